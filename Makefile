@@ -1,0 +1,87 @@
+# Everything starts here. Each target first makes what it needs and reuses what is already there.
+# Needs Python 3.11-3.13, make and git; npm is taken from PATH or else from PyPI.
+
+BIN := .venv/bin
+PY := $(BIN)/python
+NPM := $(PY) -m webinfer.browsers.npm --prefix web
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$python && break; done)
+
+VENV := .venv/.made
+MODULES := web/node_modules/.made
+PAGE := src/webinfer/_web/index.html
+WEB_SOURCES := web/build.mjs web/tsconfig.json $(shell find web/src -type f 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check web bench docs wheel lock clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+demo: $(PAGE) ## Answer with a real model from a real browser, next to the native reference
+	@$(BIN)/webinfer install chromium
+	@$(BIN)/webinfer demo
+
+test: $(PAGE) ## Run every test: TypeScript, Python, and real browsers (installs the missing ones where it may)
+	@echo "==> TypeScript tests"
+	@$(NPM) --silent test
+	@echo "==> Python and browser tests"
+	@browsers=$$($(PY) scripts/install_browsers.py) && WEBINFER_REQUIRE_BROWSERS=$$browsers $(PY) -m pytest $(ARGS)
+
+check: $(VENV) $(MODULES) ## Check style, types, layers, docs and licences, without running a browser
+	@echo "==> ruff"
+	@$(BIN)/ruff format --quiet --check . || { echo "Fix with: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet . || { echo "Fix with: $(BIN)/ruff check --fix ."; exit 1; }
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> tsc"
+	@$(NPM) --silent run check
+	@echo "==> layers, public names, docs"
+	@$(PY) -m pytest --quiet --no-header tests/test_layers.py tests/test_public.py tests/test_docs.py -m "not browser"
+	@echo "==> licences"
+	@$(PY) scripts/notices.py
+
+web: $(PAGE) ## Build the page that runs in the browser, into src/webinfer/_web
+
+bench: $(PAGE) ## Measure what the README quotes
+	@$(BIN)/webinfer install chromium
+	@$(PY) -m benchmarks.bridge
+	@$(PY) -m benchmarks.native
+
+docs: $(VENV) ## Write the generated pages of docs/: options, errors, command line
+	@$(PY) scripts/docs.py
+
+wheel: $(PAGE) ## Build dist/*.whl and the source distribution; installing them needs no Node
+	@echo "==> wheel and source distribution"
+	@rm -rf dist
+	@$(PY) -m build --no-isolation --outdir dist . >dist.log 2>&1 || { cat dist.log; rm -f dist.log; exit 1; }
+	@rm -f dist.log
+	@ls -sh dist
+
+lock: $(VENV) ## Write requirements-dev.lock anew from the newest versions that pyproject.toml allows
+	@$(PY) scripts/lock.py
+
+clean: ## Remove all that make made here; browsers and models in the user's cache stay
+	rm -rf .venv web/node_modules src/webinfer/_web dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV): requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none is on PATH. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "==> Python packages, into .venv (about a minute the first time)"
+	@test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+		echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.lock || { \
+		echo "Installing requirements-dev.lock failed. It needs PyPI or a mirror of it that pip is configured for."; exit 1; }
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(MODULES): web/package.json web/package-lock.json | $(VENV)
+	@echo "==> npm packages, into web/node_modules (npm itself comes from PyPI where PATH has none)"
+	@$(NPM) ci --no-audit --no-fund --loglevel=error || { echo "npm ci failed. It needs the npm registry or a mirror that npm is configured for."; exit 1; }
+	@touch $@
+
+$(PAGE): $(MODULES) $(WEB_SOURCES)
+	@echo "==> page, into src/webinfer/_web"
+	@$(NPM) --silent run build
+	@touch $@

@@ -1,0 +1,126 @@
+"""Write the pages of docs/ that derive from the code: options.md, errors.md and cli.md.
+
+Run by `make docs`; with ``--check`` only says which pages are out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from webinfer import errors, options
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+MADE = "<!-- Written by `make docs`; edit {source} instead. -->\n"
+
+
+def options_page() -> str:
+    """Make the table of options."""
+    hints = get_type_hints(options.Options)
+    rows = [
+        (f"`{option.name}`", spell(hints[option.name]), f"`{option.default!r}`", text)
+        for option, text in options.describe()
+    ]
+    return "\n".join(
+        [
+            "# Options",
+            MADE.format(source="src/webinfer/options.py"),
+            str(inspect.getdoc(options.Options)).replace("``", "`"),
+            "Give them as keywords: `Accelerator(lanes=2, run_timeout=None)`.\n",
+            *table(("Option", "Values", "Default", "Meaning"), rows),
+        ]
+    )
+
+
+def errors_page() -> str:
+    """Make the table of error codes."""
+    rows = [
+        (f"`{cls.code}`", f"`{cls.__name__}`", "yes" if cls.retryable else "", str(inspect.getdoc(cls)))
+        for cls in walk(errors.WebinferError)
+    ]
+    tree = str(errors.__doc__).split("::\n", 1)[1]
+    lines = [line.removeprefix("    ") for line in tree.splitlines()]
+    end = next(number for number, line in enumerate(lines) if line and not line.startswith(("W", "+", "|", " ")))
+    drawn, said = "\n".join(lines[:end]).strip("\n"), "\n".join(lines[end:]).strip().replace("``", "`")
+    return "\n".join(
+        [
+            "# Errors",
+            MADE.format(source="src/webinfer/errors.py"),
+            said,
+            "",
+            f"```text\n{drawn}\n```\n",
+            "All are in `webinfer.errors`. *Again*: the same request may succeed when it is run again.\n",
+            *table(("Code", "Class", "Again", "Meaning"), rows),
+        ]
+    )
+
+
+def cli_page() -> str:
+    """Make the reference of the command line: what ``--help`` prints, for each command."""
+    from typer.main import get_command
+
+    from webinfer.cli import app
+
+    parts = [f"## `{path}`\n\n```text\n{text}\n```\n" for path, text in helps(get_command(app), "webinfer")]
+    return "\n".join(["# Command line", MADE.format(source="src/webinfer/cli"), *parts])
+
+
+def helps(command: Any, path: str, parent: Any = None) -> Iterator[tuple[str, str]]:
+    """Yield each command's path and help, as plain text: the boxes that a terminal shows depend on its width."""
+    command.rich_markup_mode = None
+    settings = {**command.context_settings, "terminal_width": 100}
+    context = command.context_class(command, parent=parent, info_name=path.split()[-1], **settings)
+    yield path, "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+    for name, child in getattr(command, "commands", {}).items():
+        if not child.hidden:
+            yield from helps(child, f"{path} {name}", context)
+
+
+PAGES: dict[str, Callable[[], str]] = {"options.md": options_page, "errors.md": errors_page, "cli.md": cli_page}
+
+
+def outdated() -> Iterator[tuple[Path, str]]:
+    """Yield each page that differs from what the code says, with what it should hold."""
+    for name, make in PAGES.items():
+        path, text = DOCS / name, make().rstrip() + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            yield path, text
+
+
+def table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Lay out a Markdown table."""
+    for cells in (heads, ("---",) * len(heads), *rows):
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def spell(hint: Any) -> str:
+    """Write a type the way a reader would: `auto`, `webgpu` … for a Literal, `int` or `None` for a union."""
+    if get_origin(hint) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join("`None`" if part is types.NoneType else spell(part) for part in get_args(hint))
+    return f"`{str(hint) if get_origin(hint) else hint.__name__}`"
+
+
+def walk(cls: type[errors.WebinferError]) -> Iterator[type[errors.WebinferError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from walk(child)
+
+
+def main() -> None:
+    pages = list(outdated())
+    if "--check" in sys.argv[1:]:
+        sys.exit("Out of date, run `make docs`: " + ", ".join(path.name for path, _ in pages) if pages else 0)
+    for path, text in pages:
+        path.write_text(text, encoding="utf-8")
+        print(f"docs/{path.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The public names: sorted, documented, the same in both faces, of the version that the changelog tells of."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import webinfer
+from webinfer import Accelerator, AsyncAccelerator, AsyncModel, Model
+
+ROOT = Path(__file__).parent.parent
+FACES = [(AsyncAccelerator, Accelerator), (AsyncModel, Model)]
+PAIRS = {"AsyncAccelerator": "Accelerator", "AsyncModel": "Model"}
+
+
+def public(cls: type, kind: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(cls).items() if isinstance(value, kind) and not name.startswith("_")}
+
+
+def functions(cls: type) -> dict[str, Any]:
+    return public(cls, type(functions))
+
+
+def signature(function: Any) -> str:
+    """Write a signature down as the synchronous face has it."""
+    text = str(inspect.signature(function))
+    for name, other in PAIRS.items():
+        text = text.replace(name, other)
+    return text
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    assert webinfer.__all__ == sorted(webinfer.__all__)
+    assert all(hasattr(webinfer, name) for name in webinfer.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in webinfer.__all__ if not name.startswith("__")])
+def test_public_name_and_its_members_have_docstrings(name: str) -> None:
+    value = getattr(webinfer, name)
+    if not (inspect.isclass(value) or inspect.isroutine(value)):
+        return
+    # A dataclass without a docstring gets its signature for one.
+    assert value.__doc__, f"{name} has no docstring"
+    assert not value.__doc__.startswith(f"{name}("), f"{name} has no docstring of its own"
+    if inspect.isclass(value):
+        members = functions(value) | public(value, property) | public(value, classmethod)
+        assert [member for member in members if not inspect.getdoc(getattr(value, member))] == []
+
+
+@pytest.mark.parametrize(("asynchronous", "synchronous"), FACES)
+def test_both_faces_have_the_same_methods(asynchronous: type, synchronous: type) -> None:
+    assert sorted(functions(asynchronous)) == sorted(functions(synchronous))
+    assert set(public(asynchronous, property)) <= set(public(synchronous, property))
+
+
+@pytest.mark.parametrize(("asynchronous", "synchronous"), FACES)
+def test_both_faces_have_the_same_signatures(asynchronous: type, synchronous: type) -> None:
+    ours = {name: signature(function) for name, function in functions(asynchronous).items()}
+    assert ours == {name: signature(function) for name, function in functions(synchronous).items()}
+
+
+def test_both_accelerators_are_made_alike() -> None:
+    assert signature(AsyncAccelerator.__init__) == signature(Accelerator.__init__)
+
+
+@pytest.mark.parametrize("cls", [Accelerator, Model])
+def test_synchronous_methods_return_no_coroutines(cls: type) -> None:
+    assert [name for name, function in functions(cls).items() if inspect.iscoroutinefunction(function)] == []
+
+
+def test_version_is_the_newest_of_the_changelog() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == declared == webinfer.__version__
