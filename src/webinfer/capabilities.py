@@ -1,0 +1,152 @@
+"""What a browser reported of itself, and what that proves about hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from webinfer.options import BACKENDS, Backend
+
+VerdictKind = Literal["hardware", "software", "mixed", "unproven"]
+
+_SOFTWARE_NAMES = ("swiftshader", "llvmpipe", "lavapipe", "softpipe", "warp", "basic render")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether real hardware acceleration did the work.
+
+    Attributes:
+        kind: ``hardware``, ``software``, ``mixed`` or ``unproven``.
+        evidence: The observations that it rests on, in words.
+    """
+
+    kind: VerdictKind
+    evidence: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A WebGPU adapter as the browser describes it; fields are empty where it says nothing."""
+
+    vendor: str = ""
+    architecture: str = ""
+    device: str = ""
+    description: str = ""
+    type: str = ""
+    backend: str = ""
+    driver: str = ""
+    is_fallback: bool = False
+
+    def __str__(self) -> str:
+        words = [self.description or self.device, self.vendor, self.architecture, self.type]
+        return " ".join(dict.fromkeys(word for word in words if word)) or (
+            "unnamed fallback adapter" if self.is_fallback else "unnamed adapter"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one browser can do, as its page found out.
+
+    Attributes:
+        engine: ``chromium``, ``firefox`` or ``webkit``.
+        engine_version: As far as the browser tells it.
+        platform: Operating system, as the browser names it.
+        cores: Logical processors that the page may use.
+        adapter: The WebGPU adapter, or ``None``.
+        webnn: WebNN device types whose context could be created.
+        errors: Why a backend is missing, by backend.
+        report: The page's whole report: features, limits, WASM threads, SIMD and JSPI.
+    """
+
+    engine: str
+    engine_version: str
+    platform: str = ""
+    cores: int = 1
+    adapter: Adapter | None = None
+    webnn: tuple[str, ...] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> Capabilities:
+        """Read a page's report; what is missing from it counts as absent."""
+        gpu, nn = report.get("webgpu") or {}, report.get("webnn") or {}
+        described = gpu.get("adapter") if gpu.get("available") else None
+        contexts = nn.get("contexts") or {}
+        errors = {}
+        if not described:
+            errors["webgpu"] = str(gpu.get("error") or "the browser offers no WebGPU adapter")
+        usable = tuple(device for device, context in contexts.items() if context.get("ok"))
+        if not usable:
+            told = [str(context["error"]) for context in contexts.values() if context.get("error")]
+            errors["webnn"] = str(nn.get("error") or next(iter(told), "the browser has no navigator.ml"))
+        return cls(
+            engine=str(report.get("engine", "unknown")),
+            engine_version=str(report.get("engine_version", "")),
+            platform=str(report.get("platform", "")),
+            cores=int(report.get("hardware_concurrency") or 1),
+            adapter=_adapter(described) if described else None,
+            webnn=usable,
+            errors=errors,
+            report=report,
+        )
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """Backends that this browser can run, as far as its report tells."""
+        return tuple(backend for backend in BACKENDS if backend not in self.errors)
+
+    def verdict(self, backend: Backend) -> Verdict:
+        """Judge what kind of hardware ``backend`` runs on in this browser."""
+        if backend == "wasm":
+            return Verdict("software", ("WebAssembly runs on the CPU",))
+        if backend == "webnn":
+            return self._webnn_verdict()
+        return self._webgpu_verdict()
+
+    def choose(self) -> Backend:
+        """Return the backend that ``platform="auto"`` stands for here.
+
+        A hardware WebGPU adapter comes first, then WebNN, then WebAssembly: an adapter in software is slower
+        than either.
+        """
+        if "webgpu" in self.backends and self.verdict("webgpu").kind == "hardware":
+            return "webgpu"
+        return "webnn" if "webnn" in self.backends else "wasm"
+
+    def _webgpu_verdict(self) -> Verdict:
+        if self.adapter is None:
+            return Verdict("unproven", (self.errors["webgpu"],))
+        text = " ".join(
+            (self.adapter.vendor, self.adapter.architecture, self.adapter.device, self.adapter.description)
+        ).lower()
+        software = [f"the adapter is called {name}" for name in _SOFTWARE_NAMES if name in text]
+        if self.adapter.is_fallback:
+            software.append("the adapter says that it is a fallback")
+        if self.adapter.type.upper() == "CPU":
+            software.append("the adapter's type is CPU")
+        if software:
+            return Verdict("software", tuple(software))
+        if self.adapter.type in ("discrete GPU", "integrated GPU"):
+            return Verdict("hardware", (f"the adapter's type is {self.adapter.type}", f"it is called {self.adapter}"))
+        if self.adapter.vendor:
+            return Verdict("hardware", (f"the adapter's vendor is {self.adapter.vendor} and it is no fallback",))
+        return Verdict("unproven", ("the adapter tells neither vendor nor type",))
+
+    def _webnn_verdict(self) -> Verdict:
+        if self.engine == "chromium" and "linux" in self.platform.lower():
+            return Verdict("software", ("on Linux Chromium's WebNN is LiteRT with XNNPACK, which runs on the CPU",))
+        return Verdict("unproven", ("WebNN does not tell which device ran a graph",))
+
+
+def _adapter(described: Mapping[str, Any]) -> Adapter:
+    texts = ("vendor", "architecture", "device", "description", "type", "backend", "driver")
+    return Adapter(
+        **{name: str(described.get(name) or "") for name in texts}, is_fallback=bool(described.get("is_fallback"))
+    )

@@ -1,0 +1,360 @@
+"""Every exception that webinfer raises.
+
+::
+
+    WebinferError
+    +-- OptionError (ValueError)              an option has a value that cannot be
+    +-- InputError (ValueError)               the inputs do not fit the model
+    |   +-- UnknownInput
+    |   +-- MissingInput
+    |   +-- DtypeMismatch
+    |   +-- ShapeMismatch
+    |   +-- EmptyBatch
+    |   +-- UnknownOutput
+    +-- NotANumber                            the model answered NaN
+    +-- ModelError                            the model itself
+    |   +-- ModelNotFound (LookupError)
+    |   +-- InvalidModel                      corrupt, truncated or not ONNX
+    |   +-- UnsupportedOperator               an operator that the runtime lacks
+    |   +-- TokenizerMissing
+    |   +-- StoreError                        the disk under a store of models failed or is full
+    |   +-- FetchError                        a package or file could not be fetched
+    |       +-- IntegrityError                it came, with the wrong contents
+    +-- BackendError                          the runtime inside the browser
+    |   +-- BackendUnavailable                this browser cannot run that backend
+    |   +-- LoadFailed
+    |   +-- RunFailed
+    |   +-- OutOfMemory (MemoryError)
+    +-- BrowserError
+    |   +-- BrowserNotFound (LookupError)
+    |   +-- InstallFailed
+    |   +-- LaunchFailed                      it never dialled back
+    +-- LostError                             something died under a request; retryable
+    |   +-- DeviceLost
+    |   +-- LaneLost
+    |   +-- SocketLost
+    |   +-- BrowserLost
+    +-- DeadlineExceeded (TimeoutError)
+    +-- HostError
+    |   +-- PortInUse (OSError)
+    +-- ProtocolError                         the wire
+    |   +-- MalformedFrame
+    |   +-- FrameTooLarge
+    |   +-- UnknownKind
+    |   +-- VersionMismatch
+    |   +-- Forbidden                         wrong token, Host or Origin
+    +-- QueueFull
+    +-- PoolClosed
+
+Each class has a stable ``code``, which is what crosses the wire and what programs should compare.
+``retryable`` says whether the same request may succeed when it is run again elsewhere. The keyword
+arguments given at construction are the error's ``data``: they name the culprit for programs, while the
+message names it, and the remedy, for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+
+class WebinferError(Exception):
+    """Base of every error of this package."""
+
+    code: ClassVar[str] = "webinfer"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", /, **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+    def __str__(self) -> str:
+        return self.message or self.code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as it crosses the wire and as ``--json`` prints it."""
+        return {
+            "code": self.code,
+            "message": str(self),
+            "retryable": self.retryable,
+            **({"data": self.data} if self.data else {}),
+        }
+
+
+class OptionError(WebinferError, ValueError):
+    """An option is unknown or has a value that cannot be."""
+
+    code = "option"
+
+
+class InputError(WebinferError, ValueError):
+    """The inputs do not fit the model's signature."""
+
+    code = "input"
+
+
+class UnknownInput(InputError):
+    """An input has a name that the model does not declare."""
+
+    code = "input.unknown"
+
+
+class MissingInput(InputError):
+    """An input that the model declares was not given."""
+
+    code = "input.missing"
+
+
+class DtypeMismatch(InputError):
+    """An input's values cannot become the dtype that the model declares."""
+
+    code = "input.dtype"
+
+
+class ShapeMismatch(InputError):
+    """An input's rank or a dimension differs from what the model declares."""
+
+    code = "input.shape"
+
+
+class EmptyBatch(InputError):
+    """An input holds no items."""
+
+    code = "input.empty"
+
+
+class UnknownOutput(InputError):
+    """An output was asked for that the model does not have."""
+
+    code = "input.output"
+
+
+class NotANumber(WebinferError):
+    """The model answered NaN, and the option `allow_nan` is off."""
+
+    code = "output.nan"
+
+
+class ModelError(WebinferError):
+    """The model itself is the matter."""
+
+    code = "model"
+
+
+class ModelNotFound(ModelError, LookupError):
+    """Nothing answers to the model's name or path."""
+
+    code = "model.not_found"
+
+
+class InvalidModel(ModelError):
+    """The file is corrupt, truncated or not ONNX."""
+
+    code = "model.invalid"
+
+
+class UnsupportedOperator(ModelError):
+    """The model has an operator that the runtime lacks."""
+
+    code = "model.operator"
+
+
+class TokenizerMissing(ModelError):
+    """Text was given to a model that has no tokenizer."""
+
+    code = "model.tokenizer"
+
+
+class StoreError(ModelError):
+    """The disk that models are kept on is full, or cannot be read or written."""
+
+    code = "model.store"
+
+
+class FetchError(ModelError):
+    """A package or file could not be fetched."""
+
+    code = "model.fetch"
+
+
+class IntegrityError(FetchError):
+    """A file came with other contents than its checksum says."""
+
+    code = "model.integrity"
+
+
+class BackendError(WebinferError):
+    """The runtime inside the browser failed."""
+
+    code = "backend"
+
+
+class BackendUnavailable(BackendError):
+    """This browser cannot run that backend."""
+
+    code = "backend.unavailable"
+
+
+class LoadFailed(BackendError):
+    """The runtime could not make a session of the model."""
+
+    code = "backend.load"
+
+
+class RunFailed(BackendError):
+    """The runtime failed while it ran the model."""
+
+    code = "backend.run"
+
+
+class OutOfMemory(BackendError, MemoryError):
+    """The browser had too little memory for the model or a tensor."""
+
+    code = "backend.memory"
+
+
+class BrowserError(WebinferError):
+    """A browser could not be had."""
+
+    code = "browser"
+
+
+class BrowserNotFound(BrowserError, LookupError):
+    """No such browser is installed here."""
+
+    code = "browser.not_found"
+
+
+class InstallFailed(BrowserError):
+    """The embedded browser could not be installed."""
+
+    code = "browser.install"
+
+
+class LaunchFailed(BrowserError):
+    """The browser was started and never dialled back."""
+
+    code = "browser.launch"
+
+
+class LostError(WebinferError):
+    """Something died under a request; the same request may succeed elsewhere."""
+
+    code = "lost"
+    retryable = True
+
+
+class DeviceLost(LostError):
+    """The browser lost its GPU device."""
+
+    code = "lost.device"
+
+
+class LaneLost(LostError):
+    """The lane's worker ended."""
+
+    code = "lost.lane"
+
+
+class SocketLost(LostError):
+    """The WebSocket to the browser closed."""
+
+    code = "lost.socket"
+
+
+class BrowserLost(LostError):
+    """The browser ended or went silent."""
+
+    code = "lost.browser"
+
+
+class DeadlineExceeded(WebinferError, TimeoutError):
+    """The time allowed by an option or argument ran out."""
+
+    code = "deadline"
+
+
+class HostError(WebinferError):
+    """The host could not serve."""
+
+    code = "host"
+
+
+class PortInUse(HostError, OSError):
+    """Another process listens on the port."""
+
+    code = "host.port"
+
+
+class ProtocolError(WebinferError):
+    """A message broke the rules of the wire."""
+
+    code = "protocol"
+
+
+class MalformedFrame(ProtocolError):
+    """A frame's bytes contradict its header, or are no frame at all."""
+
+    code = "protocol.malformed"
+
+
+class FrameTooLarge(ProtocolError):
+    """A message is larger than the option `max_message_mb` allows."""
+
+    code = "protocol.too_large"
+
+
+class UnknownKind(ProtocolError):
+    """A message is of a kind that the receiver does not know."""
+
+    code = "protocol.kind"
+
+
+class VersionMismatch(ProtocolError):
+    """The browser speaks another version of the protocol."""
+
+    code = "protocol.version"
+
+
+class Forbidden(ProtocolError):
+    """A connection came with a wrong token, Host or Origin."""
+
+    code = "protocol.forbidden"
+
+
+class QueueFull(WebinferError):
+    """As many requests wait as the option `max_queue` allows."""
+
+    code = "queue.full"
+
+
+class PoolClosed(WebinferError):
+    """The accelerator was closed before the request was answered."""
+
+    code = "closed"
+
+
+def _classes(base: type[WebinferError]) -> Iterator[type[WebinferError]]:
+    yield base
+    for child in base.__subclasses__():
+        yield from _classes(child)
+
+
+def from_wire(error: dict[str, Any]) -> WebinferError:
+    """Rebuild the error that a page or lane reported.
+
+    Args:
+        error: The ``error`` field of a message: ``code`` and ``message``, and where known ``name`` (the
+            JavaScript class), ``stack`` (the page's) and ``data``.
+
+    Returns:
+        The exception of that code, or ``RunFailed`` for a code that this version does not know. Its
+        ``data`` holds the page's ``stack``.
+    """
+    known = {cls.code: cls for cls in _classes(WebinferError)}
+    cls = known.get(str(error.get("code")), RunFailed)
+    told = error.get("data")
+    data = dict(told) if isinstance(told, dict) else {}
+    data.update({key: error[key] for key in ("name", "stack") if error.get(key)})
+    return cls(str(error.get("message", "")), **data)

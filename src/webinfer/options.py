@@ -1,0 +1,97 @@
+"""Every option and its default. The CLI's flags and the table in docs/options.md are made from here."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from webinfer.errors import OptionError
+
+Backend = Literal["webgpu", "webnn", "wasm"]
+Platform = Literal["auto", "webgpu", "webnn", "wasm"]
+BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit"]
+
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
+BROWSERS: tuple[BrowserName, ...] = get_args(BrowserName)
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How an accelerator behaves. Times are in seconds, sizes in megabytes (10^6 bytes), ``None`` means off."""
+
+    browser: BrowserName = _option(
+        "auto", "Browser to start; auto takes the first one found, the embedded Chromium first."
+    )
+    executable: Path | None = _option(None, "Path of the browser's executable, in place of looking for one.")
+    browser_args: tuple[str, ...] = _option((), "Further command-line arguments for the browser.")
+    headless: bool = _option(True, "Start the browser without a window.")
+    platform: Platform = _option("auto", "Backend to run on; auto chooses by what the browser can do.")
+    lanes: int = _option(1, "Lanes per browser: workers that each run one inference at a time.")
+    threads: int | None = _option(None, "WebAssembly threads per lane; None shares the cores out among the lanes.")
+    lane_capacity_mb: float | None = _option(
+        600.0, "Model files that a lane may hold loaded; beyond it, the session used longest ago gives way."
+    )
+    address: str = _option("127.0.0.1", "Address that the host listens on.")
+    port: int = _option(0, "Port that the host listens on; 0 takes a free one.")
+    launch_timeout: float = _option(60.0, "Time for a browser to start and dial back.")
+    load_timeout: float = _option(300.0, "Time for a lane to load a model.")
+    run_timeout: float | None = _option(300.0, "Time for one inference, from asking to answer.")
+    heartbeat: float = _option(
+        5.0, "Interval of the heartbeat between host and page; three missed ones mean that the other is lost."
+    )
+    retries: int = _option(2, "How often a request is run again when its lane or browser is lost.")
+    max_message_mb: float = _option(2000.0, "Largest message to or from a browser.")
+    max_queue: int = _option(100_000, "Requests that may wait before QueueFull is raised.")
+    allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
+
+    def __post_init__(self) -> None:
+        _one_of("browser", self.browser, BROWSERS)
+        _one_of("platform", self.platform, PLATFORMS)
+        for name in ("lanes", "max_queue", "launch_timeout", "load_timeout", "heartbeat", "max_message_mb"):
+            if getattr(self, name) <= 0:
+                raise OptionError(f"{name} must be above 0, not {getattr(self, name)}.", option=name)
+        for name in ("threads", "run_timeout", "lane_capacity_mb"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise OptionError(f"{name} must be above 0 or None, not {value}.", option=name)
+        if self.retries < 0:
+            raise OptionError(f"retries must be 0 or more, not {self.retries}.", option="retries")
+        if not 0 <= self.port <= 65535:
+            raise OptionError(f"port must be between 0 and 65535, not {self.port}.", option="port")
+
+    @classmethod
+    def of(cls, **values: Any) -> Options:
+        """Make options from keywords.
+
+        Raises:
+            OptionError: A keyword is unknown (the nearest known one is named) or its value cannot be.
+        """
+        known = [option.name for option in fields(cls)]
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                raise OptionError(
+                    f"Unknown option {name!r}."
+                    + (f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."),
+                    option=name,
+                )
+        return cls(**values)
+
+
+def describe() -> list[tuple[Field[Any], str]]:
+    """Return each option with its help text, in order."""
+    return [(option, str(option.metadata["help"])) for option in fields(Options)]
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        near = difflib.get_close_matches(str(value), allowed, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise OptionError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.{hint}", option=name)
