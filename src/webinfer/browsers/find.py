@@ -1,0 +1,180 @@
+"""Finding the browsers that this machine has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from webinfer.browsers import embedded, identify, minibrowser
+from webinfer.errors import BrowserNotFound
+from webinfer.options import BrowserName
+
+log = logging.getLogger("webinfer.browsers.find")
+
+Engine = Literal["chromium", "firefox", "webkit"]
+Source = Literal["embedded", "system", "explicit"]
+
+VARIABLE = "WEBINFER_BROWSER"
+ORDER: tuple[BrowserName, ...] = ("embedded", "chrome", "edge", "chromium", "firefox")
+BY_NAME: tuple[BrowserName, ...] = ("webkit", "safari")  # Slower than the others, or not to be started at all.
+ENGINES: dict[BrowserName, Engine] = {
+    "embedded": "chromium",
+    "chrome": "chromium",
+    "chromium": "chromium",
+    "edge": "chromium",
+    "firefox": "firefox",
+    "safari": "webkit",
+    "webkit": "webkit",
+}
+
+# Names on PATH and whole paths; on macOS and Windows below the directories where applications are installed.
+_LINUX: dict[BrowserName, tuple[str, ...]] = {
+    "chrome": ("google-chrome-stable", "google-chrome", "/opt/google/chrome/chrome"),
+    "chromium": ("chromium", "chromium-browser", "/usr/lib/chromium/chromium"),
+    "edge": ("microsoft-edge-stable", "microsoft-edge", "/opt/microsoft/msedge/msedge"),
+    "firefox": (
+        "firefox",
+        "firefox-esr",
+        "/usr/lib/firefox/firefox",
+        "/usr/lib/firefox-esr/firefox-esr",
+        "/opt/firefox/firefox",
+    ),
+    "webkit": minibrowser.places(),
+}
+_MACOS: dict[BrowserName, tuple[str, ...]] = {
+    "chrome": ("Google Chrome.app/Contents/MacOS/Google Chrome",),
+    "chromium": ("Chromium.app/Contents/MacOS/Chromium",),
+    "edge": ("Microsoft Edge.app/Contents/MacOS/Microsoft Edge",),
+    "firefox": ("Firefox.app/Contents/MacOS/firefox",),
+    "safari": ("Safari.app/Contents/MacOS/Safari",),
+}
+_WINDOWS: dict[BrowserName, tuple[str, ...]] = {
+    "chrome": ("Google/Chrome/Application/chrome.exe",),
+    "chromium": ("Chromium/Application/chrome.exe",),
+    "edge": ("Microsoft/Edge/Application/msedge.exe",),
+    "firefox": ("Mozilla Firefox/firefox.exe",),
+}
+_WINDOWS_ROOTS = ("PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMW6432", "LOCALAPPDATA")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A browser on this machine that can be started.
+
+    Attributes:
+        name: What it is: ``chrome``, ``firefox`` and so on, or ``embedded``.
+        engine: Its engine, which decides how it is started.
+        executable: Its executable.
+        source: Whether webinfer brought it, the system has it, or the user named its path.
+        libraries: A directory of shared libraries that it needs and the system lacks.
+    """
+
+    name: str
+    engine: Engine
+    executable: Path
+    source: Source
+    libraries: Path | None = None
+
+
+def find(name: BrowserName = "auto", executable: Path | None = None) -> Installation:
+    """Find a browser.
+
+    Args:
+        name: The browser, or ``auto`` for the one named by the environment variable ``WEBINFER_BROWSER`` (a path),
+            else the first that there is of embedded, Chrome, Edge, Chromium and Firefox. WebKit is taken only by name.
+        executable: Path of an executable, in place of looking for one.
+
+    Raises:
+        BrowserNotFound: There is none, or the path is not that of a browser.
+    """
+    if executable is not None:
+        return _explicit(executable, "executable")
+    if name == "auto" and (named := os.environ.get(VARIABLE)):
+        return _explicit(Path(named), VARIABLE)
+    wanted = ORDER if name == "auto" else (name,)
+    for candidate in wanted:
+        if (found := _find_one(candidate)) is not None:
+            return found
+    raise _not_found(wanted)
+
+
+def find_all() -> list[Installation]:
+    """Return every browser that this machine has, in the order of preference."""
+    found = (_find_one(name) for name in (*ORDER, *BY_NAME))
+    return [installation for installation in found if installation is not None]
+
+
+def version(installation: Installation) -> str | None:
+    """Return a browser's version as it tells it, or ``None`` where it does not tell."""
+    return identify.version(installation.executable, installation.libraries)
+
+
+def places(name: BrowserName) -> list[str]:
+    """Return where a browser is looked for on this platform: names on PATH, and paths."""
+    if name == "embedded":
+        return [str(embedded.directory() / embedded.EXECUTABLE)] if embedded.is_supported() else []
+    if sys.platform == "darwin":
+        roots = (Path("/Applications"), Path.home() / "Applications")
+        return [str(root / place) for place in _MACOS.get(name, ()) for root in roots]
+    if sys.platform == "win32":
+        named = dict.fromkeys(os.environ[root] for root in _WINDOWS_ROOTS if root in os.environ)
+        return [str(Path(root, place)) for place in _WINDOWS.get(name, ()) for root in named]
+    return list(_LINUX.get(name, ()))
+
+
+def _find_one(name: BrowserName) -> Installation | None:
+    if name == "embedded":
+        path = embedded.executable()
+        return None if path is None else Installation(name, "chromium", path, "embedded", embedded.libraries(path))
+    path = next(_usable(places(name)), None)
+    return None if path is None else Installation(name, ENGINES[name], path, "system")
+
+
+def _usable(candidates: list[str]) -> Iterator[Path]:
+    for candidate in candidates:
+        located = shutil.which(candidate)  # Takes whole paths too, and asks whether they can be executed.
+        if located is None:
+            continue
+        if identify.is_snap(Path(located)):
+            log.debug("%s is a snap, which may not use a profile of ours: left out", located)
+            continue
+        yield Path(located)
+
+
+def _explicit(path: Path, origin: str) -> Installation:
+    path = path.expanduser().absolute()
+    complaint = _complaint(path)
+    if complaint is None:
+        libraries = embedded.libraries(path) if path == embedded.executable() else None
+        name = identify.identify(path, libraries)
+        if name is not None:
+            return Installation(name, ENGINES[name], path, "explicit", libraries)
+        complaint = "did not say on --version that it is a browser of the Chromium or Firefox family"
+    raise BrowserNotFound(
+        f"{path}, named by {origin}, {complaint}. Name that of Chrome, Chromium, Edge, Firefox or MiniBrowser.",
+        executable=str(path),
+    )
+
+
+def _complaint(path: Path) -> str | None:
+    checks: tuple[tuple[Callable[[Path], bool], str], ...] = (
+        (Path.exists, "does not exist"),
+        (Path.is_file, "is not a file"),
+        (lambda file: os.access(file, os.X_OK), "is not executable"),
+    )
+    return next((complaint for holds, complaint in checks if not holds(path)), None)
+
+
+def _not_found(wanted: tuple[BrowserName, ...]) -> BrowserNotFound:
+    looked = [f"{name} ({', '.join(places(name)) or 'none on this platform'})" for name in wanted]
+    remedy = "Run `webinfer install chromium`" if embedded.is_supported() else "Install Google Chrome"
+    return BrowserNotFound(
+        f"No browser found. Looked for {'; '.join(looked)}. {remedy}, or name a path: executable=... or {VARIABLE}.",
+        browsers=list(wanted),
+    )
