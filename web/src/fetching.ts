@@ -1,0 +1,100 @@
+// Fetches a model's files into memory, with progress.
+
+import { CodedError, asError } from "./errors";
+import type { ExternalSource, FileSource } from "./messages";
+
+const STEP = 0.01; // of the whole
+const INTERVAL = 100; // ms
+
+export type Report = (done: number, total: number) => void;
+
+/** Passes on progress at the beginning, at the end, and in between each 1 % or 100 ms, by the time stamps given. */
+export class ProgressThrottle {
+  #done = 0;
+  #reported = -Infinity;
+  #at = -Infinity;
+
+  constructor(
+    private readonly total: number,
+    private readonly report: Report,
+  ) {}
+
+  add(nbytes: number, now: number): void {
+    this.#done += nbytes;
+    const due = this.#done - this.#reported >= this.total * STEP || now - this.#at >= INTERVAL || this.#done >= this.total;
+    if (!due) return;
+    this.#reported = this.#done;
+    this.#at = now;
+    this.report(this.#done, this.total);
+  }
+}
+
+export interface FetchedModel {
+  model: Uint8Array;
+  external: { path: string; data: Uint8Array }[];
+  nbytes: number;
+}
+
+/**
+ * Fetch a model and its external data, all at once.
+ *
+ * Each file goes straight into memory of its known size. Throws a CodedError `model.fetch` naming the file; the
+ * others are then abandoned.
+ */
+export async function fetchModel(
+  model: FileSource,
+  external: readonly ExternalSource[],
+  access: string,
+  report: Report,
+): Promise<FetchedModel> {
+  const nbytes = external.reduce((sum, file) => sum + file.nbytes, model.nbytes);
+  const progress = new ProgressThrottle(nbytes, report);
+  progress.add(0, performance.now());
+  const abandon = new AbortController();
+  const request: RequestInit = { headers: { Authorization: `Bearer ${access}` }, signal: abandon.signal };
+  try {
+    const [first, ...rest] = await Promise.all([model, ...external].map((file) => fetchFile(file, request, progress)));
+    return {
+      model: first as Uint8Array,
+      external: external.map(({ path }, i) => ({ path, data: rest[i] as Uint8Array })),
+      nbytes,
+    };
+  } catch (error) {
+    abandon.abort();
+    throw error;
+  }
+}
+
+async function fetchFile(file: FileSource, request: RequestInit, progress: ProgressThrottle): Promise<Uint8Array> {
+  try {
+    const response = await fetch(file.url, request);
+    if (!response.ok)
+      throw failure(file, `the host answered ${response.status} ${response.statusText}`, { status: response.status });
+    const bytes = allocate(file);
+    let filled = 0;
+    const reader = response.body?.getReader();
+    for (let chunk = await reader?.read(); chunk?.value !== undefined; chunk = await reader?.read()) {
+      if (filled + chunk.value.length > file.nbytes) throw failure(file, `it is longer than the ${file.nbytes} bytes announced`);
+      bytes.set(chunk.value, filled);
+      filled += chunk.value.length;
+      progress.add(chunk.value.length, performance.now());
+    }
+    if (filled !== file.nbytes) throw failure(file, `it ended after ${filled} of ${file.nbytes} bytes`);
+    return bytes;
+  } catch (error) {
+    throw error instanceof CodedError ? error : failure(file, asError(error).message);
+  }
+}
+
+function allocate(file: FileSource): Uint8Array {
+  try {
+    return new Uint8Array(file.nbytes);
+  } catch (error) {
+    const message = `The browser has no memory for a file of ${file.nbytes} bytes: ${asError(error).message}`;
+    throw new CodedError("backend.memory", message, { nbytes: file.nbytes });
+  }
+}
+
+function failure(file: FileSource, why: string, data: Readonly<Record<string, unknown>> = {}): CodedError {
+  return new CodedError("model.fetch", `The model file ${file.url} could not be fetched: ${why}.`, { url: file.url, ...data });
+}

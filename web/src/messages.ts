@@ -1,0 +1,213 @@
+// Every message between host, page and lane, as discriminated unions, and the checks that make one of a frame's header.
+
+import { WireError } from "./errors";
+
+export const PROTOCOL = 1;
+
+export type Engine = "chromium" | "firefox" | "webkit";
+export type Backend = "webgpu" | "webnn" | "wasm";
+export type DeviceType = "cpu" | "gpu" | "npu";
+export type Bundle = "jspi" | "asyncify" | "wasm";
+
+/** An error as it crosses the wire; `code` is one of those of the Python package's errors. */
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly name?: string;
+  readonly stack?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+export interface FileSource {
+  readonly url: string;
+  readonly nbytes: number;
+}
+
+export interface ExternalSource extends FileSource {
+  readonly path: string;
+}
+
+export interface RuntimeInfo {
+  readonly name: "onnxruntime-web";
+  readonly version: string;
+  readonly bundle: Bundle;
+  readonly threads: number;
+}
+
+/** A decoded header whose kind and id are checked and whose other fields are not yet. */
+export type Header = Readonly<Record<string, unknown>> & { readonly kind: string; readonly id: number };
+
+// ---- answers, from page and lane alike ----
+
+export type Ok = { readonly kind: "ok"; readonly id: number } & Readonly<Record<string, unknown>>;
+export type Failure = { readonly kind: "error"; readonly id: number; readonly error: ErrorBody };
+
+// ---- page ----
+
+export type Welcome = { kind: "welcome"; browser: string; heartbeat: number; max_message_bytes: number };
+export type StartLane = {
+  kind: "start_lane";
+  id: number;
+  lane: string;
+  token: string;
+  access: string;
+  threads: number;
+  max_message_bytes: number;
+};
+export type StopLane = { kind: "stop_lane"; id: number; lane: string };
+export type HostToPage = Welcome | StartLane | StopLane | { kind: "ping" } | { kind: "goodbye" };
+
+export type PageToHost =
+  | { kind: "hello"; protocol: number; role: "page"; user_agent: string; engine: Engine; engine_version: string }
+  | { kind: "capabilities"; capabilities: object }
+  | { kind: "lane_failed"; lane: string; error: ErrorBody }
+  | { kind: "pong" }
+  | Ok
+  | Failure;
+
+// ---- lane ----
+
+export type Load = {
+  kind: "load";
+  id: number;
+  session: string;
+  backend: Backend;
+  model: FileSource;
+  external: readonly ExternalSource[];
+  dimensions: Readonly<Record<string, number>>;
+  device: DeviceType | null;
+};
+export type Run = { kind: "run"; id: number; session: string; outputs: readonly string[] | null };
+export type Unload = { kind: "unload"; id: number; session: string };
+export type HostToLane = Load | Run | Unload;
+
+export type LaneToHost =
+  | { kind: "hello"; protocol: number; role: "lane"; lane: string; runtime: RuntimeInfo }
+  | { kind: "progress"; id: number; done: number; total: number | null }
+  | { kind: "lost"; error: ErrorBody }
+  | Ok
+  | Failure;
+
+// ---- page and its workers, by postMessage ----
+
+export type WorkerStart = Omit<StartLane, "kind" | "id">;
+export type WorkerEvent = { type: "started" } | { type: "failed"; error: ErrorBody };
+
+// ---- reading ----
+
+function malformed(header: Header, field: string, expected: string): WireError {
+  return new WireError("protocol.malformed", `A "${header.kind}" message needs ${expected} as its ${field}.`, { field });
+}
+
+function text(header: Header, field: string): string {
+  const value = header[field];
+  if (typeof value !== "string" || value === "") throw malformed(header, field, "a string");
+  return value;
+}
+
+function positive(header: Header, field: string): number {
+  const value = header[field];
+  if (typeof value !== "number" || !(value > 0)) throw malformed(header, field, "a number above 0");
+  return value;
+}
+
+function request(header: Header): number {
+  if (header.id === 0) throw malformed(header, "id", "a whole number above 0");
+  return header.id;
+}
+
+function source(header: Header, field: string, value: unknown): FileSource {
+  const file = (value ?? {}) as Partial<Record<keyof FileSource, unknown>>;
+  if (typeof file.url !== "string" || !Number.isSafeInteger(file.nbytes) || (file.nbytes as number) < 0)
+    throw malformed(header, field, "{url, nbytes}");
+  return { url: file.url, nbytes: file.nbytes as number };
+}
+
+function external(header: Header): ExternalSource[] {
+  const value = header["external"] ?? [];
+  if (!Array.isArray(value)) throw malformed(header, "external", "a list");
+  return value.map((entry: unknown) => {
+    const path = (entry as { path?: unknown } | null)?.path;
+    if (typeof path !== "string") throw malformed(header, "external", "a list of {path, url, nbytes}");
+    return { path, ...source(header, "external", entry) };
+  });
+}
+
+function dimensions(header: Header): Record<string, number> {
+  const value = header["dimensions"] ?? {};
+  const whole = (size: unknown) => Number.isSafeInteger(size) && (size as number) >= 0;
+  if (typeof value !== "object" || Array.isArray(value) || !Object.values(value).every(whole))
+    throw malformed(header, "dimensions", "an object of whole numbers");
+  return value as Record<string, number>;
+}
+
+function oneOf<T extends string>(header: Header, field: string, allowed: readonly T[]): T {
+  const value = header[field];
+  if (!allowed.includes(value as T)) throw malformed(header, field, `one of ${allowed.join(", ")}`);
+  return value as T;
+}
+
+function outputs(header: Header): readonly string[] | null {
+  const value = header["outputs"] ?? null;
+  if (value === null) return null;
+  if (!Array.isArray(value) || value.length === 0 || !value.every((name) => typeof name === "string"))
+    throw malformed(header, "outputs", "null or a list of names");
+  return value as string[];
+}
+
+function unknownKind(header: Header, receiver: string): WireError {
+  return new WireError("protocol.kind", `A ${receiver} does not take "${header.kind}" messages.`, { kind: header.kind });
+}
+
+/** Check a header that the host sent to a page. Throws a WireError. */
+export function readHostToPage(header: Header): HostToPage {
+  switch (header.kind) {
+    case "ping":
+    case "goodbye":
+      return { kind: header.kind };
+    case "welcome":
+      return {
+        kind: "welcome",
+        browser: text(header, "browser"),
+        heartbeat: positive(header, "heartbeat"),
+        max_message_bytes: positive(header, "max_message_bytes"),
+      };
+    case "start_lane":
+      return {
+        kind: "start_lane",
+        id: request(header),
+        lane: text(header, "lane"),
+        token: text(header, "token"),
+        access: text(header, "access"),
+        threads: positive(header, "threads"),
+        max_message_bytes: positive(header, "max_message_bytes"),
+      };
+    case "stop_lane":
+      return { kind: "stop_lane", id: request(header), lane: text(header, "lane") };
+    default:
+      throw unknownKind(header, "page");
+  }
+}
+
+/** Check a header that the host sent to a lane. Throws a WireError. */
+export function readHostToLane(header: Header): HostToLane {
+  switch (header.kind) {
+    case "run":
+      return { kind: "run", id: request(header), session: text(header, "session"), outputs: outputs(header) };
+    case "load":
+      return {
+        kind: "load",
+        id: request(header),
+        session: text(header, "session"),
+        backend: oneOf(header, "backend", ["webgpu", "webnn", "wasm"]),
+        model: source(header, "model", header["model"]),
+        external: external(header),
+        dimensions: dimensions(header),
+        device: (header["device"] ?? null) === null ? null : oneOf<DeviceType>(header, "device", ["cpu", "gpu", "npu"]),
+      };
+    case "unload":
+      return { kind: "unload", id: request(header), session: text(header, "session") };
+    default:
+      throw unknownKind(header, "lane");
+  }
+}

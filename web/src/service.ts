@@ -1,0 +1,199 @@
+// What a lane does with messages: loads models, runs them, unloads them, one request after another.
+
+import { classify, lostLane } from "./classify";
+import { Devices } from "./devices";
+import { CodedError, WireError, toBody } from "./errors";
+import { fetchModel, type FetchedModel } from "./fetching";
+import { readHostToLane, type ErrorBody, type HostToLane, type LaneToHost, type Load, type Run, type Unload } from "./messages";
+import { SerialQueue } from "./queue";
+import { RUN_OPTIONS, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
+import { decode, isDtype, type Frame, type TensorData, type WireTensor } from "./wire";
+
+type Outputs = Awaited<ReturnType<Session["run"]>>;
+type Send = (message: LaneToHost, tensors?: readonly WireTensor[], complete?: () => void) => void;
+
+interface Job {
+  readonly message: HostToLane;
+  readonly tensors: readonly WireTensor[];
+  readonly received: number;
+  answered: boolean;
+}
+
+interface Loaded {
+  readonly session: Session;
+  readonly gpu: boolean;
+}
+
+/** ms with a resolution of 1 us, which is finer than any browser's clock. */
+const round = (ms: number) => Math.round(ms * 1000) / 1000;
+
+/** The requests of one lane on one runtime. */
+export class LaneService {
+  readonly #sessions = new Map<string, Loaded>();
+  readonly #devices = new Devices((error) => this.lose(toBody(error, error.code)));
+  readonly #queue = new SerialQueue<Job>((job) => this.#start(job));
+  readonly #warm: Promise<unknown>;
+  #active: Job | undefined;
+  #lost: ErrorBody | undefined;
+
+  constructor(
+    private readonly ort: Runtime,
+    private readonly access: string,
+    private readonly send: Send,
+  ) {
+    // If it fails, so will the first load, which can tell somebody.
+    this.#warm = makeSmallest(ort).catch(() => undefined);
+  }
+
+  /** Take one WebSocket message. */
+  receive(data: unknown): void {
+    const received = performance.now();
+    let frame: Frame | undefined;
+    try {
+      frame = decode(data);
+      const job = { message: readHostToLane(frame.header), tensors: frame.tensors, received, answered: false };
+      if (this.#lost === undefined) this.#queue.submit(job);
+      else this.#fail(job, this.#lost);
+    } catch (error) {
+      this.send({ kind: "error", id: frame?.header.id ?? 0, error: toBody(error, "protocol.malformed") });
+    }
+  }
+
+  /** Answer everything asked, now and later, with an error: the device or the runtime is gone. */
+  lose(error: ErrorBody): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = error;
+    if (this.#active !== undefined) this.#fail(this.#active, error);
+    for (const job of this.#queue.clear()) this.#fail(job, error);
+    this.send({ kind: "lost", error });
+  }
+
+  /** Judge an exception that no promise of the runtime's brought: after a trap, its own promise may never settle. */
+  crash(thrown: unknown): void {
+    const { body, fatal } = classify(thrown, "run");
+    if (!fatal) return;
+    if (this.#active !== undefined) this.#fail(this.#active, body);
+    this.lose(lostLane(thrown));
+  }
+
+  #start(job: Job): Promise<void> | undefined {
+    this.#active = job;
+    switch (job.message.kind) {
+      case "run":
+        return this.#run(job, job.message);
+      case "load":
+        return this.#load(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
+      case "unload":
+        return this.#unload(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
+    }
+  }
+
+  // The hot path: no async function, one promise of ours beside the runtime's own.
+  #run(job: Job, message: Run): Promise<void> | undefined {
+    const started = performance.now();
+    try {
+      const { session, gpu } = this.#find(message.session);
+      const feeds: Record<string, InstanceType<Runtime["Tensor"]>> = {};
+      // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
+      for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
+      const running =
+        message.outputs === null ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, message.outputs, RUN_OPTIONS);
+      return (gpu ? running.finally(this.#devices.hasten()) : running)
+        .then((outputs) => this.#answer(job, started, gpu, outputs))
+        .then(undefined, (error: unknown) => this.#judge(job, error, "run"));
+    } catch (error) {
+      this.#judge(job, error, "run");
+      return undefined;
+    }
+  }
+
+  #answer(job: Job, started: number, gpu: boolean, outputs: Outputs): void {
+    const ran = performance.now();
+    const fault = gpu ? this.#devices.takeFault() : undefined;
+    if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
+    const timing = { wait: round(started - job.received), run: round(ran - started), encode: 0 };
+    const tensors = Object.entries(outputs).map(([name, value]) => toWire(name, value));
+    this.#reply(job, { timing }, tensors, () => (timing.encode = round(performance.now() - ran)));
+    for (const value of Object.values(outputs)) value.dispose();
+  }
+
+  async #load(job: Job, message: Load): Promise<void> {
+    if (this.#sessions.has(message.session))
+      throw new WireError("protocol.malformed", `The session ${message.session} exists already.`, { session: message.session });
+    const target = await this.#devices.obtain(message.backend, message.device);
+    const start = performance.now();
+    const progress = (done: number, total: number) => {
+      if (!job.answered) this.send({ kind: "progress", id: message.id, done, total });
+    };
+    const files = await fetchModel(message.model, message.external, this.access, progress);
+    const { nbytes } = files;
+    const fetched = performance.now();
+    await this.#warm; // the runtime cannot make two sessions at once
+    const session = await this.#create(files, target, message);
+    const timing = { fetch: round(fetched - start), create: round(performance.now() - fetched) };
+    const gpu = target.backend === "webgpu";
+    const fault = gpu ? this.#devices.takeFault() : undefined;
+    if (fault !== undefined) {
+      await session.release();
+      throw new Error(`The GPU reported: ${fault.message}`);
+    }
+    this.#sessions.set(message.session, { session, gpu });
+    this.#reply(job, { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes });
+  }
+
+  // Not async, and the bytes are taken out of `files`: nothing of ours may hold them while the session is made.
+  #create(files: FetchedModel, target: Target, message: Load): Promise<Session> {
+    const { model, external } = files;
+    files.model = new Uint8Array();
+    files.external = [];
+    const creating = this.ort.InferenceSession.create(model, sessionOptions(target, message.dimensions, external));
+    return target.backend === "webnn" ? creating.catch((error: unknown) => this.#recover(error, target)) : creating;
+  }
+
+  async #recover(error: unknown, target: Target): Promise<never> {
+    if (!classify(error, "load").fatal) await makeSmallest(this.ort, target).catch(() => undefined);
+    throw error;
+  }
+
+  async #unload(job: Job, message: Unload): Promise<void> {
+    const { session } = this.#find(message.session);
+    this.#sessions.delete(message.session);
+    await session.release();
+    this.#reply(job, {});
+  }
+
+  #find(name: string): Loaded {
+    const loaded = this.#sessions.get(name);
+    if (loaded !== undefined) return loaded;
+    throw new CodedError("backend.run", `There is no session ${name} on this lane: load the model first.`, { session: name });
+  }
+
+  #judge(job: Job, thrown: unknown, phase: "load" | "run"): void {
+    const { body, fatal } = classify(thrown, phase);
+    this.#fail(job, body);
+    if (fatal) this.lose(lostLane(thrown));
+  }
+
+  #reply(job: Job, fields: Readonly<Record<string, unknown>>, tensors?: readonly WireTensor[], complete?: () => void): void {
+    if (job.answered) return;
+    this.send({ kind: "ok", id: job.message.id, ...fields }, tensors, complete);
+    job.answered = true;
+  }
+
+  #fail(job: Job, error: ErrorBody): void {
+    if (job.answered) return;
+    job.answered = true;
+    this.send({ kind: "error", id: job.message.id, error });
+  }
+}
+
+function toWire(name: string, value: Outputs[string]): WireTensor {
+  const { type, dims, data } = value;
+  if (!isDtype(type))
+    throw new CodedError(
+      "backend.run",
+      `The output ${name} is of ${type}, which cannot cross to Python: ask for other outputs.`,
+      { name, dtype: type },
+    );
+  return { name, dtype: type, dims, data: data as TensorData };
+}

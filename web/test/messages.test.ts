@@ -1,0 +1,84 @@
+import { describe, expect, test } from "vitest";
+
+import { WireError } from "../src/errors";
+import { readHostToLane, readHostToPage, type Header } from "../src/messages";
+
+const LOAD = { kind: "load", id: 1, session: "s1", backend: "wasm", model: { url: "/models/a", nbytes: 3 } };
+const START = { kind: "start_lane", id: 4, lane: "b1.1", token: "t", access: "a", threads: 2, max_message_bytes: 1e9 };
+
+const codeOf = (action: () => unknown) => {
+  try {
+    action();
+  } catch (error) {
+    return (error as WireError).code;
+  }
+  return undefined;
+};
+
+describe("to a lane", () => {
+  test("a load is read, with its defaults", () => {
+    expect(readHostToLane(LOAD)).toEqual({ ...LOAD, external: [], dimensions: {}, device: null });
+  });
+
+  test("a load is read with everything", () => {
+    const full = {
+      ...LOAD,
+      backend: "webnn",
+      external: [{ path: "a.data", url: "/models/b", nbytes: 0 }],
+      dimensions: { batch: 1 },
+      device: "npu",
+    };
+    expect(readHostToLane(full)).toEqual(full);
+  });
+
+  test("unknown fields are ignored", () => {
+    expect(readHostToLane({ kind: "run", id: 2, session: "s1", outputs: ["y"], later: 1 })).toEqual({
+      kind: "run",
+      id: 2,
+      session: "s1",
+      outputs: ["y"],
+    });
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ["no id", { ...LOAD, id: 0 }],
+    ["no session", { ...LOAD, session: "" }],
+    ["an unknown backend", { ...LOAD, backend: "cuda" }],
+    ["no model", { ...LOAD, model: undefined }],
+    ["a model without a size", { ...LOAD, model: { url: "/a" } }],
+    ["a negative size", { ...LOAD, model: { url: "/a", nbytes: -1 } }],
+    ["external data without a path", { ...LOAD, external: [{ url: "/a", nbytes: 1 }] }],
+    ["external data that is no list", { ...LOAD, external: {} }],
+    ["a dimension that is a text", { ...LOAD, dimensions: { batch: "1" } }],
+    ["dimensions in a list", { ...LOAD, dimensions: [1] }],
+    ["an unknown device", { ...LOAD, device: "tpu" }],
+    ["outputs that are no names", { kind: "run", id: 1, session: "s1", outputs: [1] }],
+    ["no outputs wanted", { kind: "run", id: 1, session: "s1", outputs: [] }],
+  ])("%s is refused", (_, header) => {
+    expect(codeOf(() => readHostToLane(header as Header))).toBe("protocol.malformed");
+  });
+
+  test.each(["start_lane", "ping", "toString"])("the kind %s is refused", (kind) => {
+    expect(codeOf(() => readHostToLane({ kind, id: 1 }))).toBe("protocol.kind");
+  });
+});
+
+describe("to a page", () => {
+  test("each kind is read", () => {
+    expect(readHostToPage({ kind: "ping", id: 0 })).toEqual({ kind: "ping" });
+    expect(readHostToPage({ kind: "welcome", id: 0, browser: "b1", heartbeat: 5, max_message_bytes: 9 })).toMatchObject({
+      browser: "b1",
+      heartbeat: 5,
+    });
+    expect(readHostToPage(START)).toEqual(START);
+    expect(readHostToPage({ kind: "stop_lane", id: 5, lane: "b1.1" })).toEqual({ kind: "stop_lane", id: 5, lane: "b1.1" });
+  });
+
+  test.each(["lane", "token", "access", "threads", "max_message_bytes", "id"])("a start_lane without %s is refused", (field) => {
+    expect(codeOf(() => readHostToPage({ ...START, id: 4, [field]: field === "id" ? 0 : undefined }))).toBe("protocol.malformed");
+  });
+
+  test("a lane's kind is refused", () => {
+    expect(codeOf(() => readHostToPage({ kind: "run", id: 1 }))).toBe("protocol.kind");
+  });
+});

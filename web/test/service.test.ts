@@ -1,0 +1,208 @@
+// A lane's requests, on the real runtime: its WebAssembly runs in Node as well.
+
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import * as ort from "onnxruntime-web";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+
+import { WireError } from "../src/errors";
+import type { LaneToHost } from "../src/messages";
+import type { Runtime } from "../src/runtime";
+import { LaneService } from "../src/service";
+import { FrameWriter, type WireTensor } from "../src/wire";
+
+// y = a + b, both float32 (n, 4).
+const ADD =
+  "CAg6VwoOCgFhCgFiEgF5IgNBZGQSA2FkZFoUCgFhEg8KDQgBEgkKAxIBbgoCCARaFAoBYhIPCg0IARIJCgMSAW4KAggEYhQKAXkSDwoNCAESCQoDEgFuCgIIBEIECgAQEQ==";
+const MODEL = Buffer.from(ADD, "base64");
+
+let server: Server;
+let url: string;
+let lane: Lane;
+
+/** A lane whose socket is the test. */
+class Lane {
+  readonly sent: LaneToHost[] = [];
+  readonly outputs: (readonly WireTensor[] | undefined)[] = [];
+  refuse: string | undefined;
+  #wake: (() => void)[] = [];
+
+  readonly service = new LaneService(ort as Runtime, "key", (message, tensors, complete) => {
+    if (tensors !== undefined && this.refuse !== undefined) throw new WireError("protocol.too_large", this.refuse);
+    complete?.();
+    this.sent.push(structuredClone(message));
+    this.outputs.push(tensors?.map((tensor) => ({ ...tensor, data: tensor.data.slice() })));
+    for (const wake of this.#wake.splice(0)) wake();
+  });
+
+  send(header: { kind: string; id: number } & Record<string, unknown>, tensors?: WireTensor[]): void {
+    this.service.receive(new FrameWriter().write(header, tensors).slice().buffer);
+  }
+
+  /** Wait for a request's answer. */
+  async answer(id: number): Promise<LaneToHost & { error?: { code: string; message: string } }> {
+    for (;;) {
+      const found = this.sent.find((message) => "id" in message && message.id === id && message.kind !== "progress");
+      if (found !== undefined) return found as LaneToHost & { error?: { code: string; message: string } };
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
+  }
+
+  load(id: number, session: string, path = "/add", nbytes = MODEL.length): void {
+    this.send({ kind: "load", id, session, backend: "wasm", model: { url: url + path, nbytes } });
+  }
+
+  run(id: number, session = "s1", tensors = [matrix("a", 1, 2), matrix("b", 10, 2)], fields = {}): void {
+    this.send({ kind: "run", id, session, outputs: null, ...fields }, tensors);
+  }
+
+  order(): number[] {
+    return this.sent.flatMap((message) => ("id" in message && message.kind !== "progress" ? [message.id] : []));
+  }
+}
+
+function matrix(name: string, value: number, rows: number): WireTensor {
+  return { name, dtype: "float32", dims: [rows, 4], data: new Float32Array(rows * 4).fill(value) };
+}
+
+beforeAll(async () => {
+  server = createServer((request, response) => void response.end(request.url === "/add" ? MODEL : "not a model, this"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => void server.close());
+
+beforeEach(async () => {
+  lane = new Lane();
+  lane.load(1, "s1");
+  await lane.answer(1);
+});
+
+test("a load reports progress, then names, times and size", async () => {
+  expect(lane.sent[0]).toEqual({ kind: "progress", id: 1, done: 0, total: MODEL.length });
+  expect(await lane.answer(1)).toMatchObject({
+    kind: "ok",
+    inputs: ["a", "b"],
+    outputs: ["y"],
+    nbytes: MODEL.length,
+    timing: { fetch: expect.any(Number) as number, create: expect.any(Number) as number },
+  });
+});
+
+test("a run answers its outputs and times", async () => {
+  lane.run(2);
+  expect(await lane.answer(2)).toMatchObject({
+    kind: "ok",
+    id: 2,
+    timing: { wait: expect.any(Number) as number, run: expect.any(Number) as number, encode: expect.any(Number) as number },
+  });
+  expect(lane.outputs.at(-1)).toEqual([matrix("y", 11, 2)]);
+});
+
+test("requests are answered in order of arrival, loads and failures among them", async () => {
+  lane.run(2);
+  lane.load(3, "s2");
+  lane.run(4, "s2");
+  lane.run(5, "nowhere");
+  lane.send({ kind: "unload", id: 6, session: "s2" });
+  lane.run(7, "s2");
+  lane.run(8);
+  await lane.answer(8);
+  expect(lane.order()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(await lane.answer(4)).toMatchObject({ kind: "ok" });
+  expect(await lane.answer(7)).toMatchObject({ kind: "error", error: { code: "backend.run" } });
+  expect(await lane.answer(8)).toMatchObject({ kind: "ok" });
+});
+
+test.each<[string, string, WireTensor[]]>([
+  ["missing", "input.missing", [matrix("a", 1, 2)]],
+  ["unknown", "input.unknown", [matrix("a", 1, 2), matrix("b", 1, 2), matrix("z", 1, 2)]],
+  [
+    "of the wrong dtype",
+    "input.dtype",
+    [matrix("a", 1, 1), { name: "b", dtype: "int32", dims: [1, 4], data: new Int32Array(4) }],
+  ],
+  [
+    "of the wrong rank",
+    "input.shape",
+    [matrix("a", 1, 1), { name: "b", dtype: "float32", dims: [4], data: new Float32Array(4) }],
+  ],
+  [
+    "of the wrong shape",
+    "input.shape",
+    [matrix("a", 1, 1), { name: "b", dtype: "float32", dims: [1, 5], data: new Float32Array(5) }],
+  ],
+])("an input that is %s is answered with %s, and the next request works", async (_, code, tensors) => {
+  lane.run(2, "s1", tensors);
+  lane.run(3);
+  expect(await lane.answer(2)).toMatchObject({ kind: "error", error: { code } });
+  expect(await lane.answer(3)).toMatchObject({ kind: "ok" });
+});
+
+test("a model that is none is refused, and the next load works", async () => {
+  lane.load(2, "s2", "/none", 17);
+  lane.load(3, "s2");
+  expect(await lane.answer(2)).toMatchObject({ kind: "error", error: { code: "model.invalid" } });
+  expect(await lane.answer(3)).toMatchObject({ kind: "ok" });
+});
+
+test("a session's name is taken until it is unloaded", async () => {
+  lane.load(2, "s1");
+  lane.send({ kind: "unload", id: 3, session: "s1" });
+  lane.load(4, "s1");
+  expect(await lane.answer(2)).toMatchObject({ kind: "error", error: { code: "protocol.malformed" } });
+  expect(await lane.answer(4)).toMatchObject({ kind: "ok" });
+});
+
+test("an answer over the limit becomes an error, and the next request works", async () => {
+  lane.refuse = "too large";
+  lane.run(2);
+  expect(await lane.answer(2)).toMatchObject({ kind: "error", error: { code: "protocol.too_large", message: "too large" } });
+  lane.refuse = undefined;
+  lane.run(3);
+  expect(await lane.answer(3)).toMatchObject({ kind: "ok" });
+});
+
+test("what is no message is answered, and the next request works", async () => {
+  lane.service.receive("text");
+  lane.service.receive(new ArrayBuffer(3));
+  lane.send({ kind: "dance", id: 5 });
+  lane.send({ kind: "run", id: 6 });
+  expect(lane.sent.slice(-4)).toMatchObject([
+    { kind: "error", id: 0, error: { code: "protocol.malformed" } },
+    { kind: "error", id: 0, error: { code: "protocol.malformed" } },
+    { kind: "error", id: 5, error: { code: "protocol.kind" } },
+    { kind: "error", id: 6, error: { code: "protocol.malformed" } },
+  ]);
+  lane.run(7);
+  expect(await lane.answer(7)).toMatchObject({ kind: "ok" });
+});
+
+test("when the device is lost, every request is answered with that once, and the host is told", async () => {
+  lane.run(2);
+  lane.run(3);
+  lane.service.lose({ code: "lost.device", message: "gone" });
+  lane.service.lose({ code: "lost.lane", message: "again" });
+  lane.run(4);
+  const gone = { code: "lost.device", message: "gone" };
+  expect(lane.sent.slice(-4)).toEqual([
+    { kind: "error", id: 2, error: gone },
+    { kind: "error", id: 3, error: gone },
+    { kind: "lost", error: gone },
+    { kind: "error", id: 4, error: gone },
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 50)); // the run that was under way ends, and says nothing more
+  expect(lane.order()).toEqual([1, 2, 3, 4]);
+});
+
+test("a trap that no promise brought ends the request under way and the lane", () => {
+  lane.run(2);
+  lane.service.crash(new Error("something else went wrong"));
+  expect(lane.order()).toEqual([1]);
+  lane.service.crash(new WebAssembly.RuntimeError("unreachable"));
+  expect(lane.sent.slice(-2)).toMatchObject([
+    { kind: "error", id: 2, error: { code: "lost.lane" } },
+    { kind: "lost", error: { code: "lost.lane" } },
+  ]);
+});
