@@ -1,0 +1,62 @@
+"""Blocks: a CID with its bytes, which are believed only after they were hashed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webinfer.errors import IntegrityError
+from webinfer.models.ipfs.cid import CID
+
+MAX_BLOCK = 2 << 20  # bytes; peers refuse to pass on larger ones, so nobody makes them
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block.
+
+    Attributes:
+        cid: Its name.
+        data: Its bytes, as somebody sent them: see ``verify``.
+    """
+
+    cid: CID
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"<Block {self.cid} {len(self.data)} bytes>"
+
+    @classmethod
+    def of(cls, codec: int, data: bytes) -> Block:
+        """Make the block of these bytes."""
+        return cls(CID.of(codec, data), data)
+
+
+def verify(block: Block) -> Block:
+    """Return the block, if its bytes are those that its CID names.
+
+    Raises:
+        IntegrityError: They are not, or there are more than 2 MiB.
+    """
+    check_size(block.cid, len(block.data))
+    if not block.cid.names(block.data):
+        raise IntegrityError(
+            f"The bytes that came for block {block.cid} have another hash: they were changed on their way or at their "
+            "source, so they are not used.",
+            cid=str(block.cid),
+        )
+    return block
+
+
+def check_size(cid: CID | None, nbytes: int) -> None:
+    """Refuse a block that is larger than 2 MiB.
+
+    Raises:
+        IntegrityError: It is.
+    """
+    if nbytes > MAX_BLOCK:
+        raise IntegrityError(
+            f"{'Block ' + str(cid) if cid else 'A block'} has {nbytes} bytes; more than {MAX_BLOCK} are refused, "
+            "because nothing can be verified before a block is whole.",
+            cid=str(cid) if cid else None,
+            nbytes=nbytes,
+        )

@@ -1,0 +1,88 @@
+"""What is still wanted of a DAG: the only blocks that are taken, whatever else is sent. Pure.
+
+It starts with the root. Each verified block says which blocks it leads to, so a block that nobody asked for is never
+looked at, and one that is asked for is known by its hash beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from webinfer.models.ipfs.block import Block
+from webinfer.models.ipfs.cid import CID, RAW
+from webinfer.models.ipfs.dagpb import decode
+from webinfer.models.ipfs.unixfs import missing_path, split, step
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Why a block is wanted.
+
+    Attributes:
+        names: What is left of the path; empty where everything below is wanted.
+        level: Shards passed in this directory.
+    """
+
+    names: tuple[str, ...] = ()
+    level: int = 0
+
+
+class Frontier:
+    """The blocks wanted next.
+
+    Args:
+        root: Where the DAG begins.
+        path: Only what this path leads to, and the blocks on the way.
+        find: Returns the verified bytes of a block that is here already, or ``None``.
+        holds: Tells whether a block is here, without reading it.
+    """
+
+    def __init__(self, root: CID, path: str, find: Callable[[CID], bytes | None], holds: Callable[[CID], bool]) -> None:
+        self.root = root
+        self.path = path
+        self.target: CID | None = None
+        self.wanted: dict[CID, Want] = {}
+        self._find = find
+        self._holds = holds
+        self._seen: set[tuple[CID, Want]] = set()
+        self._settle([(root, Want(split(path)))])
+
+    def __repr__(self) -> str:
+        return f"<Frontier {self.root} wants {len(self.wanted)}>"
+
+    def take(self, block: Block) -> None:
+        """Note that a wanted block is verified and here.
+
+        Raises:
+            ModelNotFound: The path leads nowhere.
+            InvalidModel: The block is right, and no file or directory.
+        """
+        want = self.wanted.pop(block.cid)
+        self._settle(self._below(block.cid, block.data, want))
+
+    def _settle(self, found: list[tuple[CID, Want]]) -> None:
+        """Go through what is here; what is not is wanted."""
+        while found:
+            cid, want = found.pop()
+            if (cid, want) in self._seen:
+                continue
+            self._seen.add((cid, want))
+            if not want.names and self.target is None:
+                self.target = cid  # the end of the path is reached before anything below it
+            if cid.codec == RAW and not want.names:
+                if not self._holds(cid):
+                    self.wanted.setdefault(cid, want)
+            elif (data := self._find(cid)) is not None:
+                found += self._below(cid, data, want)
+            else:
+                self.wanted.setdefault(cid, want)
+
+    def _below(self, cid: CID, data: bytes, want: Want) -> list[tuple[CID, Want]]:
+        node = decode(cid, data)
+        if not want.names:
+            return [(link.cid, Want()) for link in reversed(node.links)]
+        found = step(node, want.names[0], want.level)
+        if found is None:
+            raise missing_path(self.root, self.path, want.names[0])
+        return [(found.cid, Want(want.names[1:] if found.arrived else want.names, found.level))]

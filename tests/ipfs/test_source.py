@@ -1,0 +1,117 @@
+"""Models named ``ipfs://CID[/path]``."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from webinfer.cache import cache_dir
+from webinfer.errors import FetchError, InvalidModel, ModelNotFound
+from webinfer.models import ModelPackage, resolve
+from webinfer.models.ipfs.cid import CID
+from webinfer.models.ipfs.importer import Importer
+from webinfer.models.ipfs.serve import serving
+from webinfer.models.ipfs.source import fetched, parse
+from webinfer.models.ipfs.store import Store
+from webinfer.models.ipfs.unixfs import resolve as follow
+from webinfer.models.probe import probe_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A directory with a model that runs, laid out as on the hub."""
+    path = tmp_path / "published"
+    (path / "onnx").mkdir(parents=True)
+    (path / "onnx" / "model.onnx").write_bytes(probe_model().read_bytes())
+    (path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def cid(source: Store, model: Path) -> CID:
+    """Its CID, its blocks in ``source``."""
+    return Importer(put=source.put).add(model).cid
+
+
+@pytest.fixture
+async def served(source: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A gateway over ``source``, which is the usual one."""
+    async with serving(source) as url:
+        monkeypatch.setenv("WEBINFER_IPFS_GATEWAYS", url)
+        yield url
+
+
+async def opened(reference: str) -> ModelPackage:
+    return await asyncio.to_thread(resolve, reference)
+
+
+async def test_model_is_fetched_opened_and_then_here(
+    cid: CID, model: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = await opened(f"ipfs://{cid}")
+    assert package.model.path.read_bytes() == (model / "onnx" / "model.onnx").read_bytes()
+    assert package.config == {"model_type": "bert"}
+    assert package.sha256 == resolve(model).sha256
+    monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")
+    assert (await opened(f"ipfs://{cid}")).model.path == package.model.path
+    assert list(fetched()) == [f"ipfs://{cid}"]
+
+
+async def test_path_names_a_directory_or_a_model_file(cid: CID, served: str) -> None:
+    assert (await opened(f"ipfs://{cid}/onnx")).model.name == "model.onnx"
+    package = await opened(f"ipfs://{cid}/onnx/model.onnx")
+    assert package.config == {"model_type": "bert"}
+
+
+async def test_lone_file_is_a_model(cid: CID, source: Store, served: str) -> None:
+    file = follow(source.get, cid, "onnx/model.onnx")[-1]
+    assert (await opened(f"ipfs://{file}")).signature.inputs
+
+
+async def test_reference_works_inside_a_running_loop(cid: CID, source: Store) -> None:
+    shutil.copytree(source.directory, Store().directory)
+    assert resolve(f"ipfs://{cid}").signature.inputs
+
+
+@pytest.mark.parametrize("reference", ["ipfs://", "ipfs://nonsense", "ipfs://bafkqaaa/../x", "ipfs://k51qzi5uqu5d"])
+def test_reference_that_names_nothing_is_a_typed_error(reference: str) -> None:
+    with pytest.raises(ModelNotFound):
+        resolve(reference)
+
+
+def test_nobody_to_ask_is_told(cid: CID) -> None:
+    with pytest.raises(FetchError, match="WEBINFER_IPFS_GATEWAYS"):
+        resolve(f"ipfs://{cid}")
+    assert not fetched()
+
+
+def test_what_is_no_model_is_a_typed_error() -> None:
+    text = Importer(put=Store().put).file(io.BytesIO(b"not ONNX"))
+    with pytest.raises(InvalidModel):
+        resolve(f"ipfs://{text.cid}")
+
+
+def test_prefixes_of_a_reference_are_understood(cid: CID) -> None:
+    for text in (f"{cid}/a/b", f"ipfs://{cid}/a/b", f"/ipfs/{cid}/a/b", f"ipfs://{cid}/a//b/", f"{cid}/%61/b"):
+        assert parse(text) == (cid, "a/b")
+
+
+async def test_two_processes_fetch_one_model(cid: CID, served: str, model: Path) -> None:
+    program = "import sys; from webinfer.models import resolve; sys.stdin.read(); print(resolve(sys.argv[1]).sha256)"
+
+    def run() -> list[str]:
+        command = [sys.executable, "-c", program, f"ipfs://{cid}"]
+        processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        ]
+        return [process.communicate("")[0].strip() for process in processes]
+
+    assert await asyncio.to_thread(run) == [resolve(model).sha256] * 2
+    assert [path.name for path in (cache_dir() / "ipfs" / "models").glob("b*")] == [str(cid)]
