@@ -1,0 +1,251 @@
+"""The asynchronous face: accelerators and models."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from webinfer.browsers.find import Installation, find
+from webinfer.capabilities import Capabilities
+from webinfer.errors import BackendUnavailable, OptionError, PoolClosed
+from webinfer.host import Host
+from webinfer.metrics import Aggregate, Gauges
+from webinfer.metrics.journal import Journal
+from webinfer.model import AsyncModel, Choice, Inputs
+from webinfer.models import resolve
+from webinfer.options import Options, Platform
+from webinfer.pool import Pool
+from webinfer.progress import ProgressCallback
+from webinfer.result import Result
+from webinfer.running import Entry, announce, retract
+from webinfer.snapshot import Snapshot, take
+
+log = logging.getLogger("webinfer")
+
+
+class AsyncAccelerator:
+    """Run ONNX models in a real browser.
+
+    ::
+
+        async with AsyncAccelerator(browser="firefox") as accelerator:
+            model = await accelerator.load("wheel:all-MiniLM-L6-v2")
+            vectors = await model.embed(["A browser ran this."])
+
+    The browser starts with the first ``load`` or ``start``. Everything runs on the loop that called it.
+
+    Args:
+        options: Options as one object.
+        keywords: Options by name, in place of ``options``; docs/options.md lists them.
+
+    Raises:
+        OptionError: An option is unknown, or its value cannot be.
+    """
+
+    def __init__(self, options: Options | None = None, **keywords: Any) -> None:
+        self.options = options or Options.of(**keywords)
+        self._host: Host | None = None
+        self._pool: Pool | None = None
+        self._capabilities: Capabilities | None = None
+        self._metrics = Aggregate()
+        self._journal = Journal()
+        self._entry: Entry | None = None  # by which other processes find this accelerator
+        self._models: set[AsyncModel] = set()
+        self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # those that run() loaded
+        self._starting: asyncio.Lock | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else self._pool or "not started"
+        return f"<{type(self).__name__} {state} models={len(self._models)}>"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> Capabilities:
+        """Start the browser, unless it runs already.
+
+        Returns:
+            What the browser can do.
+
+        Raises:
+            BrowserNotFound: There is no browser to start.
+            LaunchFailed: It did not start.
+            PortInUse: The host's port is taken.
+            PoolClosed: The accelerator was closed.
+        """
+        self._check_open()
+        self._starting = self._starting or asyncio.Lock()
+        async with self._starting:
+            if self._capabilities is None:
+                self._capabilities = await self._start()
+            return self._capabilities
+
+    async def load(
+        self,
+        reference: str | Path,
+        *,
+        platform: Platform | None = None,
+        precision: str | None = None,
+        fallback: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> AsyncModel:
+        """Load a model.
+
+        Args:
+            reference: Path of an ONNX file or of a directory in the hub's layout, a name under ``WEBINFER_MODELS``,
+                ``wheel:NAME`` or ``random:NAME``.
+            platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
+            precision: Which of the model's own variants: ``fp32``, ``fp16``, ``q8``, ``int8``, ``uint8``, ``q4``,
+                ``q4f16``, ``bnb4`` or ``q2``; ``None`` takes the full one.
+            fallback: Take the next backend that this browser can run, where it cannot run ``platform``. The
+                results say so.
+            progress: Called with the bytes fetched so far.
+
+        Returns:
+            The model, loaded on one lane at least. Models loaded more than once share their sessions, which are
+            released when the last of them is closed.
+
+        Raises:
+            ModelError: The model cannot be found, fetched or read.
+            BackendUnavailable: The browser cannot run that backend.
+            BackendError: The runtime refused the model.
+        """
+        self._check_open()
+        package, capabilities = await asyncio.gather(
+            asyncio.to_thread(resolve, reference, progress=progress, precision=precision), self.start()
+        )
+        chosen = _choose(platform or self.options.platform, capabilities, fallback)
+        assert self._pool is not None
+        self._metrics.name(package.sha256, package.name)
+        self._journal.name(package.sha256, package.name)
+        model = AsyncModel(self._pool, package, chosen, self._metrics, self._models.discard)
+        self._models.add(model)
+        try:
+            await model.load(progress)
+        except BaseException:
+            await model.close()
+            raise
+        return model
+
+    async def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
+        """Load a model, unless it is loaded, and run one request; see ``AsyncModel.run``."""
+        key = (str(reference), platform)
+        if key not in self._by_reference:
+            self._by_reference[key] = await self.load(reference, platform=platform)
+        return await self._by_reference[key].run(inputs)
+
+    async def run_parallel(self, requests: Sequence[tuple[AsyncModel, Inputs]]) -> list[Result]:
+        """Run requests of several models at once.
+
+        Returns:
+            Their results, in order.
+
+        Raises:
+            WebinferError: As ``AsyncModel.run``; the first one in order, once all have ended.
+        """
+        results = await asyncio.gather(*(model.run(inputs) for model, inputs in requests), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if isinstance(result, Result)]
+
+    async def metrics(self) -> dict[str, Any]:
+        """Return what happened so far: the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.
+
+        Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second.
+        """
+        loaded = sorted({model.package.name for model in self._models})
+        pool = self._pool
+        if pool is None:
+            return self._metrics.to_dict(Gauges(loaded=loaded))
+        return self._metrics.to_dict(
+            Gauges(
+                queued=pool.queued,
+                queue_peak=pool.queue_peak,
+                running_peak=pool.running_peak,
+                lanes=len(pool.lanes),
+                busy=pool.busy,
+                memory_mb=await pool.memory() / 1e6,
+                loaded=loaded,
+            )
+        )
+
+    async def snapshot(self) -> Snapshot:
+        """Return what is going on right now: browsers, lanes, sessions, what waits, memory, errors and recoveries.
+
+        Cheap enough to be asked for every second. ``webinfer top`` shows it from another process.
+
+        Raises:
+            PoolClosed: The accelerator was closed.
+        """
+        self._check_open()
+        return await take(self._pool, self._journal)
+
+    async def close(self) -> None:
+        """End the browser and fail whatever still waits. Later calls raise ``PoolClosed``."""
+        self._closed = True
+        if self._pool is not None:
+            await self._pool.close()  # which ends a start under way, too
+        self._starting = self._starting or asyncio.Lock()
+        async with self._starting:
+            if self._entry is not None:
+                await asyncio.to_thread(retract, self._entry)
+            if self._host is not None:
+                await self._host.close()
+        self._models.clear()
+
+    async def _start(self) -> Capabilities:
+        options = self.options
+        installation: Installation = await asyncio.to_thread(find, options.browser, options.executable)
+        if self._host is None:
+            host = Host(options.address, options.port, options.max_message_mb, options.heartbeat)
+            await host.start()
+            self._host = host
+            host.report = self._report
+            self._entry = await asyncio.to_thread(_announce, host)
+        if self._pool is None:
+            self._pool = Pool(self._host, installation, options)
+            self._pool.listen(self._metrics)
+            self._pool.listen(self._journal)
+        return await self._pool.start()
+
+    async def _report(self) -> dict[str, Any]:
+        return (await self.snapshot()).to_dict()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PoolClosed("The accelerator is closed: make a new one.")
+
+
+def _announce(host: Host) -> Entry | None:
+    """Let other processes find the accelerator; where that cannot be, it works all the same."""
+    try:
+        return announce(host.origin, host.status_token)
+    except (OSError, OptionError) as error:
+        log.warning("other processes will not find this accelerator: %s", error)
+        return None
+
+
+def _choose(asked: Platform, capabilities: Capabilities, fallback: bool) -> Choice:
+    """Decide on a backend."""
+    if asked == "auto":
+        return Choice(asked, capabilities.choose(), None)
+    if asked in capabilities.backends:
+        return Choice(asked, asked, None)
+    why = f"{capabilities.engine} {capabilities.engine_version} cannot run {asked} here: {capabilities.errors[asked]}"
+    if fallback:
+        return Choice(asked, capabilities.choose(), why)
+    raise BackendUnavailable(
+        f"{why}. It can run: {', '.join(capabilities.backends)}.", backend=asked, available=list(capabilities.backends)
+    )

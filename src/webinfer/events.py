@@ -1,0 +1,87 @@
+"""What a pool announces. Listeners must return at once and not raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from webinfer.policy.assignment import SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserStarted:
+    browser: str
+    name: str
+    engine_version: str
+    pid: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserEnded:
+    browser: str
+    name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStarted:
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEnded:
+    lane: str
+    code: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLoaded:
+    """A session was created. ``fetch`` and ``create`` are the lane's times, ``seconds`` the host's; all in seconds."""
+
+    lane: str
+    key: SessionKey
+    nbytes: int
+    seconds: float
+    fetch: float
+    create: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    lane: str
+    key: SessionKey
+    code: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """A request was answered. All times in seconds; ``items`` is its batch size."""
+
+    lane: str
+    browser: str
+    key: SessionKey
+    items: int
+    queue: float
+    transfer: float
+    run: float
+    total: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailed:
+    """An attempt failed. ``lane`` is ``None`` for a request that waited."""
+
+    key: SessionKey
+    code: str
+    attempts: int
+    retried: bool
+    lane: str | None = None
+    reason: str = ""
+
+
+Event = BrowserStarted | BrowserEnded | LaneStarted | LaneEnded | SessionLoaded | LoadFailed | RunFinished | RunFailed
+Listener = Callable[[Event], None]

@@ -1,0 +1,340 @@
+"""A loaded model, asynchronously."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.errors import EmptyBatch, NotANumber, PoolClosed, TokenizerMissing, UnknownOutput
+from webinfer.events import SessionLoaded
+from webinfer.lane import Asset, Recipe
+from webinfer.metrics import Aggregate
+from webinfer.models import ModelFile, ModelPackage
+from webinfer.models.pooling import mean_pool, normalize
+from webinfer.models.text import Tokenizer
+from webinfer.options import Backend, Platform
+from webinfer.policy.assignment import SessionKey
+from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, trim
+from webinfer.pool import Pool
+from webinfer.progress import Progress, ProgressCallback
+from webinfer.request import Request
+from webinfer.result import Result
+from webinfer.tensors import Signature, prepare
+from webinfer.wire import Message
+
+Inputs = Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which backend was asked for and taken, and why it is another one."""
+
+    asked: Platform
+    backend: Backend
+    reason: str | None
+
+
+class AsyncModel:
+    """A model in a browser. Made by ``AsyncAccelerator.load``.
+
+    Attributes:
+        package: Its files, signature, family and tokenizer.
+        backend: Backend that runs it.
+        precision: Precision of its weights.
+        loaded: Times and size of its first loading.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        choice: Choice,
+        metrics: Aggregate,
+        forget: Callable[[AsyncModel], None],
+    ) -> None:
+        self.package = package
+        self.backend: Backend = choice.backend
+        self.precision = package.precision
+        self.loaded: SessionLoaded | None = None
+        self._choice = choice
+        self._pool = pool
+        self._metrics = metrics
+        self._forget = forget
+        self._keys: set[SessionKey] = set()
+        self._tokenizer: Tokenizer | None = None
+        self._closed = False
+        self._batched = batch_dimension(package.signature) is not None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "loaded" if self.loaded else "new"
+        return f"<{type(self).__name__} {self.package.name} {self.precision} on {self.backend} {state}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.package.name
+
+    async def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
+        """Have the model's session created, unless it is.
+
+        WebNN takes fixed shapes, so there the session is created for the smallest bucket; others follow when
+        requests of their shape come.
+
+        Returns:
+            The times and the size of the first loading.
+        """
+        if self.loaded is None:
+            smallest = self._smallest() if self.backend == "webnn" else EXACT
+            key = self._open(smallest)
+            self._metrics.hit(self._pool.holds(key))
+            tell = partial(_tell, progress, f"load {self.name}") if progress else None
+            self.loaded = await self._pool.load(key, tell)
+        return self.loaded
+
+    async def run(
+        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, timeout: float | None = None
+    ) -> Result:
+        """Run one request.
+
+        Args:
+            inputs: Arrays, nested lists or scalars by input name; one bare array where the model has one input; or
+                text, where it has a tokenizer. Lists take the declared dtype. A missing batch axis is added.
+                ``attention_mask``, ``token_type_ids`` and ``position_ids`` may be left out.
+            outputs: Names of the outputs wanted; ``None`` for all.
+            timeout: Seconds until ``DeadlineExceeded``; ``None`` takes the option ``run_timeout``.
+
+        Returns:
+            The outputs and what was observed.
+
+        Raises:
+            InputError: The inputs do not fit the model's signature.
+            NotANumber: An output holds NaN, and the option ``allow_nan`` is off.
+            DeadlineExceeded: No answer came in time.
+            WebinferError: As the runtime or the pool reported it.
+        """
+        request, how = self._request(inputs, outputs, timeout)
+        return self._result(request, how, await self._answer(request))
+
+    async def run_batch(
+        self, batch: Iterable[Inputs], *, outputs: Sequence[str] | None = None, timeout: float | None = None
+    ) -> list[Result]:
+        """Run many requests, on as many lanes as there are.
+
+        Returns:
+            Their results, in order.
+
+        Raises:
+            EmptyBatch: There are none.
+            WebinferError: As ``run``; the first one that occurs, once all have ended.
+        """
+        requests = [self._request(inputs, outputs, timeout) for inputs in batch]
+        if not requests:
+            raise EmptyBatch("The batch is empty: pass at least one request.")
+        answers = await asyncio.gather(*(self._answer(request) for request, _ in requests), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [
+            self._result(request, how, answer)
+            for (request, how), answer in zip(requests, answers, strict=True)
+            if isinstance(answer, Message)
+        ]
+
+    async def embed(
+        self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """Embed sentences: the mean of the last hidden state over each one's tokens.
+
+        Args:
+            texts: One sentence or several.
+            normalized: Scale each vector to length 1.
+            batch_size: Sentences run together at most.
+
+        Returns:
+            float32 array of shape (sentences, hidden size).
+
+        Raises:
+            TokenizerMissing: The model came without a tokenizer.
+            EmptyBatch: There are no sentences.
+        """
+        sentences = [texts] if isinstance(texts, str) else list(texts)
+        if not sentences:
+            raise EmptyBatch("There are no sentences to embed.")
+        order = sorted(range(len(sentences)), key=lambda at: len(sentences[at]))  # alike lengths together: less padding
+        groups = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        tokens = [self.tokenizer.encode([sentences[at] for at in group]) for group in groups]
+        hidden = await self.run_batch([self._wanted(encoded) for encoded in tokens])
+        vectors: NDArray[np.float32] | None = None
+        for group, encoded, result in zip(groups, tokens, hidden, strict=True):
+            pooled = _sentence_vectors(result, encoded["attention_mask"])
+            if vectors is None:
+                vectors = np.empty((len(sentences), pooled.shape[1]), np.float32)
+            vectors[group] = normalize(pooled) if normalized else pooled
+        assert vectors is not None
+        return vectors
+
+    async def close(self) -> None:
+        """Release the model on every lane. Later runs raise ``PoolClosed``."""
+        if not self._closed:
+            self._closed = True
+            self._forget(self)
+            for key in self._keys:
+                self._pool.unload(key)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer.
+
+        Raises:
+            TokenizerMissing: It came without one.
+        """
+        if self._tokenizer is None:
+            if self.package.tokenizer is None:
+                raise TokenizerMissing(
+                    f"{self.name} has no tokenizer.json: pass token ids, or put the file beside the model.",
+                    model=self.name,
+                )
+            self._tokenizer = Tokenizer(self.package.tokenizer)
+        return self._tokenizer
+
+    def _request(self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None) -> tuple[Request, Fit]:
+        if self._closed:
+            raise PoolClosed(f"{self.name} was closed: load it again.")
+        signature = self.package.signature
+        tensors = prepare(signature, self._tensors(inputs))
+        how = fit(signature, tensors, self.backend)
+        if not how.exact:
+            tensors = pad(signature, tensors, how)
+        if outputs is not None:
+            _refuse_unknown(outputs, signature, self.name)
+        limit = self._pool.options.run_timeout if timeout is None else timeout
+        return Request(self._open(how), tensors, list(outputs) if outputs else None, limit, self._items(tensors)), how
+
+    def _items(self, tensors: Mapping[str, NDArray[Any]]) -> int:
+        for array in tensors.values():
+            return array.shape[0] if self._batched and array.ndim > 1 else 1
+        return 1
+
+    def _tensors(self, inputs: Inputs) -> Any:
+        if isinstance(inputs, str) or (
+            isinstance(inputs, list) and inputs and all(isinstance(text, str) for text in inputs)
+        ):
+            return self._wanted(self.tokenizer.encode(inputs))
+        return inputs
+
+    def _wanted(self, encoded: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return what the model takes of an encoded text: not every one has token types."""
+        wanted = {spec.name for spec in self.package.signature.inputs}
+        return {name: array for name, array in encoded.items() if name in wanted}
+
+    async def _answer(self, request: Request) -> Message:
+        future = self._pool.submit(request)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._pool.give_up(request)
+            raise
+
+    def _result(self, request: Request, how: Fit, message: Message) -> Result:
+        lane = request.lane
+        assert lane is not None
+        outputs = message.tensors if how.exact else trim(self.package.signature, message.tensors, how)
+        if not self._pool.options.allow_nan:
+            _refuse_nan(outputs, self.name)
+        capabilities = lane.capabilities
+        return Result(
+            outputs=outputs,
+            model=self.name,
+            model_sha256=self.package.sha256,
+            weights=self.package.weights,
+            family=self.package.family,
+            asked=self._choice.asked,
+            backend=self.backend,
+            reason=self._choice.reason,
+            precision=self.precision,
+            browser=self._pool.installation.name,
+            engine=capabilities.engine,
+            engine_version=capabilities.engine_version,
+            runtime=lane.runtime,
+            lane=lane.id,
+            verdict=lane.verdict(self.backend),
+            shape={} if how.exact else dict(how.padded),
+            times=request.times,
+            items=request.items,
+            attempts=request.attempts,
+        )
+
+    def _open(self, how: Fit) -> SessionKey:
+        """Return the key of the session for a shape, made known to the pool."""
+        dimensions = how.padded if self.backend == "webnn" else ()
+        key = SessionKey(self.package.sha256, self.backend, self.precision, dimensions)
+        if key not in self._keys:
+            self._keys.add(key)
+            publish = partial(_publish, self._pool)
+            external = tuple(map(publish, self.package.external))
+            device = "cpu" if self.backend == "webnn" else None
+            self._pool.open(key, Recipe(publish(self.package.model), external, self.backend, dimensions, device))
+        return key
+
+    def _smallest(self) -> Fit:
+        """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded."""
+        signature = self.package.signature
+        example = {
+            spec.name: np.zeros([size if isinstance(size, int) else 1 for size in spec.shape], np.uint8)
+            for spec in signature.inputs
+        }
+        return fit(signature, example, self.backend)
+
+
+def _refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> None:
+    known = [spec.name for spec in signature.outputs]
+    for name in outputs:
+        if name not in known:
+            raise UnknownOutput(
+                f"{model} has no output {name!r}. It has: {', '.join(known)}.", output=name, known=known
+            )
+
+
+def _publish(pool: Pool, file: ModelFile) -> Asset:
+    return Asset(file.name, pool.host.publish(file.path, file.sha256), file.nbytes)
+
+
+def _tell(progress: ProgressCallback, stage: str, done: int, total: int | None) -> None:
+    progress(Progress(stage, done, total))
+
+
+def _sentence_vectors(result: Result, mask: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the model's own sentence embedding, where it has one, else the mean of its hidden state."""
+    if "sentence_embedding" in result.outputs:
+        return result.outputs["sentence_embedding"]
+    return mean_pool(next(array for array in result.outputs.values() if array.ndim == 3), mask)
+
+
+def _refuse_nan(outputs: Mapping[str, NDArray[Any]], model: str) -> None:
+    for name, array in outputs.items():
+        if array.dtype.kind != "f" or not array.size:
+            continue
+        largest = np.maximum.reduce(array, axis=None)  # NaN if there is one anywhere, found in one pass without a copy
+        if largest != largest:
+            count = int(np.isnan(array).sum())
+            raise NotANumber(
+                f"Output {name!r} of {model} holds {count:,} NaN of {array.size:,} values: "
+                "check the inputs for NaN, infinities and fully masked rows, or set allow_nan.",
+                output=name,
+                count=count,
+            )

@@ -1,0 +1,161 @@
+"""Which lane does what next: the scheduler, as one pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from webinfer.options import Backend
+
+
+class SessionKey(NamedTuple):
+    """What makes a session distinct: one model, for one backend, precision and set of fixed dimensions."""
+
+    model: str
+    backend: Backend
+    precision: str = "fp32"
+    dimensions: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(slots=True)
+class LaneState:
+    """What the scheduler knows of a lane.
+
+    Attributes:
+        backends: Backends that its browser can run.
+        loaded: Sessions that it holds, and when each was last used: a number that grows.
+        loading: The session that it is creating, if any.
+        running: Requests sent to it and not yet answered.
+    """
+
+    id: str
+    backends: frozenset[Backend]
+    loaded: dict[SessionKey, int] = field(default_factory=dict)
+    loading: SessionKey | None = None
+    running: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """What the scheduler decides from.
+
+    Attributes:
+        lanes: Lanes that can take work, by id.
+        waiting: Waiting requests by session, the session served longest ago first. An empty queue means that the
+            session is wanted for itself: somebody is loading the model.
+        sizes: Bytes of each session's model files.
+        capacity: Bytes of model files that a lane may hold; ``None`` for no limit. A larger model may be there alone.
+        browsers: Browsers running or starting.
+        max_browsers: How many there may be.
+        depth: Requests that a lane may hold at once. With two, the next one's tensors travel while the first runs.
+    """
+
+    lanes: Mapping[str, LaneState]
+    waiting: Mapping[SessionKey, Sized]
+    browsers: int
+    sizes: Mapping[SessionKey, int] = field(default_factory=dict)
+    capacity: int | None = None
+    max_browsers: int = 1
+    depth: int = 2
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to do now.
+
+    Attributes:
+        dispatch: For each entry, send the oldest waiting request of that session to that lane.
+        evict: Sessions to release first, and where. What was sent to them before still runs.
+        load: Sessions to create, and where.
+        launch: Browsers to start.
+    """
+
+    dispatch: list[tuple[SessionKey, str]] = field(default_factory=list)
+    evict: list[tuple[SessionKey, str]] = field(default_factory=list)
+    load: list[tuple[SessionKey, str]] = field(default_factory=list)
+    launch: int = 0
+
+
+def plan(state: State) -> Plan:
+    """Decide what to do now.
+
+    Sessions take turns, one request each, so that a busy model cannot starve another. A request goes to the
+    least busy lane that holds its session. Where none has room, the session is created on a further lane: on any
+    that is not creating one already, if no lane holds it, else only on an idle one. Where that lane would hold too
+    much, the sessions used longest ago give way.
+
+    Returns:
+        The plan. It never sends more requests of a session than are waiting, nor more than ``depth`` to a lane.
+    """
+    made = Plan()
+    busy = {lane.id: lane.running for lane in state.lanes.values()}
+    loading = {lane.id for lane in state.lanes.values() if lane.loading}
+    turns = [(key, len(queue)) for key, queue in state.waiting.items()]
+    while turns:
+        again = []
+        for key, left in turns:
+            lane = least_busy(key, state, busy) if left else None
+            if lane is not None:
+                made.dispatch.append((key, lane))
+                busy[lane] += 1
+                if left > 1:
+                    again.append((key, left - 1))
+                continue
+            target = _place(key, bool(left), state, busy, loading)
+            if target is not None:
+                made.evict += [(old, target) for old in _make_room(key, state.lanes[target], state)]
+                made.load.append((key, target))
+                loading.add(target)
+        turns = again
+    if state.waiting and not state.lanes and state.browsers < state.max_browsers:
+        made.launch = 1
+    return made
+
+
+def least_busy(key: SessionKey, state: State, busy: Mapping[str, int] | None = None) -> str | None:
+    """Return the lane that a request goes to: the least busy one that holds its session and has room.
+
+    Where nothing else waits, this is the whole plan.
+
+    Args:
+        key: The request's session.
+        state: What the scheduler knows.
+        busy: Requests that each lane has, where a plan in the making has given them more.
+    """
+    best, least = None, state.depth
+    for lane in state.lanes.values():
+        running = lane.running if busy is None else busy[lane.id]
+        if running < least and key in lane.loaded:
+            best, least = lane.id, running
+    return best
+
+
+def _place(key: SessionKey, waiting: bool, state: State, busy: dict[str, int], loading: set[str]) -> str | None:
+    """Choose a lane to create a session on, or none."""
+    holders = [lane for lane in state.lanes.values() if key in lane.loaded]
+    if any(lane.loading == key for lane in state.lanes.values()) or (holders and not waiting):
+        return None
+    free = [
+        lane
+        for lane in state.lanes.values()
+        if lane.id not in loading
+        and key not in lane.loaded
+        and key.backend in lane.backends
+        and not (holders and busy[lane.id])
+    ]
+    return min(free, key=lambda lane: (busy[lane.id], len(lane.loaded))).id if free else None
+
+
+def _make_room(key: SessionKey, lane: LaneState, state: State) -> list[SessionKey]:
+    """Choose what a lane must release before it creates a session."""
+    if state.capacity is None:
+        return []
+    over = sum(state.sizes.get(each, 0) for each in (*lane.loaded, key)) - state.capacity
+    released = []
+    for old in sorted(lane.loaded, key=lambda each: lane.loaded[each]):
+        if over <= 0:
+            break
+        over -= state.sizes.get(old, 0)
+        released.append(old)
+    return released

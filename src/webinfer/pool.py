@@ -1,0 +1,486 @@
+"""The pool: requests and sessions, brought to the fleet's lanes as ``policy.assignment.plan`` decides.
+
+Everything here runs on one event loop and nothing is locked. Whatever happens (a request, an answer, a loss)
+changes the state and then calls ``_advance``, which asks for a plan and carries it out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+
+from webinfer.browser import Browser
+from webinfer.browsers.find import Installation
+from webinfer.capabilities import Capabilities
+from webinfer.connection import OnTransfer, Reply
+from webinfer.deadlines import Deadlines
+from webinfer.errors import (
+    BackendUnavailable,
+    DeadlineExceeded,
+    DeviceLost,
+    LaneLost,
+    LostError,
+    PoolClosed,
+    QueueFull,
+    WebinferError,
+)
+from webinfer.events import (
+    Event,
+    Listener,
+    LoadFailed,
+    RunFailed,
+    RunFinished,
+    SessionLoaded,
+)
+from webinfer.fleet import Fleet
+from webinfer.host import Host
+from webinfer.lane import Lane, Recipe
+from webinfer.options import Options
+from webinfer.policy.assignment import LaneState, SessionKey, State, least_busy, plan
+from webinfer.queues import Queues
+from webinfer.request import Loading, Request
+from webinfer.tasks import Tasks
+from webinfer.wire import Message
+
+log = logging.getLogger("webinfer.pool")
+
+
+class Pool:
+    """Browsers, lanes and the requests that wait for them.
+
+    Args:
+        host: A started host.
+        installation: The browser to start.
+        options: Options of the accelerator.
+
+    Attributes:
+        running_peak: The most requests that ever were on lanes.
+    """
+
+    def __init__(self, host: Host, installation: Installation, options: Options) -> None:
+        self.host = host
+        self.installation = installation
+        self.options = options
+        self.closed = False
+        self._fleet = Fleet(
+            host,
+            installation,
+            options,
+            announce=self._announce,
+            on_lane=self._lane_started,
+            on_gone=self._lane_gone,
+            on_change=self._advance,
+        )
+        self._state = State(lanes={}, waiting={}, browsers=0)
+        self._queues = Queues()
+        self._state.waiting = self._queues
+        self._lane_states: dict[str, LaneState] = {}
+        self._flying: defaultdict[str, deque[Request]] = defaultdict(deque)  # by lane, in order of sending
+        self._state.lanes = self._lane_states
+        self._sizes: dict[SessionKey, int] = {}
+        self._state.sizes = self._sizes
+        if options.lane_capacity_mb is not None:
+            self._state.capacity = int(options.lane_capacity_mb * 1e6)
+        self._loadings: dict[SessionKey, Loading] = {}
+        self._sessions: dict[SessionKey, str] = {}  # names on the wire
+        self._running = self.running_peak = 0
+        self._deadlines = Deadlines(self._expire)
+        self._leftovers: dict[str, asyncio.TimerHandle] = {}  # by lane: it computes what nobody waits for
+        self._listeners: list[Listener] = []
+        self._tasks = Tasks()
+        self._ticks = 0  # grows with every use of a session
+        self._opened = 0  # sessions ever made known
+        self._failures = 0  # launches in a row that failed
+        self._launching = False  # a launch was decided on
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<Pool browsers={len(self.browsers)} lanes={len(self.lanes)} queued={self.queued} {state}>"
+
+    @property
+    def browsers(self) -> Mapping[str, Browser]:
+        """Browsers that are up, by id."""
+        return self._fleet.browsers
+
+    @property
+    def lanes(self) -> Mapping[str, Lane]:
+        """Lanes that can take work, by id."""
+        return self._fleet.lanes
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a lane."""
+        return self._queues.count
+
+    @property
+    def queue_peak(self) -> int:
+        """The most requests that ever waited."""
+        return self._queues.peak
+
+    @property
+    def busy(self) -> int:
+        """Lanes that are running something."""
+        return sum(1 for state in self._lane_states.values() if state.running)
+
+    @property
+    def waiting(self) -> Mapping[SessionKey, Sequence[Request]]:
+        """Requests that wait, by session."""
+        return self._queues
+
+    @property
+    def flying(self) -> Mapping[str, Sequence[Request]]:
+        """Requests that were sent, by lane, in order of sending."""
+        return self._flying
+
+    @property
+    def lane_states(self) -> Mapping[str, LaneState]:
+        """What the scheduler knows of each lane."""
+        return self._lane_states
+
+    async def memory(self) -> int:
+        """Return the memory of all browsers' processes, in bytes."""
+        return await self._fleet.memory()
+
+    def listen(self, listener: Listener) -> None:
+        """Have ``listener`` called with every event."""
+        self._listeners.append(listener)
+
+    async def start(self) -> Capabilities:
+        """Start the first browser, unless one is running.
+
+        Returns:
+            What it can do.
+
+        Raises:
+            LaunchFailed: It did not start.
+            PoolClosed: The pool was closed meanwhile.
+        """
+        self._check_open()
+        if not self.browsers:
+            try:
+                await self._fleet.launch()
+            except asyncio.CancelledError:
+                self._check_open()
+                raise
+        return next(iter(self.browsers.values())).capabilities
+
+    def open(self, key: SessionKey, recipe: Recipe) -> None:
+        """Make a session known, so that requests for it may be submitted; ``unload`` it as often as it was opened."""
+        if key not in self._loadings:
+            self._opened += 1
+            self._sessions[key] = f"s{self._opened}"
+            self._loadings[key] = Loading(recipe)
+            self._sizes[key] = recipe.nbytes
+        self._loadings[key].users += 1
+
+    def holds(self, key: SessionKey) -> bool:
+        """Whether a lane has that session."""
+        return any(key in state.loaded for state in self._lane_states.values())
+
+    async def load(self, key: SessionKey, on_transfer: OnTransfer | None = None) -> SessionLoaded:
+        """Have a session created on at least one lane.
+
+        Returns:
+            The event of its creation, of the first one where there were several.
+
+        Raises:
+            WebinferError: As the lane reported it.
+        """
+        self._check_open()
+        loading = self._loadings[key]
+        if loading.loaded is None:
+            self._queues.want(key)
+            loading.watchers.append(on_transfer) if on_transfer else None
+            self._advance()
+            await loading.wait()
+        assert loading.loaded is not None
+        return loading.loaded
+
+    def submit(self, request: Request) -> asyncio.Future[Message]:
+        """Queue a request.
+
+        Returns:
+            A future of its answer. Cancel it to give the request up.
+
+        Raises:
+            PoolClosed: The pool is closed.
+            QueueFull: ``max_queue`` requests wait already.
+        """
+        self._check_open()
+        if self.queued >= self.options.max_queue:
+            waiting = f"{self.queued:,} requests wait already: slow down, or raise max_queue."
+            raise QueueFull(waiting, queued=self.queued)
+        request.future = asyncio.get_running_loop().create_future()
+        request.submitted = time.perf_counter()
+        self._deadlines.add(request)
+        lane = None if self._queues else least_busy(request.key, self._state)
+        if lane is not None:
+            self._send(request, self.lanes[lane])
+        else:
+            self._queues.push(request)
+            self._advance()
+        return request.future
+
+    def give_up(self, request: Request) -> None:
+        """Forget a request whose caller has gone; one that runs already runs on, and its answer is dropped."""
+        request.settle()
+        if request.lane is None:
+            self._queues.remove(request)
+        else:
+            self._watch_leftover(request.lane.id)
+
+    def unload(self, key: SessionKey) -> None:
+        """Release a session on every lane, unless another model uses it too."""
+        loading = self._loadings.get(key)
+        if loading is None:
+            return
+        loading.users -= 1
+        if loading.users:
+            return
+        del self._loadings[key], self._sizes[key]
+        session = self._sessions.pop(key, None)
+        self._fail_queue(key, PoolClosed("The model was closed."))
+        for state in self._lane_states.values():
+            if key in state.loaded and session:
+                del state.loaded[key]
+                self.lanes[state.id].unload(session)
+
+    async def close(self) -> None:
+        """Fail what waits, end every browser."""
+        if self.closed:
+            return
+        self.closed = True
+        self._deadlines.close()
+        for timer in self._leftovers.values():
+            timer.cancel()
+        for key in tuple(self._loadings):
+            self._fail_loading(key, PoolClosed("The accelerator was closed."))
+        await self._tasks.close()
+        await self._fleet.close()
+
+    # What the plan asks for
+
+    def _advance(self) -> None:
+        if self.closed or not self._queues:
+            return
+        self._state.browsers = self._fleet.count + self._launching
+        made = plan(self._state)
+        for key, lane in made.dispatch:
+            self._send(self._queues.take(key), self.lanes[lane])
+        for key, lane in made.evict:
+            log.info("session %s of lane %s gives way", self._sessions[key], lane)
+            del self._lane_states[lane].loaded[key]
+            self.lanes[lane].unload(self._sessions[key])
+        for key, lane in made.load:
+            self._lane_states[lane].loading = key
+            self._tasks.spawn(self._load(key, self.lanes[lane], self._lane_states[lane]))
+        if made.launch:
+            self._launching = True
+            self._tasks.spawn(self._relaunch())
+
+    def _send(self, request: Request, lane: Lane) -> None:
+        key = request.key
+        state = self._lane_states[lane.id]
+        state.running += 1
+        self._running += 1
+        self.running_peak = max(self.running_peak, self._running)
+        state.loaded[key] = self._tick()
+        self._flying[lane.id].append(request)
+        request.lane = lane
+        request.attempts += 1
+        request.dispatched = time.perf_counter()
+        try:
+            lane.run(
+                self._sessions[key],
+                request.tensors,
+                request.outputs,
+                lambda reply: self._replied(request, state, reply),
+            )
+        except WebinferError as error:  # nothing was sent
+            lane.blamed = lane.blamed or isinstance(error, LostError)
+            asyncio.get_running_loop().call_soon(self._replied, request, state, error)
+
+    def _replied(self, request: Request, state: LaneState, reply: Reply) -> None:
+        state.running -= 1
+        self._running -= 1
+        flying = self._flying[state.id]
+        flying.remove(request)
+        if self._leftovers and (timer := self._leftovers.pop(state.id, None)):
+            timer.cancel()
+        if flying and flying[0].settled:
+            self._watch_leftover(state.id)
+        if isinstance(reply, LostError):
+            self._blame(request)
+            if not flying:
+                del self._flying[state.id]
+        if not request.settled:
+            if isinstance(reply, Message):
+                self._finish(request, reply)
+            else:
+                self._fail(request, reply)
+        self._advance()
+
+    def _finish(self, request: Request, message: Message) -> None:
+        request.succeed(message)
+        asyncio.get_running_loop().call_soon(self._tell_finished, request)  # once the caller has its answer
+
+    def _tell_finished(self, request: Request) -> None:
+        assert request.lane is not None
+        lane, times = request.lane, request.times
+        self._announce(
+            RunFinished(
+                lane.id,
+                lane.browser,
+                request.key,
+                request.items,
+                times.queue,
+                times.transfer,
+                times.run,
+                times.total,
+                request.attempts,
+            )
+        )
+
+    def _fail(self, request: Request, error: WebinferError) -> None:
+        lane, request.lane = request.lane, None
+        if lane is not None and isinstance(error, LostError):
+            error = self._fleet.write_off(lane, error)
+        if self.closed:
+            error = PoolClosed("The accelerator was closed before the request was answered.")
+        again = error.retryable and request.losses <= self.options.retries
+        self._announce(
+            RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
+        )
+        if again:
+            log.info("%s is run again after attempt %d: %s", request, request.attempts, error)
+            self._queues.push(request, first=True)
+        else:
+            request.fail(error)
+
+    def _expire(self, request: Request) -> None:
+        """A deadline has passed. A lane that computes cannot be interrupted, only ended."""
+        if request.settled:
+            return
+        lane = request.lane
+        if lane is None:
+            stage = "queued"
+            self._queues.remove(request)
+        elif self._flying[lane.id][0] is not request:
+            stage = "sent"  # its lane computes something else, whose answer is still wanted
+        else:
+            stage = "running"
+            reason = LaneLost(f"Lane {lane.id} was ended: a run took over {request.timeout:g} s.")
+            self._fleet.stop_lane(lane, reason)
+        why = f"No answer within {request.timeout:g} s ({stage}): raise run_timeout, or send less at once."
+        where = lane.id if lane else None
+        self._announce(RunFailed(request.key, DeadlineExceeded.code, request.attempts, False, where, why))
+        request.fail(DeadlineExceeded(why, stage=stage, timeout=request.timeout))
+
+    def _blame(self, request: Request) -> None:
+        """Hold a lane's loss against what it was computing, not against what was only sent to it."""
+        lane = request.lane
+        if lane is not None and not lane.blamed:
+            lane.blamed = True
+            request.losses += 1
+
+    def _watch_leftover(self, lane: str) -> None:
+        """Allow what a lane computes, but nobody waits for any more, no more time than its caller did."""
+        flying = self._flying[lane]
+        head = flying[0] if flying else None
+        if head and head.settled and head.timeout is not None and lane not in self._leftovers and not self.closed:
+            loop = asyncio.get_running_loop()
+            self._leftovers[lane] = loop.call_later(head.timeout, self._end_leftover, lane, head.timeout)
+
+    def _end_leftover(self, lane: str, timeout: float) -> None:
+        del self._leftovers[lane]
+        if lane in self.lanes:
+            reason = LaneLost(f"Lane {lane} was ended: a run that nobody waited for took over {timeout:g} s.")
+            self._fleet.stop_lane(self.lanes[lane], reason)
+
+    async def _load(self, key: SessionKey, lane: Lane, state: LaneState) -> None:
+        loading, session = self._loadings.get(key), self._sessions.get(key)
+        began = time.perf_counter()
+        try:
+            if loading is None or session is None:
+                return
+            loading.attempts += 1
+            answer = await lane.load(session, loading.recipe, self.options.load_timeout, loading.transferred)
+            if self._loadings.get(key) is not loading:  # closed meanwhile, and perhaps opened anew by another name
+                lane.unload(session)
+                return
+        except WebinferError as failure:
+            error = self._fleet.write_off(lane, failure) if isinstance(failure, LostError) else failure
+            if isinstance(error, BackendUnavailable) and self._fleet.give_up(lane, error):
+                error = DeviceLost(str(error))
+            self._announce(LoadFailed(lane.id, key, error.code, str(error)))
+            if self._loadings.get(key) is not loading:
+                return
+            if not (error.retryable and loading and loading.attempts <= self.options.retries):
+                self._fail_loading(key, error)
+        else:
+            timing = answer.fields.get("timing", {})
+            loaded = SessionLoaded(
+                lane.id,
+                key,
+                int(answer.fields.get("nbytes", 0)),
+                time.perf_counter() - began,
+                timing.get("fetch", 0.0) / 1e3,
+                timing.get("create", 0.0) / 1e3,
+            )
+            state.loaded[key] = self._tick()
+            loading.attempts = 0
+            loading.finish(loaded)
+            self._announce(loaded)
+            self._queues.satisfy(key)
+        finally:
+            state.loading = None
+            self._advance()
+
+    async def _relaunch(self) -> None:
+        self._launching = False
+        try:
+            await self._fleet.launch()
+            self._failures = 0
+        except WebinferError as error:
+            self._failures += 1
+            log.warning("launch %d in a row failed: %s", self._failures, error)
+            if self._failures > self.options.retries:
+                self._failures = 0
+                for key in tuple(self._queues):
+                    self._fail_loading(key, error)
+        self._advance()
+
+    def _lane_started(self, lane: Lane) -> None:
+        self._lane_states[lane.id] = LaneState(lane.id, frozenset(lane.capabilities.backends))
+
+    def _lane_gone(self, lane: Lane) -> None:
+        self._lane_states.pop(lane.id, None)
+        if not self._flying.get(lane.id, True):
+            del self._flying[lane.id]
+
+    def _fail_loading(self, key: SessionKey, error: WebinferError) -> None:
+        """Fail everybody who waits for a session; a later request may try again."""
+        loading = self._loadings.get(key)
+        if loading is not None:
+            loading.attempts = 0
+            loading.fail(error)
+        self._fail_queue(key, error)
+
+    def _fail_queue(self, key: SessionKey, error: WebinferError) -> None:
+        for request in self._queues.drop(key):
+            request.fail(error)
+
+    def _tick(self) -> int:
+        self._ticks += 1
+        return self._ticks
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise PoolClosed("The accelerator is closed: make a new one.")
+
+    def _announce(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)

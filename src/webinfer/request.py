@@ -1,0 +1,138 @@
+"""What waits in a pool: a request for an inference, and the loading of a session."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.connection import OnTransfer
+from webinfer.errors import WebinferError
+from webinfer.events import SessionLoaded
+from webinfer.lane import Lane, Recipe
+from webinfer.policy.assignment import SessionKey
+from webinfer.wire import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Where a request's time went, in seconds, all observed.
+
+    Attributes:
+        queue: From asking until it was sent to a lane.
+        wait: In the lane, behind an earlier request.
+        run: Inside ONNX Runtime Web.
+        transfer: The rest of the round trip: both directions of the socket, and the frames' making and reading.
+        total: From asking to answer.
+    """
+
+    queue: float
+    wait: float
+    run: float
+    transfer: float
+    total: float
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Request:
+    """One caller's inputs on their way through the pool."""
+
+    key: SessionKey
+    tensors: Mapping[str, NDArray[np.generic]]
+    outputs: list[str] | None = None
+    timeout: float | None = None
+    items: int = 1
+    attempts: int = 0
+    losses: int = 0  # attempts that ended with the lane's loss while it computed this
+    submitted: float = 0.0
+    dispatched: float = 0.0
+    lane: Lane | None = None
+    future: asyncio.Future[Message] = field(init=False)
+    times: Times = field(init=False)
+    settled: bool = False
+
+    def __repr__(self) -> str:
+        where = f"on {self.lane.id}" if self.lane else "waiting"
+        return f"<Request {self.key.model[:8]} {self.key.backend} {where} attempts={self.attempts}>"
+
+    def settle(self) -> None:
+        """Mark the request as over: nobody waits for it any more."""
+        self.settled = True
+
+    def succeed(self, message: Message) -> None:
+        """Answer it."""
+        now = time.perf_counter()
+        timing = message.fields.get("timing", {})
+        wait, run = timing.get("wait", 0.0) / 1e3, timing.get("run", 0.0) / 1e3
+        transfer = max(0.0, now - self.dispatched - wait - run)
+        self.times = Times(self.dispatched - self.submitted, wait, run, transfer, now - self.submitted)
+        self.settle()
+        if not self.future.done():
+            self.future.set_result(message)
+
+    def fail(self, error: WebinferError) -> None:
+        """Fail it."""
+        self.settle()
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Loading:
+    """A session that somebody wants, and how far it is.
+
+    Attributes:
+        recipe: How a lane creates it.
+        loaded: Its first creation, once there was one.
+        attempts: Creations tried since the last success.
+        users: Models that opened it and have not closed it.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.loaded: SessionLoaded | None = None
+        self.attempts = 0
+        self.users = 0
+        self.watchers: list[OnTransfer] = []
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Loading {self.recipe.model.path} {self.recipe.backend} {'loaded' if self.loaded else 'waiting'}>"
+
+    async def wait(self) -> None:
+        """Wait until it is loaded.
+
+        Raises:
+            WebinferError: It could not be.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def transferred(self, done: int, total: int | None) -> None:
+        """Tell the watchers how many bytes have arrived."""
+        for watcher in self.watchers:
+            watcher(done, total)
+
+    def finish(self, loaded: SessionLoaded) -> None:
+        """Wake whoever waits."""
+        self.loaded = self.loaded or loaded
+        self._wake(None)
+
+    def fail(self, error: WebinferError) -> None:
+        """Fail whoever waits."""
+        self._wake(error)
+
+    def _wake(self, error: WebinferError | None) -> None:
+        waiters, self._waiters = self._waiters, []
+        self.watchers.clear()
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)

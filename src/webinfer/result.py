@@ -1,0 +1,120 @@
+"""What a run gives back: the outputs, and what was observed on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from webinfer.capabilities import Verdict
+from webinfer.options import Backend, Platform
+from webinfer.request import Times
+
+Array = NDArray[Any]
+
+
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made for every request, and freezing triples its cost
+class Result:
+    """The answer to one request.
+
+    Attributes:
+        outputs: Arrays by output name, with the model's own dtypes and shapes.
+        model: The model's name.
+        model_sha256: Hash of its files.
+        weights: ``real`` or ``random``.
+        family: ``text_embedding``, ``vision``, ``audio``, ``text_generation``, ``multimodal`` or ``unknown``.
+        asked: Platform that was asked for.
+        backend: Backend that ran it.
+        reason: Why that backend, where it is not the one asked for.
+        precision: Precision of the weights.
+        browser: Name of the browser.
+        engine: ``chromium``, ``firefox`` or ``webkit``.
+        engine_version: The engine's version, as far as the browser tells it.
+        runtime: ONNX Runtime Web's version and bundle.
+        lane: The lane that ran it.
+        verdict: Whether that was hardware, with the evidence.
+        shape: Sizes that the symbolic dimensions were padded to, where they were padded.
+        times: Where the time went.
+        attempts: 1, or more where a lane or browser was lost on the way.
+    """
+
+    outputs: dict[str, Array]
+    model: str
+    model_sha256: str
+    weights: str
+    family: str
+    asked: Platform
+    backend: Backend
+    reason: str | None
+    precision: str
+    browser: str
+    engine: str
+    engine_version: str
+    runtime: str
+    lane: str
+    verdict: Verdict
+    shape: dict[str, int]
+    times: Times
+    items: int
+    attempts: int
+
+    def __getitem__(self, name: str) -> Array:
+        return self.outputs[name]
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name}{list(array.shape)}" for name, array in self.outputs.items())
+        milliseconds = self.times.total * 1e3
+        return f"<Result {self.model} {shapes} {self.backend} on {self.lane} {milliseconds:.1f} ms {self.verdict.kind}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result with the guide's keys, and ours beside them.
+
+        ``memory_usage_mb`` is ``None``: a single run's memory is not measured. ``compute_shader_optimized``,
+        ``precompile_shaders`` and ``parallel_loading`` are false: nothing of the kind was done.
+        """
+        run = self.times.run
+        return {
+            "success": True,
+            "status": "success",
+            "model_id": self.model,
+            "platform": self.asked,
+            "backend": self.backend,
+            "browser": self.browser,
+            "is_real_implementation": True,
+            "is_simulation": False,
+            "output": {name: array.tolist() for name, array in self.outputs.items()},
+            "performance_metrics": {
+                "inference_time_ms": run * 1e3,
+                "throughput_items_per_sec": self.items / self.times.total,
+                "memory_usage_mb": None,
+            },
+            "inference_time": run,
+            "total_time": self.times.total,
+            "model_family": self.family,
+            "compute_shader_optimized": False,
+            "precompile_shaders": False,
+            "parallel_loading": False,
+            **self.observed(),
+        }
+
+    def observed(self) -> dict[str, Any]:
+        """Return everything but the outputs, ready for JSON."""
+        return {
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "weights": self.weights,
+            "asked": self.asked,
+            "backend": self.backend,
+            "reason": self.reason,
+            "precision": self.precision,
+            "engine": self.engine,
+            "engine_version": self.engine_version,
+            "runtime": self.runtime,
+            "lane": self.lane,
+            "verdict": self.verdict.kind,
+            "evidence": list(self.verdict.evidence),
+            "shape": self.shape,
+            "times": {name: getattr(self.times, name) for name in ("queue", "wait", "run", "transfer", "total")},
+            "attempts": self.attempts,
+        }

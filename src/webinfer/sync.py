@@ -1,0 +1,237 @@
+"""The synchronous face: the same names and signatures, usable from any thread.
+
+The asynchronous accelerator lives on an event loop in a thread of its own; every call crosses over to it. So
+calls work from many threads at once, from inside a notebook's running loop, and from ``asyncio.to_thread``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Coroutine, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.accelerator import AsyncAccelerator
+from webinfer.capabilities import Capabilities
+from webinfer.errors import PoolClosed
+from webinfer.events import SessionLoaded
+from webinfer.model import AsyncModel, Inputs
+from webinfer.models import ModelPackage
+from webinfer.models.text import Tokenizer
+from webinfer.options import Backend, Options, Platform
+from webinfer.progress import ProgressCallback
+from webinfer.result import Result
+from webinfer.snapshot import Snapshot
+
+T = TypeVar("T")
+
+
+class Portal:
+    """An event loop in a thread, and the way into it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._live, name="webinfer", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<Portal {'closed' if self._loop.is_closed() else 'open'}>"
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and wait for it; Ctrl-C cancels it.
+
+        Raises:
+            PoolClosed: The loop has ended.
+        """
+        if not self._thread.is_alive():
+            work.close()
+            raise PoolClosed("The accelerator is closed: make a new one.")
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    def _live(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+
+def _shut(portal: Portal, accelerator: AsyncAccelerator) -> None:
+    try:
+        portal.call(accelerator.close())
+    finally:
+        portal.close()
+
+
+class Accelerator:
+    """Run ONNX models in a real browser.
+
+    ::
+
+        with Accelerator(browser="firefox") as accelerator:
+            model = accelerator.load("wheel:all-MiniLM-L6-v2")
+            vectors = model.embed(["A browser ran this."])
+
+    The browser starts with the first ``load`` or ``start``. Every method may be called from any thread.
+
+    Args:
+        options: Options as one object.
+        keywords: Options by name, in place of ``options``; docs/options.md lists them.
+
+    Raises:
+        OptionError: An option is unknown, or its value cannot be.
+    """
+
+    def __init__(self, options: Options | None = None, **keywords: Any) -> None:
+        self._inner = AsyncAccelerator(options, **keywords)
+        self._portal = Portal()
+        self._shut = weakref.finalize(self, _shut, self._portal, self._inner)  # also when the interpreter exits
+
+    def __repr__(self) -> str:
+        return repr(self._inner).replace("AsyncAccelerator", "Accelerator")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def options(self) -> Options:
+        """The options in force."""
+        return self._inner.options
+
+    def start(self) -> Capabilities:
+        """As ``AsyncAccelerator.start``."""
+        return self._portal.call(self._inner.start())
+
+    def load(
+        self,
+        reference: str | Path,
+        *,
+        platform: Platform | None = None,
+        precision: str | None = None,
+        fallback: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> Model:
+        """As ``AsyncAccelerator.load``; ``progress`` is called on other threads."""
+        work = self._inner.load(reference, platform=platform, precision=precision, fallback=fallback, progress=progress)
+        return Model(self._portal.call(work), self._portal, self)
+
+    def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
+        """As ``AsyncAccelerator.run``."""
+        return self._portal.call(self._inner.run(reference, inputs, platform=platform))
+
+    def run_parallel(self, requests: Sequence[tuple[Model, Inputs]]) -> list[Result]:
+        """As ``AsyncAccelerator.run_parallel``."""
+        return self._portal.call(self._inner.run_parallel([(model.inner, inputs) for model, inputs in requests]))
+
+    def metrics(self) -> dict[str, Any]:
+        """As ``AsyncAccelerator.metrics``."""
+        return self._portal.call(self._inner.metrics())
+
+    def snapshot(self) -> Snapshot:
+        """As ``AsyncAccelerator.snapshot``."""
+        return self._portal.call(self._inner.snapshot())
+
+    def close(self) -> None:
+        """As ``AsyncAccelerator.close``."""
+        self._shut()
+
+
+class Model:
+    """A model in a browser. Made by ``Accelerator.load``; every method may be called from any thread."""
+
+    def __init__(self, inner: AsyncModel, portal: Portal, accelerator: Accelerator) -> None:
+        self._inner = inner
+        self._portal = portal
+        self._accelerator = accelerator  # which ends when nobody holds it any more
+
+    def __repr__(self) -> str:
+        return repr(self._inner).replace("AsyncModel", "Model")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def inner(self) -> AsyncModel:
+        """The asynchronous model, which lives on the accelerator's own loop."""
+        return self._inner
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._inner.name
+
+    @property
+    def package(self) -> ModelPackage:
+        """Its files, signature, family and tokenizer."""
+        return self._inner.package
+
+    @property
+    def backend(self) -> Backend:
+        """Backend that runs it."""
+        return self._inner.backend
+
+    @property
+    def precision(self) -> str:
+        """Precision of its weights."""
+        return self._inner.precision
+
+    @property
+    def loaded(self) -> SessionLoaded | None:
+        """Times and size of its first loading."""
+        return self._inner.loaded
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """As ``AsyncModel.tokenizer``."""
+        return self._inner.tokenizer
+
+    def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
+        """As ``AsyncModel.load``."""
+        return self._portal.call(self._inner.load(progress))
+
+    def run(self, inputs: Inputs, *, outputs: Sequence[str] | None = None, timeout: float | None = None) -> Result:
+        """As ``AsyncModel.run``."""
+        return self._portal.call(self._inner.run(inputs, outputs=outputs, timeout=timeout))
+
+    def run_batch(
+        self, batch: Iterable[Inputs], *, outputs: Sequence[str] | None = None, timeout: float | None = None
+    ) -> list[Result]:
+        """As ``AsyncModel.run_batch``."""
+        return self._portal.call(self._inner.run_batch(batch, outputs=outputs, timeout=timeout))
+
+    def embed(
+        self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """As ``AsyncModel.embed``."""
+        return self._portal.call(self._inner.embed(texts, normalized=normalized, batch_size=batch_size))
+
+    def close(self) -> None:
+        """As ``AsyncModel.close``."""
+        self._portal.call(self._inner.close())

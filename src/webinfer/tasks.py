@@ -1,0 +1,42 @@
+"""Work that goes on in the background and ends with its owner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+log = logging.getLogger("webinfer.tasks")
+
+
+class Tasks:
+    """Running tasks, held so that they are neither lost nor left behind."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Tasks {len(self._running)}>"
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start work that nobody waits for; an exception that escapes it is a bug, and logged as one."""
+        self.hold(work).add_done_callback(_report)
+
+    def hold(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start work that the caller waits for."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancel what runs and wait for its end."""
+        for task in tuple(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a task in the background failed", exc_info=error)

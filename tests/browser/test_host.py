@@ -1,0 +1,173 @@
+"""The host lets in only what it invited, and a peer that breaks the protocol harms nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from webinfer.errors import Forbidden, MalformedFrame, PortInUse, SocketLost
+from webinfer.host import Host, Ticket
+from webinfer.wire import encode
+from webinfer.wire.messages import PROTOCOL
+
+HELLO = encode({"kind": "hello", "protocol": PROTOCOL, "role": "lane", "lane": "b1.1", "runtime": {}})
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    host = Host(max_message_mb=0.1)
+    await host.start()
+    yield host
+    await host.close()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+Dial = Callable[[Ticket], "aiohttp.client._WSRequestContextManager"]
+
+
+@pytest.fixture
+def dial(host: Host, client: aiohttp.ClientSession) -> Dial:
+    return lambda ticket: client.ws_connect(f"{host.origin}/ws?token={ticket.token}")
+
+
+async def refused(client: aiohttp.ClientSession, url: str, **headers: str) -> dict[str, str]:
+    async with client.get(url, headers=headers) as response:
+        assert response.status == 403
+        body: dict[str, str] = await response.json()
+        return body
+
+
+async def test_port_in_use_is_named(host: Host) -> None:
+    with pytest.raises(PortInUse, match=str(host.port)) as caught:
+        await Host(port=host.port).start()
+    assert isinstance(caught.value, OSError)
+
+
+async def test_unknown_token_is_refused(host: Host, client: aiohttp.ClientSession) -> None:
+    body = await refused(client, f"{host.origin}/ws?token=guess")
+    assert body["code"] == Forbidden.code
+
+
+async def test_token_works_once(host: Host, client: aiohttp.ClientSession, dial: Dial) -> None:
+    ticket = host.invite("lane")
+    async with dial(ticket) as socket:
+        await socket.send_bytes(HELLO)
+        assert (await ticket.connected).hello["lane"] == "b1.1"
+        await refused(client, f"{host.origin}/ws?token={ticket.token}")
+
+
+async def test_foreign_origin_is_refused_even_with_a_token(host: Host, client: aiohttp.ClientSession) -> None:
+    ticket = host.invite("lane")
+    await refused(client, f"{host.origin}/ws?token={ticket.token}", Origin="http://evil.example")
+    assert not ticket.connected.done()
+
+
+async def test_foreign_host_name_is_refused(host: Host, client: aiohttp.ClientSession) -> None:
+    await refused(client, f"{host.origin}/", Host="rebound.example")
+
+
+async def test_every_answer_isolates_the_page(host: Host, client: aiohttp.ClientSession) -> None:
+    for path in ("/", "/assets/lane.js", "/runtime/ort.jspi.bundle.min.mjs"):
+        async with client.get(host.origin + path) as response:
+            assert response.status == 200
+            assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert response.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+            assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+async def test_model_files_need_the_access_key_and_are_immutable(host: Host, client: aiohttp.ClientSession) -> None:
+    url = host.origin + host.publish(Path(__file__), "a" * 64)
+    await refused(client, url)
+    await refused(client, url, Authorization="Bearer guess")
+    async with client.get(url, headers={"Authorization": f"Bearer {host.access}"}) as response:
+        assert response.status == 200
+        assert "immutable" in response.headers["Cache-Control"]
+        assert b"immutable" in await response.read()
+
+
+GREETINGS = {
+    "empty": b"",
+    "garbage": b"garbage",
+    "answer": encode({"kind": "ok", "id": 1}),
+    "run": encode({"kind": "run"}),
+}
+RUBBISH = {
+    "garbage": b"\xff" * 64,
+    "a page's message": encode({"kind": "capabilities", "capabilities": {}}),
+    "a field short": encode({"kind": "lost"}),
+}
+
+
+@pytest.mark.parametrize("greeting", GREETINGS.values(), ids=GREETINGS)
+async def test_garbage_in_place_of_the_hello_ends_the_socket(host: Host, dial: Dial, greeting: bytes) -> None:
+    ticket = host.invite("lane")
+    async with dial(ticket) as socket:
+        await socket.send_bytes(greeting)
+        with pytest.raises(MalformedFrame):
+            await ticket.connected
+        assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+@pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH)
+async def test_garbage_after_the_hello_fails_what_waits_and_ends_the_socket(
+    host: Host, dial: Dial, rubbish: bytes
+) -> None:
+    ticket = host.invite("lane")
+    async with dial(ticket) as socket:
+        await socket.send_bytes(HELLO)
+        connection = await ticket.connected
+        waiting = asyncio.create_task(connection.ask("load", {}, 10))
+        await socket.receive()
+        await socket.send_bytes(rubbish)
+        with pytest.raises(SocketLost):
+            await waiting
+        assert (await socket.receive()).data == aiohttp.WSCloseCode.PROTOCOL_ERROR
+
+
+async def test_oversized_message_ends_only_its_socket(host: Host, dial: Dial) -> None:
+    first, second = host.invite("lane"), host.invite("lane")
+    async with dial(first) as bad, dial(second) as good:
+        await bad.send_bytes(HELLO)
+        await good.send_bytes(HELLO)
+        await bad.send_bytes(b"x" * 200_000)
+        reason = await asyncio.wait_for((await first.connected).lost, 5)
+        assert "max_message_mb" in str(reason)
+        assert not (await second.connected).lost.done()
+
+
+async def test_text_message_is_a_breach(host: Host, dial: Dial) -> None:
+    ticket = host.invite("lane")
+    async with dial(ticket) as socket:
+        await socket.send_bytes(HELLO)
+        connection = await ticket.connected
+        await socket.send_str("hello")
+        reason = await asyncio.wait_for(connection.lost, 5)
+    assert "text" in str(reason)
+
+
+async def test_silent_page_counts_as_lost(client: aiohttp.ClientSession) -> None:
+    host = Host(heartbeat=0.05)
+    await host.start()
+    ticket = host.invite("page")
+    hello = {
+        "kind": "hello",
+        "protocol": PROTOCOL,
+        "role": "page",
+        "user_agent": "",
+        "engine": "chromium",
+        "engine_version": "",
+    }
+    async with client.ws_connect(f"{host.origin}/ws?token={ticket.token}") as socket:
+        await socket.send_bytes(encode(hello))
+        reason = await asyncio.wait_for((await ticket.connected).lost, 5)
+    assert "heartbeat" in str(reason)
+    await host.close()

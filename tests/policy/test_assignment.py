@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webinfer.policy.assignment import LaneState, SessionKey, State, least_busy, plan
+
+A, B, C = (SessionKey(name, "wasm") for name in "abc")
+WASM = frozenset({"wasm"})
+
+
+def lane(name: str, **changes: Any) -> LaneState:
+    return LaneState(name, **{"backends": WASM, **changes})
+
+
+def state(*lanes: LaneState, browsers: int = 1, **waiting: int) -> State:
+    keys = {"a": A, "b": B, "c": C}
+    return State(
+        {each.id: each for each in lanes}, {keys[name]: range(count) for name, count in waiting.items()}, browsers
+    )
+
+
+def test_request_goes_to_the_least_busy_lane_that_holds_its_session() -> None:
+    made = plan(state(lane("l1", loaded={A: 1}, running=1), lane("l2", loaded={A: 1}), lane("l3"), a=1))
+    assert made.dispatch == [(A, "l2")]
+    assert not made.load
+
+
+def test_lane_takes_no_more_than_its_depth() -> None:
+    made = plan(state(lane("l1", loaded={A: 1}), a=5))
+    assert made.dispatch == [(A, "l1"), (A, "l1")]
+
+
+def test_session_is_loaded_where_no_lane_holds_it() -> None:
+    made = plan(state(lane("l1", loaded={B: 1}, running=1), lane("l2"), a=1))
+    assert made.load == [(A, "l2")]
+
+
+def test_session_is_loaded_on_a_busy_lane_if_there_is_no_other() -> None:
+    assert plan(state(lane("l1", loaded={B: 1}, running=2), a=1)).load == [(A, "l1")]
+
+
+def test_session_spreads_to_an_idle_lane_only_under_pressure() -> None:
+    lanes = lane("l1", loaded={A: 1}), lane("l2")
+    assert not plan(state(*lanes, a=2)).load
+    assert plan(state(*lanes, a=3)).load == [(A, "l2")]
+
+
+def test_session_that_is_wanted_for_itself_is_loaded_once() -> None:
+    assert plan(state(lane("l1"), lane("l2"), a=0)).load == [(A, "l1")]
+    assert not plan(state(lane("l1", loading=A), lane("l2"), a=0)).load
+    assert not plan(state(lane("l1", loaded={A: 1}), lane("l2"), a=0)).load
+
+
+def test_two_sessions_load_on_two_lanes_at_once() -> None:
+    assert sorted(plan(state(lane("l1"), lane("l2"), a=1, b=1)).load) == [(A, "l1"), (B, "l2")]
+
+
+def test_models_take_turns() -> None:
+    made = plan(state(lane("l1", loaded={A: 1, B: 2}), a=1000, b=1))
+    assert made.dispatch == [(A, "l1"), (B, "l1")]
+
+
+def test_lane_without_the_backend_is_left_alone() -> None:
+    key = SessionKey("a", "webgpu")
+    made = plan(State({"l1": lane("l1")}, {key: range(1)}, browsers=1))
+    assert not made.dispatch
+    assert not made.load
+
+
+def test_sessions_used_longest_ago_give_way_where_a_lane_would_hold_too_much() -> None:
+    given_state = state(lane("l1", loaded={A: 7, B: 3}), c=1)
+    given_state.sizes, given_state.capacity = {A: 40, B: 40, C: 50}, 100
+    made = plan(given_state)
+    assert (made.evict, made.load) == ([(B, "l1")], [(C, "l1")])
+    given_state.capacity = 30
+    assert plan(given_state).evict == [(B, "l1"), (A, "l1")], "a model over the capacity is there alone"
+    given_state.capacity = None
+    assert not plan(given_state).evict
+
+
+def test_browser_is_launched_only_when_there_is_none() -> None:
+    assert plan(state(browsers=0, a=1)).launch == 1
+    assert plan(state(browsers=1, a=1)).launch == 0
+    assert plan(state(browsers=0)).launch == 0
+
+
+KEYS = [SessionKey(model, backend) for model in "abcd" for backend in ("wasm", "webgpu")]
+
+
+@st.composite
+def states(draw: st.DrawFn) -> State:
+    lanes = {}
+    for number in range(draw(st.integers(0, 4))):
+        backends = draw(st.sets(st.sampled_from(["wasm", "webgpu"])))
+        able = [key for key in KEYS if key.backend in backends]
+        loaded = draw(st.dictionaries(st.sampled_from(able), st.integers(0, 9))) if able else {}
+        others = [key for key in able if key not in loaded]
+        loading = draw(st.sampled_from([None, *others]))
+        lanes[f"l{number}"] = LaneState(f"l{number}", frozenset(backends), loaded, loading, draw(st.integers(0, 2)))  # type: ignore[arg-type]
+    waiting = {key: range(draw(st.integers(0, 5))) for key in draw(st.sets(st.sampled_from(KEYS)))}
+    return State(lanes, waiting, draw(st.integers(0, 1)))
+
+
+@given(states())
+def test_plan_keeps_its_promises(given_state: State) -> None:
+    made = plan(given_state)
+    sent = Counter(key for key, _ in made.dispatch)
+    assert all(count <= len(given_state.waiting[key]) for key, count in sent.items())
+    taken = Counter(lane for _, lane in made.dispatch)
+    for name, each in given_state.lanes.items():
+        assert each.running + taken[name] <= max(given_state.depth, each.running)
+    assert all(key in given_state.lanes[lane].loaded for key, lane in made.dispatch)
+    loads = [lane for _, lane in made.load]
+    assert len(loads) == len(set(loads))
+    assert len({key for key, _ in made.load}) == len(made.load)
+    for key, name in made.load:
+        target = given_state.lanes[name]
+        assert target.loading is None
+        assert key not in target.loaded
+        assert key.backend in target.backends
+    assert plan(given_state) == made
+
+
+@given(states())
+def test_no_request_is_forgotten_while_a_lane_could_take_it(given_state: State) -> None:
+    made = plan(given_state)
+    sent = Counter(key for key, _ in made.dispatch)
+    taken = Counter(lane for _, lane in made.dispatch)
+    for key, queue in given_state.waiting.items():
+        if len(queue) > sent[key]:
+            holders = [each for each in given_state.lanes.values() if key in each.loaded]
+            assert all(each.running + taken[each.id] >= given_state.depth for each in holders)
+
+
+@given(states(), st.sampled_from(KEYS))
+def test_shortcut_for_a_lone_request_is_the_plan(given_state: State, key: SessionKey) -> None:
+    given_state.waiting = {key: range(1)}
+    lane = least_busy(key, given_state)
+    assert plan(given_state).dispatch == ([(key, lane)] if lane else [])
