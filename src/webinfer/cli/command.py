@@ -1,0 +1,100 @@
+"""Commands with the same manners: flags made from options, ``--json``, verbosity, errors and exit codes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from webinfer.cli.terminal import Terminal
+from webinfer.options import Options, describe
+
+Body = Callable[..., None]
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+METAVARS = {"executable": "PATH", "browser_args": "ARG", "threads": "N"}
+SHORT = {"browser": ("-b",), "platform": ("-p",)}
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else to standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress; log errors only.")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, metavar="", show_default=False, help="Log the life cycle; -vv logs everything."
+    ),
+]
+
+
+def command(app: typer.Typer, name: str, *, flags: tuple[str, ...] = (), examples: str = "") -> Callable[[Body], Body]:
+    """Add a command to an app.
+
+    Args:
+        app: The app.
+        name: The command's name.
+        flags: Options that become flags; the body gets them as one ``Options``, as its second argument.
+        examples: Example lines for the end of the help.
+
+    Returns:
+        A decorator for the body, which takes a ``Terminal`` first.
+    """
+
+    def decorate(body: Body) -> Body:
+        parameters = list(inspect.signature(body, eval_str=True).parameters.values())[1 + bool(flags) :]
+        parameters += [flag(option) for option, _ in describe() if option.name in flags]
+        parameters += [_common("json", Json, False), _common("quiet", Quiet, False), _common("verbose", Verbose, 0)]
+
+        def run(**values: Any) -> None:
+            json, quiet, verbose = (values.pop(common) for common in ("json", "quiet", "verbose"))
+            terminal = Terminal(json=json, quiet=quiet, verbosity=verbose)
+            with terminal.guard():
+                given = {key: values.pop(key) for key in flags}
+                body(terminal, *([options_of(given)] if flags else []), **values)
+
+        run.__signature__ = inspect.Signature([one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters])  # type: ignore[attr-defined]  # typer reads it
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        app.command(name, help=body.__doc__, epilog=epilog(examples), context_settings=HELP)(run)
+        return body
+
+    return decorate
+
+
+def flag(option: Field[Any]) -> inspect.Parameter:
+    """Return the command-line flag of an option: its name, values, default and help come from the option."""
+    hint = get_type_hints(Options)[option.name]
+    spelled = "--" + option.name.replace("_", "-")
+    kind, default, several = hint, option.default, get_origin(hint) is tuple
+    if hint is bool and default:
+        spelled += f"/--no-{spelled[2:]}"
+    if several:
+        kind, default = list[get_args(hint)[0]], []  # type: ignore[misc]  # made at run time
+    assert default is not MISSING
+    info = typer.Option(
+        spelled,
+        *SHORT.get(option.name, ()),
+        help=str(option.metadata["help"]),
+        metavar=METAVARS.get(option.name, "SECONDS" if float in (hint, *get_args(hint)) else None),
+        show_default=bool(default) and not several,
+    )
+    return _common(option.name, Annotated[kind, info], default)
+
+
+def options_of(values: Mapping[str, Any]) -> Options:
+    """Make options from flags.
+
+    Raises:
+        OptionError: A value cannot be.
+    """
+    return Options.of(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def epilog(examples: str) -> str | None:
+    """Lay out examples so that their lines stay as they are."""
+    lines = inspect.cleandoc(examples).splitlines()
+    return "\b\nExamples:\n" + "\n".join(f"  {line}".rstrip() for line in lines) if lines and lines[0] else None
+
+
+def _common(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -1,0 +1,70 @@
+"""The command line's root: its name, its version, its commands."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+import webinfer
+from webinfer.cli import demo, doctor, install, ipfs, models, pull, run, top
+from webinfer.cli.command import HELP
+from webinfer.cli.terminal import INTERRUPTED
+
+_EPILOG = """\b
+Exit codes:
+  0    fine
+  1    an error of webinfer, printed as one block (with --json as an object)
+  2    the command line was wrong
+  130  interrupted; nothing is left running
+
+\b
+Start here:
+  webinfer install chromium    bring a browser, unless there is one
+  webinfer demo                see a model answer from it
+"""
+
+app = typer.Typer(
+    name="webinfer",
+    help="Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly.",
+    epilog=_EPILOG,
+    context_settings=HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help, the same in a terminal, in a file and in docs/cli.md
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"webinfer {webinfer.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly."""
+
+
+for module in (demo, doctor, run, top, install, pull, models, ipfs):
+    module.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A pipe's encoding may lack a character; that is no reason to fail.
+            stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="webinfer")
+    except KeyboardInterrupt:  # outside of a command's own care: while modules load, or while it ends
+        with contextlib.suppress(OSError):
+            sys.stderr.write("Interrupted.\n")
+        sys.exit(INTERRUPTED)

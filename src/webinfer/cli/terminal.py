@@ -1,0 +1,154 @@
+"""What a command prints to, and how an error looks there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import sys
+import textwrap
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.highlighter import NullHighlighter
+from rich.logging import RichHandler
+from rich.text import Text
+from rich.theme import Theme
+
+from webinfer.cli.steps import Steps
+from webinfer.errors import OptionError, WebinferError
+
+FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+WIDTH = 100  # columns of what does not go to a terminal
+
+THEME = Theme(
+    {
+        "title": "bold",
+        "label": "cyan",
+        "quiet": "bright_black",
+        "good": "green",
+        "warn": "yellow",
+        "bad": "bold red",
+        "command": "bold",
+    }
+)
+
+
+class Terminal:
+    """Standard output for answers, standard error for everything else.
+
+    Args:
+        json: Print answers as JSON objects, and nothing else, to standard output.
+        quiet: Print no progress, and log errors only.
+        verbosity: 1 logs the life cycle, 2 everything.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False, verbosity: int = 0) -> None:
+        self.json = json
+        self.quiet = quiet
+        self.verbosity = verbosity
+        self.out = console(sys.stdout)
+        self.err = console(sys.stderr)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Terminal {'json' if self.json else 'text'} verbosity={self.verbosity}{' quiet' if self.quiet else ''}>"
+        )
+
+    def show(self, *parts: RenderableType) -> None:
+        """Print for people."""
+        if self.out.is_terminal:
+            self.out.print(*parts, sep="\n")
+            return
+        with self.out.capture() as captured:
+            self.out.print(*parts, sep="\n")
+        sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
+
+    def emit(self, value: Mapping[str, Any]) -> None:
+        """Print a JSON object."""
+        sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def steps(self) -> Steps:
+        """Return the progress of what comes next, to be used as a context manager."""
+        return Steps(self.err, silent=self.quiet)
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn our errors and Ctrl-C into a few calm lines and an exit code; log while inside."""
+        handler = self._log_handler()
+        logger = logging.getLogger("webinfer")
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(handler.level)
+        try:
+            yield
+        except WebinferError as error:
+            self.fail(error)
+            raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
+        except KeyboardInterrupt:
+            self.err.print("Interrupted; nothing is left running.", style="quiet")
+            raise typer.Exit(INTERRUPTED) from None
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
+
+    def fail(self, error: WebinferError) -> None:
+        """Print an error: with ``--json`` as an object, for people as one block."""
+        if self.json:
+            self.emit({"error": error.to_dict()})
+        else:
+            self.err.print(block(error, self.err.width))
+        if self.verbosity >= 1 and (stack := error.data.get("stack")):
+            self.err.print(Text(textwrap.indent(str(stack), "  "), style="quiet"))
+        if self.verbosity >= 2:
+            self.err.print(Text(traceback.format_exc(), style="quiet"))
+
+    def _log_handler(self) -> logging.Handler:
+        levels = (logging.WARNING, logging.INFO, logging.DEBUG)
+        level = logging.ERROR if self.quiet else levels[min(self.verbosity, 2)]
+        return RichHandler(
+            level,
+            self.err,
+            show_path=False,
+            highlighter=NullHighlighter(),
+            log_time_format="%H:%M:%S",
+            omit_repeated_times=False,
+        )
+
+
+def console(file: Any) -> Console:
+    """Return a console for a stream; what is piped gets a fixed width and no control codes."""
+    width = None if file.isatty() else int(os.environ.get("COLUMNS") or WIDTH)
+    return Console(file=file, theme=THEME, width=width, highlight=False, emoji=False, soft_wrap=False)
+
+
+def block(error: WebinferError, width: int) -> Text:
+    """Lay out an error: its code, then what, culprit and remedy."""
+    head = Text.assemble(("error", "bad"), ": ", (error.code, "title"))
+    fill = textwrap.TextWrapper(
+        max(40, min(width, WIDTH)),
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return Text("\n").join([head, *(Text(fill.fill(line)) for line in str(error).splitlines() or [""])])
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: paths as text, and numbers that are none as null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return str(value) if isinstance(value, Path) else repr(value)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+import webinfer
+from tests.cli.conftest import Call
+from webinfer.cli.terminal import FAILED, FINE, INTERRUPTED, USAGE
+from webinfer.options import describe
+
+COMMANDS = ["demo", "doctor", "run", "top", "install", "pull", "models"]
+COMMON = ["--json", "--quiet", "--verbose", "--help"]
+
+
+def test_root_help_names_commands_and_exit_codes(call: Call) -> None:
+    answer = call("--help")
+    assert answer.code == FINE
+    assert all(f"  {command} " in answer.out for command in COMMANDS)
+    assert all(f"    {code} " in answer.out for code in (FINE, FAILED, USAGE, INTERRUPTED))
+
+
+def test_no_short_help_of_a_command_is_cut_off(call: Call) -> None:
+    assert "..." not in call("--help").out.split("Commands:")[1]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_a_command_shows_examples_and_common_flags(call: Call, command: str, flag: str) -> None:
+    answer = call(command, flag)
+    assert answer.code == FINE
+    assert f"    webinfer {command}" in answer.out.split("Examples:")[1]
+    assert all(common in answer.out for common in COMMON)
+
+
+@pytest.mark.parametrize("command", ["demo", "run"])
+def test_help_of_a_flag_is_that_of_its_option(call: Call, command: str) -> None:
+    text = " ".join(call(command, "--help").out.split())
+    helps = {option.name: " ".join(said.split()) for option, said in describe()}
+    assert all(helps[name] in text for name in ("browser", "executable", "platform", "threads"))
+
+
+def test_version_is_the_packages(call: Call) -> None:
+    assert call("--version").out == f"webinfer {webinfer.__version__}\n"
+
+
+def test_without_arguments_help_is_shown(call: Call) -> None:
+    answer = call()
+    assert answer.code == USAGE
+    assert "webinfer demo" in answer.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("demmo",), ("demo", "--platfrom", "wasm"), ("demo", "--platform", "cuda"), ("run",)]
+)
+def test_wrong_command_line_exits_with_2_and_prints_nothing_to_stdout(call: Call, arguments: tuple[str, ...]) -> None:
+    answer = call(*arguments)
+    assert (answer.code, answer.out) == (USAGE, "")
+    assert "Error: " in answer.err
+
+
+def test_option_that_cannot_be_exits_with_2(call: Call) -> None:
+    answer = call("demo", "--threads", "0")
+    assert answer.code == USAGE
+    assert answer.err.startswith("error: option\n  threads must be above 0")
+
+
+def test_completion_script_can_be_shown(spawn: Call) -> None:
+    answer = spawn(_WEBINFER_COMPLETE="source_bash")
+    assert answer.code == FINE
+    assert "_webinfer_completion" in answer.out

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call
+from webinfer.browsers.find import find
+from webinfer.cli import models
+from webinfer.models.package import ORIGIN
+
+
+@pytest.mark.browser("embedded")
+def test_installing_again_only_prints_the_path(spawn: Call, embedded: str) -> None:
+    path = find("embedded").executable
+    answer = spawn("install", "chromium")
+    assert (answer.code, answer.out) == (0, f"{path}\n")
+    assert "is installed" in answer.err
+    assert spawn("install", "--quiet").err == ""
+    told = spawn("install", "--json").object
+    assert (told["executable"], told["name"]) == (str(path), "embedded")
+    assert told["version"].count(".") == 3
+
+
+def test_only_what_can_be_installed_is_taken(call: Call) -> None:
+    assert call("install", "firefox").code == 2
+
+
+def test_failed_install_is_an_error_of_ours(call: Call, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("webinfer.browsers.embedded.is_supported", lambda: False)
+    answer = call("install", "--json")
+    assert (answer.code, answer.object["error"]["code"]) == (1, "browser.install")
+
+
+def test_models_lists_references_that_are_not_here_yet(
+    call: Call, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEBINFER_MODELS", raising=False)
+    told = call("models", "--json").object
+    assert told["cache"] == str(cache)
+    ready = {model["reference"]: model["ready"] for model in told["models"]}
+    assert ready["wheel:all-MiniLM-L6-v2"] is False
+    assert ready["random:bert-base-uncased"] is False
+
+
+def test_models_describes_those_in_the_named_directories(
+    call: Call, cache: Path, probe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    shutil.copy(probe, shelf / "mine.onnx")
+    (shelf / "bad.onnx").write_bytes(b"this is no model")
+    monkeypatch.setenv("WEBINFER_MODELS", str(shelf))
+    entries = {model["reference"]: model for model in call("models", "--json").object["models"]}
+    assert entries["mine"]["ready"] is True
+    assert (entries["mine"]["weights"], entries["mine"]["tokenizer"]) == ("real", False)
+    assert entries["mine"]["nbytes"] == Path(probe).stat().st_size
+    assert entries["bad"]["error"]["code"] == "model.invalid"
+    text = call("models").out
+    assert "mine" in text
+    assert "broken" in text
+
+
+def test_a_prepared_model_belongs_to_the_longest_name_that_fits(cache: Path) -> None:
+    for name in ("bert-1", "bert-tiny-1"):
+        (cache / "models" / "random" / name).mkdir(parents=True)
+        (cache / "models" / "random" / name / ORIGIN).write_text("{}", encoding="utf-8")
+    ready = models.prepared(["random:bert-tiny", "random:bert", "wheel:bert"])
+    assert {reference: path.name for reference, path in ready.items()} == {
+        "random:bert": "bert-1",
+        "random:bert-tiny": "bert-tiny-1",
+    }
+
+
+def test_a_built_model_is_listed_as_ready(call: Call, cache: Path) -> None:
+    from webinfer.models import resolve
+
+    built = resolve("random:bert-tiny")
+    entries = {model["reference"]: model for model in call("models", "--json").object["models"]}
+    assert entries["random:bert-tiny"]["sha256"] == built.sha256
+    assert entries["random:bert-tiny"]["weights"] == "random"
