@@ -1,0 +1,1 @@
+"""The package name of the resource pool guide; see ``webinfer.compat``."""

@@ -1,0 +1,139 @@
+"""The guide's accelerator: models by name, loaded when they are first used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from webinfer.compat.integration import IPFSAccelerateWebIntegration, check_later
+from webinfer.compat.keywords import read
+from webinfer.compat.model import EnhancedWebModel
+from webinfer.errors import OptionError
+from webinfer.model import Inputs
+from webinfer.result import Result
+
+
+def create_ipfs_web_accelerator(
+    db_path: str | None = None,
+    max_connections: int = 4,
+    enable_gpu: bool = True,
+    enable_cpu: bool = True,
+    browser_preferences: Mapping[str, str] | None = None,
+    **keywords: Any,
+) -> IPFSWebAccelerator:
+    """Make an accelerator, the guide's way.
+
+    Args:
+        db_path: Not available yet.
+        max_connections: Lanes that may run at once; never more than there are cores.
+        enable_gpu: Whether WebGPU may be used.
+        enable_cpu: Whether WebAssembly may be used.
+        browser_preferences: Not available yet.
+        keywords: The guide's other keywords: ``websocket_port``, ``headless``, ``connection_retry_attempts``,
+            ``retry_attempts``, ``timeout_multiplier``, ``inference_timeout_multiplier``,
+            ``large_input_timeout_multiplier``, ``enable_input_size_detection``; and those not available yet:
+            ``adaptive_scaling``, ``enable_progressive_backoff``, ``restart_on_memory_pressure``,
+            ``enable_cross_browser_sharding``.
+
+    Raises:
+        OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.
+    """
+    return IPFSWebAccelerator(
+        IPFSAccelerateWebIntegration(
+            max_connections, enable_gpu, enable_cpu, browser_preferences, db_path=db_path, **keywords
+        ),
+        db_path,
+    )
+
+
+class IPFSWebAccelerator:
+    """The guide's accelerator.
+
+    Attributes:
+        integration: The integration that it runs on.
+        db_path: Not available yet.
+    """
+
+    def __init__(self, integration: IPFSAccelerateWebIntegration | None = None, db_path: str | None = None) -> None:
+        read(db_path=db_path)
+        self.integration = integration or IPFSAccelerateWebIntegration()
+        self.db_path = db_path
+
+    def __repr__(self) -> str:
+        return f"<IPFSWebAccelerator {self.integration!r}>"
+
+    def __enter__(self) -> IPFSWebAccelerator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def accelerate_model(
+        self,
+        model_name: str,
+        model_type: str | None = None,
+        platform: str = "webgpu",
+        quantization: Mapping[str, Any] | None = None,
+        optimizations: Mapping[str, Any] | None = None,
+    ) -> EnhancedWebModel:
+        """Load a model; see ``IPFSAccelerateWebIntegration.get_model``."""
+        return self.integration.get_model(
+            model_name, model_type, platform, quantization=quantization, optimizations=optimizations
+        )
+
+    def run_inference(
+        self,
+        model_name: str,
+        inputs: Inputs,
+        model_type: str | None = None,
+        platform: str = "webgpu",
+        quantization: Mapping[str, Any] | None = None,
+        optimizations: Mapping[str, Any] | None = None,
+        store_results: bool = True,
+    ) -> Result:
+        """Run one request on a model, which is loaded first if it is not.
+
+        ``store_results`` has nothing to store to as long as ``db_path`` is not available.
+        """
+        check_later(quantization, optimizations)
+        return self._model(model_name, model_type, platform).run(inputs)
+
+    def run_batch_inference(
+        self,
+        model_name: str,
+        batch_inputs: Iterable[Inputs],
+        model_type: str | None = None,
+        platform: str = "webgpu",
+        batch_size: int | None = None,
+        store_results: bool = True,
+    ) -> list[Result]:
+        """Run many requests on a model, and return their results in order.
+
+        Args:
+            model_name: The model, which is loaded first if it is not.
+            batch_inputs: The requests.
+            model_type: As ``accelerate_model``.
+            platform: As ``accelerate_model``.
+            batch_size: Requests under way at most; ``None`` leaves it to the model.
+            store_results: Has nothing to store to as long as ``db_path`` is not available.
+        """
+        return self._model(model_name, model_type, platform).run_batch(list(batch_inputs), batch_size)
+
+    def get_performance_report(self, format: str = "json") -> str:
+        """Write a report. Not available yet.
+
+        Raises:
+            OptionError: Always.
+        """
+        raise OptionError(
+            "get_performance_report is not available in this version: integration.get_metrics() has the figures.",
+            option="format",
+        )
+
+    def close(self) -> None:
+        """End the browsers."""
+        self.integration.close()
+
+    def _model(self, model_name: str, model_type: str | None, platform: str) -> EnhancedWebModel:
+        known = self.integration.loaded(model_name, platform)
+        return known or self.accelerate_model(model_name, model_type, platform)

@@ -1,0 +1,236 @@
+"""The guide's pool of connections, over asynchronous accelerators."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from webinfer.compat.connection import BrowserConnection
+from webinfer.compat.keywords import lanes
+from webinfer.errors import OptionError, PoolClosed, QueueFull, WebinferError
+from webinfer.model import Inputs
+from webinfer.result import Result
+
+log = logging.getLogger("webinfer.compat")
+
+
+class ResourcePoolBridge:
+    """Models by id, on one browser of each kind that is asked for.
+
+    A connection is a browser with as many lanes as ``max_connections`` says and there are cores for; requests share
+    them. One that was idle for ``cleanup_interval`` seconds is closed, and opened again by the next request.
+
+    Args:
+        max_connections: Lanes per browser, and browsers open at once, at most.
+        browser: Browser that runs what does not ask for another; see ``BrowserConnection``.
+        enable_gpu: Whether WebGPU may be used.
+        enable_cpu: Whether WebAssembly may be used.
+        headless: Start browsers without a window.
+        cleanup_interval: Seconds after which an idle browser is closed.
+
+    Raises:
+        OptionError: An argument has a value that cannot be.
+    """
+
+    def __init__(
+        self,
+        max_connections: int = 4,
+        browser: str = "chrome",
+        enable_gpu: bool = True,
+        enable_cpu: bool = True,
+        headless: bool = True,
+        cleanup_interval: float = 300,
+    ) -> None:
+        if not (enable_gpu or enable_cpu):
+            raise OptionError("enable_gpu and enable_cpu are both off: leave one on.", option="enable_cpu")
+        if not cleanup_interval > 0:
+            raise OptionError(f"cleanup_interval must be above 0, not {cleanup_interval}.", option="cleanup_interval")
+        self.max_connections = max_connections
+        self.browser = browser
+        self.cleanup_interval = cleanup_interval
+        self._settings: dict[str, Any] = {
+            "headless": headless,
+            "enable_gpu": enable_gpu,
+            "enable_cpu": enable_cpu,
+            "options": {"lanes": lanes(max_connections)},
+        }
+        self._make(browser)  # refused now, not at the first request
+        self._connections: dict[str, BrowserConnection] = {}  # by browser, the one used longest ago first
+        self._configs: dict[str, Mapping[str, Any]] = {}
+        self._inferences = self._errors = self._peak = 0
+        self._opening = asyncio.Lock()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._cleaning: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<ResourcePoolBridge {list(self._connections.values())}>"
+
+    async def __aenter__(self) -> ResourcePoolBridge:
+        await self.initialize()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def initialize(self, model_configs: Sequence[Mapping[str, Any]] | None = None) -> bool:
+        """Register models and start the first browser.
+
+        Returns:
+            True; failures raise.
+
+        Raises:
+            BrowserError: It cannot be started.
+        """
+        for config in model_configs or ():
+            self.register_model(config)
+        await self.get_connection()
+        return True
+
+    def register_model(self, model_config: Mapping[str, Any]) -> None:
+        """Say what a model's id stands for.
+
+        Args:
+            model_config: ``model_id``; and optional: ``model_name``, what to load; ``backend``, its platform;
+                ``browser``, its browser.
+
+        Raises:
+            OptionError: It has no ``model_id``.
+        """
+        if not model_config.get("model_id"):
+            raise OptionError("A model's configuration needs a model_id.", option="model_id")
+        self._configs[model_config["model_id"]] = dict(model_config)
+
+    def has_model(self, model_id: str) -> bool:
+        """Tell whether a model of this id was registered or is loaded."""
+        return model_id in self._configs or any(one.has_model(model_id) for one in self._connections.values())
+
+    async def get_connection(self, platform: str = "webgpu", browser: str | None = None) -> BrowserConnection:
+        """Return the connection to a browser, started if it is not.
+
+        Args:
+            platform: Platform of models loaded over it that do not name one; of the first caller, if there are many.
+            browser: The browser; ``None`` takes the bridge's.
+
+        Raises:
+            QueueFull: As many browsers as may be open are, and busy.
+            BrowserError: It cannot be started.
+            PoolClosed: The bridge was closed.
+        """
+        if self._closed:
+            raise PoolClosed("The bridge is closed: make a new one.")
+        name = browser or self.browser
+        connection = self._connections.pop(name, None) or self._make(name, platform)
+        self._connections[name] = connection  # to the end: it is used now
+        async with self._use(name), self._opening:
+            if not connection.is_open():
+                await self._make_room()
+            await connection.initialize()
+        self._peak = max(self._peak, self._open())
+        return connection
+
+    async def load_model(self, model_id: str) -> tuple[bool, BrowserConnection]:
+        """Load a model, unless it is loaded. An id that was not registered is the model's own name.
+
+        Returns:
+            True, and the connection that has it; failures raise.
+
+        Raises:
+            WebinferError: As ``AsyncAccelerator.load``.
+        """
+        config = self._configs.get(model_id, {})
+        connection = await self.get_connection(config.get("backend", "webgpu"), config.get("browser"))
+        async with self._use(connection.browser_name):
+            await connection.load_model(model_id, config)
+        return True, connection
+
+    async def run_inference(self, model_id: str, inputs: Inputs) -> Result:
+        """Run one request on a model, which is loaded first if it is not.
+
+        Raises:
+            WebinferError: As ``AsyncModel.run``.
+        """
+        _, connection = await self.load_model(model_id)
+        async with self._use(connection.browser_name):
+            result = await connection.run_inference(model_id, inputs)
+        self._inferences += 1
+        return result
+
+    async def run_parallel(self, model_inputs: Sequence[tuple[str, Inputs]]) -> list[Result]:
+        """Run requests of several models at once, and return their results in order.
+
+        Raises:
+            WebinferError: As ``run_inference``; the first one in order, once all have ended.
+        """
+        runs = (self.run_inference(model_id, inputs) for model_id, inputs in model_inputs)
+        results = await asyncio.gather(*runs, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if isinstance(result, Result)]
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return the keys of ``get_metrics()["bridge"]["bridge_stats"]``, of this bridge."""
+        connections = self._connections.values()
+        loaded = sorted({model for one in connections for model in one.get_loaded_models()})
+        return {
+            "created_connections": sum(one.starts for one in connections),
+            "total_inferences": self._inferences,
+            "total_model_loads": sum(one.loads for one in connections),
+            "errors": self._errors,
+            "peak_connections": self._peak,
+            "current_connections": self._open(),
+            "loaded_models": loaded,
+            "model_count": len(loaded),
+        }
+
+    async def close(self) -> None:
+        """End every browser. Later calls raise ``PoolClosed``."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        await asyncio.gather(*self._cleaning, *(one.close() for one in self._connections.values()))
+
+    def _make(self, browser: str, platform: str = "webgpu") -> BrowserConnection:
+        return BrowserConnection(browser, browser, platform, **self._settings)
+
+    def _open(self) -> int:
+        return sum(one.is_open() for one in self._connections.values())
+
+    async def _make_room(self) -> None:
+        """Close the browser used longest ago, where no more may be open."""
+        if self._open() < self.max_connections:
+            return
+        idle = next((one for one in self._connections.values() if one.is_open() and not one.is_busy()), None)
+        if idle is None:
+            raise QueueFull(
+                f"All {self.max_connections} connections are busy: raise max_connections, or wait for one.",
+                connections=self.max_connections,
+            )
+        await idle.close()
+
+    @contextlib.asynccontextmanager
+    async def _use(self, name: str) -> AsyncIterator[None]:
+        """Count errors, and wait with the cleaning until the connection has been idle long enough."""
+        if name in self._timers:
+            self._timers.pop(name).cancel()
+        try:
+            yield
+        except WebinferError:
+            self._errors += 1
+            raise
+        finally:
+            if not self._closed:
+                self._timers[name] = asyncio.get_running_loop().call_later(self.cleanup_interval, self._clean, name)
+
+    def _clean(self, name: str) -> None:
+        connection = self._connections.get(name)
+        if connection is None or connection.is_busy():  # whoever uses it sets the timer again
+            return
+        log.info("%r was idle for %g s and is closed", connection, self.cleanup_interval)
+        task = asyncio.create_task(connection.close())
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)

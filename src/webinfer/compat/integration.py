@@ -1,0 +1,192 @@
+"""The guide's integration: models by name on one pool of browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from webinfer.compat import resources
+from webinfer.compat.keywords import choose, factors_of, platform_of, read, refuse_later
+from webinfer.compat.model import EnhancedWebModel, nbytes_of, run_parallel
+from webinfer.errors import OptionError
+from webinfer.model import Inputs
+from webinfer.policy.timeouts import run_timeout
+from webinfer.result import Result
+from webinfer.sync import Accelerator
+
+
+class IPFSAccelerateWebIntegration:
+    """Models by name on one pool. The global resource pool hands out the first one that is open.
+
+    Args:
+        max_connections: Lanes that may run at once; never more than there are cores.
+        enable_gpu: Whether WebGPU may be used.
+        enable_cpu: Whether WebAssembly may be used.
+        browser_preferences: Not available yet.
+        adaptive_scaling: Not available yet.
+        keywords: As ``create_ipfs_web_accelerator``.
+
+    Raises:
+        OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.
+    """
+
+    def __init__(
+        self,
+        max_connections: int = 4,
+        enable_gpu: bool = True,
+        enable_cpu: bool = True,
+        browser_preferences: Mapping[str, str] | None = None,
+        adaptive_scaling: bool = False,
+        **keywords: Any,
+    ) -> None:
+        self._settings = read(
+            max_connections=max_connections,
+            enable_gpu=enable_gpu,
+            enable_cpu=enable_cpu,
+            browser_preferences=browser_preferences,
+            adaptive_scaling=adaptive_scaling,
+            **keywords,
+        )
+        self._timeouts = self._settings.timeouts
+        self._accelerator = Accelerator(self._settings.options)
+        self._models: dict[tuple[str, str], EnhancedWebModel] = {}
+        resources.share(self)
+
+    def __repr__(self) -> str:
+        return f"<IPFSAccelerateWebIntegration {self._accelerator!r}>"
+
+    def __enter__(self) -> IPFSAccelerateWebIntegration:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get_model(
+        self,
+        model_name: str,
+        model_type: str | None = None,
+        platform: str = "webgpu",
+        batch_size: int = 1,
+        quantization: Mapping[str, Any] | None = None,
+        optimizations: Mapping[str, Any] | None = None,
+    ) -> EnhancedWebModel:
+        """Load a model, unless it is loaded.
+
+        Where this browser cannot run ``platform``, the next backend is taken and the results say so.
+
+        Args:
+            model_name: As ``Accelerator.load``.
+            model_type: The model's family, or ``text``; ``None`` takes what its files say.
+            platform: ``webgpu``, ``webnn``, ``wasm`` (or ``cpu``), or ``auto``.
+            batch_size: As ``EnhancedWebModel.set_max_batch_size``; 1 leaves it as it is.
+            quantization: Not available yet.
+            optimizations: Not available yet.
+
+        Raises:
+            OptionError: An argument has a value that cannot be, or asks for what is not available yet.
+            WebinferError: As ``Accelerator.load``.
+        """
+        check_later(quantization, optimizations)
+        asked = platform_of(platform)
+        gpu, cpu = self._settings.gpu, self._settings.cpu
+        chosen, reason = choose(asked, self._accelerator.start(), gpu=gpu, cpu=cpu)
+        model = self._accelerator.load(model_name, platform=chosen, fallback=gpu and cpu)
+        made = EnhancedWebModel(
+            model,
+            model_name,
+            model_type=model_type,
+            asked=asked,
+            reason=reason,
+            limit=self._limit,
+            figures=self._figures,
+        )
+        kept = self._models.setdefault((model_name, asked), made)
+        if kept is not made:
+            model.close()  # its sessions stay: they are the kept one's too
+            kept.model_type = made.model_type if model_type else kept.model_type
+        if batch_size != 1:
+            kept.set_max_batch_size(batch_size)
+        return kept
+
+    def run_inference(
+        self, model: EnhancedWebModel, inputs: Inputs, batch_size: int | None = None
+    ) -> Result | list[Result]:
+        """Run one request, or each of a list of requests, of which ``batch_size`` are under way at most."""
+        return model.run_batch(inputs, batch_size) if batch_size and isinstance(inputs, list) else model(inputs)
+
+    def run_parallel_inference(
+        self, model_inputs: Sequence[tuple[EnhancedWebModel, Inputs]], batch_size: int | None = None
+    ) -> list[Result]:
+        """Run requests of several models at once, and return their results in order.
+
+        Args:
+            model_inputs: Pairs of a model and its inputs.
+            batch_size: Requests of one model under way at most.
+        """
+        return run_parallel(model_inputs, batch_size)
+
+    def configure_model_timeouts(self, factors: Mapping[str, float]) -> None:
+        """Scale the time limit of runs by their model's family.
+
+        Args:
+            factors: By family; ``text`` stands for ``text_embedding`` and ``text_generation``. Families that are
+                not named keep theirs.
+
+        Raises:
+            OptionError: A family is unknown, or a factor is not above 0.
+        """
+        self._timeouts = replace(self._timeouts, families={**self._timeouts.families, **factors_of(factors)})
+
+    def configure_memory_limits(self, limits: Mapping[str, float]) -> None:
+        """Limit the browsers' memory. Not available yet.
+
+        Raises:
+            OptionError: Always.
+        """
+        raise OptionError("configure_memory_limits is not available in this version.", option="memory_limits")
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Return the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.
+
+        ``models`` holds each figure by model's name, and the runs by platform; ``by_model`` holds the figures of each
+        model together.
+        """
+        metrics = self._accelerator.metrics()
+        by_model: dict[str, dict[str, Any]] = metrics["models"]
+        return {**metrics, "models": _by_figure(by_model, metrics["aggregate"]), "by_model": by_model}
+
+    def loaded(self, model_name: str, platform: str) -> EnhancedWebModel | None:
+        """Return the model that was loaded under this name, if it was."""
+        return self._models.get((model_name, platform_of(platform)))
+
+    def close(self) -> None:
+        """End the browsers."""
+        resources.forget(self)
+        self._accelerator.close()
+
+    def _limit(self, family: str, inputs: Inputs) -> float | None:
+        timeouts = self._timeouts
+        return run_timeout(timeouts, family, nbytes_of(inputs) if timeouts.large != 1 else 0)
+
+    def _figures(self, name: str) -> Mapping[str, Any]:
+        figures: Mapping[str, Any] = self._accelerator.metrics()["models"].get(name, {})
+        return figures
+
+
+def check_later(quantization: Mapping[str, Any] | None, optimizations: Mapping[str, Any] | None) -> None:
+    """Refuse what is not available yet.
+
+    Raises:
+        OptionError: It is asked for.
+    """
+    refuse_later("quantization", quantization, {"bits": 16, "mixed_precision": False})
+    refuse_later("optimizations", optimizations, {})
+
+
+def _by_figure(by_model: Mapping[str, Mapping[str, Any]], aggregate: Mapping[str, Any]) -> dict[str, Any]:
+    figures = ("model_load_time", "inference_time", "memory_usage", "throughput", "latency", "batch_size")
+    return {
+        **{figure: {name: values[figure] for name, values in by_model.items()} for figure in figures},
+        "platform_distribution": aggregate["platform_distribution"],
+    }

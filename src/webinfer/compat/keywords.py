@@ -1,0 +1,212 @@
+"""The guide's keywords, read into ours."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from webinfer.capabilities import Capabilities
+from webinfer.errors import BackendUnavailable, OptionError
+from webinfer.models.family import Family
+from webinfer.options import BACKENDS, Options, Platform
+from webinfer.policy.timeouts import GROUPS, LARGE_FACTOR, Timeouts
+
+FAMILIES: tuple[str, ...] = (*get_args(Family), *GROUPS)
+
+_NOW = (
+    "max_connections",
+    "enable_gpu",
+    "enable_cpu",
+    "websocket_port",
+    "headless",
+    "connection_retry_attempts",
+    "retry_attempts",
+    "timeout_multiplier",
+    "inference_timeout_multiplier",
+    "large_input_timeout_multiplier",
+    "enable_input_size_detection",
+)
+_LATER = (
+    "db_path",
+    "browser_preferences",
+    "adaptive_scaling",
+    "enable_progressive_backoff",
+    "restart_on_memory_pressure",
+    "enable_cross_browser_sharding",
+)
+"""Keywords of the guide that are only accepted switched off, so far."""
+
+_PLATFORMS: Mapping[str, Platform] = {"auto": "auto", **{name: name for name in BACKENDS}, "cpu": "wasm"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the keywords say.
+
+    Attributes:
+        options: Options of the accelerator.
+        timeouts: What a run's time limit is made of.
+        gpu: Whether WebGPU may be used.
+        cpu: Whether WebAssembly may be used.
+    """
+
+    options: Options
+    timeouts: Timeouts
+    gpu: bool
+    cpu: bool
+
+
+def read(**keywords: Any) -> Settings:
+    """Read the guide's keywords.
+
+    ``timeout_multiplier`` scales every time limit, ``inference_timeout_multiplier`` that of runs. Large inputs are
+    told apart where ``enable_input_size_detection`` is set, or only ``large_input_timeout_multiplier`` is given.
+    One number of retries serves both a lost connection and a lost request; where both are given, the larger.
+
+    Raises:
+        OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.
+    """
+    for name, value in keywords.items():
+        if name not in _NOW:
+            _refuse(name, value)
+    standard, run = _timeouts(keywords)
+    attempts = [
+        int(_number(name, keywords[name], at_least=0))
+        for name in ("connection_retry_attempts", "retry_attempts")
+        if name in keywords
+    ]
+    settings = Settings(
+        options=Options(
+            lanes=lanes(keywords.get("max_connections", 4)),
+            headless=bool(keywords.get("headless", True)),
+            port=int(keywords.get("websocket_port", 0)),
+            retries=max(attempts, default=Options().retries),
+            run_timeout=run,
+            load_timeout=Options().load_timeout * standard,
+            launch_timeout=Options().launch_timeout * standard,
+        ),
+        timeouts=Timeouts(run, large=_large(keywords)),
+        gpu=bool(keywords.get("enable_gpu", True)),
+        cpu=bool(keywords.get("enable_cpu", True)),
+    )
+    if not (settings.gpu or settings.cpu):
+        raise OptionError("enable_gpu and enable_cpu are both off: leave one on.", option="enable_cpu")
+    return settings
+
+
+def lanes(max_connections: int) -> int:
+    """Return how many lanes ``max_connections`` means: never more than there are cores to run them."""
+    return min(int(_number("max_connections", max_connections, at_least=1)), os.cpu_count() or 1)
+
+
+def refuse_later(name: str, value: Mapping[str, Any] | None, neutral: Mapping[str, Any]) -> None:
+    """Refuse a dict of settings that asks for more than it has by default.
+
+    Raises:
+        OptionError: It does.
+    """
+    if any(setting != neutral.get(key) for key, setting in (value or {}).items()):
+        raise OptionError(f"{name}={dict(value or {})!r} is not available in this version; leave it out.", option=name)
+
+
+def platform_of(name: str) -> Platform:
+    """Return the platform of this name; ``cpu`` is WebAssembly.
+
+    Raises:
+        OptionError: There is none.
+    """
+    if name not in _PLATFORMS:
+        raise OptionError(f"platform must be one of {', '.join(_PLATFORMS)}, not {name!r}.", option="platform")
+    return _PLATFORMS[name]
+
+
+def family_of(name: str, option: str = "model_type") -> str:
+    """Return ``name``, once it is sure that it is a family's or a group's.
+
+    Raises:
+        OptionError: It is not.
+    """
+    if name not in FAMILIES:
+        raise OptionError(
+            f"{option} must be one of {', '.join(FAMILIES)}, not {name!r}.{_near(name, FAMILIES)}", option=option
+        )
+    return name
+
+
+def factors_of(factors: Mapping[str, float]) -> dict[str, float]:
+    """Return factors by family.
+
+    Raises:
+        OptionError: One is of no family, or is not above 0.
+    """
+    return {family_of(name, "family"): _number(name, factor, above=0) for name, factor in factors.items()}
+
+
+def choose(platform: Platform, capabilities: Capabilities, *, gpu: bool, cpu: bool) -> tuple[Platform, str | None]:
+    """Choose the platform to load for, where not all of them may be used.
+
+    Returns:
+        The platform, and why it is not the one asked for, where it is not.
+
+    Raises:
+        BackendUnavailable: The browser can run none of those that may be used.
+    """
+    if gpu and cpu:
+        return platform, None
+    name, barred = ("enable_gpu", "webgpu") if not gpu else ("enable_cpu", "wasm")
+    usable = [backend for backend in capabilities.backends if backend != barred]
+    if not usable:
+        raise BackendUnavailable(
+            f"{name} is off, and {capabilities.engine} can run nothing but {barred} here: leave {name} on.",
+            backend=platform,
+            available=[],
+        )
+    if platform in usable:
+        return platform, None
+    best: Platform = "webnn" if "webnn" in usable else usable[0]
+    if platform == "auto":
+        return best, None
+    return best, f"{name} is off" if platform == barred else capabilities.errors[platform]
+
+
+def _refuse(name: str, value: Any) -> None:
+    if name not in _LATER:
+        raise OptionError(f"Unknown keyword {name!r}.{_near(name, (*_NOW, *_LATER))}", option=name)
+    if value:
+        raise OptionError(f"{name}={value!r} is not available in this version; leave it out.", option=name)
+
+
+def _timeouts(keywords: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the factor of all time limits, and the seconds for a run."""
+    standard = _number("timeout_multiplier", keywords.get("timeout_multiplier", 1), above=0)
+    inference = _number("inference_timeout_multiplier", keywords.get("inference_timeout_multiplier", 1), above=0)
+    seconds = Options().run_timeout
+    assert seconds is not None
+    return standard, seconds * standard * inference
+
+
+def _large(keywords: Mapping[str, Any]) -> float:
+    given = "large_input_timeout_multiplier"
+    if not keywords.get("enable_input_size_detection", given in keywords):
+        return 1.0
+    return _number(given, keywords.get(given, LARGE_FACTOR), above=0)
+
+
+def _number(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise OptionError(f"{name} must be a number, not {value!r}.", option=name) from None
+    if above is not None and not number > above:
+        raise OptionError(f"{name} must be above {above:g}, not {value!r}.", option=name)
+    if at_least is not None and not number >= at_least:
+        raise OptionError(f"{name} must be {at_least:g} or more, not {value!r}.", option=name)
+    return number
+
+
+def _near(name: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f" Did you mean {near[0]!r}?" if near else ""

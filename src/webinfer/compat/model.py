@@ -1,0 +1,239 @@
+"""The guide's wrapper of a loaded model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from webinfer.compat.keywords import family_of
+from webinfer.errors import InputError, MissingInput, OptionError
+from webinfer.model import Inputs
+from webinfer.options import Platform
+from webinfer.result import Result
+from webinfer.sync import Model
+from webinfer.tensors import prepare
+
+Limit = Callable[[str, Inputs], float | None]
+Figures = Callable[[str], Mapping[str, Any]]
+
+
+class EnhancedWebModel:
+    """A loaded model, with the guide's names.
+
+    Attributes:
+        model: Ours.
+        model_name: As it was asked for.
+        model_type: Its family, which decides on its time limit.
+        max_batch_size: Requests that ``run_batch`` has under way at most; ``None`` leaves it to the pool.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        model_name: str,
+        *,
+        model_type: str | None = None,
+        asked: Platform | None = None,
+        reason: str | None = None,
+        limit: Limit,
+        figures: Figures,
+    ) -> None:
+        """Wrap ``model``.
+
+        Args:
+            model: The loaded model.
+            model_name: As it was asked for.
+            model_type: Its family; ``None`` takes what its files say.
+            asked: Platform that the caller asked for, where another one had to be asked of the accelerator.
+            reason: Why that was.
+            limit: Returns the seconds that a run may take, from its family and its inputs.
+            figures: Returns the figures of the model of a name.
+        """
+        self.model = model
+        self.model_name = model_name
+        self.model_type = family_of(model_type) if model_type else model.package.family
+        self.max_batch_size: int | None = None
+        self._asked = asked
+        self._reason = reason
+        self._limit = limit
+        self._figures = figures
+
+    def __repr__(self) -> str:
+        return f"<EnhancedWebModel {self.model!r}>"
+
+    def __call__(self, inputs: Inputs) -> Result | list[Result]:
+        """Run one request, or each of a list of requests."""
+        if isinstance(inputs, list) and inputs and all(isinstance(item, Mapping) for item in inputs):
+            return self.run_batch(inputs)
+        return self.run(inputs)
+
+    def run(self, inputs: Inputs) -> Result:
+        """Run one request; see ``Model.run``."""
+        return self._tell(self.model.run(inputs, timeout=self._timeout([inputs])))
+
+    def run_batch(self, batch_inputs: Sequence[Inputs], batch_size: int | None = None) -> list[Result]:
+        """Run many requests, and return their results in order.
+
+        They share the longest of their time limits, because they wait for each other.
+
+        Args:
+            batch_inputs: The requests.
+            batch_size: Requests under way at most; ``None`` takes ``max_batch_size``.
+
+        Raises:
+            EmptyBatch: There are none.
+            WebinferError: As ``Model.run_batch``.
+        """
+        batch = list(batch_inputs)
+        most = _size(batch_size) or self.max_batch_size or max(1, len(batch))
+        waves = [batch[at : at + most] for at in range(0, len(batch), most)] or [batch]
+        results = [self.model.run_batch(wave, timeout=self._timeout(wave)) for wave in waves]
+        return [self._tell(result) for wave in results for result in wave]
+
+    def run_concurrent(
+        self,
+        items: Sequence[Inputs],
+        other_models: Sequence[EnhancedWebModel | tuple[EnhancedWebModel, Inputs]] | None = None,
+    ) -> list[Result]:
+        """Run this model's requests and other models' at once.
+
+        An entry of ``other_models`` is a pair of a model and its inputs, or a model alone, which runs the item at its
+        own index: it takes from it the inputs that it declares, and this model takes the others. So one item can
+        hold the inputs of two models.
+
+        Args:
+            items: This model's requests.
+            other_models: Models, or pairs of a model and its inputs.
+
+        Returns:
+            The results of the items, in order, then those of the other models, in order.
+
+        Raises:
+            MissingInput: A model that came alone finds no item at its index, or not its inputs in it.
+            EmptyBatch: There is nothing to run.
+            WebinferError: As ``Model.run``; the first one in order, once all have ended.
+        """
+        own: list[Inputs] = list(items)
+        others: list[tuple[EnhancedWebModel, Inputs]] = []
+        for index, other in enumerate(other_models or ()):
+            if isinstance(other, EnhancedWebModel):
+                taken = other._share(items, index)
+                own[index] = _without(own[index], set(taken) - self._declared())
+                others.append((other, taken))
+            else:
+                others.append(_pair(other))
+        if not own and not others:
+            return self.run_batch([])
+        return run_parallel([*((self, item) for item in own), *others])
+
+    def set_max_batch_size(self, size: int) -> None:
+        """Set how many requests ``run_batch`` has under way at most.
+
+        Raises:
+            OptionError: It is below 1.
+        """
+        self.max_batch_size = _size(size)
+
+    def get_performance_metrics(self) -> dict[str, Any]:
+        """Return this model's figures: times in seconds, sizes in 10^6 bytes, ``throughput`` in items per second."""
+        return {
+            "model_name": self.model_name,
+            "model_type": self.model_type,
+            "platform": self._asked or self.model.backend,
+            "backend": self.model.backend,
+            "max_batch_size": self.max_batch_size,
+            **self._figures(self.model.name),
+        }
+
+    def _timeout(self, batch: Sequence[Inputs]) -> float | None:
+        limits = [self._limit(self.model_type, inputs) for inputs in batch]
+        return max((limit for limit in limits if limit is not None), default=None)
+
+    def _tell(self, result: Result) -> Result:
+        """Have a result say what the caller asked for."""
+        if self._reason is None or self._asked is None:
+            return result
+        return replace(result, asked=self._asked, reason=self._reason)
+
+    def _declared(self) -> set[str]:
+        return {spec.name for spec in self.model.package.signature.inputs}
+
+    def _share(self, items: Sequence[Inputs], index: int) -> Mapping[str, Any]:
+        """Return what this model takes from the item at ``index``."""
+        remedy = f"pass the pair (model, inputs) for {self.model_name} in other_models"
+        if index >= len(items):
+            raise MissingInput(f"There is no item {index} for {self.model_name}: {remedy}.", model=self.model_name)
+        item = items[index]
+        if not isinstance(item, Mapping):
+            raise MissingInput(f"Item {index} has no names that {self.model_name} could take its inputs by: {remedy}.")
+        taken = {name: value for name, value in item.items() if name in self._declared()}
+        try:
+            prepare(self.model.package.signature, taken)
+        except InputError as error:
+            raise MissingInput(
+                f"Item {index} does not fit {self.model_name}, which has the same index among other_models: {error} "
+                f"Or {remedy}.",
+                model=self.model_name,
+            ) from error
+        return taken
+
+
+def run_parallel(requests: Sequence[tuple[EnhancedWebModel, Inputs]], batch_size: int | None = None) -> list[Result]:
+    """Run requests of several models at once, and return their results in order.
+
+    Raises:
+        WebinferError: As ``Model.run_batch``; the first one in the models' order, once all have ended.
+    """
+    places: dict[EnhancedWebModel, list[int]] = {}
+    for place, (model, _) in enumerate(requests):
+        places.setdefault(model, []).append(place)
+    if not places:
+        return []
+    with ThreadPoolExecutor(len(places), "webinfer-compat") as threads:  # a thread waits for each model
+        batches = [
+            threads.submit(model.run_batch, [requests[place][1] for place in own], batch_size)
+            for model, own in places.items()
+        ]
+    found: dict[int, Result] = {}
+    for own, batch in zip(places.values(), batches, strict=True):
+        found.update(zip(own, batch.result(), strict=True))
+    return [found[place] for place in range(len(requests))]
+
+
+def nbytes_of(inputs: Inputs) -> int:
+    """Return the size of a request's inputs: the bytes of arrays and of text, eight for each number in a list."""
+    if isinstance(inputs, Mapping):
+        return sum(map(nbytes_of, inputs.values()))
+    if isinstance(inputs, str):
+        return len(inputs.encode())
+    if isinstance(inputs, list) and inputs and isinstance(inputs[0], str):
+        return sum(len(str(text).encode()) for text in inputs)
+    try:
+        return int(np.asarray(inputs).nbytes)
+    except ValueError:  # ragged: refused, by name, when it is run
+        return 0
+
+
+def _size(size: int | None) -> int | None:
+    if size is not None and size < 1:
+        raise OptionError(f"The batch size must be 1 or more, not {size}.", option="batch_size")
+    return size
+
+
+def _without(item: Inputs, names: set[str]) -> Inputs:
+    assert isinstance(item, Mapping)
+    return {name: value for name, value in item.items() if name not in names}
+
+
+def _pair(entry: Any) -> tuple[EnhancedWebModel, Inputs]:
+    match entry:
+        case (EnhancedWebModel() as model, inputs):
+            return model, inputs
+    raise OptionError(
+        f"other_models holds models, or pairs of a model and its inputs, not {type(entry).__name__}.",
+        option="other_models",
+    )

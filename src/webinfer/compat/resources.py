@@ -1,0 +1,95 @@
+"""The guide's global resource pool: resources shared by name in this process."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from webinfer.errors import OptionError
+
+INTEGRATIONS = ("ipfs_web_integration", "web_platform_integration")
+"""Two names of the same thing: the first integration that is open, or one made now."""
+
+
+class ResourcePool:
+    """Resources shared by name: made when first asked for, then handed out again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a constructor may itself ask for a resource
+        self._resources: dict[tuple[str, str | None], Any] = {}
+        self._shared: weakref.ref[Any] | None = None  # its maker keeps it, and the pool must not
+
+    def __repr__(self) -> str:
+        return f"<ResourcePool {[name for name, _ in self._resources]}>"
+
+    def get_resource(
+        self, resource_type: str, resource_id: str | None = None, constructor: Callable[[], Any] | None = None
+    ) -> Any:
+        """Return a resource.
+
+        Args:
+            resource_type: ``ipfs_web_integration`` or ``web_platform_integration``, which need no constructor, or a
+                name of the caller's.
+            resource_id: Tells resources of one type apart.
+            constructor: Makes the resource when there is none.
+
+        Raises:
+            OptionError: There is none, and nothing to make it with.
+        """
+        built_in = resource_type in INTEGRATIONS
+        key = (INTEGRATIONS[0] if built_in else resource_type, resource_id)
+        with self._lock:
+            if built_in and resource_id is None and self._shared is not None and (shared := self._shared()) is not None:
+                return shared
+            if key not in self._resources:
+                make = constructor or (_integration if built_in else None)
+                if make is None:
+                    raise OptionError(
+                        f"There is no resource {resource_type!r}: pass a constructor, or ask for one of "
+                        f"{', '.join(INTEGRATIONS)}.",
+                        option="resource_type",
+                    )
+                shared_before = self._shared
+                self._resources[key] = make()
+                if resource_id is not None:
+                    self._shared = shared_before  # an integration shares itself, and this one has an id of its own
+            return self._resources[key]
+
+    def share(self, integration: Any) -> None:
+        """Hand this integration out as long as its maker keeps it, unless another one is handed out already."""
+        with self._lock:
+            if self._shared is None or self._shared() is None:
+                self._shared = weakref.ref(integration)
+
+    def forget(self, resource: Any) -> None:
+        """Hand a resource out no more: it was closed."""
+        with self._lock:
+            if self._shared is not None and self._shared() is resource:
+                self._shared = None
+            self._resources = {key: kept for key, kept in self._resources.items() if kept is not resource}
+
+
+_GLOBAL = ResourcePool()
+
+
+def get_global_resource_pool() -> ResourcePool:
+    """Return the process's pool of resources."""
+    return _GLOBAL
+
+
+def share(integration: Any) -> None:
+    """Register an integration with the global pool."""
+    _GLOBAL.share(integration)
+
+
+def forget(resource: Any) -> None:
+    """Take a resource out of the global pool."""
+    _GLOBAL.forget(resource)
+
+
+def _integration() -> Any:
+    from webinfer.compat.integration import IPFSAccelerateWebIntegration  # it registers itself here
+
+    return IPFSAccelerateWebIntegration()

@@ -1,0 +1,240 @@
+"""The guide's bridge over one WebSocket, over an asynchronous accelerator."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from webinfer.compat.connection import BrowserConnection
+from webinfer.errors import DeadlineExceeded, OptionError, UnknownKind
+from webinfer.model import Inputs
+from webinfer.result import Result
+
+log = logging.getLogger("webinfer.compat")
+
+
+class WebSocketBridge:
+    """One browser, reached over WebSockets.
+
+    What differs from a bare socket: the bridge starts its own browser, which dials back, in place of waiting for one
+    to come. Messages are dicts with a ``type`` (see ``send_and_wait``), carried by this package's own wire, where
+    tensors travel as bytes. Every failure raises.
+
+    Args:
+        port: Port that the host listens on; 0 takes a free one.
+        host: Address that it listens on.
+        connection_timeout: Seconds for the browser to dial back.
+        message_timeout: Seconds for an answer.
+        browser: Browser to start; see ``BrowserConnection``.
+        headless: Start it without a window.
+    """
+
+    def __init__(
+        self,
+        port: int = 8765,
+        host: str = "127.0.0.1",
+        connection_timeout: float = 30,
+        message_timeout: float = 60,
+        *,
+        browser: str = "auto",
+        headless: bool = True,
+    ) -> None:
+        self.connection_timeout = connection_timeout
+        self.message_timeout = message_timeout
+        options = {"address": host, "launch_timeout": connection_timeout, "run_timeout": message_timeout}
+        self._connection = BrowserConnection(
+            f"{host}:{port}", browser, headless=headless, websocket_port=port, options=options
+        )
+        self._starting: asyncio.Task[bool] | None = None
+        self._sent: set[asyncio.Task[dict[str, Any]]] = set()
+        self._kinds: dict[str, Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]] = {
+            "get_capabilities": self._answer_capabilities,
+            "initialize_model": self._answer_model,
+            "run_inference": self._answer_inference,
+        }
+
+    def __repr__(self) -> str:
+        return f"<WebSocketBridge {self._connection!r}>"
+
+    async def __aenter__(self) -> WebSocketBridge:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> bool:
+        """Start the host and the browser, unless they run.
+
+        Returns:
+            True; failures raise.
+
+        Raises:
+            PortInUse: The port is taken.
+            BrowserError: The browser cannot be started.
+        """
+        return await self.wait_for_connection()
+
+    async def wait_for_connection(self, timeout: float | None = None) -> bool:
+        """Wait until the browser has dialled back; it is started if it was not.
+
+        Args:
+            timeout: Seconds; ``None`` takes ``connection_timeout``. The browser goes on starting after it.
+
+        Returns:
+            True; failures raise.
+
+        Raises:
+            DeadlineExceeded: It did not in time.
+            WebinferError: As ``start``.
+        """
+        if self._starting is None or (self._starting.done() and not self._connection.is_healthy()):
+            self._starting = asyncio.create_task(self._connection.initialize())
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(self._starting)
+        except TimeoutError as error:
+            if isinstance(error, DeadlineExceeded):
+                raise
+            why = f"The browser did not dial back within {timeout:g} s: allow more."
+            raise DeadlineExceeded(why, timeout=timeout) from None
+
+    async def stop(self) -> None:
+        """End the browser and the host. Messages under way fail."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+            self._starting = None
+        await self._connection.close()
+        await asyncio.gather(*self._sent, return_exceptions=True)
+
+    async def send_message(self, message: Mapping[str, Any]) -> bool:
+        """Send a message and do not wait for its answer. A failure is logged.
+
+        Returns:
+            True.
+
+        Raises:
+            UnknownKind: Its ``type`` is unknown.
+        """
+        answer = self._kind(message)
+        task = asyncio.create_task(_dict(answer(message)))
+        self._sent.add(task)
+        task.add_done_callback(self._forget)
+        return True
+
+    async def send_and_wait(self, message: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any]:
+        """Send a message and wait for its answer.
+
+        Args:
+            message: With a ``type``: ``get_capabilities``; ``initialize_model`` with ``model_name`` and optional
+                ``platform``; or ``run_inference`` with ``model_name``, ``input`` and optional ``platform``. An ``id``
+                comes back in the answer.
+            timeout: Seconds; ``None`` takes ``message_timeout``.
+
+        Returns:
+            ``status``, ``id`` and: ``capabilities``; what ``initialize_model`` returns; or the result as a dict.
+
+        Raises:
+            UnknownKind: Its ``type`` is unknown.
+            DeadlineExceeded: No answer came in time.
+            WebinferError: As the message's kind.
+        """
+        answer = self._kind(message)
+        limit = self.message_timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await answer(message)
+        except DeadlineExceeded:
+            raise
+        except TimeoutError:
+            why = f"No answer to {message['type']} within {limit:g} s: allow more, or send less at once."
+            raise DeadlineExceeded(why, timeout=limit) from None
+
+    async def get_browser_capabilities(self) -> dict[str, Any]:
+        """Return what the browser reported of itself: engine, WebGPU adapter, WebNN contexts, WebAssembly features.
+
+        Raises:
+            WebinferError: As ``start``.
+        """
+        await self.wait_for_connection()
+        return dict(self._connection.capabilities.report)
+
+    async def initialize_model(
+        self,
+        model_name: str,
+        model_type: str | None = None,
+        platform: str = "webgpu",
+        options: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Load a model, unless it is loaded.
+
+        Returns:
+            ``status``, ``model_name`` and ``platform``.
+
+        Raises:
+            OptionError: ``options`` holds something: none are available.
+            WebinferError: As ``AsyncAccelerator.load``.
+        """
+        _refuse(options)
+        await self.wait_for_connection()
+        await self._connection.load_model(_id(model_name, platform), {"model_name": model_name, "backend": platform})
+        return {"status": "success", "model_name": model_name, "platform": platform}
+
+    async def run_inference(
+        self,
+        model_name: str,
+        input_data: Inputs,
+        platform: str = "webgpu",
+        options: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Run one request on a model, which is loaded first if it is not.
+
+        Raises:
+            WebinferError: As ``initialize_model`` and ``AsyncModel.run``.
+        """
+        await self.initialize_model(model_name, platform=platform, options=options)
+        return await self._connection.run_inference(_id(model_name, platform), input_data)
+
+    def _kind(self, message: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]:
+        kind = message.get("type")
+        if kind not in self._kinds:
+            raise UnknownKind(f"A message's type is one of {', '.join(self._kinds)}, not {kind!r}.", kind=kind)
+        return self._kinds[kind]
+
+    async def _answer_capabilities(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        return _answer(message, {"capabilities": await self.get_browser_capabilities()})
+
+    async def _answer_model(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        model = await self.initialize_model(message["model_name"], platform=message.get("platform", "webgpu"))
+        return _answer(message, model)
+
+    async def _answer_inference(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        result = await self.run_inference(message["model_name"], message["input"], message.get("platform", "webgpu"))
+        return _answer(message, result.to_dict())
+
+    def _forget(self, task: asyncio.Task[dict[str, Any]]) -> None:
+        self._sent.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a message that nobody waits for failed: %s", error)
+
+
+async def _dict(answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    return await answer
+
+
+def _answer(message: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": message.get("id"), "status": "success", **fields}
+
+
+def _id(model_name: str, platform: str) -> str:
+    return f"{model_name} on {platform}"
+
+
+def _refuse(options: Mapping[str, Any] | None) -> None:
+    if options:
+        raise OptionError(
+            f"options={dict(options)!r} are not available in this version; leave them out.", option="options"
+        )
