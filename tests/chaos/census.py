@@ -1,0 +1,61 @@
+"""Counts what a run could leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+GRACE = 10.0  # seconds that what was told to end may take to be gone
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What there is of each kind."""
+
+    processes: int
+    directories: int
+    ports: int
+    threads: int
+    descriptors: int
+
+    @classmethod
+    def take(cls, temporary: Path) -> Census:
+        """Count: processes that descend from us or name ``temporary``, directories of ours in it, and the rest."""
+        gc.collect()
+        me = psutil.Process()
+        return cls(
+            len(_processes(me, temporary)),
+            len(list(temporary.glob("webinfer-*"))),
+            sum(connection.status == psutil.CONN_LISTEN for connection in me.net_connections()),
+            threading.active_count(),
+            len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else me.num_fds(),  # noqa: PTH208
+        )
+
+    def growth_over(self, before: Census) -> dict[str, int]:
+        """Return how many more of each kind there are now."""
+        earlier = asdict(before)
+        return {kind: max(0, count - earlier[kind]) for kind, count in asdict(self).items()}
+
+
+def settle(temporary: Path, before: Census, grace: float = GRACE) -> dict[str, int]:
+    """Return what is left over once it had a while to go."""
+    end = time.monotonic() + grace
+    while any((left := Census.take(temporary).growth_over(before)).values()) and time.monotonic() < end:
+        time.sleep(0.2)
+    return left
+
+
+def _processes(me: psutil.Process, temporary: Path) -> set[psutil.Process]:
+    found = set(me.children(recursive=True))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != me.pid and any(str(temporary) in word for word in process.cmdline()):
+                found.add(process)
+    return found
