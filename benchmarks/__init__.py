@@ -1,0 +1,1 @@
+"""What the README quotes, each a ratio measured in one run: ``python -m benchmarks.NAME``."""
