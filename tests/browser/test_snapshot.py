@@ -58,7 +58,7 @@ def test_snapshot_tells_browsers_lanes_sessions_and_runs(
     session = next(each for each in lane.sessions if each.model_sha256 == model.package.sha256)
     assert (session.model, session.backend, session.precision) == (model.name, "wasm", "fp32")
     queue = next(each for each in seen.queue if each.session == session)
-    earlier = sum(each.runs for each in before.queue if each.session.model_sha256 == model.package.sha256)
+    earlier = next((each.runs for each in before.queue if each.session == session), 0)
     assert (queue.runs - earlier, queue.waiting, queue.oldest, queue.running, queue.lanes) == (3, 0, None, 0, 1)
     assert seen.totals.runs - before.totals.runs == 3
     assert seen.recent.runs >= 3
