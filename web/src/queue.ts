@@ -7,30 +7,33 @@
  * a hop. `start` returns a promise if the job goes on after it, and neither throws nor rejects.
  */
 export class SerialQueue<Job> {
-  #waiting: Job[] = [];
+  // Two stacks: taking the first out of one long array would move all the others, each time.
+  #arriving: Job[] = [];
+  #leaving: Job[] = []; // came before those arriving; the last of them is the oldest
   #busy = false;
 
   constructor(private readonly start: (job: Job) => Promise<void> | undefined) {}
 
   get length(): number {
-    return this.#waiting.length;
+    return this.#arriving.length + this.#leaving.length;
   }
 
   submit(job: Job): void {
-    this.#waiting.push(job);
+    this.#arriving.push(job);
     if (!this.#busy) this.#drain();
   }
 
   /** Take out every job that has not started. */
   clear(): Job[] {
-    const waiting = this.#waiting;
-    this.#waiting = [];
+    const waiting = [...this.#leaving.reverse(), ...this.#arriving];
+    this.#arriving = [];
+    this.#leaving = [];
     return waiting;
   }
 
   readonly #drain = (): void => {
     this.#busy = true;
-    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
+    for (let job = this.#take(); job !== undefined; job = this.#take()) {
       const running = this.start(job);
       if (running !== undefined) {
         void running.then(this.#drain);
@@ -39,4 +42,12 @@ export class SerialQueue<Job> {
     }
     this.#busy = false;
   };
+
+  #take(): Job | undefined {
+    if (this.#leaving.length === 0) {
+      this.#leaving = this.#arriving.reverse();
+      this.#arriving = [];
+    }
+    return this.#leaving.pop();
+  }
 }
