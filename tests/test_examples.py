@@ -11,7 +11,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PRINTS = {
     "any_model.py": ["wasm", "[[0.09  0.245 0.665]]"],
-    "many_at_once.py": ["32 answers from lanes b1.1", "ms a sentence"],
+    "many_at_once.py": ["32 answers from lanes b1.", "ms a sentence"],
     "similarity.py": ["Refunds are paid within five days."],
 }
 
