@@ -1,8 +1,9 @@
 """What the bridge costs: a tiny model end to end, beside a raw WebSocket echo and beside Playwright's evaluate.
 
 The raw echo is the floor: a worker of the same browser that sends each message straight back, with nothing in
-between but aiohttp. Playwright's ``page.evaluate`` is how pages are usually driven from Python; it carries the
-same numbers as JSON.
+between but aiohttp. By hand is the limit: that worker gives the bytes of each message to the same model in the
+same runtime and sends back the bytes of its answer, with no names, shapes, checks, queue or figures. Playwright's
+``page.evaluate`` is how pages are usually driven from Python; it carries the same numbers as JSON.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import numpy as np
 from aiohttp import WSMsgType, web
@@ -19,12 +21,27 @@ from benchmarks.measure import Contestant, machine, median_ms, parser, show, tak
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.browsers.find import Installation, find
 from webinfer.browsers.launch import launch
+from webinfer.host import WEB
 from webinfer.models.probe import echo_model
 
 _PAGE = """<!doctype html><script>
 const body = `const socket = new WebSocket("ws://" + "${location.host}" + "/ws"); socket.binaryType = "arraybuffer";
 socket.onmessage = (message) => socket.send(message.data);`;
 new Worker(URL.createObjectURL(new Blob([body])));
+</script>"""
+
+_BY_HAND = """<!doctype html><script type="module">
+const body = `import * as ort from "${location.origin}/runtime/ort.jspi.bundle.min.mjs";
+ort.env.wasm.numThreads = 1;
+const model = await (await fetch("${location.origin}/model")).arrayBuffer();
+const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+const socket = new WebSocket("ws://" + "${location.host}" + "/ws"); socket.binaryType = "arraybuffer";
+socket.onmessage = async (message) => {
+  const floats = new Float32Array(message.data);
+  const { y } = await session.run({ x: new ort.Tensor("float32", floats, [floats.length]) });
+  socket.send(y.data);
+};`;
+new Worker(URL.createObjectURL(new Blob([body], { type: "text/javascript" })), { type: "module" });
 </script>"""
 
 SIZES = [64, 4096, 65536, 1 << 20, 16 << 20]
@@ -50,12 +67,14 @@ class Echo:
 
 
 @contextlib.asynccontextmanager
-async def raw_echo(installation: Installation) -> AsyncIterator[web.WebSocketResponse]:
-    """Start a browser whose worker echoes, and yield the socket to it."""
+async def raw_echo(installation: Installation, page: str = _PAGE) -> AsyncIterator[web.WebSocketResponse]:
+    """Start a browser whose worker echoes, as ``page`` has it do, and yield the socket to it."""
     echo = Echo()
     app = web.Application()
-    app.router.add_get("/", lambda _: asyncio.sleep(0, web.Response(text=_PAGE, content_type="text/html")))
+    app.router.add_get("/", lambda _: asyncio.sleep(0, web.Response(text=page, content_type="text/html")))
     app.router.add_get("/ws", echo.serve)
+    app.router.add_get("/model", lambda _: asyncio.sleep(0, web.FileResponse(echo_model())))
+    app.router.add_static("/runtime", WEB / "runtime")
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -68,33 +87,41 @@ async def raw_echo(installation: Installation) -> AsyncIterator[web.WebSocketRes
         await runner.cleanup()
 
 
+async def there_and_back(socket: web.WebSocketResponse, payload: bytes) -> None:
+    """Send bytes and wait for as many."""
+    await socket.send_bytes(payload)
+    message = await socket.receive()
+    assert message.type is WSMsgType.BINARY
+    assert len(message.data) == len(payload)
+
+
 async def against_echo(installation: Installation, accelerator: AsyncAccelerator, quick: bool) -> None:
-    """Compare with the raw echo, size by size."""
+    """Compare with the raw echo and with the same model by hand, size by size."""
     model = await accelerator.load(echo_model(), platform="wasm")
     rows = []
-    async with raw_echo(installation) as socket:
+    by_hand = raw_echo(installation, _BY_HAND)
+    async with raw_echo(installation) as raw, by_hand as hand:
         for size in SIZES:
             array = np.random.default_rng(0).random(size // 4, dtype=np.float32)
             payload = array.tobytes()
-
-            async def raw(payload: bytes = payload) -> None:
-                await socket.send_bytes(payload)
-                message = await socket.receive()
-                assert message.type is WSMsgType.BINARY
-                assert len(message.data) == len(payload)
 
             async def ours(array: np.ndarray[tuple[int], np.dtype[np.float32]] = array) -> None:
                 result = await model.run({"x": array})
                 assert result.outputs["y"].shape == array.shape
 
+            contestants: dict[str, Contestant] = {
+                "raw": partial(there_and_back, raw, payload),
+                "hand": partial(there_and_back, hand, payload),
+                "ours": ours,
+            }
             runs = (100 if size <= 65536 else 10 if size <= 1 << 20 else 3) // (10 if quick else 1) or 1
-            times = await take_turns(
-                {"raw": raw, "ours": ours}, rounds=10, runs=runs, warm_up=20 if size <= 65536 else 2
-            )
-            floor, cost = median_ms(times["raw"]), median_ms(times["ours"])
-            rows.append([f"{size:,} B", f"{floor:.3f}", f"{cost:.3f}", f"{cost / floor:.2f}", f"{floor / cost:.0%}"])
-    columns = ["payload each way", "raw echo p50 ms", "webinfer p50 ms", "times the echo", "of its throughput"]
-    show(f"A tiny model end to end against a raw WebSocket echo ({installation.name})", columns, rows)
+            times = await take_turns(contestants, rounds=10, runs=runs, warm_up=20 if size <= 65536 else 2)
+            floor, limit, cost = (median_ms(times[name]) for name in ("raw", "hand", "ours"))
+            figures = [f"{floor:.3f}", f"{limit:.3f}", f"{cost:.3f}"]
+            rows.append([f"{size:,} B", *figures, f"{cost / floor:.2f}", f"{floor / cost:.0%}", f"{cost / limit:.2f}"])
+    columns = ["payload each way", "raw echo p50 ms", "by hand", "webinfer"]
+    ratios = ["times the echo", "of its throughput", "times by hand"]
+    show(f"A tiny model end to end against a raw WebSocket echo ({installation.name})", columns + ratios, rows)
 
 
 async def against_evaluate(installation: Installation, accelerator: AsyncAccelerator, quick: bool) -> None:

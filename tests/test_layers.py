@@ -13,13 +13,18 @@ SOURCE = Path(__file__).parent.parent / "src" / "webinfer"
 LAYERS = (
     {"errors", "options", "progress", "cache", "tensors", "capabilities"},
     {"wire", "policy", "events"},
-    {"browsers", "connection", "host", "models", "metrics", "running", "tasks"},
+    {"browsers", "websocket", "connection", "host", "models", "metrics", "running", "tasks"},
     {"lane", "browser", "request", "deadlines", "queues", "fleet", "pool"},
     {"result", "model", "snapshot", "accelerator", "sync"},
     {"cli", "compat"},
 )
 STRANGERS = (LAYERS[1], LAYERS[2], LAYERS[5])  # the parts of these layers do not import each other
-FRIENDS = {("events", "policy"), ("host", "connection")}  # but for these
+FRIENDS = {
+    ("events", "policy"),
+    ("host", "connection"),
+    ("host", "websocket"),
+    ("connection", "websocket"),
+}  # but for these
 PURE = {"wire", "policy", "events"}  # no I/O, no clock, no randomness: callers pass `now`
 IMPURE = {"asyncio", "threading", "subprocess", "time", "datetime", "random", "secrets", "socket", "os", "aiohttp"}
 ANNOUNCES_ONLY = {

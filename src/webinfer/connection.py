@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
-
 from webinfer.errors import MalformedFrame, ProtocolError, SocketLost, WebinferError
+from webinfer.websocket import WebSocket
 from webinfer.wire import Answer, Failure, Message, Notice, Session, Transfer
 from webinfer.wire.codec import Tensors
+from webinfer.wire.framing import GOING_AWAY, NORMAL, PROTOCOL_ERROR
 
 log = logging.getLogger("webinfer.wire")
 
@@ -20,8 +20,6 @@ Reply = Message | WebinferError
 OnReply = Callable[[Reply], None]
 OnTransfer = Callable[[int, int | None], None]
 OnNotice = Callable[[Message], None]
-
-_PARTING = 1.0  # seconds that the other side may take to answer a close
 
 
 class Connection:
@@ -34,25 +32,22 @@ class Connection:
         on_notice: Called with each message that answers no request.
     """
 
-    def __init__(
-        self,
-        socket: web.WebSocketResponse,
-        role: str,
-        max_bytes: int,
-        heartbeat: float | None,
-        transport: asyncio.Transport | None = None,
-    ) -> None:
+    def __init__(self, socket: WebSocket, role: str, max_bytes: int, heartbeat: float | None) -> None:
+        loop = asyncio.get_running_loop()
         self.role = role
         self.hello: dict[str, Any] = {}
-        self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[WebinferError] = loop.create_future()
         self.on_notice: OnNotice | None = None
         self._notices: list[Message] = []  # that came before anyone listened
         self._socket = socket
-        self._transport = transport
         self._session = Session(role, max_bytes, heartbeat, time.monotonic())
         self._replies: dict[int, OnReply] = {}
         self._transfers: dict[int, OnTransfer] = {}
         self._pulse: asyncio.Task[None] | None = None
+        self._greeted: asyncio.Future[None] = loop.create_future()
+        self._breach: ProtocolError | None = None
+        socket.closed.add_done_callback(self._closed)
+        socket.listen(self._take)
 
     def __repr__(self) -> str:
         return f"<Connection {self.role} {'lost' if self.lost.done() else 'open'} pending={len(self._replies)}>"
@@ -63,33 +58,13 @@ class Connection:
         Raises:
             ProtocolError: Something else came.
         """
-        message = await self._socket.receive()
-        if message.type is not WSMsgType.BINARY:
-            raise MalformedFrame(f"The first message of a {self.role} must be its hello.")
-        event = self._session.receive(message.data, time.monotonic())
-        assert isinstance(event, Notice)
-        self.hello = event.message.fields
+        await self._greeted
         if self._session.heartbeat is not None:
             self._pulse = asyncio.create_task(self._ping())
 
-    async def listen(self) -> None:
-        """Take in messages until the socket closes, then fail all that still waits for an answer."""
-        reason: WebinferError = SocketLost(f"The {self.role}'s socket closed.")
-        try:
-            async for message in self._socket:
-                if message.type is WSMsgType.ERROR:
-                    reason = SocketLost(_breach(self.role, message.data))
-                    break
-                if message.type is not WSMsgType.BINARY:
-                    raise MalformedFrame(f"A {self.role} sent a text message.")
-                self._take(message.data)
-        except ProtocolError as error:
-            log.warning("%s broke the protocol: %s", self.role, error)
-            reason = SocketLost(f"The {self.role}'s socket was closed: {error}", cause=error.code)
-            self._lose(reason)  # before closing, which waits for the other side
-            await self._end(WSCloseCode.PROTOCOL_ERROR, error.code.encode())
-        finally:
-            self._lose(reason)
+    async def over(self) -> None:
+        """Wait until the socket is lost."""
+        await asyncio.wait([self.lost])
 
     def post(
         self,
@@ -114,7 +89,7 @@ class Connection:
         self._replies[number] = on_reply
         if on_transfer:
             self._transfers[number] = on_transfer
-        self._write(frame)
+        self._socket.send(frame)
         return number
 
     async def ask(
@@ -142,7 +117,7 @@ class Connection:
     def notify(self, kind: str, **fields: Any) -> None:
         """Send a message that wants no answer; nothing happens when the socket is closed."""
         if not self.lost.done():
-            self._write(self._session.notify(kind, **fields))
+            self._socket.send([self._session.notify(kind, **fields)])
 
     def forget(self, number: int) -> None:
         """Stop waiting for an answer."""
@@ -162,23 +137,23 @@ class Connection:
         if self._pulse is not None:
             self._pulse.cancel()
         self._lose(SocketLost(f"The {self.role}'s socket was closed by its host."))
-        await self._end(WSCloseCode.OK)
+        if self._breach is None:
+            await self._socket.close(NORMAL)
+        else:
+            await self._socket.close(PROTOCOL_ERROR, self._breach.code)
 
-    async def _end(self, code: WSCloseCode, message: bytes = b"") -> None:
-        """Close the socket, in the other side's absence too: it may hang, with megabytes under way to it."""
-        try:
-            async with asyncio.timeout(_PARTING):
-                await self._socket.close(code=code, message=message)
-        except (TimeoutError, ConnectionError):
-            if self._transport is not None:
-                self._transport.abort()
-
-    def _take(self, frame: bytes) -> None:
+    def _take(self, frame: memoryview) -> None:
         if self.lost.done():
             return  # nobody waits for anything any more
-        match self._session.receive(frame, time.monotonic()):
+        try:
+            event = self._session.receive(frame, time.monotonic())
+        except ProtocolError as breach:
+            self._refuse(breach)
+            return
+        match event:
             case Answer(number, message):
-                self._transfers.pop(number, None)
+                if self._transfers:
+                    self._transfers.pop(number, None)
                 self._replies.pop(number)(message)
             case Failure(number, error):
                 self._transfers.pop(number, None)
@@ -187,26 +162,29 @@ class Connection:
                 if number in self._transfers:
                     self._transfers[number](done, total)
             case Notice(message):
-                if self.on_notice is None:
-                    self._notices.append(message)
-                else:
-                    self.on_notice(message)
+                self._notice(message)
 
-    def _write(self, frame: bytes) -> None:
-        """Hand a frame to the transport, now.
-
-        ``send_bytes`` waits for nothing but the draining of the transport's buffer, so its first step puts the
-        whole frame there. The scheduler bounds how much may be under way, so nobody waits for the rest.
-        """
-        writing = self._socket.send_bytes(frame)
-        try:
-            writing.send(None)
-        except StopIteration:
-            pass
-        except ConnectionError:
-            pass  # the reader learns of it too, and fails what waits
+    def _notice(self, message: Message) -> None:
+        if not self._greeted.done():
+            self.hello = message.fields
+            self._greeted.set_result(None)
+        elif self.on_notice is None:
+            self._notices.append(message)
         else:
-            writing.close()
+            self.on_notice(message)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        """Give up a side that broke the protocol; whoever holds the connection closes it."""
+        log.warning("%s broke the protocol: %s", self.role, error)
+        self._breach = error
+        if not self._greeted.done():
+            self._greeted.set_exception(error)
+        self._lose(SocketLost(f"The {self.role}'s socket was closed: {error}", cause=error.code))
+
+    def _closed(self, closed: asyncio.Future[str]) -> None:
+        if not self._greeted.done():
+            self._greeted.set_exception(MalformedFrame(f"The first message of a {self.role} must be its hello."))
+        self._lose(SocketLost(f"The {self.role}'s socket closed: {closed.result()}."))
 
     def _lose(self, reason: WebinferError) -> None:
         if not self.lost.done():
@@ -224,12 +202,6 @@ class Connection:
             if ping is None:
                 log.warning("%s is silent: its socket counts as lost", self.role)
                 self._lose(SocketLost(f"The {self.role} missed its heartbeats."))
-                await self._end(WSCloseCode.GOING_AWAY)
+                await self._socket.close(GOING_AWAY)
                 return
-            self._write(ping)
-
-
-def _breach(role: str, error: object) -> str:
-    if isinstance(error, WebSocketError) and error.code == WSCloseCode.MESSAGE_TOO_BIG:
-        return f"The {role} sent a message over the limit of max_message_mb."
-    return f"The {role}'s socket broke: {error}."
+            self._socket.send([ping])

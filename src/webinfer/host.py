@@ -20,12 +20,12 @@ from aiohttp import web
 
 from webinfer.connection import Connection
 from webinfer.errors import Forbidden, HostError, PortInUse, ProtocolError
+from webinfer.websocket import WebSocket
 
 log = logging.getLogger("webinfer.host")
 
 WEB = Path(__file__).parent / "_web"
 _MEGABYTE = 1_000_000
-_NEVER_DRAIN = 1 << 62  # bytes; the scheduler bounds what is under way, and nobody waits for the rest
 _GREETING = 15.0  # seconds from a socket's opening to its hello
 
 _ISOLATION = {
@@ -196,23 +196,16 @@ class Host:
         ticket = self._tickets.pop(request.query.get("token", ""), None)
         if ticket is None or ticket.connected.done():
             return _refuse("The token is unknown or was used already.")
-        socket = web.WebSocketResponse(
-            max_msg_size=self.max_bytes,
-            compress=False,
-            autoping=True,
-            decode_text=False,
-            writer_limit=_NEVER_DRAIN,
-        )
-        await socket.prepare(request)
+        socket, response = await WebSocket.accept(request, self.max_bytes)
         heartbeat = self.heartbeat if ticket.role == "page" else None
-        connection = Connection(socket, ticket.role, self.max_bytes, heartbeat, request.transport)
+        connection = Connection(socket, ticket.role, self.max_bytes, heartbeat)
         self.connections.add(connection)
         try:
             async with asyncio.timeout(_GREETING):
                 await connection.greet()
             if not ticket.connected.done():
                 ticket.connected.set_result(connection)
-            await connection.listen()
+            await connection.over()
         except (ProtocolError, TimeoutError) as error:
             log.warning("%s broke off before its hello: %s", ticket.role, error)
             if not ticket.connected.done():
@@ -222,7 +215,7 @@ class Host:
         finally:
             self.connections.discard(connection)
             await connection.close()
-        return socket
+        return response
 
 
 def _bears(request: web.Request, token: str) -> bool:

@@ -171,3 +171,66 @@ async def test_silent_page_counts_as_lost(client: aiohttp.ClientSession) -> None
         reason = await asyncio.wait_for((await ticket.connected).lost, 5)
     assert "heartbeat" in str(reason)
     await host.close()
+
+
+async def test_plain_request_to_the_socket_is_told_what_is_wanted(host: Host, client: aiohttp.ClientSession) -> None:
+    ticket = host.invite("lane")
+    async with client.get(f"{host.origin}/ws?token={ticket.token}") as response:
+        assert response.status == 400
+        assert "handshake" in await response.text()
+
+
+async def test_ping_is_answered_and_a_close_is_returned(host: Host, dial: Dial) -> None:
+    ticket = host.invite("lane")
+    async with dial(ticket) as socket:
+        await socket.send_bytes(HELLO)
+        lost = (await ticket.connected).lost
+        await socket.ping(b"are you there")
+        await socket.close(code=1000)
+        assert socket.close_code == 1000
+        assert isinstance(await asyncio.wait_for(lost, 5), SocketLost)
+
+
+async def test_text_message_ends_the_socket(host: Host, dial: Dial) -> None:
+    ticket = host.invite("lane")
+    async with dial(ticket) as socket:
+        await socket.send_bytes(HELLO)
+        lost = (await ticket.connected).lost
+        await socket.send_str("hello")
+        assert (await socket.receive()).data == aiohttp.WSCloseCode.UNSUPPORTED_DATA
+        assert "text" in str(await lost)
+
+
+async def test_fragments_of_a_message_are_put_together(host: Host) -> None:
+    ticket = host.invite("lane")
+    reader, writer = await asyncio.open_connection(host.address, host.port)
+    lines = [
+        f"GET /ws?token={ticket.token} HTTP/1.1",
+        f"Host: {host.address}:{host.port}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    answer = (await reader.readuntil(b"\r\n\r\n")).decode()
+    assert answer.startswith("HTTP/1.1 101 ")
+    assert "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in answer
+    half = len(HELLO) // 2
+    writer.write(bytes((0x02, 0x80 | half)) + bytes(4) + HELLO[:half])  # masked with zeros
+    await writer.drain()
+    rest = len(HELLO) - half
+    writer.write(bytes((0x80, 0x80 | rest)) + bytes(4) + HELLO[half:])
+    assert (await asyncio.wait_for(ticket.connected, 5)).hello["lane"] == "b1.1"
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_silent_peer_does_not_hold_up_the_end(host: Host) -> None:
+    ticket = host.invite("lane")
+    async with aiohttp.ClientSession() as session:
+        socket = await session.ws_connect(f"{host.origin}/ws?token={ticket.token}", autoclose=False)
+        await socket.send_bytes(HELLO)
+        connection = await ticket.connected
+        await asyncio.wait_for(connection.close(), 5)  # nobody reads at the other end, nobody answers the close
+        assert connection.lost.done()

@@ -71,7 +71,7 @@ async def test_one_loss_brings_one_new_browser_however_many_requests_it_hit(perc
         pool = _pool(accelerator)
         pool.listen(lambda event: started.append(event) if isinstance(event, BrowserStarted) else None)
         pool.listen(lambda event: ended.append(event) if isinstance(event, BrowserEnded) else None)
-        requests = [asyncio.create_task(model.run({"x": np.zeros((1, 8))})) for _ in range(50)]
+        requests = [asyncio.create_task(model.run({"x": np.zeros((1, 8))})) for _ in range(1000)]
         await asyncio.sleep(0)
         (browser,) = pool.browsers.values()
         os.kill(browser.pid, signal.SIGKILL)

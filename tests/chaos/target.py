@@ -113,12 +113,9 @@ class Target:
 
 def transport_of(connection: Connection) -> Any:
     """Return the transport under a socket."""
-    request = connection._socket._req
-    return None if request is None else request.transport
+    return connection._socket.transport
 
 
 def feed(connection: Connection, frame: bytes) -> None:
-    """Have a socket's reader find a frame as though the other side had sent it."""
-    reader = connection._socket._reader
-    if reader is not None and not connection.lost.done():
-        reader.feed_data(aiohttp.WSMessage(aiohttp.WSMsgType.BINARY, frame, None), len(frame))
+    """Have a connection find a frame as though the other side had sent it."""
+    connection._take(memoryview(frame))

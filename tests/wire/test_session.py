@@ -35,8 +35,8 @@ def test_hello_of_another_protocol_is_refused_with_the_remedy() -> None:
 
 def test_answer_settles_its_request_once() -> None:
     session = lane()
-    number, frame = session.request("run", {"session": "s1"}, {"x": np.zeros(2, np.float32)})
-    assert decode(frame).id == number
+    number, parts = session.request("run", {"session": "s1"}, {"x": np.zeros(2, np.float32)})
+    assert decode(b"".join(parts)).id == number
     answer = encode({"kind": "ok", "id": number})
     assert isinstance(session.receive(answer, now=1.0), Answer)
     assert session.receive(answer, now=1.0) is None

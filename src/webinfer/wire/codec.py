@@ -7,13 +7,13 @@ follow from the dtypes and shapes; nothing in a frame can contradict them but it
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,12 +22,14 @@ from webinfer.tensors import DTYPES
 
 Tensors = Mapping[str, NDArray[Any]]
 Buffer = bytes | bytearray | memoryview
+Parts = list[bytes | memoryview]
 
 _LENGTH = struct.Struct("<I")
 _PADDING = tuple(b"\0" * n for n in range(8))
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
-_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False, allow_nan=False).encode
-_from_json = json.JSONDecoder().decode
+_WHOLE = 1 << 16  # bytes of tensors up to which a frame is put together before it is sent
+_to_json = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder().decode
 
 
 @dataclass(slots=True)
@@ -48,7 +50,16 @@ class Message:
 
 
 def encode(header: dict[str, Any], tensors: Tensors | None = None, max_bytes: int | None = None) -> bytes:
-    """Make a frame.
+    """Make a frame in one piece; ``encode_parts`` says how.
+
+    Returns:
+        The frame. The tensors' bytes are copied once.
+    """
+    return b"".join(encode_parts(header, tensors, max_bytes))
+
+
+def encode_parts(header: dict[str, Any], tensors: Tensors | None = None, max_bytes: int | None = None) -> Parts:
+    """Make a frame in pieces to be sent one after another.
 
     Args:
         header: JSON-serializable fields, with ``kind``.
@@ -56,13 +67,13 @@ def encode(header: dict[str, Any], tensors: Tensors | None = None, max_bytes: in
         max_bytes: Refuse to make a longer frame than this.
 
     Returns:
-        The frame. The tensors' bytes are copied once.
+        The pieces. Where the tensors are large, these are views of the arrays' own memory; else there is one piece.
 
     Raises:
         FrameTooLarge: The frame would be longer than ``max_bytes``.
         MalformedFrame: The header holds what JSON cannot.
     """
-    body: list[Any] = []
+    body: Parts = []
     size = 0
     if tensors:
         table = []
@@ -74,8 +85,8 @@ def encode(header: dict[str, Any], tensors: Tensors | None = None, max_bytes: in
             size += gap + array.nbytes
         header = {**header, "tensors": table}
     try:
-        head = _to_json(header).encode()
-    except (TypeError, ValueError) as error:
+        head = _to_json(header)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise MalformedFrame(f"The header of a {header.get('kind')!r} message is not JSON: {error}.") from error
     pad = -(4 + len(head)) & 7
     total = 4 + len(head) + pad + size
@@ -86,7 +97,15 @@ def encode(header: dict[str, Any], tensors: Tensors | None = None, max_bytes: in
             nbytes=total,
             limit=max_bytes,
         )
-    return b"".join((_LENGTH.pack(len(head) + pad), head, b" " * pad, *body))
+    start = _LENGTH.pack(len(head) + pad) + head + b" " * pad
+    if size <= _WHOLE:
+        return [b"".join((start, *body))]
+    return [start, *(part if isinstance(part, bytes) else _flat(part) for part in body)]
+
+
+def _flat(data: memoryview) -> memoryview:
+    """Return a view of the same bytes without dimensions."""
+    return np.frombuffer(data, np.uint8).data if data.nbytes else memoryview(b"")
 
 
 def decode(frame: Buffer) -> Message:
@@ -117,7 +136,7 @@ def _read_header(frame: Buffer) -> tuple[dict[str, Any], int]:
     if start > len(frame) or start & 7:
         raise MalformedFrame(f"A header of {length} bytes does not fit a frame of {len(frame)}.")
     try:
-        header = _from_json(str(frame[4:start], "utf-8"))
+        header = _from_json(memoryview(frame)[4:start])
     except (ValueError, RecursionError) as error:
         raise MalformedFrame(f"The header is not JSON: {error}.") from error
     if not isinstance(header, dict):

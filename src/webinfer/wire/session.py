@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webinfer.errors import WebinferError, from_wire
-from webinfer.wire.codec import Buffer, Message, Tensors, decode, encode
+from webinfer.wire.codec import Buffer, Message, Parts, Tensors, decode, encode, encode_parts
 from webinfer.wire.messages import check, check_hello
 
 MISSED = 3
@@ -74,17 +74,17 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.role} greeted={self.greeted} pending={len(self.pending)}>"
 
-    def request(self, kind: str, fields: dict[str, Any], tensors: Tensors | None = None) -> tuple[int, bytes]:
+    def request(self, kind: str, fields: dict[str, Any], tensors: Tensors | None = None) -> tuple[int, Parts]:
         """Make a request.
 
         Returns:
-            Its id, and the frame to send.
+            Its id, and the frame to send, in pieces.
 
         Raises:
             FrameTooLarge: It is longer than ``max_bytes``. Nothing is pending then.
         """
         number = self._last_id + 1
-        frame = encode({"kind": kind, "id": number, **fields}, tensors, self.max_bytes)
+        frame = encode_parts({"kind": kind, "id": number, **fields}, tensors, self.max_bytes)
         self._last_id = number
         self.pending.add(number)
         return number, frame
