@@ -1,9 +1,9 @@
 """Install the browsers that the tests drive, and print the names of those that this machine can run.
 
-The embedded Chromium comes by itself. Firefox, a Vulkan driver in software, WebKitGTK and an X server in memory come
-from the system's package manager, which this script calls only where it may: on Debian, as root. Elsewhere it says
-what to install. Standard output (``embedded,firefox,webkit``) is meant for WEBINFER_REQUIRE_BROWSERS; all else goes to
-standard error.
+The embedded Chromium comes by itself. Debian's Chromium, Firefox, a Vulkan driver in software, WebKitGTK and an X
+server in memory come from the system's package manager, which this script calls only where it may: on Debian, as
+root. Elsewhere it says what to install. Standard output (``embedded,chromium,firefox,webkit``) is meant for
+WEBINFER_REQUIRE_BROWSERS; all else goes to standard error.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from webinfer.errors import BrowserNotFound, InstallFailed
 from webinfer.options import BrowserName
 
 DEBIAN: dict[BrowserName, tuple[str, ...]] = {
+    "chromium": ("chromium",),
     "firefox": ("firefox-esr", "mesa-vulkan-drivers"),
     "webkit": ("libwebkit2gtk-4.1-0", "xvfb"),
 }

@@ -1,7 +1,8 @@
 """What every test run shares: a temporary directory of its own, browsers that may not be missing, and no leftovers.
 
-``WEBINFER_REQUIRE_BROWSERS=embedded,firefox,webkit`` makes a skipped browser test of those browsers a failure: this
-platform could run it, so something is broken. ``make test`` sets it; without it, tests of missing browsers skip.
+``WEBINFER_REQUIRE_BROWSERS=embedded,chromium,firefox,webkit`` makes a skipped browser test of those browsers a
+failure: this platform could run it, so something is broken. ``make test`` sets it; without it, tests of missing
+browsers skip.
 """
 
 from __future__ import annotations

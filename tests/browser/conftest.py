@@ -15,9 +15,14 @@ from webinfer import Accelerator
 from webinfer.browsers.find import find
 from webinfer.errors import BrowserNotFound
 
-BROWSERS = ["embedded", "firefox", "webkit"]
-BACKENDS = {"embedded": ["wasm", "webnn", "webgpu"], "firefox": ["wasm", "webgpu"], "webkit": ["wasm"]}
-ENGINES = {"embedded": "chromium", "firefox": "firefox", "webkit": "webkit"}
+BROWSERS = ["embedded", "chromium", "firefox", "webkit"]
+BACKENDS = {
+    "embedded": ["wasm", "webnn", "webgpu"],
+    "chromium": ["wasm", "webgpu"],  # Debian's is built without WebNN's runtime
+    "firefox": ["wasm", "webgpu"],
+    "webkit": ["wasm"],
+}
+ENGINES = {"embedded": "chromium", "chromium": "chromium", "firefox": "firefox", "webkit": "webkit"}
 PLACES = [(browser, backend) for browser in BROWSERS for backend in BACKENDS[browser]]
 
 Save = Callable[..., Path]

@@ -58,7 +58,8 @@ def test_small_network_equals_native(accelerators: Get, perceptron: Path, browse
     assert "1.30" in result.runtime
 
 
-@pytest.mark.parametrize(("browser", "backend"), PLACES)
+# Not on WebGPU in Debian's Chromium: 13 s in the same software adapter as the embedded one's.
+@pytest.mark.parametrize(("browser", "backend"), [place for place in PLACES if place != ("chromium", "webgpu")])
 def test_minilm_embeddings_equal_native(accelerators: Get, browser: str, backend: Any) -> None:
     model = accelerators(browser).load(MINILM, platform=backend)
     vectors = model.embed(SENTENCES)
@@ -276,11 +277,14 @@ def test_missing_model_says_where_it_was_looked_for(embedded: Accelerator) -> No
         embedded.load("no-such-model")
 
 
-def test_backend_that_the_browser_lacks_is_refused_or_replaced_as_asked(accelerators: Get, perceptron: Path) -> None:
-    firefox = accelerators("firefox")
+@pytest.mark.parametrize("browser", ["chromium", "firefox"])
+def test_backend_that_the_browser_lacks_is_refused_or_replaced_as_asked(
+    accelerators: Get, perceptron: Path, browser: str
+) -> None:
+    lacking = accelerators(browser)
     with pytest.raises(BackendUnavailable, match="webnn"):
-        firefox.load(perceptron, platform="webnn")
-    result = firefox.load(perceptron, platform="webnn", fallback=True).run({"x": [0.0] * 8})
+        lacking.load(perceptron, platform="webnn")
+    result = lacking.load(perceptron, platform="webnn", fallback=True).run({"x": [0.0] * 8})
     assert (result.asked, result.backend) == ("webnn", "wasm")
     assert result.reason is not None
     assert "webnn" in result.reason

@@ -57,7 +57,13 @@ def test_deviation_is_the_largest_and_nan_is_never_right(got: list[float], off: 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    ("browser", "working"), [("embedded", "webgpu webnn wasm"), ("firefox", "webgpu wasm"), ("webkit", "wasm")]
+    ("browser", "working"),
+    [
+        ("embedded", "webgpu webnn wasm"),
+        ("chromium", "webgpu wasm"),
+        ("firefox", "webgpu wasm"),
+        ("webkit", "wasm"),
+    ],
 )
 def test_backends_are_tried_for_real(spawn: Call, browser: str, working: str) -> None:
     answer = spawn("doctor", "--browser", browser, "--json")
