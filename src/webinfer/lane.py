@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from webinfer.capabilities import Capabilities, Verdict
-from webinfer.connection import Connection, OnReply, OnTransfer
-from webinfer.errors import DeadlineExceeded, LaneLost, SocketLost, WebinferError, from_wire
+from webinfer.connection import Connection, OnReply, OnTransfer, Reply
+from webinfer.errors import DeadlineExceeded, LaneLost, MalformedFrame, SocketLost, WebinferError, from_wire
 from webinfer.options import Backend
 from webinfer.wire import Message
 from webinfer.wire.codec import Tensors
@@ -34,6 +38,7 @@ class Recipe:
         backend: Backend to create it for.
         dimensions: Fixed sizes of symbolic dimensions, by name.
         device: WebNN's device type, where the backend is WebNN.
+        outputs: The model's outputs, dtype by name, which every answer of the lane is held against.
     """
 
     model: Asset
@@ -41,6 +46,7 @@ class Recipe:
     backend: Backend
     dimensions: tuple[tuple[str, int], ...] = ()
     device: str | None = None
+    outputs: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -81,6 +87,7 @@ class Lane:
         self.blamed = False
         self._connection = connection
         self._verdicts: dict[Backend, Verdict] = {}
+        self._outputs: dict[str, Mapping[str, np.dtype[Any]]] = {}  # by session
         connection.watch(self._notice)
         connection.lost.add_done_callback(lambda lost: self.lose(lost.result()))
 
@@ -107,24 +114,31 @@ class Lane:
             WebinferError: As the lane reported it.
         """
         try:
-            return await self._connection.ask("load", recipe.fields(session), timeout, on_transfer)
+            answer = await self._connection.ask("load", recipe.fields(session), timeout, on_transfer)
         except TimeoutError:
             self.lose(LaneLost(f"Lane {self.id} was given up: creating a session took over {timeout:g} s."))
             raise DeadlineExceeded(
                 f"Loading took over {timeout:g} s: raise load_timeout, or use a smaller model.", timeout=timeout
             ) from None
+        self._outputs[session] = recipe.outputs
+        return answer
 
     def run(self, session: str, tensors: Tensors, outputs: list[str] | None, on_reply: OnReply) -> None:
         """Start an inference; ``on_reply`` is called once with the answer or an error.
+
+        An answer that does not hold the outputs asked for, in the model's dtypes, is a ``MalformedFrame`` and the
+        lane's end: what mixed up one answer may mix up the next.
 
         Raises:
             LostError: The lane is gone.
             FrameTooLarge: The inputs are over the limit.
         """
-        self._connection.post("run", {"session": session, "outputs": outputs}, on_reply, tensors)
+        reply = partial(self._judge, self._outputs[session], outputs, on_reply)
+        self._connection.post("run", {"session": session, "outputs": outputs}, reply, tensors)
 
     def unload(self, session: str) -> None:
         """Release a session; nobody waits for it."""
+        self._outputs.pop(session, None)
         if not self.lost.done():
             with contextlib.suppress(SocketLost):  # then the session is gone as well
                 self._connection.post("unload", {"session": session}, lambda _: None)
@@ -138,6 +152,30 @@ class Lane:
         """Close its socket, which fails what it was running."""
         await self._connection.close()
 
+    def _judge(
+        self, known: Mapping[str, np.dtype[Any]], wanted: list[str] | None, on_reply: OnReply, reply: Reply
+    ) -> None:
+        """Pass a reply on, unless it is an answer to something else than was asked."""
+        if isinstance(reply, Message) and (why := _mismatch(reply.tensors, known, wanted)):
+            error = MalformedFrame(f"Lane {self.id} answered a run with {why}. It is replaced.", lane=self.id)
+            self.lose(LaneLost(f"Lane {self.id} was ended: it answered a run with {why}."))
+            asyncio.get_running_loop().call_soon(on_reply, error)  # when nothing is sent to this lane any more
+        else:
+            on_reply(reply)
+
     def _notice(self, message: Message) -> None:
         if message.kind == "lost":
             self.lose(from_wire(message.fields["error"]))
+
+
+def _mismatch(tensors: Tensors, known: Mapping[str, np.dtype[Any]], wanted: list[str] | None) -> str | None:
+    """Say in what an answer differs from what the model gives, or ``None``."""
+    names = known if wanted is None else wanted
+    for name in names:
+        if name not in tensors:
+            return f"{len(tensors)} outputs, {name!r} not among them"
+        if tensors[name].dtype != known[name]:
+            return f"{name!r} in {tensors[name].dtype}, not {known[name]}"
+    if len(tensors) > len(set(names)):
+        return f"{len(tensors)} outputs, not {len(set(names))}"
+    return None

@@ -26,7 +26,7 @@ from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
 from webinfer.request import Request
 from webinfer.result import Result
-from webinfer.tensors import Signature, prepare
+from webinfer.tensors import DTYPES, Signature, prepare
 from webinfer.wire import Message
 
 Inputs = Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str
@@ -288,7 +288,10 @@ class AsyncModel:
             publish = partial(_publish, self._pool)
             external = tuple(map(publish, self.package.external))
             device = "cpu" if self.backend == "webnn" else None
-            self._pool.open(key, Recipe(publish(self.package.model), external, self.backend, dimensions, device))
+            outputs = {spec.name: DTYPES[spec.dtype] for spec in self.package.signature.outputs}
+            self._pool.open(
+                key, Recipe(publish(self.package.model), external, self.backend, dimensions, device, outputs)
+            )
         return key
 
     def _smallest(self) -> Fit:

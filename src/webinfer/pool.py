@@ -314,8 +314,8 @@ class Pool:
             self._watch_leftover(state.id)
         if isinstance(reply, LostError):
             self._blame(request)
-            if not flying:
-                del self._flying[state.id]
+        if not flying and state.id not in self._lane_states:
+            del self._flying[state.id]
         if not request.settled:
             if isinstance(reply, Message):
                 self._finish(request, reply)
