@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.errors import EmptyBatch, NotANumber, PoolClosed, TokenizerMissing, UnknownOutput
+from webinfer.errors import EmptyBatch, NotANumber, OptionError, PoolClosed, TokenizerMissing, UnknownOutput
 from webinfer.events import SessionLoaded
 from webinfer.lane import Asset, Recipe
 from webinfer.metrics import Aggregate
@@ -107,7 +108,12 @@ class AsyncModel:
         return self.loaded
 
     async def run(
-        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, timeout: float | None = None
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
     ) -> Result:
         """Run one request.
 
@@ -117,6 +123,8 @@ class AsyncModel:
                 ``attention_mask``, ``token_type_ids`` and ``position_ids`` may be left out.
             outputs: Names of the outputs wanted; ``None`` for all.
             timeout: Seconds until ``DeadlineExceeded``; ``None`` takes the option ``run_timeout``.
+            priority: Where requests wait, those of a higher priority go first, whatever their model. Within a
+                priority models take turns, and a model's requests keep their order.
 
         Returns:
             The outputs and what was observed.
@@ -127,13 +135,34 @@ class AsyncModel:
             DeadlineExceeded: No answer came in time.
             WebinferError: As the runtime or the pool reported it.
         """
-        request, how = self._request(inputs, outputs, timeout)
+        request, how = self._request(inputs, outputs, timeout, priority)
         return self._result(request, how, await self._answer(request))
 
+    def submit(
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> Future[Result]:
+        """Start one request without waiting for it; see ``run``.
+
+        Returns:
+            A future of its result, to be awaited here and asked for ``result()`` on the synchronous face. Cancel it to
+            give the request up.
+        """
+        return asyncio.ensure_future(self.run(inputs, outputs=outputs, timeout=timeout, priority=priority))
+
     async def run_batch(
-        self, batch: Iterable[Inputs], *, outputs: Sequence[str] | None = None, timeout: float | None = None
+        self,
+        batch: Iterable[Inputs],
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
     ) -> list[Result]:
-        """Run many requests, on as many lanes as there are.
+        """Run many requests, on as many lanes as there are; see ``run``.
 
         Returns:
             Their results, in order.
@@ -142,7 +171,7 @@ class AsyncModel:
             EmptyBatch: There are none.
             WebinferError: As ``run``; the first one that occurs, once all have ended.
         """
-        requests = [self._request(inputs, outputs, timeout) for inputs in batch]
+        requests = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
         if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")
         answers = await asyncio.gather(*(self._answer(request) for request, _ in requests), return_exceptions=True)
@@ -212,7 +241,9 @@ class AsyncModel:
             self._tokenizer = Tokenizer(self.package.tokenizer)
         return self._tokenizer
 
-    def _request(self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None) -> tuple[Request, Fit]:
+    def _request(
+        self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None, priority: int
+    ) -> tuple[Request, Fit]:
         if self._closed:
             raise PoolClosed(f"{self.name} was closed: load it again.")
         signature = self.package.signature
@@ -222,8 +253,11 @@ class AsyncModel:
             tensors = pad(signature, tensors, how)
         if outputs is not None:
             _refuse_unknown(outputs, signature, self.name)
+        if not isinstance(priority, int):
+            raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
         limit = self._pool.options.run_timeout if timeout is None else timeout
-        return Request(self._open(how), tensors, list(outputs) if outputs else None, limit, self._items(tensors)), how
+        wanted = list(outputs) if outputs else None
+        return Request(self._open(how), tensors, wanted, limit, self._items(tensors), priority), how
 
     def _items(self, tensors: Mapping[str, NDArray[Any]]) -> int:
         for array in tensors.values():

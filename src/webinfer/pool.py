@@ -39,7 +39,7 @@ from webinfer.fleet import Fleet
 from webinfer.host import Host
 from webinfer.lane import Lane, Recipe
 from webinfer.options import Options
-from webinfer.policy.assignment import LaneState, SessionKey, State, least_busy, plan
+from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
 from webinfer.queues import Queues
 from webinfer.request import Loading, Request
 from webinfer.tasks import Tasks
@@ -76,7 +76,6 @@ class Pool:
         )
         self._state = State(lanes={}, waiting={}, browsers=0)
         self._queues = Queues()
-        self._state.waiting = self._queues
         self._lane_states: dict[str, LaneState] = {}
         self._flying: defaultdict[str, deque[Request]] = defaultdict(deque)  # by lane, in order of sending
         self._state.lanes = self._lane_states
@@ -91,6 +90,7 @@ class Pool:
         self._leftovers: dict[str, asyncio.TimerHandle] = {}  # by lane: it computes what nobody waits for
         self._listeners: list[Listener] = []
         self._tasks = Tasks()
+        self._submitted = 0  # requests ever submitted
         self._ticks = 0  # grows with every use of a session
         self._opened = 0  # sessions ever made known
         self._failures = 0  # launches in a row that failed
@@ -127,8 +127,8 @@ class Pool:
 
     @property
     def waiting(self) -> Mapping[SessionKey, Sequence[Request]]:
-        """Requests that wait, by session."""
-        return self._queues
+        """Requests that wait, by session, the most urgent first."""
+        return self._queues.sessions()
 
     @property
     def flying(self) -> Mapping[str, Sequence[Request]]:
@@ -215,6 +215,8 @@ class Pool:
             raise QueueFull(waiting, queued=self.queued)
         request.future = asyncio.get_running_loop().create_future()
         request.submitted = time.perf_counter()
+        self._submitted += 1
+        request.number = self._submitted
         self._deadlines.add(request)
         lane = None if self._queues else least_busy(request.key, self._state)
         if lane is not None:
@@ -266,10 +268,14 @@ class Pool:
     def _advance(self) -> None:
         if self.closed or not self._queues:
             return
-        self._state.browsers = self._fleet.count + self._launching
-        made = plan(self._state)
+        for priority, level in self._queues.levels():
+            self._state.browsers = self._fleet.count + self._launching
+            self._state.waiting = level
+            self._carry_out(plan(self._state), priority)
+
+    def _carry_out(self, made: Plan, priority: int) -> None:
         for key, lane in made.dispatch:
-            self._send(self._queues.take(key), self.lanes[lane])
+            self._send(self._queues.take(priority, key), self.lanes[lane])
         for key, lane in made.evict:
             log.info("session %s of lane %s gives way", self._sessions[key], lane)
             del self._lane_states[lane].loaded[key]
@@ -348,15 +354,16 @@ class Pool:
         lane, request.lane = request.lane, None
         if lane is not None and isinstance(error, LostError):
             error = self._fleet.write_off(lane, error)
-        if self.closed:
-            error = PoolClosed("The accelerator was closed before the request was answered.")
+        if self.closed or request.key not in self._loadings:
+            what = "accelerator" if self.closed else "model"
+            error = PoolClosed(f"The {what} was closed before the request was answered.")
         again = error.retryable and request.losses <= self.options.retries
         self._announce(
             RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
         )
         if again:
             log.info("%s is run again after attempt %d: %s", request, request.attempts, error)
-            self._queues.push(request, first=True)
+            self._queues.push(request)
         else:
             request.fail(error)
 
@@ -449,7 +456,7 @@ class Pool:
             log.warning("launch %d in a row failed: %s", self._failures, error)
             if self._failures > self.options.retries:
                 self._failures = 0
-                for key in tuple(self._queues):
+                for key in self._queues.sessions():
                     self._fail_loading(key, error)
         self._advance()
 

@@ -39,13 +39,15 @@ class Times:
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Request:
-    """One caller's inputs on their way through the pool."""
+    """One caller's inputs on their way through the pool; higher priorities go first, then lower numbers."""
 
     key: SessionKey
     tensors: Mapping[str, NDArray[np.generic]]
     outputs: list[str] | None = None
     timeout: float | None = None
     items: int = 1
+    priority: int = 0
+    number: int = 0  # grows with every request of the pool
     attempts: int = 0
     losses: int = 0  # attempts that ended with the lane's loss while it computed this
     submitted: float = 0.0

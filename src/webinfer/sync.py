@@ -50,15 +50,23 @@ class Portal:
         Raises:
             PoolClosed: The loop has ended.
         """
-        if not self._thread.is_alive():
-            work.close()
-            raise PoolClosed("The accelerator is closed: make a new one.")
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self.start(work)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine on the loop; cancelling the future cancels it.
+
+        Raises:
+            PoolClosed: The loop has ended.
+        """
+        if not self._thread.is_alive():
+            work.close()
+            raise PoolClosed("The accelerator is closed: make a new one.")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
         """End the thread."""
@@ -216,15 +224,41 @@ class Model:
         """As ``AsyncModel.load``."""
         return self._portal.call(self._inner.load(progress))
 
-    def run(self, inputs: Inputs, *, outputs: Sequence[str] | None = None, timeout: float | None = None) -> Result:
+    def run(
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> Result:
         """As ``AsyncModel.run``."""
-        return self._portal.call(self._inner.run(inputs, outputs=outputs, timeout=timeout))
+        return self._portal.call(self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority))
+
+    def submit(
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> Future[Result]:
+        """As ``AsyncModel.submit``; the future is a ``concurrent.futures.Future``."""
+        work = self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority)
+        future = self._portal.start(work)
+        future.add_done_callback(lambda _, kept=self._accelerator: None)  # type: ignore[misc]  # open until then
+        return future
 
     def run_batch(
-        self, batch: Iterable[Inputs], *, outputs: Sequence[str] | None = None, timeout: float | None = None
+        self,
+        batch: Iterable[Inputs],
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
     ) -> list[Result]:
         """As ``AsyncModel.run_batch``."""
-        return self._portal.call(self._inner.run_batch(batch, outputs=outputs, timeout=timeout))
+        return self._portal.call(self._inner.run_batch(batch, outputs=outputs, timeout=timeout, priority=priority))
 
     def embed(
         self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32

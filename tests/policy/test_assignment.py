@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -141,3 +142,26 @@ def test_shortcut_for_a_lone_request_is_the_plan(given_state: State, key: Sessio
     given_state.waiting = {key: range(1)}
     lane = least_busy(key, given_state)
     assert plan(given_state).dispatch == ([(key, lane)] if lane else [])
+
+
+def steps_of_a_plan(waiting: int) -> int:
+    """Count what the interpreter does for a plan with so many requests of three sessions waiting."""
+    given_state = state(
+        lane("l1", loaded={A: 1}, running=1), lane("l2", loaded={B: 1}), a=waiting, b=waiting, c=waiting
+    )
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        plan(given_state)
+    finally:
+        sys.setprofile(None)
+    return steps
+
+
+def test_plan_costs_the_same_however_many_requests_wait() -> None:
+    assert steps_of_a_plan(3) == steps_of_a_plan(10_000)
