@@ -49,7 +49,7 @@ bench: $(PAGE) ## Measure what the README quotes
 	@$(PY) -m benchmarks.bridge
 	@$(PY) -m benchmarks.native
 
-docs: $(VENV) ## Write the generated pages of docs/: options, errors, command line
+docs: $(VENV) ## Write the generated pages of docs/: options, errors, command line, tasks
 	@$(PY) scripts/docs.py
 
 wheel: $(PAGE) ## Build dist/*.whl and the source distribution; installing them needs no Node

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that derive from the code: options.md, errors.md and cli.md.
+"""Write the pages of docs/ that derive from the code: options.md, errors.md, cli.md and tasks.md.
 
 Run by `make docs`; with ``--check`` only says which pages are out of date.
 """
@@ -6,13 +6,15 @@ Run by `make docs`; with ``--check`` only says which pages are out of date.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from webinfer import errors, options
+from webinfer import AsyncPipeline, errors, options
+from webinfer.pipelines.tasks import ALIASES, TASKS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "<!-- Written by `make docs`; edit {source} instead. -->\n"
@@ -80,7 +82,52 @@ def helps(command: Any, path: str, parent: Any = None) -> Iterator[tuple[str, st
             yield from helps(child, f"{path} {name}", context)
 
 
-PAGES: dict[str, Callable[[], str]] = {"options.md": options_page, "errors.md": errors_page, "cli.md": cli_page}
+def tasks_page() -> str:
+    """Make the reference of the tasks, from the docstrings of their answers."""
+    parts = [section(name, kind) for name, kind in sorted(TASKS.items())]
+    return "\n".join(["# Tasks", MADE.format(source="src/webinfer/pipelines"), TASKS_INTRODUCTION, *parts])
+
+
+def section(name: str, kind: type[AsyncPipeline]) -> str:
+    """Write one task down: what it does, its parameters, what it returns."""
+    said = str(inspect.getdoc(kind._answer)).replace("``", "`")
+    summary, *parts = re.split(r"^(Args|Returns|Raises|Yields):\n", said, flags=re.MULTILINE)
+    told = {head: inspect.cleandoc(body) for head, body in zip(parts[::2], parts[1::2], strict=True)}
+    texts = dict(re.findall(r"^(\w+): (.*(?:\n +.*)*)", told.get("Args", ""), re.MULTILINE))
+    rows = [
+        (
+            f"`{each.name}`",
+            "" if each.default is each.empty or each.kind is each.POSITIONAL_ONLY else f"`{each.default!r}`",
+            " ".join(texts.get(each.name, "").split()),
+        )
+        for each in inspect.signature(kind._answer).parameters.values()
+        if each.name != "self"
+    ]
+    own = f"Without a model, `{kind.default}`.\n" if kind.default else ""
+    also = [alias for alias, meant in ALIASES.items() if meant == name]
+    lines = [
+        f"## `{name}`\n",
+        f"{str(inspect.getdoc(kind)).splitlines()[0]} {summary.strip()}\n",
+        own,
+        f"Also called {', '.join(f'`{alias}`' for alias in also)}.\n" if also else "",
+        *table(("Parameter", "Default", "Meaning"), rows),
+        f"\nReturns: {' '.join(told.get('Returns', '').split())}\n",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+TASKS_INTRODUCTION = """\
+`accelerator.pipeline(task, model)` loads a model for a task, and `webinfer.pipeline(task, model)` does it in a browser
+of its own. Tasks have the names that Transformers gives them, take the same parameters and answer in the same form,
+with NumPy arrays for tensors. Parameters given when a pipeline is made hold for each of its calls.
+"""
+
+PAGES: dict[str, Callable[[], str]] = {
+    "options.md": options_page,
+    "errors.md": errors_page,
+    "cli.md": cli_page,
+    "tasks.md": tasks_page,
+}
 
 
 def outdated() -> Iterator[tuple[Path, str]]:

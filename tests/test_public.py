@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 
 import webinfer
-from webinfer import Accelerator, AsyncAccelerator, AsyncModel, Model
+from webinfer import Accelerator, AsyncAccelerator, AsyncModel, AsyncPipeline, Model, Pipeline
 
 ROOT = Path(__file__).parent.parent
-FACES = [(AsyncAccelerator, Accelerator), (AsyncModel, Model)]
-PAIRS = {"AsyncAccelerator": "Accelerator", "AsyncModel": "Model"}
+FACES = [(AsyncAccelerator, Accelerator), (AsyncModel, Model), (AsyncPipeline, Pipeline)]
+PAIRS = {
+    "AsyncAccelerator": "Accelerator",
+    "AsyncModel": "Model",
+    "AsyncPipeline": "Pipeline",
+    "AsyncIterator": "Iterator",
+}
 
 
 def public(cls: type, kind: Any) -> dict[str, Any]:

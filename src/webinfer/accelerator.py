@@ -18,6 +18,7 @@ from webinfer.metrics.journal import Journal
 from webinfer.model import AsyncModel, Choice, Inputs
 from webinfer.models import resolve
 from webinfer.options import Options, Platform
+from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.pool import Pool
 from webinfer.progress import ProgressCallback
 from webinfer.result import Result
@@ -137,6 +138,48 @@ class AsyncAccelerator:
             await model.close()
             raise
         return model
+
+    async def pipeline(
+        self,
+        task: str,
+        model: str | Path | None = None,
+        *,
+        platform: Platform | None = None,
+        precision: str | None = None,
+        fallback: bool = False,
+        progress: ProgressCallback | None = None,
+        **parameters: Any,
+    ) -> AsyncPipeline:
+        """Load a model for a task: text, images or sound in, what people want out. docs/tasks.md lists the tasks.
+
+        Args:
+            task: Its name, as Transformers calls it: ``feature-extraction``, ``sentence-similarity`` …
+            model: As ``load`` takes it; ``None`` takes the task's own, where it has one.
+            platform: As ``load`` takes it.
+            precision: As ``load`` takes it.
+            fallback: As ``load`` takes it.
+            progress: As ``load`` takes it.
+            parameters: Parameters of the task, for calls that do not give them.
+
+        Returns:
+            The pipeline, to be called.
+
+        Raises:
+            OptionError: There is no such task or parameter, or a model must be named.
+            TaskMismatch: The model is of another kind.
+            WebinferError: As ``load``.
+        """
+        kind = pipeline_class(task)
+        reference = kind.default if model is None else model
+        if reference is None:
+            raise OptionError(f"{task} has no model of its own: name one.", option="model")
+
+        async def load(reference: str | Path) -> AsyncModel:
+            return await self.load(
+                reference, platform=platform, precision=precision, fallback=fallback, progress=progress
+            )
+
+        return await kind.load(reference, load, **parameters)
 
     async def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
         """Load a model, unless it is loaded, and run one request; see ``AsyncModel.run``."""

@@ -17,6 +17,7 @@
     |   +-- InvalidModel                      corrupt, truncated or not ONNX
     |   +-- UnsupportedOperator               an operator that the runtime lacks
     |   +-- TokenizerMissing
+    |   +-- TaskMismatch                      the task needs another kind of model
     |   +-- StoreError                        the disk under a store of models failed or is full
     |   +-- FetchError                        a package or file could not be fetched
     |       +-- IntegrityError                it came, with the wrong contents
@@ -164,6 +165,12 @@ class TokenizerMissing(ModelError):
     """Text was given to a model that has no tokenizer."""
 
     code = "model.tokenizer"
+
+
+class TaskMismatch(ModelError):
+    """The model lacks an input, an output or a file that the task needs."""
+
+    code = "model.task"
 
 
 class StoreError(ModelError):

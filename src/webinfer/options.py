@@ -52,11 +52,10 @@ class Options:
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
 
     def __post_init__(self) -> None:
-        _one_of("browser", self.browser, BROWSERS)
-        _one_of("platform", self.platform, PLATFORMS)
+        one_of("browser", self.browser, BROWSERS)
+        one_of("platform", self.platform, PLATFORMS)
         for name in ("lanes", "max_queue", "launch_timeout", "load_timeout", "heartbeat", "max_message_mb"):
-            if getattr(self, name) <= 0:
-                raise OptionError(f"{name} must be above 0, not {getattr(self, name)}.", option=name)
+            positive(name, getattr(self, name))
         for name in ("threads", "run_timeout", "lane_capacity_mb"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -90,8 +89,15 @@ def describe() -> list[tuple[Field[Any], str]]:
     return [(option, str(option.metadata["help"])) for option in fields(Options)]
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not among those allowed."""
     if value not in allowed:
         near = difflib.get_close_matches(str(value), allowed, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise OptionError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.{hint}", option=name)
+
+
+def positive(name: str, value: float) -> None:
+    """Refuse a value that is not above 0."""
+    if value <= 0:
+        raise OptionError(f"{name} must be above 0, not {value}.", option=name)

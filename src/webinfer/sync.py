@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,8 @@ from webinfer.events import SessionLoaded
 from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage
 from webinfer.models.text import Tokenizer
-from webinfer.options import Backend, Options, Platform
+from webinfer.options import Backend, Options, Platform, describe
+from webinfer.pipelines import AsyncPipeline
 from webinfer.progress import ProgressCallback
 from webinfer.result import Result
 from webinfer.snapshot import Snapshot
@@ -144,6 +145,21 @@ class Accelerator:
         """As ``AsyncAccelerator.load``; ``progress`` is called on other threads."""
         work = self._inner.load(reference, platform=platform, precision=precision, fallback=fallback, progress=progress)
         return Model(self._portal.call(work), self._portal, self)
+
+    def pipeline(
+        self,
+        task: str,
+        model: str | Path | None = None,
+        *,
+        platform: Platform | None = None,
+        precision: str | None = None,
+        fallback: bool = False,
+        progress: ProgressCallback | None = None,
+        **parameters: Any,
+    ) -> Pipeline:
+        """As ``AsyncAccelerator.pipeline``; ``progress`` is called on other threads."""
+        how: dict[str, Any] = {"platform": platform, "precision": precision, "fallback": fallback, "progress": progress}
+        return Pipeline(self._portal.call(self._inner.pipeline(task, model, **how, **parameters)), self._portal, self)
 
     def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
         """As ``AsyncAccelerator.run``."""
@@ -269,3 +285,124 @@ class Model:
     def close(self) -> None:
         """As ``AsyncModel.close``."""
         self._portal.call(self._inner.close())
+
+
+class Pipeline:
+    """A task over a model in a browser. Made by ``Accelerator.pipeline`` and ``pipeline``; any thread may call it."""
+
+    def __init__(self, inner: AsyncPipeline, portal: Portal, accelerator: Accelerator) -> None:
+        self._inner = inner
+        self._portal = portal
+        self._accelerator = accelerator  # which ends when nobody holds it any more
+        self._owner = False  # whether the accelerator is the pipeline's own
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(self, *inputs: Any, **parameters: Any) -> Any:
+        """Answer; what goes in and comes out is the task's own, see docs/tasks.md."""
+        return self._portal.call(self._inner(*inputs, **parameters))
+
+    @property
+    def task(self) -> str:
+        """Its name, as Transformers calls it."""
+        return self._inner.task
+
+    @property
+    def model(self) -> Model:
+        """The model, or the first of several."""
+        return Model(self._inner.model, self._portal, self._accelerator)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models, which are closed with the pipeline."""
+        return tuple(Model(model, self._portal, self._accelerator) for model in self._inner.models)
+
+    @property
+    def result(self) -> Result | None:
+        """The latest run's result, without its outputs: the backend, the verdict, the times."""
+        return self._inner.result
+
+    def stream(self, *inputs: Any, **parameters: Any) -> Iterator[Any]:
+        """As ``AsyncPipeline.stream``."""
+        return self._pieces(self._inner.stream(*inputs, **parameters))
+
+    def close(self) -> None:
+        """Release the models, and end the browser where ``webinfer.pipeline`` started it."""
+        try:
+            self._portal.call(self._inner.close())
+        finally:
+            if self._owner:
+                self._accelerator.close()
+
+    def _pieces(self, pieces: AsyncIterator[Any]) -> Iterator[Any]:
+        async def following() -> tuple[Any, ...]:
+            return (await anext(pieces),)
+
+        async def end() -> None:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+
+        try:
+            while True:
+                try:
+                    (piece,) = self._portal.call(following())
+                except StopAsyncIteration:
+                    return
+                yield piece
+        finally:
+            self._portal.call(end())
+
+
+def pipeline(
+    task: str,
+    model: str | Path | None = None,
+    *,
+    precision: str | None = None,
+    fallback: bool = False,
+    progress: ProgressCallback | None = None,
+    **keywords: Any,
+) -> Pipeline:
+    """Load a model for a task, in a browser of its own.
+
+    ::
+
+        with pipeline("sentence-similarity") as similar:
+            similar("A browser ran this.", ["Chrome executed it.", "Fish swim."])
+
+    Args:
+        task: Its name, as Transformers calls it; docs/tasks.md lists them.
+        model: As ``Accelerator.load`` takes it; ``None`` takes the task's own, where it has one.
+        precision: As ``Accelerator.load`` takes it.
+        fallback: As ``Accelerator.load`` takes it.
+        progress: As ``Accelerator.load`` takes it.
+        keywords: Options of the accelerator and parameters of the task, by name.
+
+    Returns:
+        The pipeline; closing it ends the browser.
+
+    Raises:
+        OptionError: There is no such task, option or parameter, or a model must be named.
+        WebinferError: As ``Accelerator.pipeline``.
+    """
+    names = {option.name for option, _ in describe()}
+    options = {name: value for name, value in keywords.items() if name in names}
+    parameters = {name: value for name, value in keywords.items() if name not in names}
+    accelerator = Accelerator(**options)
+    try:
+        made = accelerator.pipeline(
+            task, model, precision=precision, fallback=fallback, progress=progress, **parameters
+        )
+    except BaseException:
+        accelerator.close()
+        raise
+    made._owner = True
+    return made

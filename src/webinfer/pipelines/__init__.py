@@ -1,0 +1,11 @@
+"""Tasks over models: texts, images and sounds in, labels, texts and vectors out.
+
+``base`` is what all share; each task is one module; ``tasks`` has the table of them.
+"""
+
+from __future__ import annotations
+
+from webinfer.pipelines.base import AsyncPipeline, Load
+from webinfer.pipelines.tasks import TASKS, pipeline_class
+
+__all__ = ["TASKS", "AsyncPipeline", "Load", "pipeline_class"]

@@ -1,0 +1,30 @@
+"""The tasks there are. A new one is a class and a line here."""
+
+from __future__ import annotations
+
+import difflib
+
+from webinfer.errors import OptionError
+from webinfer.pipelines.base import AsyncPipeline
+from webinfer.pipelines.feature_extraction import FeatureExtraction
+from webinfer.pipelines.sentence_similarity import SentenceSimilarity
+
+TASKS: dict[str, type[AsyncPipeline]] = {
+    "feature-extraction": FeatureExtraction,
+    "sentence-similarity": SentenceSimilarity,
+}
+ALIASES = {"embeddings": "feature-extraction"}  # other names in use
+
+
+def pipeline_class(task: str) -> type[AsyncPipeline]:
+    """Return the class of a task.
+
+    Raises:
+        OptionError: There is no such task; the error names the nearest.
+    """
+    found = TASKS.get(ALIASES.get(task, task))
+    if found is None:
+        near = difflib.get_close_matches(str(task), [*TASKS, *ALIASES], 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(TASKS)}."
+        raise OptionError(f"Unknown task {task!r}. {hint}", option="task", known=list(TASKS))
+    return found
