@@ -78,9 +78,24 @@ class Tokenizer:
             "token_type_ids": _table(encoding.type_ids for encoding in encodings),
         }
 
-    def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
-        """Turn ids back into text, without special tokens."""
-        return self._inner.decode([int(number) for number in ids])
+    def decode(self, ids: Sequence[int] | NDArray[Any], *, special: bool = False) -> str:
+        """Turn ids back into text, without special tokens unless ``special``."""
+        return self._inner.decode([int(number) for number in ids], skip_special_tokens=not special)
+
+    def token(self, number: int) -> str:
+        """Return the token of an id; empty where there is none."""
+        return self._inner.id_to_token(int(number)) or ""
+
+    def id(self, token: str) -> int | None:
+        """Return the id of a token, or ``None``."""
+        return self._inner.token_to_id(token)
+
+    @property
+    def mask_token(self) -> str | None:
+        """The token that stands for a hidden one: as the configurations say, else ``[MASK]`` or ``<mask>``."""
+        names = ("special_tokens_map.json", "tokenizer_config.json")
+        said = [_content(_read(self.path.parent / name).get("mask_token")) for name in names]
+        return next((token for token in (*said, "[MASK]", "<mask>") if token and self.id(token) is not None), None)
 
     def _cut_to(self, length: int | None) -> tokenizers.Tokenizer:
         """Return a tokenizer for this length. Each has its own, as calls from several threads may ask for several."""
@@ -118,12 +133,17 @@ def _padding(inner: tokenizers.Tokenizer, directory: Path) -> dict[str, Any]:
         return {key: known[key] for key in ("direction", "pad_id", "pad_type_id", "pad_token")}
     config = _read(directory / "tokenizer_config.json")
     for key in ("pad_token", "eos_token"):  # decoders without a padding token pad with their end token
-        token = config.get(key)
-        token = token.get("content") if isinstance(token, dict) else token
-        number = inner.token_to_id(token) if isinstance(token, str) else None
+        token = _content(config.get(key))
+        number = inner.token_to_id(token) if token else None
         if number is not None:
             return {"direction": config.get("padding_side", "right"), "pad_id": number, "pad_token": token}
     return {}
+
+
+def _content(token: Any) -> str | None:
+    """Return a special token's text, which configurations state bare or with attributes."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
 
 
 def _longest(directory: Path) -> int | None:

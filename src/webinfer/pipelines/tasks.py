@@ -7,13 +7,20 @@ import difflib
 from webinfer.errors import OptionError
 from webinfer.pipelines.base import AsyncPipeline
 from webinfer.pipelines.feature_extraction import FeatureExtraction
+from webinfer.pipelines.fill_mask import FillMask
 from webinfer.pipelines.sentence_similarity import SentenceSimilarity
+from webinfer.pipelines.text_classification import TextClassification
 
 TASKS: dict[str, type[AsyncPipeline]] = {
     "feature-extraction": FeatureExtraction,
+    "fill-mask": FillMask,
     "sentence-similarity": SentenceSimilarity,
+    "text-classification": TextClassification,
 }
-ALIASES = {"embeddings": "feature-extraction"}  # other names in use
+ALIASES = {  # other names in use
+    "embeddings": "feature-extraction",
+    "sentiment-analysis": "text-classification",
+}
 
 
 def pipeline_class(task: str) -> type[AsyncPipeline]:

@@ -36,22 +36,27 @@ class Row:
 
 
 class TextPipeline(AsyncPipeline):
-    """A task over texts with an encoder.
+    """A task over texts with an encoder."""
 
-    Attributes:
-        output: Name of the output that it reads.
-    """
-
-    output: str
+    _output: str  # name of the output that it reads
 
     def _check_models(self) -> None:
         """Refuse a model without a tokenizer or without the output."""
-        self.output = self._find_output()
+        self._output = self._find_output()
         _ = self.model.tokenizer
 
     def _find_output(self) -> str:
         """Return the name of the output to read."""
         raise NotImplementedError
+
+    def _output_of_rank(self, rank: int, lack: str) -> str:
+        """Return ``logits`` where it has this many dimensions, else the only output that has; or refuse the model."""
+        fitting = [spec.name for spec in self.model.package.signature.outputs if len(spec.shape) == rank]
+        if "logits" in fitting:
+            return "logits"
+        if len(fitting) != 1:
+            self._refuse(self.model, lack)
+        return fitting[0]
 
     async def _rows(self, texts: Sequence[Text], batch_size: int) -> list[Row]:
         """Run texts, alike lengths together, and return their rows in order.
@@ -72,10 +77,10 @@ class TextPipeline(AsyncPipeline):
         tokens = [self.model.tokenizer.encode([texts[at] for at in group]) for group in groups]
         wanted = {spec.name for spec in self.model.package.signature.inputs}
         feeds = [{name: array for name, array in encoded.items() if name in wanted} for encoded in tokens]
-        results = await self._run_batch(feeds, [self.output])
+        results = await self._run_batch(feeds, [self._output])
         rows: dict[int, Row] = {}
         for group, encoded, result in zip(groups, tokens, results, strict=True):
-            parts = (encoded["input_ids"], encoded["attention_mask"], result[self.output])
+            parts = (encoded["input_ids"], encoded["attention_mask"], result[self._output])
             rows.update(zip(group, map(Row, *parts), strict=True))
         return [rows[at] for at in range(len(texts))]
 
