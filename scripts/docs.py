@@ -117,9 +117,10 @@ def section(name: str, kind: type[AsyncPipeline]) -> str:
 
 
 TASKS_INTRODUCTION = """\
-`accelerator.pipeline(task, model)` loads a model for a task, and `webinfer.pipeline(task, model)` does it in a browser
-of its own. Tasks have the names that Transformers gives them, take the same parameters and answer in the same form,
-with NumPy arrays for tensors. Parameters given when a pipeline is made hold for each of its calls.
+`accelerator.pipeline(task, model)` loads a model for a task, `webinfer.pipeline(task, model)` does it in a browser of
+its own, and `webinfer run MODEL --task TASK` is the same on the command line. Tasks have the names that Transformers
+gives them, take the same parameters and answer in the same form, with NumPy arrays for tensors. Parameters given when a
+pipeline is made hold for each of its calls.
 """
 
 PAGES: dict[str, Callable[[], str]] = {

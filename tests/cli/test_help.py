@@ -8,24 +8,31 @@ from webinfer.cli.terminal import FAILED, FINE, INTERRUPTED, USAGE
 from webinfer.options import describe
 
 COMMANDS = ["demo", "doctor", "run", "top", "install", "pull", "models"]
+IPFS = ["add", "get", "cat", "ls", "verify", "export", "import", "serve"]
 COMMON = ["--json", "--quiet", "--verbose", "--help"]
 
 
 def test_root_help_names_commands_and_exit_codes(call: Call) -> None:
     answer = call("--help")
     assert answer.code == FINE
-    assert all(f"  {command} " in answer.out for command in COMMANDS)
+    assert all(f"  {command} " in answer.out for command in [*COMMANDS, "ipfs"])
     assert all(f"    {code} " in answer.out for code in (FINE, FAILED, USAGE, INTERRUPTED))
 
 
-def test_no_short_help_of_a_command_is_cut_off(call: Call) -> None:
-    assert "..." not in call("--help").out.split("Commands:")[1]
+@pytest.mark.parametrize("group", [(), ("ipfs",)])
+def test_no_short_help_of_a_command_is_cut_off(call: Call, group: tuple[str, ...]) -> None:
+    assert "..." not in call(*group, "--help").out.split("Commands:")[1]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_group_names_its_commands(call: Call) -> None:
+    listed = call("ipfs", "--help").out.split("Commands:")[1]
+    assert [line.split()[0] for line in listed.splitlines() if line.strip()] == IPFS
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"ipfs {name}" for name in IPFS)])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_of_a_command_shows_examples_and_common_flags(call: Call, command: str, flag: str) -> None:
-    answer = call(command, flag)
+    answer = call(*command.split(), flag)
     assert answer.code == FINE
     assert f"    webinfer {command}" in answer.out.split("Examples:")[1]
     assert all(common in answer.out for common in COMMON)

@@ -18,17 +18,20 @@ from webinfer import Accelerator, Model, Options, Result
 from webinfer.cli import run_view
 from webinfer.cli.command import command
 from webinfer.cli.inputs import read_arrays, read_json, read_named
+from webinfer.cli.task import run_task
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.vectors import sentence_vectors
 from webinfer.errors import MissingInput
 from webinfer.events import SessionLoaded
 from webinfer.models import resolve
 from webinfer.models.variants import PRECISIONS
+from webinfer.pipelines import TASKS
 
 _FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan")
 _EXAMPLES = """
 webinfer run wheel:all-MiniLM-L6-v2 "A browser ran this." --embed
 webinfer run wheel:all-MiniLM-L6-v2 --text "One." --text "Two." --embed --output vectors.npz
+webinfer run wheel:all-MiniLM-L6-v2 --task sentence-similarity "A cat sat." "A kitten was sitting." "Oil prices rose."
 webinfer run model.onnx --input x=image.npy --platform webgpu --repeat 20
 webinfer run model.onnx --input 'x=[[1, 2, 3]]' --json
 webinfer run model.onnx --json-input - < inputs.json
@@ -89,7 +92,11 @@ def run(
     ],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Text, for a model with a tokenizer.", show_default=False),
+        typer.Argument(
+            metavar="TEXT",
+            help="Text, for a model with a tokenizer; with --task, the task's inputs.",
+            show_default=False,
+        ),
     ] = None,
     text: Annotated[
         list[str] | None,
@@ -108,6 +115,14 @@ def run(
     embed: Annotated[
         bool, typer.Option("--embed", help="Give one vector for each text: the mean over its tokens, of length 1.")
     ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help=f"Answer a task instead of giving outputs: {', '.join(sorted(TASKS))}."),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the task, as top_k=3.", show_default=False),
+    ] = None,
     repeat: Annotated[
         int, typer.Option("--repeat", "-n", min=1, metavar="N", help="How often to run, for the times.")
     ] = 1,
@@ -122,8 +137,16 @@ def run(
     """Run a model in a browser; show outputs, and where the time went.
 
     Lists take the dtype that the model declares, and a missing batch axis is added. Without inputs, says which
-    ones the model wants.
+    ones the model wants. With --task, takes what the task takes and shows its answer.
     """
+    if task is not None:
+        if inputs or npz or embed or output:
+            raise typer.BadParameter("it takes text, paths of files or --json-input", param_hint="--task")
+        said = [*(texts or []), *(text or [])]
+        run_task(terminal, options, task, model, said, json_input, parameters or [], precision, repeat)
+        return
+    if parameters:
+        raise typer.BadParameter("it sets parameters of a --task", param_hint="--set")
     given = gather([*(texts or []), *(text or [])], inputs or [], npz, json_input, embed)
     with terminal.steps() as steps:
         package = resolve(model, progress=steps, precision=precision)

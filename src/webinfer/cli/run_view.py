@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from webinfer import Result
 from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs, timed, verdict
 from webinfer.cli.units import seconds, size
 from webinfer.models import ModelPackage
@@ -34,7 +35,7 @@ def view(runs: Runs, output: Path | None) -> RenderableType:
     ]
     if output is not None:
         parts.append(Text.assemble("Written to ", (str(output), "command")))
-    parts += [heading("What did it"), pairs(_who(runs)), heading("Where the time went"), pairs(_times(runs))]
+    parts += [heading("What did it"), pairs(who(runs.result)), heading("Where the time went"), pairs(_times(runs))]
     return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
 
 
@@ -62,12 +63,12 @@ def _outputs(runs: Runs) -> Table:
         table.add_column(style="quiet", justify="right", no_wrap=True)
     table.add_row(*(Text(head, style="quiet") for head in _HEADS))
     for name, array in runs.outputs.items():
-        table.add_row(name, str(array.dtype), _shape(array.shape), _first(array), *_statistics(array))
+        table.add_row(name, str(array.dtype), _shape(array.shape), first_values(array), *_statistics(array))
     return table
 
 
-def _who(runs: Runs) -> list[tuple[str, Text]]:
-    result = runs.result
+def who(result: Result) -> list[tuple[str, Text]]:
+    """Say what ran it."""
     asked = (
         "chosen by auto"
         if result.asked == "auto"
@@ -106,7 +107,8 @@ def _times(runs: Runs) -> list[tuple[str, Text]]:
     return rows
 
 
-def _first(array: NDArray[Any]) -> str:
+def first_values(array: NDArray[Any]) -> str:
+    """Write the first values of an array."""
     values = array.ravel()[:_SHOWN]
     shown = [f"{value:.4g}" if array.dtype.kind == "f" else str(value) for value in values]
     return ", ".join(shown) + (", ..." if array.size > _SHOWN else "")

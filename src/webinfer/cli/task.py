@@ -1,0 +1,146 @@
+"""``webinfer run --task``: a model's answer to a task, rather than its outputs."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+from webinfer import Accelerator, Options, Pipeline, Result
+from webinfer.cli import task_view
+from webinfer.cli.inputs import read_json
+from webinfer.cli.terminal import Terminal
+from webinfer.errors import MissingInput
+from webinfer.pipelines import pipeline_class
+
+_TWO_SIDES = {"sentence-similarity"}  # the first input is compared with the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was asked and answered. Times in seconds.
+
+    Attributes:
+        task: The task's name.
+        inputs: What was given, as the pipeline got it.
+        answer: The last answer.
+        result: What was observed of its last run.
+        load: From asking for the model until it could run.
+        seconds: Of each answer, everything included.
+    """
+
+    task: str
+    inputs: tuple[Any, ...]
+    answer: Any
+    result: Result
+    load: float
+    seconds: list[float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        runs = {"first": self.seconds[0], "median": statistics.median(self.seconds), "all": self.seconds}
+        return {
+            "task": self.task,
+            "answer": listed(self.answer),
+            **self.result.observed(),
+            "browser": self.result.browser,
+            "family": self.result.family,
+            "load": {"seconds": self.load},
+            "runs": runs,
+        }
+
+
+def run_task(
+    terminal: Terminal,
+    options: Options,
+    task: str,
+    model: str,
+    given: Sequence[str],
+    json_input: str | None,
+    parameters: Sequence[str],
+    precision: str | None,
+    repeat: int,
+) -> None:
+    """Answer, and show the answer."""
+    kind = pipeline_class(task)
+    inputs = gather(kind.task, given, json_input)
+    named = read_parameters(parameters)
+    with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
+        with steps.step("start the browser"):
+            accelerator.start()
+        began = time.perf_counter()
+        pipeline = accelerator.pipeline(task, model, precision=precision, progress=steps, **named)
+        load = time.perf_counter() - began
+        with steps.step("answer"):
+            answered = repeated(pipeline, inputs, load, repeat)
+    if terminal.json:
+        terminal.emit(answered.to_dict())
+    else:
+        terminal.show(task_view.view(answered))
+
+
+def repeated(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: int) -> Answered:
+    """Ask as often as wanted, and keep the last answer."""
+    seconds = []
+    for _ in range(repeat):
+        began = time.perf_counter()
+        answer = pipeline(*inputs)
+        seconds.append(time.perf_counter() - began)
+    assert pipeline.result is not None
+    return Answered(pipeline.task, inputs, answer, pipeline.result, load, seconds)
+
+
+def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any, ...]:
+    """Make a pipeline's inputs of what the command line brought.
+
+    Raises:
+        typer.BadParameter: Two kinds of input were mixed.
+        MissingInput: There is none.
+        InputError: A file cannot be read.
+    """
+    if given and json_input:
+        raise typer.BadParameter("give either text, or --json-input", param_hint="inputs")
+    if json_input:
+        return (read_json(json_input),)
+    if task in _TWO_SIDES and len(given) > 1:
+        return given[0], list(given[1:])
+    if not given:
+        raise MissingInput(f"No inputs were given: {task} takes text, or the path of a file, after the model's name.")
+    return (given[0] if len(given) == 1 else list(given),)
+
+
+def read_parameters(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs; a value that is JSON counts as such, any other as text.
+
+    Raises:
+        typer.BadParameter: A pair has no name.
+    """
+    parameters = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} has no name: write top_k=3", param_hint="--set")
+        try:
+            parameters[name] = json.loads(value)
+        except ValueError:
+            parameters[name] = value
+    return parameters
+
+
+def listed(value: Any) -> Any:
+    """Return an answer as JSON can hold it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: listed(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [listed(each) for each in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,61 @@
+"""``webinfer run --task`` answers as the pipeline does, for programs and for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import webinfer
+from tests.cli.conftest import Call
+from tests.pipelines.small import classifier, masked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (("--task", "text-clasification", "a"), 2, "Did you mean 'text-classification'"),
+        (("--task", "fill-mask"), 1, "No inputs were given"),
+        (("--task", "fill-mask", "a", "--embed"), 2, "it takes text, paths"),
+        (("--task", "fill-mask", "a", "--json-input", "x.json"), 2, "either text, or --json-input"),
+        (("--task", "fill-mask", "a", "--set", "top_k"), 2, "has no name"),
+        (("a", "--set", "top_k=3"), 2, "parameters of a --task"),
+    ],
+)
+def test_wrong_use_is_said(call: Call, probe: str, arguments: tuple[str, ...], code: int, complaint: str) -> None:
+    answer = call("run", probe, *arguments)
+    assert (answer.code, answer.out) == (code, "")
+    assert complaint in " ".join(answer.err.split())
+
+
+@pytest.mark.browser("embedded")
+def test_answer_is_the_pipelines(call: Call, embedded: str, tmp_path: Path) -> None:
+    path = str(classifier(tmp_path / "classifier"))
+    with webinfer.pipeline("text-classification", path, browser="embedded", platform="wasm") as classify:
+        expected = classify(["a good film", "bad"], top_k=2)
+    said = ("run", path, "--task", "text-classification", "a good film", "bad", "--set", "top_k=2")
+    told = call(*said, "-b", embedded, "-p", "wasm", "-n", "2", "-q", "--json").object
+    assert told["answer"] == [
+        [{"label": each["label"], "score": pytest.approx(each["score"])} for each in answer] for answer in expected
+    ]
+    assert (told["task"], told["backend"], len(told["runs"]["all"])) == ("text-classification", "wasm", 2)
+    text = " ".join(call(*said, "-b", embedded, "-p", "wasm", "-q").out.split())
+    assert "a good film score label" in text
+    assert f"{expected[0][0]['score']:.4f}" in text
+    assert "WebAssembly, as asked" in text
+
+
+@pytest.mark.browser("embedded")
+def test_forms_of_answers_can_be_read(call: Call, embedded: str, tmp_path: Path) -> None:
+    path = str(masked(tmp_path / "masked"))
+    gap = call("run", path, "--task", "fill-mask", "[MASK] film [MASK]", "-b", embedded, "-p", "wasm", "-q")
+    assert gap.code == 0
+    assert gap.out.count("token_str") == 2
+    minilm = ("run", "wheel:all-MiniLM-L6-v2", "-b", embedded, "-q")
+    alike = call(*minilm, "--task", "sentence-similarity", "A cat sat.", "A kitten sat down.", "Oil prices rose.")
+    assert "Compared with: A cat sat." in alike.out
+    rows = [line.split() for line in alike.out.splitlines() if "kitten" in line or "Oil" in line]
+    assert float(rows[0][0]) > 0.5 > float(rows[1][0])
+    vectors = call(*minilm, "--task", "feature-extraction", "A cat sat.", "--set", "pooling=mean", "--json").object
+    assert np.shape(vectors["answer"]) == (1, 384)
