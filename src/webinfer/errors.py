@@ -11,6 +11,7 @@
     |   +-- ShapeMismatch
     |   +-- EmptyBatch
     |   +-- UnknownOutput
+    |   +-- InvalidAudio                      no sound that can be read, or an empty one
     +-- NotANumber                            the model answered NaN
     +-- ModelError                            the model itself
     |   +-- ModelNotFound (LookupError)
@@ -129,6 +130,12 @@ class UnknownOutput(InputError):
     """An output was asked for that the model does not have."""
 
     code = "input.output"
+
+
+class InvalidAudio(InputError):
+    """What was given as audio is no sound that can be read, or holds no samples."""
+
+    code = "input.audio"
 
 
 class NotANumber(WebinferError):
