@@ -102,6 +102,17 @@ class Fleet:
         if lane.browser in self.browsers:
             self._tasks.spawn(self.browsers[lane.browser].stop_lane(lane))
 
+    def stop_browser(self, lane: Lane, cause: WebinferError) -> None:
+        """End a lane's browser, whatever its lanes are doing.
+
+        What a lane had the GPU compute outlives the lane: it is the GPU process that computes it, or hangs.
+        """
+        browser = self.browsers.get(lane.browser)
+        if browser is not None:
+            for each in tuple(browser.lanes.values()):
+                self.write_off(each, BrowserLost(f"Browser {browser.id} was ended. {cause}", browser=browser.id))
+            self._tasks.spawn(self._end(browser, str(cause)))
+
     def give_up(self, lane: Lane, cause: WebinferError) -> bool:
         """End the browser of a lane to which it denies a GPU, if it had one and lost it: a new browser may have it.
 
@@ -114,9 +125,7 @@ class Fleet:
         if browser is None or browser.id not in self._shaken:
             return False
         log.warning("browser %s has lost its GPU for good: %s", browser.id, cause)
-        for each in tuple(browser.lanes.values()):
-            self.write_off(each, BrowserLost(f"Browser {browser.id} was ended. {cause}", browser=browser.id))
-        self._tasks.spawn(self._end(browser, str(cause)))
+        self.stop_browser(lane, cause)
         return True
 
     async def close(self) -> None:

@@ -379,8 +379,7 @@ class Pool:
             stage = "sent"  # its lane computes something else, whose answer is still wanted
         else:
             stage = "running"
-            reason = LaneLost(f"Lane {lane.id} was ended: a run took over {request.timeout:g} s.")
-            self._fleet.stop_lane(lane, reason)
+            self._end(request, lane, f"a run took over {request.timeout:g} s")
         why = f"No answer within {request.timeout:g} s ({stage}): raise run_timeout, or send less at once."
         where = lane.id if lane else None
         self._announce(RunFailed(request.key, DeadlineExceeded.code, request.attempts, False, where, why))
@@ -399,13 +398,17 @@ class Pool:
         head = flying[0] if flying else None
         if head and head.settled and head.timeout is not None and lane not in self._leftovers and not self.closed:
             loop = asyncio.get_running_loop()
-            self._leftovers[lane] = loop.call_later(head.timeout, self._end_leftover, lane, head.timeout)
+            self._leftovers[lane] = loop.call_later(head.timeout, self._end_leftover, lane, head)
 
-    def _end_leftover(self, lane: str, timeout: float) -> None:
+    def _end_leftover(self, lane: str, head: Request) -> None:
         del self._leftovers[lane]
         if lane in self.lanes:
-            reason = LaneLost(f"Lane {lane} was ended: a run that nobody waited for took over {timeout:g} s.")
-            self._fleet.stop_lane(self.lanes[lane], reason)
+            self._end(head, self.lanes[lane], f"a run that nobody waited for took over {head.timeout:g} s")
+
+    def _end(self, request: Request, lane: Lane, why: str) -> None:
+        """End a run: with its lane, or with its browser where the GPU would compute on."""
+        stop = self._fleet.stop_browser if request.key.backend == "webgpu" else self._fleet.stop_lane
+        stop(lane, LaneLost(f"Lane {lane.id} was ended: {why}."))
 
     async def _load(self, key: SessionKey, lane: Lane, state: LaneState) -> None:
         loading, session = self._loadings.get(key), self._sessions.get(key)
@@ -422,6 +425,8 @@ class Pool:
             error = self._fleet.write_off(lane, failure) if isinstance(failure, LostError) else failure
             if isinstance(error, BackendUnavailable) and self._fleet.give_up(lane, error):
                 error = DeviceLost(str(error))
+            if isinstance(error, DeadlineExceeded) and key.backend == "webgpu":
+                self._fleet.stop_browser(lane, error)
             self._announce(LoadFailed(lane.id, key, error.code, str(error)))
             if self._loadings.get(key) is not loading:
                 return

@@ -1,0 +1,35 @@
+"""A GPU process that hangs takes its browser with it, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.chaos.workload import make_subjects
+from webinfer import AsyncAccelerator
+from webinfer.browsers.process import processes
+from webinfer.errors import DeadlineExceeded
+
+
+@pytest.mark.browser("embedded")
+@pytest.mark.slow
+async def test_browser_whose_gpu_process_hangs_is_replaced(tmp_path: Path) -> None:
+    subject, *_ = make_subjects(tmp_path)
+    x = subject.draw(np.random.default_rng(5))
+    async with AsyncAccelerator(browser="embedded", platform="webgpu") as accelerator:
+        model = await accelerator.load(subject.path)
+        assert (await model.run({"x": x})).lane == "b1.1"
+        assert accelerator._pool is not None
+        (browser,) = accelerator._pool.browsers.values()
+        for process in processes(browser.pid):
+            if "--type=gpu-process" in process.cmdline():
+                process.send_signal(signal.SIGSTOP)
+        with pytest.raises(DeadlineExceeded, match="running"):
+            await model.run({"x": x}, timeout=2)
+        result = await asyncio.wait_for(model.run({"x": x}), 60)
+        assert (result.backend, result.lane) == ("webgpu", "b2.1")
+        assert subject.is_right(x, result.outputs["y"])
