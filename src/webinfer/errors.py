@@ -12,6 +12,7 @@
     |   +-- EmptyBatch
     |   +-- UnknownOutput
     |   +-- InvalidAudio                      no sound that can be read, or an empty one
+    |   +-- InvalidImage                      no image that can be read, or one without pixels
     +-- NotANumber                            the model answered NaN
     +-- ModelError                            the model itself
     |   +-- ModelNotFound (LookupError)
@@ -19,6 +20,7 @@
     |   +-- UnsupportedOperator               an operator that the runtime lacks
     |   +-- TokenizerMissing
     |   +-- TaskMismatch                      the task needs another kind of model
+    |   +-- ProcessorMissing                  an image for a model without an image processor
     |   +-- StoreError                        the disk under a store of models failed or is full
     |   +-- FetchError                        a package or file could not be fetched
     |       +-- IntegrityError                it came, with the wrong contents
@@ -138,6 +140,12 @@ class InvalidAudio(InputError):
     code = "input.audio"
 
 
+class InvalidImage(InputError):
+    """A file or array is no image that can be read, or has no pixels, or too many."""
+
+    code = "input.image"
+
+
 class NotANumber(WebinferError):
     """The model answered NaN, and the option `allow_nan` is off."""
 
@@ -178,6 +186,12 @@ class TaskMismatch(ModelError):
     """The model lacks an input, an output or a file that the task needs."""
 
     code = "model.task"
+
+
+class ProcessorMissing(ModelError):
+    """An image was given to a model that has no image processor."""
+
+    code = "model.processor"
 
 
 class StoreError(ModelError):

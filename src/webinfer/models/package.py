@@ -74,6 +74,14 @@ class ModelPackage:
         """Size of all its files."""
         return self.model.nbytes + sum(file.nbytes for file in self.external)
 
+    def settings(self, name: str) -> dict[str, Any]:
+        """Return the contents of a JSON file beside the model, such as ``generation_config.json``; empty without it.
+
+        Raises:
+            InvalidModel: It is no JSON object.
+        """
+        return _read_json(_companion(self.model.path, name))
+
 
 def describe(path: Path, reference: str, name: str | None = None) -> ModelPackage:
     """Describe the model in an ONNX file.
