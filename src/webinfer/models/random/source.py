@@ -10,13 +10,13 @@ from webinfer.cache import cache_dir, claim
 from webinfer.models.build import VERSION
 from webinfer.models.directory import open_path
 from webinfer.models.package import ORIGIN, ModelPackage
-from webinfer.models.random import text, vision
+from webinfer.models.random import generation, text, vision
 from webinfer.models.random.entry import Architecture
 from webinfer.progress import Progress, ProgressCallback
 
 SEED = 0
 
-ARCHITECTURES: dict[str, Architecture] = {**text.MODELS, **vision.MODELS}
+ARCHITECTURES: dict[str, Architecture] = {**text.MODELS, **vision.MODELS, **generation.MODELS}
 
 
 def open_random(name: str, reference: str, progress: ProgressCallback | None) -> ModelPackage | None:

