@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,8 @@ from webinfer.running import Entry, announce, retract
 from webinfer.snapshot import Snapshot, take
 
 log = logging.getLogger("webinfer")
+
+_VARYING = "WebNN takes fixed shapes, and the inputs of this model have others in each run"
 
 
 class AsyncAccelerator:
@@ -98,6 +101,7 @@ class AsyncAccelerator:
         *,
         platform: Platform | None = None,
         precision: str | None = None,
+        part: str | None = None,
         fallback: bool = False,
         progress: ProgressCallback | None = None,
     ) -> AsyncModel:
@@ -109,6 +113,8 @@ class AsyncAccelerator:
             platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
             precision: Which of the model's own variants: ``fp32``, ``fp16``, ``q8``, ``int8``, ``uint8``, ``q4``,
                 ``q4f16``, ``bnb4`` or ``q2``; ``None`` takes the full one.
+            part: Which part of a model that comes in several files, such as ``decoder_model_merged``; ``None`` takes
+                the whole, or else the encoder.
             fallback: Take the next backend that this browser can run, where it cannot run ``platform``. The
                 results say so.
             progress: Called with the bytes fetched so far.
@@ -122,11 +128,26 @@ class AsyncAccelerator:
             BackendUnavailable: The browser cannot run that backend.
             BackendError: The runtime refused the model.
         """
+        return await self._load(reference, platform, precision, fallback, progress, part=part)
+
+    async def _load(
+        self,
+        reference: str | Path,
+        platform: Platform | None,
+        precision: str | None,
+        fallback: bool,
+        progress: ProgressCallback | None,
+        *,
+        part: str | None = None,
+        varying: bool = False,
+    ) -> AsyncModel:
         self._check_open()
         package, capabilities = await asyncio.gather(
-            asyncio.to_thread(resolve, reference, progress=progress, precision=precision), self.start()
+            asyncio.to_thread(resolve, reference, progress=progress, precision=precision, part=part), self.start()
         )
         chosen = _choose(platform or self.options.platform, capabilities, fallback)
+        if varying and chosen.backend == "webnn":
+            chosen = Choice(chosen.asked, "wasm", _VARYING)
         assert self._pool is not None
         self._metrics.name(package.sha256, package.name)
         self._journal.name(package.sha256, package.name)
@@ -174,11 +195,7 @@ class AsyncAccelerator:
         if reference is None:
             raise OptionError(f"{task} has no model of its own: name one.", option="model")
 
-        async def load(reference: str | Path) -> AsyncModel:
-            return await self.load(
-                reference, platform=platform, precision=precision, fallback=fallback, progress=progress
-            )
-
+        load = partial(self._load, platform=platform, precision=precision, fallback=fallback, progress=progress)
         return await kind.load(reference, load, **parameters)
 
     async def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:

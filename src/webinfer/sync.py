@@ -139,11 +139,14 @@ class Accelerator:
         *,
         platform: Platform | None = None,
         precision: str | None = None,
+        part: str | None = None,
         fallback: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Model:
         """As ``AsyncAccelerator.load``; ``progress`` is called on other threads."""
-        work = self._inner.load(reference, platform=platform, precision=precision, fallback=fallback, progress=progress)
+        work = self._inner.load(
+            reference, platform=platform, precision=precision, part=part, fallback=fallback, progress=progress
+        )
         return Model(self._portal.call(work), self._portal, self)
 
     def pipeline(

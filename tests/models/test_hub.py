@@ -180,6 +180,18 @@ def test_parts_of_a_model_are_named_when_it_is_in_several(hub: HubServer, model:
     assert package.config == {"model_type": "bert"}
 
 
+def test_a_part_of_a_model_is_fetched_alone_in_its_precision(hub: HubServer, model: bytes) -> None:
+    names = ("encoder_model", "decoder_model_merged", "decoder_model", "decoder_model_merged_quantized")
+    hub.add("org/whisper", {f"onnx/{name}.onnx": model for name in names} | {"config.json": BERT})
+    package = resolve("org/whisper", part="decoder_model_merged", precision="q8")
+    assert package.model.name == "decoder_model_merged_quantized.onnx"
+    assert (package.available, package.parts) == (("fp32", "q8"), ("encoder_model", "decoder_model_merged"))
+    assert hub.files_asked() == ["config.json", "onnx/decoder_model_merged_quantized.onnx"]
+    assert resolve("org/whisper").model.name == "encoder_model.onnx"
+    with pytest.raises(ModelNotFound, match=r"has no vision_model\.onnx"):
+        resolve("org/whisper", part="vision_model")
+
+
 def test_a_lone_file_of_any_name_is_the_model(hub: HubServer, model: bytes) -> None:
     hub.add("org/net", {"net.onnx": model})
     assert resolve("org/net").model.name == "net.onnx"

@@ -72,6 +72,29 @@ def test_precision_chooses_among_the_files_of_a_directory(write: Write, tmp_path
         resolve(tmp_path / "m" / "onnx" / "other.onnx", precision="q4")
 
 
+def test_parts_of_a_split_model_are_opened_by_name(write: Write, tmp_path: Path) -> None:
+    for name in ("encoder_model", "encoder_model_q4", "decoder_model_merged", "decoder_with_past_model"):
+        write(f"m/onnx/{name}.onnx")
+    assert resolve(tmp_path / "m").model.name == "encoder_model.onnx"
+    assert resolve(tmp_path / "m").parts == ("encoder_model", "decoder_model_merged")
+    assert resolve(tmp_path / "m", part="encoder_model", precision="q4").model.name == "encoder_model_q4.onnx"
+    assert resolve(tmp_path / "m", part="decoder_with_past_model").available == ("fp32",)
+    with pytest.raises(ModelNotFound, match="has no decoder_model_merged in q4, only fp32"):
+        resolve(tmp_path / "m", part="decoder_model_merged", precision="q4")
+    with pytest.raises(ModelNotFound, match=r"has no part 'model', only onnx/decoder_model_merged\.onnx"):
+        resolve(tmp_path / "m", part="model")
+    with pytest.raises(ModelNotFound, match=r"is one file, which has no part 'encoder_model': name its directory"):
+        resolve(tmp_path / "m" / "onnx" / "encoder_model.onnx", part="encoder_model")
+
+
+def test_a_whole_model_comes_before_parts(write: Write, tmp_path: Path) -> None:
+    for name in ("model", "encoder_model", "decoder_model_merged"):
+        write(f"m/onnx/{name}.onnx")
+    package = resolve(tmp_path / "m")
+    assert (package.model.name, package.parts) == ("model.onnx", ())
+    assert resolve(tmp_path / "m", part="encoder_model").model.name == "encoder_model.onnx"
+
+
 def test_precision_that_a_source_does_not_have_is_refused() -> None:
     assert resolve("random:bert-tiny", precision="fp32").precision == "fp32"
     with pytest.raises(ModelNotFound, match="'random:bert-tiny' comes in fp32 only, and q4 was asked for"):

@@ -66,7 +66,7 @@ async def test_unknown_parameter_is_refused_with_the_nearest() -> None:
 async def test_nothing_is_fetched_for_an_unknown_parameter() -> None:
     asked = []
 
-    async def load(reference: str | Path) -> AsyncModel:
+    async def load(reference: str | Path, *, part: str | None = None, varying: bool = False) -> AsyncModel:
         asked.append(reference)
         return cast("AsyncModel", None)
 

@@ -45,6 +45,8 @@ def pull(
     """
     with terminal.steps() as steps:
         package = resolve(model, progress=steps, precision=precision)
+        for part in package.parts[1:]:
+            resolve(model, progress=steps, precision=precision, part=part)
     if terminal.json:
         terminal.emit(Entry(model, package).to_dict())
         return

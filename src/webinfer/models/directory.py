@@ -9,19 +9,22 @@ from pathlib import Path
 
 from webinfer.errors import ModelNotFound
 from webinfer.models.package import ModelPackage, describe
-from webinfer.models.variants import FOLDER, available, choose, graphs
+from webinfer.models.variants import FOLDER, available, choose, graphs, parts
 
 VARIABLE = "WEBINFER_MODELS"
 
 
-def open_path(path: Path, reference: str, name: str | None = None, *, precision: str | None = None) -> ModelPackage:
+def open_path(
+    path: Path, reference: str, name: str | None = None, *, precision: str | None = None, part: str | None = None
+) -> ModelPackage:
     """Open an ONNX file, or the model in a directory.
 
     Args:
-        path: A file; or a directory with ``onnx/model.onnx``, ``model.onnx`` or a single ``.onnx`` file.
+        path: A file; or a directory with ``onnx/model.onnx``, ``model.onnx``, a single ``.onnx`` file, or parts.
         reference: As the caller named it.
         name: Short name; ``None`` takes it from the path.
         precision: One of ``variants.PRECISIONS``: the file that has its suffix is opened. ``None`` opens the plain one.
+        part: Which part of a directory's model, such as ``encoder_model``.
 
     Raises:
         ModelNotFound: The directory has no model, or several and none is called ``model.onnx``; or not in that
@@ -30,8 +33,10 @@ def open_path(path: Path, reference: str, name: str | None = None, *, precision:
     """
     if path.is_dir():
         files = _files(path)
-        package = describe(_model_in(path, files, precision), reference, name or path.absolute().name)
-        return replace(package, available=tuple(available(files)))
+        package = describe(_model_in(path, files, precision, part), reference, name or path.absolute().name)
+        return replace(package, available=tuple(available(files, part=part)), parts=parts(files))
+    if part is not None:
+        raise ModelNotFound(f"{path} is one file, which has no part {part!r}: name its directory.", reference=str(path))
     if precision is not None:
         path = _variant(path, precision)
     return describe(path, reference, name)
@@ -77,13 +82,16 @@ def _files(directory: Path) -> list[str]:
     return [path.relative_to(directory).as_posix() for path in found if path.is_file()]
 
 
-def _model_in(directory: Path, files: list[str], precision: str | None) -> Path:
-    chosen = choose(files, precision)
+def _model_in(directory: Path, files: list[str], precision: str | None, part: str | None) -> Path:
+    chosen = choose(files, precision, part=part)
     if chosen is not None:
         return directory / chosen
     listed = ", ".join(graphs(files))
     if files and precision is not None:
-        why = f"has no model in {precision}, only {', '.join(available(files)) or listed}"
+        there = ", ".join(available(files, part=part))
+        why = f"has no {part or 'model'} in {precision}, only {there or listed}"
+    elif files and part is not None:
+        why = f"has no part {part!r}, only {listed}"
     elif files:
         why = f"has several models ({listed}): name one of these files"
     else:

@@ -53,6 +53,7 @@ class ModelPackage:
         origin: Where its weights come from, as far as that is known: for the hub ``hf:ORG/NAME@COMMIT``, which may
             be a conversion of what was named.
         available: Precisions that the same model can be had in, by the hub's names.
+        parts: What it consists of, where it is split into several files, of which ``model`` is one.
     """
 
     reference: str
@@ -68,6 +69,7 @@ class ModelPackage:
     tokenizer: Path | None
     origin: str = ""
     available: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:

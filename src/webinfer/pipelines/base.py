@@ -18,7 +18,16 @@ from webinfer.result import Result
 class Load(Protocol):
     """Loads a model into the accelerator's browser, with the platform and precision that the caller asked for."""
 
-    async def __call__(self, reference: str | Path) -> AsyncModel: ...
+    async def __call__(self, reference: str | Path, *, part: str | None = None, varying: bool = False) -> AsyncModel:
+        """Load a model.
+
+        Args:
+            reference: As ``AsyncAccelerator.load`` takes it.
+            part: Likewise.
+            varying: Its inputs have another shape in each run, so that it is not loaded on WebNN, which would build
+                it anew for each.
+        """
+        ...
 
 
 class AsyncPipeline:

@@ -6,7 +6,7 @@ model takes the memory of its largest weight, not of the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -177,6 +177,29 @@ class Graph:
 
     def _size(self, weight: _Weight) -> int:
         return int(np.prod(weight.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+def save_all(
+    graphs: Mapping[str, Graph], directory: Path, weights: Weights, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write the graphs of one model.
+
+    Args:
+        graphs: By the names of their files, without ``.onnx``.
+        directory: Where to.
+        weights: Source of the declared weights.
+        progress: Called with the bytes of weights written so far and in all.
+    """
+    total = sum(graph.nbytes for graph in graphs.values())
+    before = 0
+
+    def tell(done: int, _: int) -> None:
+        if progress is not None:
+            progress(before + done, total)
+
+    for name, graph in graphs.items():
+        graph.save(directory / f"{name}.onnx", weights, tell)
+        before += graph.nbytes
 
 
 def _value(name: str, dtype: str, shape: Shape) -> onnx.ValueInfoProto:

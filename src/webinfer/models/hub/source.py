@@ -14,7 +14,7 @@ from webinfer.models.hub.fetch import fetch
 from webinfer.models.hub.listing import CARD, Listing, list_files, remember, repositories
 from webinfer.models.package import ModelPackage, describe
 from webinfer.models.signature import locations
-from webinfer.models.variants import available, belongings, choose, graphs
+from webinfer.models.variants import available, belongings, choose, graphs, parts
 from webinfer.progress import ProgressCallback
 
 # Who converts others' models to ONNX under the same name, best first.
@@ -63,7 +63,12 @@ class Reference:
 
 
 def open_hub(
-    name: str, reference: str, progress: ProgressCallback | None, *, precision: str | None = None
+    name: str,
+    reference: str,
+    progress: ProgressCallback | None,
+    *,
+    precision: str | None = None,
+    part: str | None = None,
 ) -> ModelPackage | None:
     """Fetch a model, unless it is in the cache of the hub's library, and open it.
 
@@ -72,6 +77,7 @@ def open_hub(
         reference: As the caller named it.
         progress: Told of the bytes fetched.
         precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
+        part: Which part of a model in several files.
 
     Returns:
         The model, or ``None`` if the hub has none of that name for this user.
@@ -85,14 +91,15 @@ def open_hub(
     wanted = Reference.parse(name)
     if wanted is None:
         return None
-    found = _find(wanted, precision)
+    found = _find(wanted, precision, part)
     if found is None:
         return None
     listing, file = found
     path = _bring(listing, file, wanted, progress)
-    there = available(listing.files, wanted.file)
+    there = available(listing.files, wanted.file, part)
+    package = describe(path, reference, wanted.repo)
     origin = f"hf:{listing.repo}@{listing.commit}"
-    return replace(describe(path, reference, wanted.repo), origin=origin, available=tuple(there))
+    return replace(package, origin=origin, available=tuple(there), parts=parts(listing.files))
 
 
 def looked(name: str) -> str:
@@ -122,7 +129,7 @@ def cached() -> dict[str, Path]:
     return found
 
 
-def _find(wanted: Reference, precision: str | None) -> tuple[Listing, str] | None:
+def _find(wanted: Reference, precision: str | None, part: str | None) -> tuple[Listing, str] | None:
     """Return the first repository that has what is wanted, and the ONNX file in it."""
     missed: FetchError | None = None
     seen: list[Listing] = []
@@ -138,7 +145,7 @@ def _find(wanted: Reference, precision: str | None) -> tuple[Listing, str] | Non
             return None  # not there, or not for this user: somebody else's model of that name is another model
         if listing is None or not (first or _is_conversion(listing, wanted, seen)):
             continue
-        file = choose(listing.files, precision, wanted.file)
+        file = choose(listing.files, precision, wanted.file, part)
         if file is not None:
             if not first:
                 logger.info("%s is taken from %s", wanted.repo, listing.repo)
@@ -148,7 +155,7 @@ def _find(wanted: Reference, precision: str | None) -> tuple[Listing, str] | Non
     if missed is not None:
         raise missed
     if seen:
-        raise _lacking(wanted, precision, seen)
+        raise _lacking(wanted, precision, part, seen)
     return None
 
 
@@ -193,7 +200,7 @@ def _bring(listing: Listing, file: str, wanted: Reference, progress: ProgressCal
     return path
 
 
-def _lacking(wanted: Reference, precision: str | None, seen: list[Listing]) -> ModelNotFound:
+def _lacking(wanted: Reference, precision: str | None, part: str | None, seen: list[Listing]) -> ModelNotFound:
     data = {"repo": wanted.repo, "looked": [listing.repo for listing in seen]}
     having = [(listing, graphs(listing.files)) for listing in seen if graphs(listing.files)]
     if not having:
@@ -207,9 +214,9 @@ def _lacking(wanted: Reference, precision: str | None, seen: list[Listing]) -> M
         )
     told = []
     for listing, files in having:
-        there = available(listing.files, wanted.file)
+        there = available(listing.files, wanted.file, part)
         told.append(f"{listing.repo} has {', '.join(there if precision and there else files)}")
-    what = precision or wanted.file or "model.onnx"
+    what = precision or wanted.file or f"{part or 'model'}.onnx"
     example = f"hf:{having[0][0].repo}/{having[0][1][0]}"
     remedy = "Choose one of these" if precision else f"Choose a precision, or name a file: {example!r}"
     return ModelNotFound(f"{wanted.repo!r} has no {what}: {'; '.join(told)}. {remedy}.", **data)

@@ -25,13 +25,14 @@ SCHEME = "ipfs"
 _LONE_FILE = "model.onnx"  # the name of a file that has none, because its CID was given
 
 
-def open_ipfs(name: str, reference: str, progress: ProgressCallback | None) -> ModelPackage:
+def open_ipfs(name: str, reference: str, progress: ProgressCallback | None, *, part: str | None = None) -> ModelPackage:
     """Fetch a model, unless it is here, and open it.
 
     Args:
         name: The reference without ``ipfs:``.
         reference: As the caller named it.
         progress: Told of the bytes fetched and written.
+        part: Which part of a model in several files.
 
     Raises:
         ModelNotFound: This is no CID of a file or directory, or the path leads nowhere.
@@ -42,9 +43,9 @@ def open_ipfs(name: str, reference: str, progress: ProgressCallback | None) -> M
     """
     root, path = parse(name)
     if path.endswith(".onnx"):  # its weights and configuration lie beside it
-        return open_path(materialize(root, "", progress=progress) / path, reference)
+        return open_path(materialize(root, "", progress=progress) / path, reference, part=part)
     target = materialize(root, path, progress=progress)
-    return open_path(target, reference, path.rpartition("/")[2] or str(root))
+    return open_path(target, reference, path.rpartition("/")[2] or str(root), part=part)
 
 
 def names() -> list[str]:

