@@ -151,7 +151,9 @@ def spell(hint: Any) -> str:
         return ", ".join(f"`{value}`" for value in get_args(hint))
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join("`None`" if part is types.NoneType else spell(part) for part in get_args(hint))
-    return f"`{str(hint) if get_origin(hint) else hint.__name__}`"
+    if get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is Literal:
+        return f"several of {spell(get_args(hint)[0])}"
+    return f"`{str(hint).replace('collections.abc.', '') if get_origin(hint) else hint.__name__}`"
 
 
 def walk(cls: type[errors.WebinferError]) -> Iterator[type[errors.WebinferError]]:

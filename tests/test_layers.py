@@ -14,7 +14,7 @@ LAYERS = (
     {"errors", "options", "progress", "cache", "tensors", "capabilities"},
     {"wire", "policy", "events"},
     {"browsers", "websocket", "connection", "host", "models", "metrics", "running", "tasks"},
-    {"lane", "browser", "request", "deadlines", "queues", "fleet", "pool"},
+    {"lane", "browser", "request", "deadlines", "queues", "fleet", "homing", "pool"},
     {"result", "model", "snapshot", "pipelines", "accelerator", "sync"},
     {"cli", "compat"},
 )
@@ -32,6 +32,7 @@ ANNOUNCES_ONLY = {
     "browser",
     "request",
     "fleet",
+    "homing",
     "pool",
 }  # events go out by callback; who records them is not their matter
 

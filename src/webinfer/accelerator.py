@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from webinfer.browsers.find import Installation, find
+from webinfer.browsers.find import find, find_each
 from webinfer.capabilities import Capabilities
 from webinfer.errors import BackendUnavailable, OptionError, PoolClosed
 from webinfer.host import Host
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
 from webinfer.model import AsyncModel, Choice, Inputs
-from webinfer.models import resolve
+from webinfer.models import ModelPackage, resolve
 from webinfer.options import Options, Platform
 from webinfer.pipelines import AsyncPipeline, pipeline_class
+from webinfer.policy import routing
 from webinfer.pool import Pool
 from webinfer.progress import ProgressCallback
 from webinfer.result import Result
@@ -54,7 +56,7 @@ class AsyncAccelerator:
         self.options = options or Options.of(**keywords)
         self._host: Host | None = None
         self._pool: Pool | None = None
-        self._capabilities: Capabilities | None = None
+        self._preferences = routing.merge(self.options.browser_preferences or {})
         self._metrics = Aggregate()
         self._journal = Journal()
         self._entry: Entry | None = None  # by which other processes find this accelerator
@@ -77,10 +79,10 @@ class AsyncAccelerator:
         await self.close()
 
     async def start(self) -> Capabilities:
-        """Start the browser, unless it runs already.
+        """Start the first browser, unless it runs already.
 
         Returns:
-            What the browser can do.
+            What it can do.
 
         Raises:
             BrowserNotFound: There is no browser to start.
@@ -88,12 +90,8 @@ class AsyncAccelerator:
             PortInUse: The host's port is taken.
             PoolClosed: The accelerator was closed.
         """
-        self._check_open()
-        self._starting = self._starting or asyncio.Lock()
-        async with self._starting:
-            if self._capabilities is None:
-                self._capabilities = await self._start()
-            return self._capabilities
+        pool = await self._open()
+        return (await pool.ensure()).capabilities
 
     async def load(
         self,
@@ -115,7 +113,7 @@ class AsyncAccelerator:
                 ``q4f16``, ``bnb4`` or ``q2``; ``None`` takes the full one.
             part: Which part of a model that comes in several files, such as ``decoder_model_merged``; ``None`` takes
                 the whole, or else the encoder.
-            fallback: Take the next backend that this browser can run, where it cannot run ``platform``. The
+            fallback: Take the next backend that the browser can run, where none can run ``platform``. The
                 results say so.
             progress: Called with the bytes fetched so far.
 
@@ -142,13 +140,14 @@ class AsyncAccelerator:
         varying: bool = False,
     ) -> AsyncModel:
         self._check_open()
-        package, capabilities = await asyncio.gather(
-            asyncio.to_thread(resolve, reference, progress=progress, precision=precision, part=part), self.start()
+        started = self._open() if self.options.browsers else self.start()  # of several, the family decides which
+        package, _ = await asyncio.gather(
+            asyncio.to_thread(resolve, reference, progress=progress, precision=precision, part=part), started
         )
-        chosen = _choose(platform or self.options.platform, capabilities, fallback)
-        if varying and chosen.backend == "webnn":
-            chosen = Choice(chosen.asked, "wasm", _VARYING)
         assert self._pool is not None
+        chosen = await self._choose(self._pool, package, platform or self.options.platform, fallback)
+        if varying and chosen.backend == "webnn":
+            chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name)
         self._journal.name(package.sha256, package.name)
         model = AsyncModel(self._pool, package, chosen, self._metrics, self._models.discard)
@@ -259,26 +258,52 @@ class AsyncAccelerator:
             await self._pool.close()  # which ends a start under way, too
         self._starting = self._starting or asyncio.Lock()
         async with self._starting:
+            if self._pool is not None:
+                await self._pool.close()
             if self._entry is not None:
                 await asyncio.to_thread(retract, self._entry)
             if self._host is not None:
                 await self._host.close()
         self._models.clear()
 
-    async def _start(self) -> Capabilities:
-        options = self.options
-        installation: Installation = await asyncio.to_thread(find, options.browser, options.executable)
-        if self._host is None:
-            host = Host(options.address, options.port, options.max_message_mb, options.heartbeat)
-            await host.start()
-            self._host = host
-            host.report = self._report
-            self._entry = await asyncio.to_thread(_announce, host)
-        if self._pool is None:
-            self._pool = Pool(self._host, installation, options)
-            self._pool.listen(self._metrics)
-            self._pool.listen(self._journal)
-        return await self._pool.start()
+    async def _open(self) -> Pool:
+        """Find the browsers and start the host, unless that was done."""
+        self._check_open()
+        self._starting = self._starting or asyncio.Lock()
+        async with self._starting:
+            options = self.options
+            if self._pool is None and options.browsers:
+                installations = await asyncio.to_thread(find_each, options.browsers)
+            elif self._pool is None:
+                installations = [await asyncio.to_thread(find, options.browser, options.executable)]
+            if self._host is None:
+                host = Host(options.address, options.port, options.max_message_mb, options.heartbeat)
+                await host.start()
+                self._host = host
+                host.report = self._report
+                self._entry = await asyncio.to_thread(_announce, host)
+            if self._pool is None:
+                self._pool = Pool(self._host, installations, options)
+                self._pool.listen(self._metrics)
+                self._pool.listen(self._journal)
+            self._check_open()
+            return self._pool
+
+    async def _choose(self, pool: Pool, package: ModelPackage, asked: Platform, fallback: bool) -> Choice:
+        """Decide on a browser and a backend."""
+        installed = [each.name for each in pool.installations]
+        route = routing.route(package.family, self._preferences, installed) if len(installed) > 1 else None
+        names = route.names if route else ()
+        wanted = None if asked == "auto" else asked
+        why = None
+        try:
+            browser = await pool.ensure(names, wanted)
+        except BackendUnavailable as error:
+            if not fallback:
+                raise
+            browser, why = await pool.ensure(names), str(error)
+        backend = wanted if wanted and not why else browser.capabilities.choose()
+        return Choice(asked, backend, why, route)
 
     async def _report(self) -> dict[str, Any]:
         return (await self.snapshot()).to_dict()
@@ -295,17 +320,3 @@ def _announce(host: Host) -> Entry | None:
     except (OSError, OptionError) as error:
         log.warning("other processes will not find this accelerator: %s", error)
         return None
-
-
-def _choose(asked: Platform, capabilities: Capabilities, fallback: bool) -> Choice:
-    """Decide on a backend."""
-    if asked == "auto":
-        return Choice(asked, capabilities.choose(), None)
-    if asked in capabilities.backends:
-        return Choice(asked, asked, None)
-    why = f"{capabilities.engine} {capabilities.engine_version} cannot run {asked} here: {capabilities.errors[asked]}"
-    if fallback:
-        return Choice(asked, capabilities.choose(), why)
-    raise BackendUnavailable(
-        f"{why}. It can run: {', '.join(capabilities.backends)}.", backend=asked, available=list(capabilities.backends)
-    )

@@ -123,7 +123,7 @@ class Browser:
             del self._dialling[name]
             if not ticket.connected.cancel() and not ticket.connected.cancelled():
                 ticket.connected.exception()  # where the page's own answer was the first to tell of it
-        lane = Lane(name, connection, self.capabilities, self.id)
+        lane = Lane(name, connection, self.capabilities, self.id, self.installation.name)
         self.lanes[name] = lane
         lane.lost.add_done_callback(lambda _: self.lanes.pop(name, None))
         log.info("lane %s is ready: %s", name, lane.runtime)

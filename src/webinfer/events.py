@@ -18,6 +18,17 @@ class BrowserStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class BrowserRefused:
+    """A browser did not start: ``failures`` times in a row by now, and not again within ``pause`` seconds."""
+
+    name: str
+    code: str
+    cause: str
+    failures: int
+    pause: float
+
+
+@dataclass(frozen=True, slots=True)
 class BrowserEnded:
     browser: str
     name: str
@@ -83,5 +94,15 @@ class RunFailed:
     reason: str = ""
 
 
-Event = BrowserStarted | BrowserEnded | LaneStarted | LaneEnded | SessionLoaded | LoadFailed | RunFinished | RunFailed
+Event = (
+    BrowserStarted
+    | BrowserRefused
+    | BrowserEnded
+    | LaneStarted
+    | LaneEnded
+    | SessionLoaded
+    | LoadFailed
+    | RunFinished
+    | RunFailed
+)
 Listener = Callable[[Event], None]

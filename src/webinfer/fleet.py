@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from webinfer.browser import Browser
 from webinfer.browsers.find import Installation
 from webinfer.browsers.process import tree_memory
-from webinfer.errors import BrowserLost, DeviceLost, WebinferError
-from webinfer.events import BrowserEnded, BrowserStarted, LaneEnded, LaneStarted, Listener
+from webinfer.capabilities import Capabilities
+from webinfer.errors import BackendUnavailable, BrowserLost, DeviceLost, WebinferError
+from webinfer.events import BrowserEnded, BrowserRefused, BrowserStarted, LaneEnded, LaneStarted, Listener
 from webinfer.host import Host
 from webinfer.lane import Lane
-from webinfer.options import Options
+from webinfer.options import Backend, Options
+from webinfer.policy.placement import BrowserState
+from webinfer.policy.retry import Breaker
 from webinfer.tasks import Tasks
 
 log = logging.getLogger("webinfer.fleet")
@@ -27,7 +31,7 @@ class Fleet:
 
     Args:
         host: A started host.
-        installation: The browser to start.
+        installations: Browsers that may be started, in order of preference; one of each runs at most.
         options: Options of the accelerator.
         announce: Told of every start and loss.
         on_lane: Called with each lane that can take work.
@@ -37,13 +41,14 @@ class Fleet:
     Attributes:
         browsers: Browsers that are up, by id.
         lanes: Lanes that can take work, by id.
-        count: Browsers that are up or starting.
+        states: What the scheduler knows of each browser that may be started, by name.
+        capabilities: What each browser reported last, by name.
     """
 
     def __init__(
         self,
         host: Host,
-        installation: Installation,
+        installations: Sequence[Installation],
         options: Options,
         *,
         announce: Listener,
@@ -51,10 +56,11 @@ class Fleet:
         on_gone: Callable[[Lane], None],
         on_change: Callable[[], None],
     ) -> None:
-        self.installation = installation
+        self.installations = {each.name: each for each in installations}
         self.browsers: dict[str, Browser] = {}
         self.lanes: dict[str, Lane] = {}
-        self.count = 0
+        self.states = {name: BrowserState() for name in self.installations}
+        self.capabilities: dict[str, Capabilities] = {}
         self._host = host
         self._options = options
         self._announce = announce
@@ -64,26 +70,74 @@ class Fleet:
         self._tasks = Tasks()
         self._ending: set[Browser] = set()  # lost or given up, and not yet gone
         self._shaken: set[str] = set()  # browsers that lost a GPU device
+        self._starting: dict[str, asyncio.Task[Browser | WebinferError]] = {}  # launches under way, by name
+        self._breakers: dict[str, Breaker] = {}  # of those that failed to start, last time
+        self._timers: dict[str, asyncio.TimerHandle] = {}  # when these may try again
         self._started = 0
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Fleet {self.installation.name} browsers={len(self.browsers)} lanes={len(self.lanes)}>"
+        return f"<Fleet {'+'.join(self.installations)} browsers={len(self.browsers)} lanes={len(self.lanes)}>"
 
     async def memory(self) -> int:
         """Return the memory of all browsers' processes, in bytes."""
         pids = [browser.pid for browser in self.browsers.values()]
         return sum(await asyncio.gather(*(asyncio.to_thread(tree_memory, pid) for pid in pids)))
 
-    async def launch(self) -> None:
-        """Start a browser and its lanes.
+    async def ensure(self, names: Sequence[str] = (), backend: Backend | None = None) -> Browser:
+        """Have a browser up: the first one that starts and can run a backend.
+
+        One that does not start is passed over for the time of its back-off, and another takes its place. Where there
+        is none, it is tried again, ``launch_retries`` times.
+
+        Args:
+            names: Browsers to choose from, in order; none for all.
+            backend: What it must be able to run; ``None`` for no matter.
 
         Raises:
-            LaunchFailed: It did not start.
-            LaneLost: None of its lanes did; the browser is ended.
+            BackendUnavailable: None of them can run it.
+            BrowserError: None of them started.
+            LostError: The last one that was tried was lost while it started.
         """
-        self.count += 1  # now: the next plan may be asked for before the task begins
-        await self._tasks.hold(self._launch())
+        tries: Counter[str] = Counter()
+        error: WebinferError | None = None
+        while True:
+            able = [name for name in names or self.installations if self.states[name].can_run(backend)]
+            left = [name for name in able if tries[name] <= self._options.launch_retries]
+            if not left:
+                raise error if able and error is not None else self._unavailable(names, backend)
+            name, pause = self._next(left)
+            if pause and tries[name] and self._options.progressive_backoff:
+                await asyncio.sleep(pause)
+                continue  # another may be up by now
+            tries[name] += 1
+            outcome = self._up(name) or await self.launch(name)
+            if isinstance(outcome, WebinferError):
+                error = outcome
+            elif self.states[name].can_run(backend):
+                return outcome
+
+    async def launch(self, name: str) -> Browser | WebinferError:
+        """Start a browser and its lanes, or wait for the start that is under way already.
+
+        Giving up the wait does not end the start, for others may wait too.
+
+        Returns:
+            The browser, or why it did not start.
+        """
+        if name not in self._starting:
+            self.states[name].up = True  # now: the next plan may be asked for before the task begins
+            self._starting[name] = self._tasks.hold(self._start(name))
+            self._starting[name].add_done_callback(lambda _: self._starting.pop(name))
+        return await asyncio.shield(self._starting[name])
+
+    def obstacle(self, name: str, backend: Backend) -> str:
+        """Say what keeps a session of that backend from a browser."""
+        if name not in self.installations:
+            return "is not installed"
+        if name in self._breakers:
+            return f"does not start ({self._breakers[name].cause})"
+        return f"cannot run {backend} here" if not self.states[name].can_run(backend) else "was lost"
 
     def write_off(self, lane: Lane, error: WebinferError) -> WebinferError:
         """Give a lane nothing more, now: the news of its loss may still be on the way.
@@ -131,31 +185,88 @@ class Fleet:
     async def close(self) -> None:
         """End every browser."""
         self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
         await self._tasks.close()
         await asyncio.gather(*(browser.close() for browser in {*self.browsers.values(), *self._ending}))
         self.browsers.clear()
         self.lanes.clear()
 
-    async def _launch(self) -> None:
-        self._started += 1
-        name = f"b{self._started}"
-        options = self._options
+    def _up(self, name: str) -> Browser | None:
+        """Return the browser of that name that has started, if there is one."""
+        if name in self._starting:
+            return None
+        return next((browser for browser in self.browsers.values() if browser.installation.name == name), None)
+
+    def _next(self, names: Sequence[str]) -> tuple[str, float]:
+        """Choose which browser to try, and the seconds until it is due."""
+        ready = next((name for name in names if not self.states[name].barred), None)
+        if ready is not None:
+            return ready, 0.0
+        name = min(names, key=lambda each: self._breakers[each].until)
+        return name, max(self._breakers[name].until - asyncio.get_running_loop().time(), 0.0)
+
+    async def _start(self, name: str) -> Browser | WebinferError:
         try:
-            browser = await Browser.launch(
-                name,
-                self._host,
-                self.installation,
-                headless=options.headless,
-                args=options.browser_args,
-                timeout=options.launch_timeout,
-            )
-        except BaseException:
-            self.count -= 1
-            raise
-        self.browsers[name] = browser
+            browser = await self._launch(name)
+        except BaseException as error:
+            self.states[name].up = False
+            if not isinstance(error, WebinferError):
+                raise
+            self._bar(name, error)
+            return error
+        self._breakers.pop(name, None)
+        self._unbar(name)
+        return browser.lost.result() if browser.lost.done() else browser
+
+    def _bar(self, name: str, error: WebinferError) -> None:
+        """Leave a browser alone for a while, since it did not start."""
+        loop = asyncio.get_running_loop()
+        breaker = self._breakers[name] = self._breakers.get(name, Breaker()).failed(loop.time(), error.code)
+        log.warning("browser %s did not start, %d times in a row: %s", name, breaker.failures, error)
+        self.states[name].barred = True
+        if name in self._timers:
+            self._timers[name].cancel()
+        self._timers[name] = loop.call_at(breaker.until, self._unbar, name)
+        pause = breaker.until - loop.time()
+        self._announce(BrowserRefused(name, error.code, str(error), breaker.failures, pause))
+
+    def _unbar(self, name: str) -> None:
+        if name in self._timers:
+            self._timers.pop(name).cancel()
+        self.states[name].barred = False
+        self._on_change()
+
+    def _unavailable(self, names: Sequence[str], backend: Backend | None) -> BackendUnavailable:
+        """Say why none of the browsers can run a backend."""
+        assert backend is not None
+        known = {name: self.capabilities[name] for name in names or self.installations if name in self.capabilities}
+        why = (
+            f"{each.engine} {each.engine_version} cannot run {backend} here: {each.errors.get(backend)}"
+            for each in known.values()
+        )
+        available = list(dict.fromkeys(able for each in known.values() for able in each.backends))
+        return BackendUnavailable(
+            f"{'; '.join(why)}. It can run: {', '.join(available)}.", backend=backend, available=available
+        )
+
+    async def _launch(self, name: str) -> Browser:
+        self._started += 1
+        installation, options = self.installations[name], self._options
+        browser = await Browser.launch(
+            f"b{self._started}",
+            self._host,
+            installation,
+            headless=options.headless,
+            args=options.browser_args,
+            timeout=options.launch_timeout,
+        )
+        self.browsers[browser.id] = browser
+        self.capabilities[name] = browser.capabilities
+        self.states[name].backends = frozenset(browser.capabilities.backends)
         browser.lost.add_done_callback(lambda _: self._browser_lost(browser))
         version = browser.capabilities.engine_version
-        self._announce(BrowserStarted(name, self.installation.name, version, browser.pid, browser.start_seconds))
+        self._announce(BrowserStarted(browser.id, name, version, browser.pid, browser.start_seconds))
         try:
             lanes = (self._start_lane(browser) for _ in range(options.lanes))
             started = await asyncio.gather(*lanes, return_exceptions=True)
@@ -166,6 +277,7 @@ class Fleet:
         if len(failures) == len(started):
             await self._end(browser, f"It starts no lane: {failures[0]}")
             raise failures[0]
+        return browser
 
     async def _start_lane(self, browser: Browser) -> None:
         lane = await browser.start_lane(self._threads(browser), _LANE_START)
@@ -214,7 +326,7 @@ class Fleet:
         """Count on a browser no more; returns whether it was counted on until now."""
         if self.browsers.pop(browser.id, None) is None:
             return False
-        self.count -= 1
+        self.states[browser.installation.name].up = False
         self._shaken.discard(browser.id)
         self._ending.add(browser)  # until it is gone, also when close() cuts that short
         self._announce(BrowserEnded(browser.id, browser.installation.name, cause))

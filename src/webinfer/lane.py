@@ -71,14 +71,19 @@ class Lane:
 
     Attributes:
         id: Its name, ``b1.1``.
+        browser: Its browser's id, ``b1``.
+        browser_name: Its browser's name, ``firefox``.
         runtime: Name, version and bundle of its runtime.
         lost: Done once it cannot be used any more, with the reason.
         blamed: Whether its loss was held against a request.
     """
 
-    def __init__(self, name: str, connection: Connection, capabilities: Capabilities, browser: str) -> None:
+    def __init__(
+        self, name: str, connection: Connection, capabilities: Capabilities, browser: str, browser_name: str
+    ) -> None:
         self.id = name
         self.browser = browser
+        self.browser_name = browser_name
         self.capabilities = capabilities
         self.runtime = "{name} {version} {bundle}".format_map(
             {"name": "", "version": "", "bundle": "", **connection.hello["runtime"]}

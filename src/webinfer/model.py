@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from webinfer.errors import EmptyBatch, NotANumber, OptionError, PoolClosed, TokenizerMissing, UnknownOutput
 from webinfer.events import SessionLoaded
-from webinfer.lane import Asset, Recipe
+from webinfer.lane import Asset, Lane, Recipe
 from webinfer.metrics import Aggregate
 from webinfer.models import ModelFile, ModelPackage
 from webinfer.models.pooling import mean_pool, normalize
@@ -23,6 +23,7 @@ from webinfer.models.text import Tokenizer
 from webinfer.options import Backend, Platform
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, trim
+from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
 from webinfer.request import Request
@@ -35,11 +36,12 @@ Inputs = Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which backend was asked for and taken, and why it is another one."""
+    """Which backend was asked for and taken, why it is another one, and which browsers may run it."""
 
     asked: Platform
     backend: Backend
     reason: str | None
+    route: Route | None = None
 
 
 class AsyncModel:
@@ -70,6 +72,7 @@ class AsyncModel:
         self._forget = forget
         self._keys: set[SessionKey] = set()
         self._tokenizer: Tokenizer | None = None
+        self._routings: dict[str, str] = {}  # why it runs in a browser, by that one's id
         self._closed = False
         self._batched = batch_dimension(package.signature) is not None
 
@@ -301,7 +304,8 @@ class AsyncModel:
             backend=self.backend,
             reason=self._choice.reason,
             precision=self.precision,
-            browser=self._pool.installation.name,
+            browser=lane.browser_name,
+            routing=self._routing(lane),
             engine=capabilities.engine,
             engine_version=capabilities.engine_version,
             runtime=lane.runtime,
@@ -313,10 +317,23 @@ class AsyncModel:
             attempts=request.attempts,
         )
 
+    def _routing(self, lane: Lane) -> str | None:
+        """Say why it runs in that browser, where there are several."""
+        route = self._choice.route
+        if route is None:
+            return None
+        if lane.browser not in self._routings:
+            missing = (route.wish,) if route.wish and route.wish not in route.names else ()
+            passed = (*missing, *route.names[: route.names.index(lane.browser_name)])
+            obstacles = [(name, self._pool.obstacle(name, self.backend)) for name in passed]
+            self._routings[lane.browser] = explain(route, lane.browser_name, obstacles)
+        return self._routings[lane.browser]
+
     def _open(self, how: Fit) -> SessionKey:
         """Return the key of the session for a shape, made known to the pool."""
         dimensions = how.padded if self.backend == "webnn" else ()
-        key = SessionKey(self.package.sha256, self.backend, self.precision, dimensions)
+        browsers = self._choice.route.names if self._choice.route else ()
+        key = SessionKey(self.package.sha256, self.backend, self.precision, dimensions, browsers)
         if key not in self._keys:
             self._keys.add(key)
             publish = partial(_publish, self._pool)

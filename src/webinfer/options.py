@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,10 +13,13 @@ from webinfer.errors import OptionError
 Backend = Literal["webgpu", "webnn", "wasm"]
 Platform = Literal["auto", "webgpu", "webnn", "wasm"]
 BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit"]
+ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit"]
+NamedBrowsers = str | Sequence[str]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BROWSERS: tuple[BrowserName, ...] = get_args(BrowserName)
+MANY: tuple[ManyName, ...] = get_args(ManyName)
 
 
 def _option(default: Any, help: str) -> Any:
@@ -28,6 +32,12 @@ class Options:
 
     browser: BrowserName = _option(
         "auto", "Browser to start; auto takes the first one found, the embedded Chromium first."
+    )
+    browsers: tuple[ManyName, ...] = _option(
+        (), "Browsers to use side by side, in place of one; all stands for every one found but WebKit."
+    )
+    browser_preferences: Mapping[str, NamedBrowsers] | None = _option(
+        None, "Browser, or several in order, that a family of models goes to; it needs browsers."
     )
     executable: Path | None = _option(None, "Path of the browser's executable, in place of looking for one.")
     browser_args: tuple[str, ...] = _option((), "Further command-line arguments for the browser.")
@@ -47,6 +57,10 @@ class Options:
         5.0, "Interval of the heartbeat between host and page; three missed ones mean that the other is lost."
     )
     retries: int = _option(2, "How often a request is run again when its lane or browser is lost.")
+    launch_retries: int = _option(2, "How often starting a browser is tried again where no other can take its place.")
+    progressive_backoff: bool = _option(
+        True, "Wait 1, 2, 4, 8, then 15 seconds before starting a browser is tried again, in place of trying at once."
+    )
     max_message_mb: float = _option(2000.0, "Largest message to or from a browser.")
     max_queue: int = _option(100_000, "Requests that may wait before QueueFull is raised.")
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
@@ -54,14 +68,25 @@ class Options:
     def __post_init__(self) -> None:
         one_of("browser", self.browser, BROWSERS)
         one_of("platform", self.platform, PLATFORMS)
+        for browser in self.browsers:
+            one_of("browsers", browser, MANY)
+        if self.browsers and (self.executable is not None or self.browser != "auto"):
+            raise OptionError(
+                "browsers takes the place of browser and executable: give one or the other.", option="browsers"
+            )
+        if self.browser_preferences and not self.browsers:
+            raise OptionError(
+                "browser_preferences needs browsers to choose from: pass browsers too.", option="browsers"
+            )
         for name in ("lanes", "max_queue", "launch_timeout", "load_timeout", "heartbeat", "max_message_mb"):
             positive(name, getattr(self, name))
         for name in ("threads", "run_timeout", "lane_capacity_mb"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise OptionError(f"{name} must be above 0 or None, not {value}.", option=name)
-        if self.retries < 0:
-            raise OptionError(f"retries must be 0 or more, not {self.retries}.", option="retries")
+        for name in ("retries", "launch_retries"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} must be 0 or more, not {getattr(self, name)}.", option=name)
         if not 0 <= self.port <= 65535:
             raise OptionError(f"port must be between 0 and 65535, not {self.port}.", option="port")
 
@@ -81,6 +106,9 @@ class Options:
                     + (f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."),
                     option=name,
                 )
+        if isinstance(values.get("browsers"), (str, list)):  # as one types them
+            given = values["browsers"]
+            values["browsers"] = (given,) if isinstance(given, str) else tuple(given)
         return cls(**values)
 
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 
 from webinfer.browser import Browser
 from webinfer.browsers.find import Installation
-from webinfer.capabilities import Capabilities
 from webinfer.connection import OnTransfer, Reply
 from webinfer.deadlines import Deadlines
 from webinfer.errors import (
@@ -36,9 +35,10 @@ from webinfer.events import (
     SessionLoaded,
 )
 from webinfer.fleet import Fleet
+from webinfer.homing import Homing
 from webinfer.host import Host
 from webinfer.lane import Lane, Recipe
-from webinfer.options import Options
+from webinfer.options import Backend, Options
 from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
 from webinfer.queues import Queues
 from webinfer.request import Loading, Request
@@ -53,28 +53,28 @@ class Pool:
 
     Args:
         host: A started host.
-        installation: The browser to start.
+        installations: Browsers that may be started, in order of preference.
         options: Options of the accelerator.
 
     Attributes:
         running_peak: The most requests that ever were on lanes.
     """
 
-    def __init__(self, host: Host, installation: Installation, options: Options) -> None:
+    def __init__(self, host: Host, installations: Sequence[Installation], options: Options) -> None:
         self.host = host
-        self.installation = installation
+        self.installations = tuple(installations)
         self.options = options
         self.closed = False
         self._fleet = Fleet(
             host,
-            installation,
+            installations,
             options,
             announce=self._announce,
             on_lane=self._lane_started,
             on_gone=self._lane_gone,
             on_change=self._advance,
         )
-        self._state = State(lanes={}, waiting={}, browsers=0)
+        self._state = State(lanes={}, waiting={}, browsers=self._fleet.states)
         self._queues = Queues()
         self._lane_states: dict[str, LaneState] = {}
         self._flying: defaultdict[str, deque[Request]] = defaultdict(deque)  # by lane, in order of sending
@@ -93,8 +93,7 @@ class Pool:
         self._submitted = 0  # requests ever submitted
         self._ticks = 0  # grows with every use of a session
         self._opened = 0  # sessions ever made known
-        self._failures = 0  # launches in a row that failed
-        self._launching = False  # a launch was decided on
+        self._homing = Homing(self._fleet, self._state, self._queues, fail=self._fail_loading, on_change=self._advance)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
@@ -148,24 +147,24 @@ class Pool:
         """Have ``listener`` called with every event."""
         self._listeners.append(listener)
 
-    async def start(self) -> Capabilities:
-        """Start the first browser, unless one is running.
-
-        Returns:
-            What it can do.
+    async def ensure(self, names: Sequence[str] = (), backend: Backend | None = None) -> Browser:
+        """Have a browser up: the first of ``names`` that starts and can run a backend; see ``Fleet.ensure``.
 
         Raises:
-            LaunchFailed: It did not start.
+            BackendUnavailable: None of them can run it.
+            LaunchFailed: None of them started.
             PoolClosed: The pool was closed meanwhile.
         """
         self._check_open()
-        if not self.browsers:
-            try:
-                await self._fleet.launch()
-            except asyncio.CancelledError:
-                self._check_open()
-                raise
-        return next(iter(self.browsers.values())).capabilities
+        try:
+            return await self._fleet.ensure(names, backend)
+        except asyncio.CancelledError:
+            self._check_open()
+            raise
+
+    def obstacle(self, name: str, backend: Backend) -> str:
+        """Say what keeps a session of that backend from a browser."""
+        return self._fleet.obstacle(name, backend)
 
     def open(self, key: SessionKey, recipe: Recipe) -> None:
         """Make a session known, so that requests for it may be submitted; ``unload`` it as often as it was opened."""
@@ -224,6 +223,7 @@ class Pool:
         else:
             self._queues.push(request)
             self._advance()
+        self._homing.call(request.key)
         return request.future
 
     def give_up(self, request: Request) -> None:
@@ -243,6 +243,7 @@ class Pool:
         if loading.users:
             return
         del self._loadings[key], self._sizes[key]
+        self._homing.forget(key)
         session = self._sessions.pop(key, None)
         self._fail_queue(key, PoolClosed("The model was closed."))
         for state in self._lane_states.values():
@@ -260,6 +261,7 @@ class Pool:
             timer.cancel()
         for key in tuple(self._loadings):
             self._fail_loading(key, PoolClosed("The accelerator was closed."))
+        await self._homing.close()
         await self._tasks.close()
         await self._fleet.close()
 
@@ -269,7 +271,6 @@ class Pool:
         if self.closed or not self._queues:
             return
         for priority, level in self._queues.levels():
-            self._state.browsers = self._fleet.count + self._launching
             self._state.waiting = level
             self._carry_out(plan(self._state), priority)
 
@@ -283,9 +284,7 @@ class Pool:
         for key, lane in made.load:
             self._lane_states[lane].loading = key
             self._tasks.spawn(self._load(key, self.lanes[lane], self._lane_states[lane]))
-        if made.launch:
-            self._launching = True
-            self._tasks.spawn(self._relaunch())
+        self._homing.launch(made.launch)
 
     def _send(self, request: Request, lane: Lane) -> None:
         key = request.key
@@ -447,26 +446,16 @@ class Pool:
             loading.finish(loaded)
             self._announce(loaded)
             self._queues.satisfy(key)
+            for elsewhere in self._homing.settle(key, lane.browser_name):
+                del self._lane_states[elsewhere].loaded[key]
+                self.lanes[elsewhere].unload(session)
         finally:
             state.loading = None
             self._advance()
 
-    async def _relaunch(self) -> None:
-        self._launching = False
-        try:
-            await self._fleet.launch()
-            self._failures = 0
-        except WebinferError as error:
-            self._failures += 1
-            log.warning("launch %d in a row failed: %s", self._failures, error)
-            if self._failures > self.options.retries:
-                self._failures = 0
-                for key in self._queues.sessions():
-                    self._fail_loading(key, error)
-        self._advance()
-
     def _lane_started(self, lane: Lane) -> None:
-        self._lane_states[lane.id] = LaneState(lane.id, frozenset(lane.capabilities.backends))
+        backends = frozenset(lane.capabilities.backends)
+        self._lane_states[lane.id] = LaneState(lane.id, backends, browser=lane.browser_name)
 
     def _lane_gone(self, lane: Lane) -> None:
         self._lane_states.pop(lane.id, None)

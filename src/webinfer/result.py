@@ -29,6 +29,7 @@ class Result:
         reason: Why that backend, where it is not the one asked for.
         precision: Precision of the weights.
         browser: Name of the browser.
+        routing: Why that browser, where there are several.
         engine: ``chromium``, ``firefox`` or ``webkit``.
         engine_version: The engine's version, as far as the browser tells it.
         runtime: ONNX Runtime Web's version and bundle.
@@ -49,6 +50,7 @@ class Result:
     reason: str | None
     precision: str
     browser: str
+    routing: str | None
     engine: str
     engine_version: str
     runtime: str
@@ -108,6 +110,7 @@ class Result:
             "backend": self.backend,
             "reason": self.reason,
             "precision": self.precision,
+            "routing": self.routing,
             "engine": self.engine,
             "engine_version": self.engine_version,
             "runtime": self.runtime,

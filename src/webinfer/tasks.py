@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 log = logging.getLogger("webinfer.tasks")
 
@@ -14,7 +16,7 @@ class Tasks:
     """Running tasks, held so that they are neither lost nor left behind."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
         return f"<Tasks {len(self._running)}>"
@@ -23,7 +25,7 @@ class Tasks:
         """Start work that nobody waits for; an exception that escapes it is a bug, and logged as one."""
         self.hold(work).add_done_callback(_report)
 
-    def hold(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def hold(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start work that the caller waits for."""
         task = asyncio.create_task(work)
         self._running.add(task)

@@ -204,7 +204,7 @@ async def test_frozen_browser_that_thaws_after_its_loss_disturbs_nobody(
 
 
 async def test_browser_lost_while_its_lane_starts_is_noticed_at_once() -> None:
-    accelerator = AsyncAccelerator(browser="embedded", platform="wasm")
+    accelerator = AsyncAccelerator(browser="embedded", platform="wasm", launch_retries=0)
     starting = asyncio.create_task(accelerator.start())
     while accelerator._pool is None or not accelerator._pool.browsers:  # noqa: ASYNC110  # no event tells in time
         await asyncio.sleep(0)

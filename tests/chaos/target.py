@@ -64,7 +64,7 @@ class Target:
 
     @property
     def engine(self) -> str:
-        return self.pool.installation.engine
+        return self.pool.installations[0].engine
 
     def browser(self) -> Browser | None:
         """Return a browser that is up, if there is one."""

@@ -35,9 +35,7 @@ def test_unknown_keyword_names_the_nearest_known(wrong: str, right: str) -> None
 
 LATER = {
     "db_path": "results.duckdb",
-    "browser_preferences": {"audio": "firefox"},
     "adaptive_scaling": True,
-    "enable_progressive_backoff": True,
     "restart_on_memory_pressure": True,
     "enable_cross_browser_sharding": True,
 }
@@ -62,8 +60,12 @@ def test_keyword_that_is_not_available_yet_may_be_switched_off(name: str) -> Non
         ({"headless": False}, "headless", False),
         ({"websocket_port": 9876}, "port", 9876),
         ({"retry_attempts": 5}, "retries", 5),
-        ({"connection_retry_attempts": 3}, "retries", 3),
-        ({"connection_retry_attempts": 3, "retry_attempts": 1}, "retries", 3),
+        ({"retry_attempts": 5}, "launch_retries", 2),
+        ({"connection_retry_attempts": 3}, "launch_retries", 3),
+        ({"connection_retry_attempts": 3}, "retries", 2),
+        ({"enable_progressive_backoff": False}, "progressive_backoff", False),
+        ({"browser_preferences": {"audio": "webkit"}}, "browsers", ("all", "webkit")),
+        ({"browser_preferences": {"audio": "webkit"}}, "browser_preferences", {"audio": "webkit"}),
         ({"timeout_multiplier": 3}, "run_timeout", 900.0),
         ({"timeout_multiplier": 3}, "load_timeout", 900.0),
         ({"timeout_multiplier": 3}, "launch_timeout", 180.0),
@@ -76,8 +78,8 @@ def test_keyword_becomes_an_option(keywords: dict[str, Any], option: str, value:
     assert getattr(read(**keywords).options, option) == value
 
 
-def test_defaults_are_ours() -> None:
-    assert read(max_connections=1).options == Options(lanes=1)
+def test_defaults_are_ours_but_for_the_browsers() -> None:
+    assert read(max_connections=1).options == Options(lanes=1, browsers=("all",))
 
 
 def test_there_are_never_more_lanes_than_cores() -> None:
@@ -107,6 +109,9 @@ def test_large_inputs_are_told_apart_when_asked_to(keywords: dict[str, Any], fac
         {"inference_timeout_multiplier": -1},
         {"large_input_timeout_multiplier": "long"},
         {"retry_attempts": -1},
+        {"connection_retry_attempts": "often"},
+        {"browser_preferences": {"visoin": "chrome"}},
+        {"browser_preferences": {"vision": "netscape"}},
         {"timeout_multiplier": float("nan")},
     ],
 )

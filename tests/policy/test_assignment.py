@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webinfer.policy.assignment import LaneState, SessionKey, State, least_busy, plan
+from webinfer.policy.placement import BrowserState
 
 A, B, C = (SessionKey(name, "wasm") for name in "abc")
 WASM = frozenset({"wasm"})
@@ -17,10 +18,12 @@ def lane(name: str, **changes: Any) -> LaneState:
     return LaneState(name, **{"backends": WASM, **changes})
 
 
-def state(*lanes: LaneState, browsers: int = 1, **waiting: int) -> State:
+def state(*lanes: LaneState, up: bool = True, **waiting: int) -> State:
     keys = {"a": A, "b": B, "c": C}
     return State(
-        {each.id: each for each in lanes}, {keys[name]: range(count) for name, count in waiting.items()}, browsers
+        {each.id: each for each in lanes},
+        {keys[name]: range(count) for name, count in waiting.items()},
+        {"": BrowserState(up)},
     )
 
 
@@ -67,7 +70,7 @@ def test_models_take_turns() -> None:
 
 def test_lane_without_the_backend_is_left_alone() -> None:
     key = SessionKey("a", "webgpu")
-    made = plan(State({"l1": lane("l1")}, {key: range(1)}, browsers=1))
+    made = plan(State({"l1": lane("l1")}, {key: range(1)}, {"": BrowserState(True)}))
     assert not made.dispatch
     assert not made.load
 
@@ -84,9 +87,46 @@ def test_sessions_used_longest_ago_give_way_where_a_lane_would_hold_too_much() -
 
 
 def test_browser_is_launched_only_when_there_is_none() -> None:
-    assert plan(state(browsers=0, a=1)).launch == 1
-    assert plan(state(browsers=1, a=1)).launch == 0
-    assert plan(state(browsers=0)).launch == 0
+    assert plan(state(up=False, a=1)).launch == [A]
+    assert plan(state(up=True, a=1)).launch == []
+    assert plan(state(up=False)).launch == []
+
+
+def audio(**browsers: BrowserState) -> tuple[SessionKey, State]:
+    """Return a session that prefers Firefox, waiting, with a lane in each browser that is up."""
+    key = SessionKey("audio", "wasm", browsers=("firefox", "chrome"))
+    lanes = [lane(name, browser=name) for name, browser in browsers.items() if browser.up]
+    return key, State({each.id: each for each in lanes}, {key: range(1)}, browsers)
+
+
+def test_session_is_created_in_the_browser_that_it_prefers() -> None:
+    key, given_state = audio(chrome=BrowserState(True), firefox=BrowserState(True))
+    assert plan(given_state).load == [(key, "firefox")]
+
+
+def test_session_waits_for_the_browser_that_it_prefers_to_start() -> None:
+    key, given_state = audio(chrome=BrowserState(True), firefox=BrowserState(False))
+    made = plan(given_state)
+    assert (made.load, made.launch) == ([], [key])
+
+
+def test_session_goes_to_the_next_browser_where_the_first_is_barred_or_cannot_run_it() -> None:
+    for firefox in (BrowserState(barred=True), BrowserState(True, backends=frozenset({"webgpu"}))):
+        key, given_state = audio(chrome=BrowserState(True), firefox=firefox)
+        made = plan(given_state)
+        assert (made.load, made.launch) == ([(key, "chrome")], [])
+
+
+def test_session_that_no_browser_can_be_had_for_asks_for_one() -> None:
+    key, given_state = audio(chrome=BrowserState(barred=True), firefox=BrowserState(barred=True))
+    assert plan(given_state).launch == [key]
+
+
+def test_session_held_elsewhere_is_created_where_it_belongs_when_called_home() -> None:
+    key, given_state = audio(chrome=BrowserState(True), firefox=BrowserState(True))
+    given_state.waiting = {key: ()}
+    given_state.lanes["chrome"].loaded[key] = 1
+    assert plan(given_state).load == [(key, "firefox")]
 
 
 KEYS = [SessionKey(model, backend) for model in "abcd" for backend in ("wasm", "webgpu")]
@@ -103,7 +143,7 @@ def states(draw: st.DrawFn) -> State:
         loading = draw(st.sampled_from([None, *others]))
         lanes[f"l{number}"] = LaneState(f"l{number}", frozenset(backends), loaded, loading, draw(st.integers(0, 2)))  # type: ignore[arg-type]
     waiting = {key: range(draw(st.integers(0, 5))) for key in draw(st.sets(st.sampled_from(KEYS)))}
-    return State(lanes, waiting, draw(st.integers(0, 1)))
+    return State(lanes, waiting, {"": BrowserState(draw(st.booleans()))})
 
 
 @given(states())

@@ -6,14 +6,14 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from webinfer.browsers import embedded, identify, minibrowser
 from webinfer.errors import BrowserNotFound
-from webinfer.options import BrowserName
+from webinfer.options import BrowserName, ManyName
 
 log = logging.getLogger("webinfer.browsers.find")
 
@@ -102,6 +102,25 @@ def find(name: BrowserName = "auto", executable: Path | None = None) -> Installa
         if (found := _find_one(candidate)) is not None:
             return found
     raise _not_found(wanted)
+
+
+def find_each(names: Sequence[ManyName]) -> list[Installation]:
+    """Find several browsers; those that are missing are left out.
+
+    Args:
+        names: The browsers; ``all`` stands for every one that ``auto`` chooses from, the one named by
+            ``WEBINFER_BROWSER`` first.
+
+    Raises:
+        BrowserNotFound: There is none of them.
+    """
+    wanted = tuple(dict.fromkeys(each for name in names for each in (ORDER if name == "all" else (name,))))
+    named = os.environ.get(VARIABLE) if "all" in names else None
+    found = [_explicit(Path(named), VARIABLE)] if named else []
+    found += [installation for installation in map(_find_one, wanted) if installation is not None]
+    if not found:
+        raise _not_found(wanted)
+    return list({each.name: each for each in reversed(found)}.values())[::-1]
 
 
 def find_all() -> list[Installation]:

@@ -28,11 +28,13 @@ def create_ipfs_web_accelerator(
         max_connections: Lanes that may run at once; never more than there are cores.
         enable_gpu: Whether WebGPU may be used.
         enable_cpu: Whether WebAssembly may be used.
-        browser_preferences: Not available yet.
+        browser_preferences: Browser by family of models, in place of the guide's recommendations: Firefox for audio,
+            Edge for text embedding, Chrome for the others. Where it is not to be had, the next one that can run
+            the model takes its place, and the results say so.
         keywords: The guide's other keywords: ``websocket_port``, ``headless``, ``connection_retry_attempts``,
-            ``retry_attempts``, ``timeout_multiplier``, ``inference_timeout_multiplier``,
-            ``large_input_timeout_multiplier``, ``enable_input_size_detection``; and those not available yet:
-            ``adaptive_scaling``, ``enable_progressive_backoff``, ``restart_on_memory_pressure``,
+            ``retry_attempts``, ``enable_progressive_backoff``, ``timeout_multiplier``,
+            ``inference_timeout_multiplier``, ``large_input_timeout_multiplier``, ``enable_input_size_detection``; and
+            those not available yet: ``adaptive_scaling``, ``restart_on_memory_pressure``,
             ``enable_cross_browser_sharding``.
 
     Raises:

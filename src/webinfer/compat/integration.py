@@ -23,7 +23,7 @@ class IPFSAccelerateWebIntegration:
         max_connections: Lanes that may run at once; never more than there are cores.
         enable_gpu: Whether WebGPU may be used.
         enable_cpu: Whether WebAssembly may be used.
-        browser_preferences: Not available yet.
+        browser_preferences: Browser by family, in place of the guide's recommendations.
         adaptive_scaling: Not available yet.
         keywords: As ``create_ipfs_web_accelerator``.
 
@@ -90,7 +90,7 @@ class IPFSAccelerateWebIntegration:
         check_later(quantization, optimizations)
         asked = platform_of(platform)
         gpu, cpu = self._settings.gpu, self._settings.cpu
-        chosen, reason = choose(asked, self._accelerator.start(), gpu=gpu, cpu=cpu)
+        chosen, reason = (asked, None) if gpu and cpu else choose(asked, self._accelerator.start(), gpu=gpu, cpu=cpu)
         model = self._accelerator.load(model_name, platform=chosen, fallback=gpu and cpu)
         made = EnhancedWebModel(
             model,

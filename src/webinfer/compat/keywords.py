@@ -11,7 +11,8 @@ from typing import Any, get_args
 from webinfer.capabilities import Capabilities
 from webinfer.errors import BackendUnavailable, OptionError
 from webinfer.models.family import Family
-from webinfer.options import BACKENDS, Options, Platform
+from webinfer.options import BACKENDS, MANY, ManyName, NamedBrowsers, Options, Platform
+from webinfer.policy.routing import merge
 from webinfer.policy.timeouts import GROUPS, LARGE_FACTOR, Timeouts
 
 FAMILIES: tuple[str, ...] = (*get_args(Family), *GROUPS)
@@ -28,12 +29,12 @@ _NOW = (
     "inference_timeout_multiplier",
     "large_input_timeout_multiplier",
     "enable_input_size_detection",
+    "browser_preferences",
+    "enable_progressive_backoff",
 )
 _LATER = (
     "db_path",
-    "browser_preferences",
     "adaptive_scaling",
-    "enable_progressive_backoff",
     "restart_on_memory_pressure",
     "enable_cross_browser_sharding",
 )
@@ -64,7 +65,7 @@ def read(**keywords: Any) -> Settings:
 
     ``timeout_multiplier`` scales every time limit, ``inference_timeout_multiplier`` that of runs. Large inputs are
     told apart where ``enable_input_size_detection`` is set, or only ``large_input_timeout_multiplier`` is given.
-    One number of retries serves both a lost connection and a lost request; where both are given, the larger.
+    ``connection_retry_attempts`` counts the starts of a browser, ``retry_attempts`` the runs of a lost request.
 
     Raises:
         OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.
@@ -73,17 +74,16 @@ def read(**keywords: Any) -> Settings:
         if name not in _NOW:
             _refuse(name, value)
     standard, run = _timeouts(keywords)
-    attempts = [
-        int(_number(name, keywords[name], at_least=0))
-        for name in ("connection_retry_attempts", "retry_attempts")
-        if name in keywords
-    ]
     settings = Settings(
         options=Options(
             lanes=lanes(keywords.get("max_connections", 4)),
             headless=bool(keywords.get("headless", True)),
             port=int(keywords.get("websocket_port", 0)),
-            retries=max(attempts, default=Options().retries),
+            browsers=("all", *_named(keywords.get("browser_preferences") or {})),
+            browser_preferences=keywords.get("browser_preferences"),
+            progressive_backoff=bool(keywords.get("enable_progressive_backoff", True)),
+            launch_retries=_attempts("connection_retry_attempts", keywords, Options().launch_retries),
+            retries=_attempts("retry_attempts", keywords, Options().retries),
             run_timeout=run,
             load_timeout=Options().load_timeout * standard,
             launch_timeout=Options().launch_timeout * standard,
@@ -92,6 +92,7 @@ def read(**keywords: Any) -> Settings:
         gpu=bool(keywords.get("enable_gpu", True)),
         cpu=bool(keywords.get("enable_cpu", True)),
     )
+    merge(settings.options.browser_preferences or {})  # refused now, not at the first model
     if not (settings.gpu or settings.cpu):
         raise OptionError("enable_gpu and enable_cpu are both off: leave one on.", option="enable_cpu")
     return settings
@@ -172,11 +173,21 @@ def choose(platform: Platform, capabilities: Capabilities, *, gpu: bool, cpu: bo
     return best, f"{name} is off" if platform == barred else capabilities.errors[platform]
 
 
+def _named(preferences: Mapping[str, NamedBrowsers]) -> list[ManyName]:
+    """Return the browsers that preferences name: WebKit, say, is taken only by name."""
+    given = {name for each in preferences.values() for name in ([each] if isinstance(each, str) else each)}
+    return [name for name in MANY[1:] if name in given]
+
+
 def _refuse(name: str, value: Any) -> None:
     if name not in _LATER:
         raise OptionError(f"Unknown keyword {name!r}.{_near(name, (*_NOW, *_LATER))}", option=name)
     if value:
         raise OptionError(f"{name}={value!r} is not available in this version; leave it out.", option=name)
+
+
+def _attempts(name: str, keywords: Mapping[str, Any], default: int) -> int:
+    return int(_number(name, keywords.get(name, default), at_least=0))
 
 
 def _timeouts(keywords: Mapping[str, Any]) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from webinfer.errors import BrowserLost
 from webinfer.events import (
     BrowserEnded,
+    BrowserRefused,
     BrowserStarted,
     Event,
     LaneEnded,
@@ -51,9 +52,9 @@ class Fault:
     """Something that failed, was lost or was refused by the runtime.
 
     Attributes:
-        kind: ``"request"``, ``"load"``, ``"lane"`` or ``"browser"``.
+        kind: ``"request"``, ``"load"``, ``"lane"``, ``"browser"``, or ``"launch"`` of one that did not start.
         code: The error's code.
-        where: Id of the lane or browser, where there was one.
+        where: Id of the lane or browser, where there was one; of one that did not start, its name.
         model: Name of the model, where there was one.
         reason: The error's message.
         times: How often it happened in a row.
@@ -192,6 +193,8 @@ class Journal:
             case BrowserStarted():
                 self.recoveries["browsers_started"] += 1
                 self._browsers[event.browser] = self._clock()
+            case BrowserRefused():
+                self._note("launch", event.code, event.name, None, event.cause)
             case BrowserEnded():
                 self.recoveries["browsers_lost"] += 1
                 self._browsers.pop(event.browser, None)

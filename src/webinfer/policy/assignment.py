@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from webinfer.options import Backend
+from webinfer.policy.placement import BrowserState, home
 
 
 class SessionKey(NamedTuple):
-    """What makes a session distinct: one model, for one backend, precision and set of fixed dimensions."""
+    """What makes a session distinct: one model, for one backend, precision and set of fixed dimensions.
+
+    ``browsers`` names those that may run it, the preferred one first; none for any.
+    """
 
     model: str
     backend: Backend
     precision: str = "fp32"
     dimensions: tuple[tuple[str, int], ...] = ()
+    browsers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -27,6 +32,7 @@ class LaneState:
         loaded: Sessions that it holds, and when each was last used: a number that grows.
         loading: The session that it is creating, if any.
         running: Requests sent to it and not yet answered.
+        browser: Name of its browser.
     """
 
     id: str
@@ -34,6 +40,7 @@ class LaneState:
     loaded: dict[SessionKey, int] = field(default_factory=dict)
     loading: SessionKey | None = None
     running: int = 0
+    browser: str = ""
 
 
 @dataclass(slots=True)
@@ -46,17 +53,15 @@ class State:
             session is wanted for itself: somebody is loading the model.
         sizes: Bytes of each session's model files.
         capacity: Bytes of model files that a lane may hold; ``None`` for no limit. A larger model may be there alone.
-        browsers: Browsers running or starting.
-        max_browsers: How many there may be.
+        browsers: Browsers that may be started, by name, in order of preference.
         depth: Requests that a lane may hold at once. With two, the next one's tensors travel while the first runs.
     """
 
     lanes: Mapping[str, LaneState]
     waiting: Mapping[SessionKey, Sized]
-    browsers: int
+    browsers: Mapping[str, BrowserState]
     sizes: Mapping[SessionKey, int] = field(default_factory=dict)
     capacity: int | None = None
-    max_browsers: int = 1
     depth: int = 2
 
 
@@ -68,22 +73,22 @@ class Plan:
         dispatch: For each entry, send the oldest waiting request of that session to that lane.
         evict: Sessions to release first, and where. What was sent to them before still runs.
         load: Sessions to create, and where.
-        launch: Browsers to start.
+        launch: Sessions whose browser must be started first.
     """
 
     dispatch: list[tuple[SessionKey, str]] = field(default_factory=list)
     evict: list[tuple[SessionKey, str]] = field(default_factory=list)
     load: list[tuple[SessionKey, str]] = field(default_factory=list)
-    launch: int = 0
+    launch: list[SessionKey] = field(default_factory=list)
 
 
 def plan(state: State) -> Plan:
     """Decide what to do now.
 
     Sessions take turns, one request each, so that a busy model cannot starve another. A request goes to the
-    least busy lane that holds its session. Where none has room, the session is created on a further lane: on any
-    that is not creating one already, if no lane holds it, else only on an idle one. Where that lane would hold too
-    much, the sessions used longest ago give way.
+    least busy lane that holds its session. Where none has room, the session is created on a further lane of the
+    browser that it belongs in: on any that is not creating one already, if no lane there holds it, else only on an
+    idle one. Where that lane would hold too much, the sessions used longest ago give way.
 
     Returns:
         The plan. It never sends more requests of a session than are waiting, nor more than ``depth`` to a lane.
@@ -108,8 +113,7 @@ def plan(state: State) -> Plan:
                 made.load.append((key, target))
                 loading.add(target)
         turns = again
-    if state.waiting and not state.lanes and state.browsers < state.max_browsers:
-        made.launch = 1
+    made.launch = [key for key in state.waiting if not _is_up(key, state)]
     return made
 
 
@@ -131,14 +135,22 @@ def least_busy(key: SessionKey, state: State, busy: Mapping[str, int] | None = N
     return best
 
 
+def _is_up(key: SessionKey, state: State) -> bool:
+    """Whether the browser that a session belongs in runs or is starting."""
+    name = home(key.browsers, key.backend, state.browsers)
+    return name is not None and state.browsers[name].up
+
+
 def _place(key: SessionKey, waiting: bool, state: State, busy: dict[str, int], loading: set[str]) -> str | None:
     """Choose a lane to create a session on, or none."""
-    holders = [lane for lane in state.lanes.values() if key in lane.loaded]
-    if any(lane.loading == key for lane in state.lanes.values()) or (holders and not waiting):
+    name = home(key.browsers, key.backend, state.browsers)
+    lanes = [lane for lane in state.lanes.values() if lane.browser == name]
+    holders = [lane for lane in lanes if key in lane.loaded]
+    if any(lane.loading == key for lane in lanes) or (holders and not waiting):
         return None
     free = [
         lane
-        for lane in state.lanes.values()
+        for lane in lanes
         if lane.id not in loading
         and key not in lane.loaded
         and key.backend in lane.backends
