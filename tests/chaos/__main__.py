@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.census import Census, settle
+from tests.chaos.disk import fill, small_disk
 from tests.chaos.run import Tally, attack
 from tests.chaos.table import print_report
 from tests.chaos.workload import make_subjects
@@ -26,8 +27,10 @@ def main() -> int:
     arguments = _parse()
     if arguments.verbose:
         logging.basicConfig(level=logging.INFO, format="%(relativeCreated)8.0f %(name)s %(message)s")
-    with tempfile.TemporaryDirectory(prefix="wc-") as name:
+    with tempfile.TemporaryDirectory(prefix="wc-") as name, small_disk(Path(name) / "full", 16) as full_disk:
         directory = Path(name)
+        if full_disk is not None:
+            fill(full_disk)
         tempfile.tempdir = name  # what browsers write can be told from what others leave in the system's
         subjects = make_subjects(directory)
         before = Census.take(directory)
@@ -45,6 +48,7 @@ def main() -> int:
                         faults=arguments.faults // count + (number < arguments.faults % count),
                         seed=arguments.seed + number,
                         only=arguments.only,
+                        full_disk=full_disk,
                     )
                     for number, browser in enumerate(arguments.browsers)
                 )

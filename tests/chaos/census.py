@@ -27,12 +27,12 @@ class Census:
 
     @classmethod
     def take(cls, temporary: Path) -> Census:
-        """Count: processes that descend from us or name ``temporary``, directories of ours in it, and the rest."""
+        """Count: processes that descend from us or name ``temporary``, our directories in or under it, and the rest."""
         gc.collect()
         me = psutil.Process()
         return cls(
             len(_processes(me, temporary)),
-            len(list(temporary.glob("webinfer-*"))),
+            len([*temporary.glob("webinfer-*"), *temporary.glob("*/webinfer-*")]),
             sum(connection.status == psutil.CONN_LISTEN for connection in me.net_connections()),
             threading.active_count(),
             len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else me.num_fds(),  # noqa: PTH208

@@ -7,23 +7,36 @@ own raises AssertionError if that request ends otherwise than it must.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 import psutil
 
-from tests.chaos.target import DEBUGGING, SILENCE, Target, feed, transport_of
+from tests.chaos import sockets
+from tests.chaos.debugger import GONE, chrome, firefox
+from tests.chaos.target import SILENCE, Target
 from webinfer.errors import DeadlineExceeded, LostError, OutOfMemory, WebinferError
-from webinfer.wire import encode
-from webinfer.wire.messages import PROTOCOL
 
 Fault = Callable[[Target], Awaitable[str]]
 
 PATIENCE = 60.0  # seconds for a fault's own request, which may have to wait for a new browser
+THROW = "setTimeout(() => { throw new Error('chaos'); })"
+DESTROY = """
+if (globalThis.GPUDevice) {
+  const make = GPUDevice.prototype.createCommandEncoder;
+  GPUDevice.prototype.createCommandEncoder = function (...given) {
+    GPUDevice.prototype.createCommandEncoder = make;
+    const made = make.apply(this, given);
+    this.destroy();
+    return made;
+  };
+}
+"""
 
 
 async def kill_browser(target: Target) -> str:
@@ -37,6 +50,19 @@ async def kill_renderer(target: Target) -> str:
 
 async def kill_gpu_process(target: Target) -> str:
     return _signal(target.processes("--type=gpu-process"), signal.SIGKILL)
+
+
+async def stop_gpu_process(target: Target) -> str:
+    """Freeze the GPU process for good: what waits for it ends by its deadline only, and takes the browser with it."""
+    browser = target.browser()
+    done = _signal(target.processes("--type=gpu-process"), signal.SIGSTOP)
+    if browser is None or target.on_gpu is None:
+        return ""
+    async with asyncio.timeout(PATIENCE * 2):
+        while browser.id in target.pool.browsers:
+            with contextlib.suppress(DeadlineExceeded, LostError):
+                await target.run_on_gpu(timeout=2.0)
+    return done
 
 
 async def stop_browser(target: Target) -> str:
@@ -72,24 +98,6 @@ async def stall_host(target: Target) -> str:
     return f"{SILENCE * 1.5:g} s"
 
 
-async def abort_lane_socket(target: Target) -> str:
-    lane = target.lane()
-    return _abort(lane._connection) if lane else ""
-
-
-async def abort_page_socket(target: Target) -> str:
-    browser = target.browser()
-    return _abort(browser._page) if browser else ""
-
-
-async def close_lane_socket(target: Target) -> str:
-    lane = target.lane()
-    if lane is None:
-        return ""
-    await lane._connection._socket.close()
-    return lane.id
-
-
 async def end_worker(target: Target) -> str:
     """Have the page end a lane's worker behind its host's back."""
     browser, lane = target.browser(), target.lane()
@@ -118,48 +126,69 @@ async def leave_hanging(target: Target) -> str:
     return "cancelled" if running.cancelled() else ""
 
 
-async def send_garbage(target: Target) -> str:
-    """Have a lane's socket bring what is no frame."""
-    lane = target.lane()
-    if lane is None:
+async def destroy_device(target: Target) -> str:
+    """Have the lanes destroy their GPU device in the middle of what it next computes."""
+    browser = target.browser()
+    if browser is None or target.on_gpu is None:
         return ""
-    feed(lane._connection, target.random.bytes(int(target.random.integers(1, 200))))
-    return lane.id
-
-
-async def answer_twice(target: Target) -> str:
-    """Have a lane answer again what it answered long ago, and what nobody asked."""
-    lane = target.lane()
-    if lane is None:
+    try:
+        async with chrome(browser) as debugger:
+            armed = await debugger.run_in_workers(DESTROY)
+    except GONE:
         return ""
-    for number in (1, 1, 10**9):
-        feed(lane._connection, encode({"kind": "ok", "id": number}))
-        feed(lane._connection, encode({"kind": "error", "id": number, "error": {"code": "backend.run"}}))
-    return lane.id
+    await target.run_on_gpu(PATIENCE)
+    return f"{armed} workers"
 
 
-async def intrude(target: Target) -> str:
-    """Dial in as a lane that was invited, say hello, and send garbage."""
-    ticket = target.host.invite("lane")
-    hello = {"kind": "hello", "protocol": PROTOCOL, "role": "lane", "lane": "intruder", "runtime": {}}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(f"{target.host.origin}/ws?token={ticket.token}") as socket,
-    ):
-        await socket.send_bytes(encode(hello))
-        await ticket.connected
-        await socket.send_bytes(target.random.bytes(64))
-        answer = await socket.receive(timeout=PATIENCE)
-    assert answer.type is aiohttp.WSMsgType.CLOSE, answer
-    return "turned out"
+async def throw_in_worker(target: Target) -> str:
+    """Have the lanes throw what nothing catches."""
+    browser = target.browser()
+    if browser is None:
+        return ""
+    try:
+        async with chrome(browser) as debugger:
+            return f"{await debugger.run_in_workers(THROW) or ''}"
+    except GONE:
+        return ""
+
+
+async def fill_disk(target: Target) -> str:
+    """Have the browser's successor find no room for its profile, until its launch has failed."""
+    roomy, tempfile.tempdir = tempfile.tempdir, str(target.full_disk)
+    try:
+        done = await kill_browser(target)
+        async with asyncio.timeout(SILENCE * 2):
+            while done and not target.pool._failures:  # noqa: ASYNC110  # no event tells of a launch that failed
+                await asyncio.sleep(0)
+    except TimeoutError:
+        done = ""  # another browser had been on its way
+    finally:
+        tempfile.tempdir = roomy
+    return done
 
 
 async def reload_page(target: Target) -> str:
-    return await _debug(target, "Page.reload")
+    browser = target.browser()
+    if browser is None:
+        return ""
+    try:
+        async with chrome(browser) if target.engine == "chromium" else firefox(browser) as debugger:
+            await debugger.reload()
+    except GONE:
+        return ""
+    return "reloaded"
 
 
 async def crash_page(target: Target) -> str:
-    return await _debug(target, "Page.crash")
+    browser = target.browser()
+    if browser is None:
+        return ""
+    try:
+        async with chrome(browser) as debugger:
+            await debugger.crash()
+    except GONE:
+        return ""
+    return "crashed"
 
 
 EVERYWHERE: tuple[Fault, ...] = (
@@ -170,23 +199,46 @@ EVERYWHERE: tuple[Fault, ...] = (
     pause_browser,
     thaw_browser,
     stall_host,
-    abort_lane_socket,
-    abort_page_socket,
-    close_lane_socket,
     end_worker,
     exhaust_memory,
     hang_lane,
     leave_hanging,
-    send_garbage,
-    answer_twice,
-    intrude,
+    reload_page,
+    sockets.abort_lane_socket,
+    sockets.abort_page_socket,
+    sockets.close_lane_socket,
+    sockets.close_in_mid_request,
+    sockets.close_in_mid_answer,
+    sockets.delay_answers,
+    sockets.read_slowly,
+    sockets.feed_a_sleeper,
+    sockets.send_garbage,
+    sockets.answer_twice,
+    sockets.double_answers,
+    sockets.double_requests,
+    sockets.answer_wrongly,
+    sockets.intrude,
 )
-CHROMIUM: tuple[Fault, ...] = (kill_gpu_process, reload_page, crash_page)
+CHROMIUM: tuple[Fault, ...] = (kill_gpu_process, stop_gpu_process, destroy_device, throw_in_worker, crash_page)
+
+# What a request outlives on the lane that it is on; all others must cost a lane, or they did no harm at all.
+HARMLESS = {
+    "pause_browser",
+    "exhaust_memory",
+    "delay_answers",
+    "read_slowly",
+    "feed_a_sleeper",
+    "answer_twice",
+    "double_answers",
+    "double_requests",
+    "intrude",
+}
 
 
-def faults_for(engine: str) -> tuple[Fault, ...]:
-    """Return the faults that can be provoked in a browser of that engine."""
-    return (*EVERYWHERE, *CHROMIUM) if engine == "chromium" else EVERYWHERE
+def faults_for(target: Target) -> tuple[Fault, ...]:
+    """Return the faults that can be provoked in a target's browser, and on this machine."""
+    disk = (fill_disk,) if target.full_disk else ()
+    return (*EVERYWHERE, *disk, *CHROMIUM) if target.engine == "chromium" else (*EVERYWHERE, *disk)
 
 
 def _signal(found: list[psutil.Process], number: signal.Signals) -> str:
@@ -200,14 +252,6 @@ def _signal(found: list[psutil.Process], number: signal.Signals) -> str:
     return " ".join(hit)
 
 
-def _abort(connection: Any) -> str:
-    transport = transport_of(connection)
-    if transport is None:
-        return ""
-    transport.abort()
-    return str(connection.role)
-
-
 async def _fails(running: Awaitable[Any], expected: type[WebinferError]) -> str:
     """Wait for a request that must fail: as expected, or because what it ran on was lost three times."""
     try:
@@ -215,13 +259,3 @@ async def _fails(running: Awaitable[Any], expected: type[WebinferError]) -> str:
     except (expected, LostError) as error:
         return error.code
     raise AssertionError(f"{expected.__name__} was expected, not {result}")
-
-
-async def _debug(target: Target, method: str) -> str:
-    if DEBUGGING not in target.accelerator.options.browser_args:
-        return ""
-    try:
-        await target.debug(method)
-    except (OSError, aiohttp.ClientError, IndexError):
-        return ""  # the browser is just going or coming
-    return method

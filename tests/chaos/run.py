@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.chaos.faults import Fault, faults_for
-from tests.chaos.target import DEBUGGING, HEARTBEAT, Target
-from tests.chaos.workload import Subject, make_endless, make_glutton
+from tests.chaos import debugger
+from tests.chaos.faults import HARMLESS, Fault, faults_for
+from tests.chaos.target import HEARTBEAT, Target
+from tests.chaos.workload import Subject, make_bulk, make_endless, make_glutton
 from webinfer import AsyncAccelerator
 from webinfer.errors import WebinferError
 from webinfer.model import AsyncModel
@@ -26,17 +27,31 @@ from webinfer.model import AsyncModel
 CALLERS = 16
 BOUND = 120.0  # seconds in which every request must have ended, one way or the other
 DEADLINE = 90.0  # seconds that a request is allowed
+GPU_DEADLINE = 12.0  # and one on WebGPU: nothing but its deadline tells of a GPU that hangs
 
 
 @dataclass
 class Strike:
-    """One fault and what came of it."""
+    """One fault and what came of it.
+
+    Attributes:
+        did: What it did, or ``""`` where it found nothing to harm.
+        seconds: From the strike until all was well again.
+        ended: Lanes that ended meanwhile.
+        recovered: Whether it struck, and each model answered once more when all requests had ended.
+    """
 
     engine: str
     name: str
     did: str
     seconds: float
+    ended: int
     recovered: bool
+
+    @property
+    def harmed(self) -> bool:
+        """Whether it did the harm that it is meant to do."""
+        return self.ended > 0 or self.name in HARMLESS
 
 
 @dataclass
@@ -108,13 +123,13 @@ class Attack:
 
         callers = [asyncio.create_task(call()) for _ in range(CALLERS)]
         await due.wait()
-        began = time.monotonic()
+        began, before = time.monotonic(), self.target.events["LaneEnded"]
         did = await self._strike(fault)
         await asyncio.gather(*callers)
         answers = [await self._ask(number) for number in range(len(self._models))]
-        self.tally.strikes.append(
-            Strike(self.target.engine, fault.__name__, did, time.monotonic() - began, bool(did) and all(answers))
-        )
+        seconds, ended = time.monotonic() - began, self.target.events["LaneEnded"] - before
+        recovered = bool(did) and all(answers)
+        self.tally.strikes.append(Strike(self.target.engine, fault.__name__, did, seconds, ended, recovered))
 
     async def _strike(self, fault: Fault) -> str:
         for _ in range(50):
@@ -134,7 +149,8 @@ class Attack:
         self.tally.asked += 1
         began = time.monotonic()
         try:
-            result = await asyncio.wait_for(model.run({"x": x}, timeout=DEADLINE), BOUND)
+            limit = GPU_DEADLINE if model.backend == "webgpu" else DEADLINE
+            result = await asyncio.wait_for(model.run({"x": x}, timeout=limit), BOUND)
         except WebinferError as error:
             self.tally.errors[error.code] += 1
             return False
@@ -160,6 +176,7 @@ async def attack(
     seed: int,
     only: str | None = None,
     lanes: int = 2,
+    full_disk: Path | None = None,
 ) -> Tally:
     """Attack one accelerator from its start to its end.
 
@@ -172,11 +189,12 @@ async def attack(
         seed: Decides on the faults, their moments and the inputs.
         only: Part of the names of the faults to choose from.
         lanes: Lanes of the browser.
+        full_disk: A directory on a disk without room, if there could be one.
     """
     random = np.random.default_rng(seed)
     accelerator = AsyncAccelerator(
         browser=browser,
-        browser_args=(DEBUGGING,) if browser in ("embedded", "chromium", "chrome") else (),
+        browser_args=() if browser == "webkit" else debugger.FLAGS,
         platform="wasm",
         lanes=lanes,
         threads=1,
@@ -186,12 +204,21 @@ async def attack(
     try:
         usable = (await accelerator.start()).backends
         models = [(subject, await accelerator.load(subject.path)) for subject in subjects]
-        if "webgpu" in usable and browser == "embedded":  # Firefox takes a second for each run in software
-            models.append((subjects[0], await accelerator.load(subjects[0].path, platform="webgpu")))
-        endless = await accelerator.load(make_endless(directory))
-        glutton = await accelerator.load(make_glutton(directory))
-        target = Target(accelerator, random, endless, glutton)
-        kinds = [fault for fault in faults_for(target.engine) if only is None or only in fault.__name__]
+        on_gpu = None
+        if "webgpu" in usable and browser != "firefox":  # which takes a second for each run in software
+            on_gpu = await accelerator.load(subjects[0].path, platform="webgpu")
+            models.append((subjects[0], on_gpu))
+        target = Target(
+            accelerator,
+            random,
+            endless=await accelerator.load(make_endless(directory)),
+            glutton=await accelerator.load(make_glutton(directory)),
+            bulk=await accelerator.load(make_bulk(directory)),
+            subject=subjects[0],
+            on_gpu=on_gpu,
+            full_disk=full_disk,
+        )
+        kinds = [fault for fault in faults_for(target) if only is None or only in fault.__name__]
         return await Attack(target, models, random).run(requests, _deal(kinds, faults, random))
     finally:
         await accelerator.close()

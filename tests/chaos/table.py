@@ -16,6 +16,7 @@ def broken_promises(total: Tally, left: dict[str, int]) -> list[str]:
     counts = {"requests lost": total.lost, "answered twice": total.twice, "wrong answers": total.wrong}
     broken = [f"{what}: {count}" for what, count in counts.items() if count]
     broken += [f"not recovered: {strike}" for strike in total.strikes if not strike.recovered]
+    broken += [f"no harm done: {strike}" for strike in total.strikes if not strike.harmed]
     broken += [f"{kind} left: {count}" for kind, count in left.items() if count]
     ended = total.right + total.wrong + total.lost + sum(total.errors.values())
     if ended != total.asked:
@@ -31,7 +32,7 @@ def print_report(total: Tally, left: dict[str, int], seconds: float, seed: int) 
     """
     console = Console(width=100)
     faults = Table(title=f"Faults, seed {seed}", title_justify="left")
-    for heading in ("fault", "engine", "injected", "recovered", "median s", "worst s"):
+    for heading in ("fault", "engine", "injected", "lanes lost", "recovered", "median s", "worst s"):
         faults.add_column(heading, justify="left" if heading in ("fault", "engine") else "right")
     kinds: defaultdict[tuple[str, str], list[Strike]] = defaultdict(list)
     for strike in total.strikes:
@@ -39,8 +40,9 @@ def print_report(total: Tally, left: dict[str, int], seconds: float, seed: int) 
     for (name, engine), strikes in sorted(kinds.items()):
         times = [strike.seconds for strike in strikes]
         recovered = sum(strike.recovered for strike in strikes)
-        row = (name, engine, str(len(strikes)), str(recovered), f"{median(times):.1f}", f"{max(times):.1f}")
-        faults.add_row(*row)
+        lost = sum(strike.ended for strike in strikes)
+        counts = (str(len(strikes)), str(lost), str(recovered))
+        faults.add_row(name, engine, *counts, f"{median(times):.1f}", f"{max(times):.1f}")
     console.print(faults)
     rows = {
         "requests": total.asked,

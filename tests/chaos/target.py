@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import numpy as np
 import psutil
 
+from tests.chaos.workload import Subject
 from webinfer import AsyncAccelerator
 from webinfer.browser import Browser
 from webinfer.browsers.process import processes
@@ -25,7 +25,6 @@ from webinfer.pool import Pool
 
 HEARTBEAT = 0.5
 SILENCE = 3 * HEARTBEAT  # seconds after which either side counts as lost
-DEBUGGING = "--remote-debugging-port=0"  # Chromium writes the port that it took into its profile
 
 
 @dataclass
@@ -33,11 +32,14 @@ class Target:
     """An accelerator under attack.
 
     Attributes:
+        random: Decides everything that is left to chance here.
         endless: The model that computes for as long as it is told.
         glutton: The model that no lane has the memory for.
-        random: Decides everything that is left to chance here.
+        bulk: The model that negates as many numbers as it gets.
+        subject: A model under test, and the same one ``on_gpu``, where WebGPU is quick enough to be tested.
+        full_disk: A directory on a disk without room, if there could be one.
         events: How often each kind of event was announced.
-        answered: Requests that the pool says it answered with a result, but for those of the two harmful models.
+        answered: Requests that the pool says it answered with a result, but for those of the faults' own models.
         retries: How often a request was run again, by the error's code.
     """
 
@@ -45,12 +47,16 @@ class Target:
     random: np.random.Generator
     endless: AsyncModel
     glutton: AsyncModel
+    bulk: AsyncModel
+    subject: Subject
+    on_gpu: AsyncModel | None = None
+    full_disk: Path | None = None
     events: Counter[str] = field(default_factory=Counter)
     retries: Counter[str] = field(default_factory=Counter)
     answered: int = 0
 
     def __post_init__(self) -> None:
-        self._harmful = {self.endless.package.sha256, self.glutton.package.sha256}
+        self._own = {model.package.sha256 for model in (self.endless, self.glutton, self.bulk)}
         self.pool.listen(self._count)
 
     @property
@@ -72,7 +78,7 @@ class Target:
 
     def lane(self) -> Lane | None:
         """Return a lane that is up, a busy one before an idle one."""
-        lanes = sorted(self.pool.lanes.values(), key=lambda lane: -len(self.pool._flying[lane.id]))
+        lanes = sorted(self.pool.lanes.values(), key=lambda lane: -len(self.pool.flying.get(lane.id, ())))
         return next((lane for lane in lanes if not lane.lost.done()), None)
 
     def processes(self, *marks: str) -> list[psutil.Process]:
@@ -89,23 +95,21 @@ class Target:
         """Return the processes that run pages, the largest one first."""
         return self.processes("--type=renderer") if self.engine == "chromium" else self.processes("-contentproc", "tab")
 
-    async def debug(self, method: str) -> None:
-        """Have Chromium's debugger do something to the page; no answer is awaited, a crash has none."""
-        browser = self.browser()
-        if browser is None:
-            return
-        text = await asyncio.to_thread((browser._process.profile / "DevToolsActivePort").read_text)
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{text.split()[0]}/json/list") as response:
-                pages = [page for page in await response.json() if page["type"] == "page"]
-            async with session.ws_connect(pages[0]["webSocketDebuggerUrl"]) as socket:
-                await socket.send_str(json.dumps({"id": 1, "method": method}))
-                with contextlib.suppress(TimeoutError):
-                    await socket.receive(timeout=0.5)
+    async def run_on_gpu(self, timeout: float) -> None:
+        """Send a request of the fault's own to the GPU.
+
+        Raises:
+            WebinferError: As the pool reported it.
+        """
+        assert self.on_gpu is not None
+        x = self.subject.draw(self.random)
+        result = await self.on_gpu.run({"x": x}, timeout=timeout)
+        self.answered -= 1  # no caller's
+        assert self.subject.is_right(x, result.outputs["y"]), "the GPU's answer is wrong"
 
     def _count(self, event: Event) -> None:
         self.events[type(event).__name__] += 1
-        if isinstance(event, RunFinished) and event.key.model not in self._harmful:
+        if isinstance(event, RunFinished) and event.key.model not in self._own:
             self.answered += 1
         if isinstance(event, RunFailed) and event.retried:
             self.retries[event.code] += 1

@@ -104,6 +104,11 @@ def make_glutton(directory: Path) -> Path:
     return _save(directory, "glutton", nodes, (1,), (), [much])
 
 
+def make_bulk(directory: Path) -> Path:
+    """Write a model that gives as much as it takes: the same numbers, negated."""
+    return _save(directory, "bulk", [helper.make_node("Neg", ["x"], ["y"])], ("n",), ("n",), [])
+
+
 def make_endless(directory: Path) -> Path:
     """Write a model that computes for as many turns as ``x`` says: for hours, if it says so."""
     state = helper.make_tensor_value_info("state", TensorProto.FLOAT, [SIDE, SIDE])
