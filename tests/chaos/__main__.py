@@ -2,7 +2,7 @@
 
 Usage::
 
-    python -m tests.chaos --requests 5000 --faults 60 --seed 7
+    python -m tests.chaos --requests 5000 --faults 64 --seed 7
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requests", type=int, default=5000)
-    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--faults", type=int, default=64)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--browsers", nargs="+", default=["embedded", "firefox"])
     parser.add_argument("--only", help="part of the names of the faults to choose from")
