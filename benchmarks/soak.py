@@ -170,9 +170,8 @@ async def main() -> int:
     rows = [
         [name, f"{fit.level:.0f}", f"{fit.slope:+.2f}", f"± {fit.margin:.2f}", fit.kind] for name, fit in trends.items()
     ]
-    print(
-        f"{minutes:g} minutes of {model.name} on {model.backend} in {engine.engine} {engine.engine_version}, {machine()}"
-    )
+    where = f"{model.backend} in {engine.engine} {engine.engine_version}"
+    print(f"{minutes:g} minutes of {model.name} on {where}, {machine()}")
     print(f"{found.right} right, {found.wrong} wrong, {found.late} late; {runs['retries']} run again")
     show("Memory after the warm-up", ["", "MB", "MB/min", "95 %", ""], rows)
     plot(found, warm_up, chosen.plot)

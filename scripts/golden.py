@@ -45,6 +45,7 @@ def broken(name: str, data: bytes) -> dict[str, Any]:
 
 def cases() -> list[dict[str, Any]]:
     run = {"kind": "run", "id": 7, "session": "s1", "outputs": None}
+    stays = {"outputs": ["logits"], "feeds": {"past.0": "h1"}, "keep": {"present.0": "h2"}, "free": ["h1"]}
     every = [
         tensor("f32", "float32", [1.5, -2.0, 0.0]),
         tensor("f16", "float16", [0.5, -4.0, 65504.0]),
@@ -73,6 +74,7 @@ def cases() -> list[dict[str, Any]]:
         valid("every dtype", run, every),
         valid("scalar", run, [tensor("x", "float32", 3.25)]),
         valid("empty tensor", run, [tensor("x", "float32", np.zeros((0, 4))), tensor("y", "uint8", [7])]),
+        valid("tensors that stay", {**run, **stays}, [tensor("input_ids", "int64", [[7]])]),
         valid("gap between tensors", run, [tensor("a", "uint8", [1, 2, 3]), tensor("b", "float64", [0.25])]),
         broken("empty", b""),
         broken("three bytes", b"\1\0\0"),

@@ -15,7 +15,7 @@ LAYERS = (
     {"wire", "policy", "events"},
     {"browsers", "websocket", "connection", "host", "models", "metrics", "running", "tasks"},
     {"lane", "browser", "request", "deadlines", "queues", "fleet", "homing", "pool"},
-    {"result", "model", "snapshot", "pipelines", "accelerator", "sync"},
+    {"result", "model", "snapshot", "recurrence", "pipelines", "accelerator", "sync"},
     {"cli", "compat"},
 )
 STRANGERS = (LAYERS[1], LAYERS[2], LAYERS[5])  # the parts of these layers do not import each other

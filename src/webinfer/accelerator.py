@@ -24,6 +24,7 @@ from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy import routing
 from webinfer.pool import Pool
 from webinfer.progress import ProgressCallback
+from webinfer.recurrence import spare_fixed_shapes
 from webinfer.result import Result
 from webinfer.running import Entry, announce, retract
 from webinfer.snapshot import Snapshot, take
@@ -146,6 +147,7 @@ class AsyncAccelerator:
         )
         assert self._pool is not None
         chosen = await self._choose(self._pool, package, platform or self.options.platform, fallback)
+        chosen = spare_fixed_shapes(chosen, package)
         if varying and chosen.backend == "webnn":
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name)

@@ -29,6 +29,7 @@
     |   +-- LoadFailed
     |   +-- RunFailed
     |   +-- OutOfMemory (MemoryError)
+    |   +-- HandleLost                        a tensor that stayed in the browser is gone; retryable
     +-- BrowserError
     |   +-- BrowserNotFound (LookupError)
     |   +-- InstallFailed
@@ -240,6 +241,13 @@ class OutOfMemory(BackendError, MemoryError):
     """The browser had too little memory for the model or a tensor."""
 
     code = "backend.memory"
+
+
+class HandleLost(BackendError):
+    """A tensor kept in a browser is gone, with its lane or session; start over from what it was made of."""
+
+    code = "backend.handle"
+    retryable = True
 
 
 class BrowserError(WebinferError):

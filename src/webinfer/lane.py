@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -64,6 +64,25 @@ class Recipe:
             "dimensions": dict(self.dimensions),
             "device": self.device,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Residents:
+    """Tensors of a run that stay on the lane, under handles that name one tensor each.
+
+    Attributes:
+        feeds: Handles of inputs that are there already, by input.
+        keep: Handles to keep outputs under, by output; they are not sent unless asked for as well.
+        free: Handles to release once the run has succeeded.
+    """
+
+    feeds: Mapping[str, str]
+    keep: Mapping[str, str]
+    free: tuple[str, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Return the run message's fields."""
+        return {"feeds": dict(self.feeds), "keep": dict(self.keep), "free": list(self.free)}
 
 
 class Lane:
@@ -128,7 +147,14 @@ class Lane:
         self._outputs[session] = recipe.outputs
         return answer
 
-    def run(self, session: str, tensors: Tensors, outputs: list[str] | None, on_reply: OnReply) -> None:
+    def run(
+        self,
+        session: str,
+        tensors: Tensors,
+        outputs: list[str] | None,
+        on_reply: OnReply,
+        residents: Residents | None = None,
+    ) -> None:
         """Start an inference; ``on_reply`` is called once with the answer or an error.
 
         An answer that does not hold the outputs asked for, in the model's dtypes, is a ``MalformedFrame`` and the
@@ -138,8 +164,9 @@ class Lane:
             LostError: The lane is gone.
             FrameTooLarge: The inputs are over the limit.
         """
+        stays = residents.fields() if residents else {}
         reply = partial(self._judge, self._outputs[session], outputs, on_reply)
-        self._connection.post("run", {"session": session, "outputs": outputs}, reply, tensors)
+        self._connection.post("run", {"session": session, "outputs": outputs, **stays}, reply, tensors)
 
     def unload(self, session: str) -> None:
         """Release a session; nobody waits for it."""
@@ -147,6 +174,12 @@ class Lane:
         if not self.lost.done():
             with contextlib.suppress(SocketLost):  # then the session is gone as well
                 self._connection.post("unload", {"session": session}, lambda _: None)
+
+    def free(self, handles: Sequence[str]) -> None:
+        """Release tensors that stayed here; nobody waits for it."""
+        if not self.lost.done():
+            with contextlib.suppress(SocketLost):  # then they are gone as well
+                self._connection.post("free", {"handles": list(handles)}, lambda _: None)
 
     def lose(self, reason: WebinferError) -> None:
         """Declare the lane lost."""

@@ -13,9 +13,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.errors import EmptyBatch, NotANumber, OptionError, PoolClosed, TokenizerMissing, UnknownOutput
+from webinfer.errors import (
+    EmptyBatch,
+    HandleLost,
+    NotANumber,
+    OptionError,
+    PoolClosed,
+    TokenizerMissing,
+    UnknownOutput,
+)
 from webinfer.events import SessionLoaded
-from webinfer.lane import Asset, Lane, Recipe
+from webinfer.lane import Asset, Lane, Recipe, Residents
 from webinfer.metrics import Aggregate
 from webinfer.models import ModelFile, ModelPackage
 from webinfer.models.pooling import mean_pool, normalize
@@ -278,6 +286,29 @@ class AsyncModel:
         """Return what the model takes of an encoded text: not every one has token types."""
         wanted = {spec.name for spec in self.package.signature.inputs}
         return {name: array for name, array in encoded.items() if name in wanted}
+
+    async def _run_resident(
+        self, tensors: Mapping[str, NDArray[Any]], outputs: Sequence[str], residents: Residents, lane: str | None
+    ) -> Result:
+        """Run a request some of whose tensors stay on a lane; ``Recurrence`` keeps the books of them."""
+        if self._closed:
+            raise PoolClosed(f"{self.name} was closed: load it again.")
+        key = self._open(EXACT)
+        if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
+            raise HandleLost(f"Lane {lane} or its session is gone, and the tensors kept there: start over.", lane=lane)
+        request = Request(key, tensors, list(outputs), self._pool.options.run_timeout, self._items(tensors))
+        request.residents, request.pinned = residents, lane
+        try:
+            return self._result(request, EXACT, await self._answer(request))
+        except BaseException:
+            if request.lane is not None:
+                self._free(request.lane.id, [*residents.keep.values()])
+            raise
+
+    def _free(self, lane: str, handles: Sequence[str]) -> None:
+        """Release tensors that stayed on a lane, unless it is gone."""
+        if handles and lane in self._pool.lanes:
+            self._pool.lanes[lane].free(handles)
 
     async def _answer(self, request: Request) -> Message:
         future = self._pool.submit(request)

@@ -217,7 +217,7 @@ class Pool:
         self._submitted += 1
         request.number = self._submitted
         self._deadlines.add(request)
-        lane = None if self._queues else least_busy(request.key, self._state)
+        lane = request.pinned or (None if self._queues else least_busy(request.key, self._state))
         if lane is not None:
             self._send(request, self.lanes[lane])
         else:
@@ -303,6 +303,7 @@ class Pool:
                 request.tensors,
                 request.outputs,
                 lambda reply: self._replied(request, state, reply),
+                request.residents,
             )
         except WebinferError as error:  # nothing was sent
             lane.blamed = lane.blamed or isinstance(error, LostError)
@@ -356,7 +357,7 @@ class Pool:
         if self.closed or request.key not in self._loadings:
             what = "accelerator" if self.closed else "model"
             error = PoolClosed(f"The {what} was closed before the request was answered.")
-        again = error.retryable and request.losses <= self.options.retries
+        again = error.retryable and request.pinned is None and request.losses <= self.options.retries
         self._announce(
             RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
         )

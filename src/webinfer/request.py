@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from webinfer.connection import OnTransfer
 from webinfer.errors import WebinferError
 from webinfer.events import SessionLoaded
-from webinfer.lane import Lane, Recipe
+from webinfer.lane import Lane, Recipe, Residents
 from webinfer.policy.assignment import SessionKey
 from webinfer.wire import Message
 
@@ -56,6 +56,8 @@ class Request:
     future: asyncio.Future[Message] = field(init=False)
     times: Times = field(init=False)
     settled: bool = False
+    residents: Residents | None = None
+    pinned: str | None = None  # the lane that holds its residents: it runs there or not at all
 
     def __repr__(self) -> str:
         where = f"on {self.lane.id}" if self.lane else "waiting"

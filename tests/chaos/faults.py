@@ -21,6 +21,7 @@ from tests.chaos import sockets
 from tests.chaos.debugger import GONE, chrome, firefox
 from tests.chaos.target import SILENCE, Target
 from webinfer.errors import DeadlineExceeded, LostError, OutOfMemory, WebinferError
+from webinfer.events import BrowserRefused
 
 Fault = Callable[[Target], Awaitable[str]]
 
@@ -155,10 +156,11 @@ async def throw_in_worker(target: Target) -> str:
 async def fill_disk(target: Target) -> str:
     """Have the browser's successor find no room for its profile, until its launch has failed."""
     roomy, tempfile.tempdir = tempfile.tempdir, str(target.full_disk)
+    refused = target.events[BrowserRefused.__name__]
     try:
         done = await kill_browser(target)
         async with asyncio.timeout(SILENCE * 2):
-            while done and not target.pool._failures:  # noqa: ASYNC110  # no event tells of a launch that failed
+            while done and target.events[BrowserRefused.__name__] == refused:  # noqa: ASYNC110  # a listener counts
                 await asyncio.sleep(0)
     except TimeoutError:
         done = ""  # another browser had been on its way

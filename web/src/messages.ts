@@ -2,7 +2,7 @@
 
 import { WireError } from "./errors";
 
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 export type Engine = "chromium" | "firefox" | "webkit";
 export type Backend = "webgpu" | "webnn" | "wasm";
@@ -77,9 +77,20 @@ export type Load = {
   dimensions: Readonly<Record<string, number>>;
   device: DeviceType | null;
 };
-export type Run = { kind: "run"; id: number; session: string; outputs: readonly string[] | null };
+/** Names of inputs or outputs, and the handles of tensors that stay on the lane. */
+export type Handles = Readonly<Record<string, string>>;
+export type Run = {
+  kind: "run";
+  id: number;
+  session: string;
+  outputs: readonly string[] | null;
+  feeds: Handles;
+  keep: Handles;
+  free: readonly string[];
+};
 export type Unload = { kind: "unload"; id: number; session: string };
-export type HostToLane = Load | Run | Unload;
+export type Free = { kind: "free"; id: number; handles: readonly string[] };
+export type HostToLane = Load | Run | Unload | Free;
 
 export type LaneToHost =
   | { kind: "hello"; protocol: number; role: "lane"; lane: string; runtime: RuntimeInfo }
@@ -147,12 +158,33 @@ function oneOf<T extends string>(header: Header, field: string, allowed: readonl
   return value as T;
 }
 
-function outputs(header: Header): readonly string[] | null {
-  const value = header["outputs"] ?? null;
-  if (value === null) return null;
-  if (!Array.isArray(value) || value.length === 0 || !value.every((name) => typeof name === "string"))
-    throw malformed(header, "outputs", "null or a list of names");
+function names(header: Header, field: string): readonly string[] {
+  const value = header[field] ?? [];
+  if (!Array.isArray(value) || !value.every((name) => typeof name === "string"))
+    throw malformed(header, field, "a list of names");
   return value as string[];
+}
+
+function handles(header: Header, field: string): Handles {
+  const value = header[field] ?? {};
+  if (typeof value !== "object" || Array.isArray(value) || !Object.values(value).every((one) => typeof one === "string"))
+    throw malformed(header, field, "an object of handles");
+  return value as Handles;
+}
+
+function run(header: Header): Run {
+  const outputs = (header["outputs"] ?? null) === null ? null : names(header, "outputs");
+  const keep = handles(header, "keep");
+  if (outputs?.length === 0 && Object.keys(keep).length === 0) throw malformed(header, "outputs", "null or a list of names");
+  return {
+    kind: "run",
+    id: request(header),
+    session: text(header, "session"),
+    outputs,
+    feeds: handles(header, "feeds"),
+    keep,
+    free: names(header, "free"),
+  };
 }
 
 function unknownKind(header: Header, receiver: string): WireError {
@@ -193,7 +225,7 @@ export function readHostToPage(header: Header): HostToPage {
 export function readHostToLane(header: Header): HostToLane {
   switch (header.kind) {
     case "run":
-      return { kind: "run", id: request(header), session: text(header, "session"), outputs: outputs(header) };
+      return run(header);
     case "load":
       return {
         kind: "load",
@@ -207,6 +239,8 @@ export function readHostToLane(header: Header): HostToLane {
       };
     case "unload":
       return { kind: "unload", id: request(header), session: text(header, "session") };
+    case "free":
+      return { kind: "free", id: request(header), handles: names(header, "handles") };
     default:
       throw unknownKind(header, "lane");
   }

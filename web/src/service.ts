@@ -4,6 +4,7 @@ import { classify, lostLane } from "./classify";
 import { Devices } from "./devices";
 import { CodedError, WireError, toBody } from "./errors";
 import { fetchModel, type FetchedModel } from "./fetching";
+import { Kept } from "./kept";
 import { readHostToLane, type ErrorBody, type HostToLane, type LaneToHost, type Load, type Run, type Unload } from "./messages";
 import { SerialQueue } from "./queue";
 import { RUN_OPTIONS, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
@@ -32,6 +33,7 @@ export class LaneService {
   readonly #sessions = new Map<string, Loaded>();
   readonly #devices = new Devices((error) => this.lose(toBody(error, error.code)));
   readonly #queue = new SerialQueue<Job>((job) => this.#start(job));
+  readonly #kept = new Kept();
   readonly #warm: Promise<unknown>;
   #active: Job | undefined;
   #lost: ErrorBody | undefined;
@@ -83,6 +85,10 @@ export class LaneService {
         return this.#run(job, job.message);
       case "load":
         return this.#load(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
+      case "free":
+        this.#kept.free(job.message.handles);
+        this.#reply(job, {});
+        return undefined;
       case "unload":
         return this.#unload(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
     }
@@ -96,10 +102,11 @@ export class LaneService {
       const feeds: Record<string, InstanceType<Runtime["Tensor"]>> = {};
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
       for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
-      const running =
-        message.outputs === null ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, message.outputs, RUN_OPTIONS);
+      this.#kept.feed(message, feeds);
+      const wanted = this.#kept.wanted(message);
+      const running = wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS);
       return (gpu ? running.finally(this.#devices.hasten()) : running)
-        .then((outputs) => this.#answer(job, started, gpu, outputs))
+        .then((outputs) => this.#answer(job, message, started, gpu, outputs))
         .then(undefined, (error: unknown) => this.#judge(job, error, "run"));
     } catch (error) {
       this.#judge(job, error, "run");
@@ -107,14 +114,15 @@ export class LaneService {
     }
   }
 
-  #answer(job: Job, started: number, gpu: boolean, outputs: Outputs): void {
+  #answer(job: Job, message: Run, started: number, gpu: boolean, outputs: Outputs): void {
     const ran = performance.now();
     const fault = gpu ? this.#devices.takeFault() : undefined;
     if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
     const timing = { wait: round(started - job.received), run: round(ran - started), encode: 0 };
-    const tensors = Object.entries(outputs).map(([name, value]) => toWire(name, value));
+    const sent = this.#kept.settle(message, outputs);
+    const tensors = sent.map(([name, value]) => toWire(name, value));
     this.#reply(job, { timing }, tensors, () => (timing.encode = round(performance.now() - ran)));
-    for (const value of Object.values(outputs)) value.dispose();
+    for (const [name, value] of sent) if (!(name in message.keep)) value.dispose();
   }
 
   async #load(job: Job, message: Load): Promise<void> {

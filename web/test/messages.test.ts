@@ -37,7 +37,17 @@ describe("to a lane", () => {
       id: 2,
       session: "s1",
       outputs: ["y"],
+      feeds: {},
+      keep: {},
+      free: [],
     });
+  });
+
+  test("a run that leaves tensors on the lane is read", () => {
+    const run = { kind: "run", id: 2, session: "s1", outputs: [], feeds: { a: "h1" }, keep: { y: "h2" }, free: ["h1"] };
+    expect(readHostToLane(run)).toEqual(run);
+    const free = { kind: "free", id: 3, handles: ["h2"] };
+    expect(readHostToLane(free)).toEqual(free);
   });
 
   test.each<[string, Record<string, unknown>]>([
@@ -53,6 +63,9 @@ describe("to a lane", () => {
     ["dimensions in a list", { ...LOAD, dimensions: [1] }],
     ["an unknown device", { ...LOAD, device: "tpu" }],
     ["outputs that are no names", { kind: "run", id: 1, session: "s1", outputs: [1] }],
+    ["handles that are numbers", { kind: "run", id: 1, session: "s1", feeds: { a: 1 } }],
+    ["handles in a list", { kind: "run", id: 1, session: "s1", keep: ["a"] }],
+    ["freed handles that are no list", { kind: "free", id: 1, handles: "h1" }],
     ["no outputs wanted", { kind: "run", id: 1, session: "s1", outputs: [] }],
   ])("%s is refused", (_, header) => {
     expect(codeOf(() => readHostToLane(header as Header))).toBe("protocol.malformed");

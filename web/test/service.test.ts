@@ -140,6 +140,37 @@ test.each<[string, string, WireTensor[]]>([
   expect(await lane.answer(3)).toMatchObject({ kind: "ok" });
 });
 
+test("an output that is kept is not sent, and is an input of a later run, until it is freed", async () => {
+  lane.run(2, "s1", undefined, { keep: { y: "h1" } });
+  expect(lane.outputs.at(-1)).toBeUndefined();
+  await lane.answer(2);
+  expect(lane.outputs.at(-1)).toEqual([]);
+  const one = [matrix("b", 1, 2)];
+  lane.run(3, "s1", one, { feeds: { a: "h1" }, keep: { y: "h2" }, outputs: ["y"], free: ["h1"] });
+  await lane.answer(3);
+  expect(lane.outputs.at(-1)).toEqual([matrix("y", 12, 2)]); // kept and sent, as both were asked for
+  lane.run(4, "s1", one, { feeds: { a: "h2" } });
+  await lane.answer(4);
+  expect(lane.outputs.at(-1)).toEqual([matrix("y", 13, 2)]);
+  lane.run(5, "s1", one, { feeds: { a: "h1" } });
+  expect(await lane.answer(5)).toMatchObject({ kind: "error", error: { code: "backend.handle", data: { handle: "h1" } } });
+  lane.send({ kind: "free", id: 6, handles: ["h2", "h9"] });
+  expect(await lane.answer(6)).toMatchObject({ kind: "ok" });
+  lane.run(7, "s1", one, { feeds: { a: "h2" } });
+  expect(await lane.answer(7)).toMatchObject({ kind: "error", error: { code: "backend.handle" } });
+});
+
+test("a failed run keeps and frees nothing", async () => {
+  lane.run(2, "s1", undefined, { keep: { y: "h1" } });
+  lane.run(3, "s1", [matrix("b", 1, 3)], { feeds: { a: "h1" }, keep: { y: "h2" }, free: ["h1"] }); // shapes that differ
+  expect(await lane.answer(3)).toMatchObject({ kind: "error" });
+  lane.run(4, "s1", [matrix("b", 1, 2)], { feeds: { a: "h2" } });
+  expect(await lane.answer(4)).toMatchObject({ kind: "error", error: { code: "backend.handle" } });
+  lane.run(5, "s1", [matrix("b", 1, 2)], { feeds: { a: "h1" } });
+  await lane.answer(5);
+  expect(lane.outputs.at(-1)).toEqual([matrix("y", 12, 2)]);
+});
+
 test("a model that is none is refused, and the next load works", async () => {
   lane.load(2, "s2", "/none", 17);
   lane.load(3, "s2");
