@@ -78,6 +78,17 @@ class Tokenizer:
             "token_type_ids": _table(encoding.type_ids for encoding in encodings),
         }
 
+    def beside(self, name: str) -> dict[str, Any]:
+        """Return the contents of a JSON file beside the tokenizer's, such as ``generation_config.json``.
+
+        Returns:
+            Its object; empty where there is no such file.
+
+        Raises:
+            InvalidModel: It is not JSON.
+        """
+        return _read(self.path.parent / name)
+
     def decode(self, ids: Sequence[int] | NDArray[Any], *, special: bool = False) -> str:
         """Turn ids back into text, without special tokens unless ``special``."""
         return self._inner.decode([int(number) for number in ids], skip_special_tokens=not special)

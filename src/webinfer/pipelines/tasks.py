@@ -10,12 +10,14 @@ from webinfer.pipelines.feature_extraction import FeatureExtraction
 from webinfer.pipelines.fill_mask import FillMask
 from webinfer.pipelines.sentence_similarity import SentenceSimilarity
 from webinfer.pipelines.text_classification import TextClassification
+from webinfer.pipelines.text_generation import TextGeneration
 
 TASKS: dict[str, type[AsyncPipeline]] = {
     "feature-extraction": FeatureExtraction,
     "fill-mask": FillMask,
     "sentence-similarity": SentenceSimilarity,
     "text-classification": TextClassification,
+    "text-generation": TextGeneration,
 }
 ALIASES = {  # other names in use
     "embeddings": "feature-extraction",
