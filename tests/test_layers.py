@@ -14,8 +14,8 @@ LAYERS = (
     {"errors", "options", "progress", "cache", "tensors", "capabilities"},
     {"wire", "policy", "events"},
     {"browsers", "websocket", "connection", "host", "models", "metrics", "running", "tasks"},
-    {"lane", "browser", "request", "deadlines", "queues", "fleet", "homing", "pool"},
-    {"result", "model", "snapshot", "recurrence", "pipelines", "accelerator", "sync"},
+    {"lane", "browser", "request", "batch", "deadlines", "queues", "gathering", "fleet", "homing", "pool"},
+    {"result", "model", "canary", "snapshot", "recurrence", "pipelines", "accelerator", "sync"},
     {"cli", "compat"},
 )
 STRANGERS = (LAYERS[1], LAYERS[2], LAYERS[5])  # the parts of these layers do not import each other

@@ -23,7 +23,7 @@ def drain(queues: Queues, key: SessionKey = A) -> list[int]:
     taken = []
     while any(key in level for _, level in queues.levels()):
         priority = next(priority for priority, level in queues.levels() if key in level)
-        taken.append(queues.take(priority, key).number)
+        taken.append(queues.take(priority, key)[0].number)
     return taken
 
 
@@ -32,7 +32,7 @@ def test_requests_that_come_back_take_their_old_places() -> None:
     requests = [request(number) for number in range(6)]
     for each in requests:
         queues.push(each)
-    sent = [queues.take(0, A) for _ in range(4)]
+    sent = [queues.take(0, A)[0] for _ in range(4)]
     for each in (sent[0], sent[2], sent[1], sent[3]):  # as two lanes that had two each are lost
         queues.push(each)
     assert [each.number for each in queues.sessions()[A]] == drain(queues) == [0, 1, 2, 3, 4, 5]
@@ -90,7 +90,7 @@ def test_nothing_is_lost_and_order_is_kept(steps: list[tuple[str, int, bool]]) -
             waiting.append(request(number, key, priority=priority))
             queues.push(waiting[-1])
         elif step == "take" and mine:
-            sent.append(queues.take(priority, key))
+            sent += queues.take(priority, key)
             assert sent[-1] is mine[0]
             waiting.remove(sent[-1])
         elif step == "remove" and mine:
@@ -126,7 +126,7 @@ def cost_of_each(waiting: int) -> dict[str, float]:
         for at in range(50):
             queues.push(request(waiting + at))
         now = lap("push", now)
-        sent = [queues.take(0, A) for _ in range(50)]
+        sent = [queues.take(0, A)[0] for _ in range(50)]
         now = lap("take", now)
         for each in reversed(sent):
             queues.push(each)

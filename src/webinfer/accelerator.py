@@ -156,6 +156,8 @@ class AsyncAccelerator:
         self._models.add(model)
         try:
             await model.load(progress)
+            if self.options.max_batch_size > 1:
+                await model.set_max_batch_size(self.options.max_batch_size)
         except BaseException:
             await model.close()
             raise

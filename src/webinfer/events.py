@@ -69,7 +69,12 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunFinished:
-    """A request was answered. All times in seconds; ``items`` is its batch size."""
+    """A request was answered. All times in seconds.
+
+    Attributes:
+        items: Rows of its own inputs.
+        together: Requests that the run served.
+    """
 
     lane: str
     browser: str
@@ -80,6 +85,17 @@ class RunFinished:
     run: float
     total: float
     attempts: int
+    together: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFinished:
+    """A run of a model with dynamic batching ended. ``size`` counts its requests, ``run`` is in seconds."""
+
+    lane: str
+    key: SessionKey
+    size: int
+    run: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,7 @@ Event = (
     | SessionLoaded
     | LoadFailed
     | RunFinished
+    | BatchFinished
     | RunFailed
 )
 Listener = Callable[[Event], None]

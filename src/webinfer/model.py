@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from webinfer.canary import disagreement
 from webinfer.errors import (
     EmptyBatch,
     HandleLost,
@@ -30,14 +32,17 @@ from webinfer.models.pooling import mean_pool, normalize
 from webinfer.models.text import Tokenizer
 from webinfer.options import Backend, Platform
 from webinfer.policy.assignment import SessionKey
+from webinfer.policy.batching import Batching, Mates, Sizes, group
 from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, trim
 from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
 from webinfer.request import Request
-from webinfer.result import Result
+from webinfer.result import Result, refuse_nan
 from webinfer.tensors import DTYPES, Signature, prepare
 from webinfer.wire import Message
+
+log = logging.getLogger("webinfer.model")
 
 Inputs = Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str
 
@@ -83,6 +88,7 @@ class AsyncModel:
         self._routings: dict[str, str] = {}  # why it runs in a browser, by that one's id
         self._closed = False
         self._batched = batch_dimension(package.signature) is not None
+        self._batching: Batching | None = None
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self.loaded else "new"
@@ -146,8 +152,7 @@ class AsyncModel:
             DeadlineExceeded: No answer came in time.
             WebinferError: As the runtime or the pool reported it.
         """
-        request, how = self._request(inputs, outputs, timeout, priority)
-        return self._result(request, how, await self._answer(request))
+        return await self._complete(*self._request(inputs, outputs, timeout, priority))
 
     def submit(
         self,
@@ -185,15 +190,11 @@ class AsyncModel:
         requests = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
         if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")
-        answers = await asyncio.gather(*(self._answer(request) for request, _ in requests), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return [
-            self._result(request, how, answer)
-            for (request, how), answer in zip(requests, answers, strict=True)
-            if isinstance(answer, Message)
-        ]
+        results = await asyncio.gather(*(self._complete(*each) for each in requests), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if isinstance(result, Result)]
 
     async def embed(
         self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32
@@ -220,13 +221,62 @@ class AsyncModel:
         tokens = [self.tokenizer.encode([sentences[at] for at in group]) for group in groups]
         hidden = await self.run_batch([self._wanted(encoded) for encoded in tokens])
         vectors: NDArray[np.float32] | None = None
-        for group, encoded, result in zip(groups, tokens, hidden, strict=True):
+        for members, encoded, result in zip(groups, tokens, hidden, strict=True):
             pooled = _sentence_vectors(result, encoded["attention_mask"])
             if vectors is None:
                 vectors = np.empty((len(sentences), pooled.shape[1]), np.float32)
-            vectors[group] = normalize(pooled) if normalized else pooled
+            vectors[members] = normalize(pooled) if normalized else pooled
         assert vectors is not None
         return vectors
+
+    @property
+    def max_batch_size(self) -> int:
+        """Requests that run together at most; see ``set_max_batch_size``."""
+        return self._batching.limit if self._batching else 1
+
+    async def set_max_batch_size(self, size: int) -> str | None:
+        """Have requests that wait at the same time run together.
+
+        Only requests of one row and of the same shapes do, and only if two different ones get the same answers in a
+        batch as alone, which is tried out in the browser now. Each still has its own result, and its own error. WebNN
+        has a session for each shape, so there a batch is full, a power of two, or does not come about.
+
+        Args:
+            size: Requests in a batch at most; 1 runs each one alone.
+
+        Returns:
+            Why requests run alone all the same, where they do; else ``None``.
+
+        Raises:
+            OptionError: ``size`` is below 1.
+            PoolClosed: The model or its accelerator was closed.
+        """
+        if size < 1:
+            raise OptionError(f"max_batch_size must be 1 or more, not {size!r}.", option="max_batch_size")
+        self._check_open()
+        self._batching = None
+        sizes: Sizes = "full" if self.backend == "webnn" else "powers" if self.backend == "webgpu" else "any"
+        size = size if sizes == "any" else 1 << (size.bit_length() - 1)
+        reason = await self._bar_to_batches(size) if size > 1 else None
+        if reason is not None:
+            log.warning("requests of %s run one by one: %s", self.name, reason)
+        elif size > 1:
+            self._batching = Batching(size, self._pool.options.max_batch_wait, sizes)
+        return reason
+
+    async def _bar_to_batches(self, size: int) -> str | None:
+        """Return why requests must not run together, if so."""
+        options, nbytes = self._pool.options, sum(file.nbytes for file in (self.package.model, *self.package.external))
+        if not self._batched:
+            return "its inputs and outputs do not all have one row per item"
+        if self.backend == "webnn" and options.lane_capacity_mb and 2 * nbytes > options.lane_capacity_mb * 1e6:
+            return "lane_capacity_mb has no room for it twice, and WebNN needs a session for batches"
+
+        async def run(tensors: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+            return (await self.run(tensors)).outputs
+
+        rows = size if self.backend == "webnn" else 2
+        return await disagreement(self.package.signature, rows, run, "16" in self.precision)
 
     async def close(self) -> None:
         """Release the model on every lane. Later runs raise ``PoolClosed``."""
@@ -255,8 +305,7 @@ class AsyncModel:
     def _request(
         self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None, priority: int
     ) -> tuple[Request, Fit]:
-        if self._closed:
-            raise PoolClosed(f"{self.name} was closed: load it again.")
+        self._check_open()
         signature = self.package.signature
         tensors = prepare(signature, self._tensors(inputs))
         how = fit(signature, tensors, self.backend)
@@ -268,7 +317,28 @@ class AsyncModel:
             raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
         limit = self._pool.options.run_timeout if timeout is None else timeout
         wanted = list(outputs) if outputs else None
-        return Request(self._open(how), tensors, wanted, limit, self._items(tensors), priority), how
+        key = self._open(how)
+        mates = self._mates(key, how, tensors, wanted) if self._batching else None
+        return Request(key, tensors, wanted, limit, self._items(tensors), priority, mates=mates), how
+
+    def _mates(
+        self, key: SessionKey, how: Fit, tensors: Mapping[str, NDArray[Any]], outputs: list[str] | None
+    ) -> Mates | None:
+        assert self._batching is not None
+        alike = group(tensors, outputs)
+        if alike is None:
+            return None
+        together = key if self.backend != "webnn" else self._open(self._of_rows(how, self._batching.limit))
+        return Mates(self._batching, alike, key, together)
+
+    def _of_rows(self, how: Fit, rows: int) -> Fit:
+        """Return a bucket with another number of rows."""
+        batch = batch_dimension(self.package.signature)
+        return replace(how, padded=tuple((name, rows if name == batch else size) for name, size in how.padded))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PoolClosed(f"{self.name} was closed: load it again.")
 
     def _items(self, tensors: Mapping[str, NDArray[Any]]) -> int:
         for array in tensors.values():
@@ -310,6 +380,18 @@ class AsyncModel:
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
+    async def _complete(self, request: Request, how: Fit) -> Result:
+        message = await self._answer(request)
+        try:
+            return self._result(request, how, message)
+        except NotANumber:
+            if not request.part():
+                raise
+        alone = replace(
+            request, settled=False, lane=None
+        )  # whether its own or a neighbour's, the NaN is back only if it is its own
+        return self._result(alone, how, await self._answer(alone))
+
     async def _answer(self, request: Request) -> Message:
         future = self._pool.submit(request)
         try:
@@ -323,7 +405,7 @@ class AsyncModel:
         assert lane is not None
         outputs = message.tensors if how.exact else trim(self.package.signature, message.tensors, how)
         if not self._pool.options.allow_nan:
-            _refuse_nan(outputs, self.name)
+            refuse_nan(outputs, self.name)
         capabilities = lane.capabilities
         return Result(
             outputs=outputs,
@@ -345,6 +427,7 @@ class AsyncModel:
             shape={} if how.exact else dict(how.padded),
             times=request.times,
             items=request.items,
+            batch=request.together,
             attempts=request.attempts,
         )
 
@@ -408,18 +491,3 @@ def _sentence_vectors(result: Result, mask: NDArray[Any]) -> NDArray[np.float32]
     if "sentence_embedding" in result.outputs:
         return result.outputs["sentence_embedding"]
     return mean_pool(next(array for array in result.outputs.values() if array.ndim == 3), mask)
-
-
-def _refuse_nan(outputs: Mapping[str, NDArray[Any]], model: str) -> None:
-    for name, array in outputs.items():
-        if array.dtype.kind != "f" or not array.size:
-            continue
-        largest = np.maximum.reduce(array, axis=None)  # NaN if there is one anywhere, found in one pass without a copy
-        if largest != largest:
-            count = int(np.isnan(array).sum())
-            raise NotANumber(
-                f"Output {name!r} of {model} holds {count:,} NaN of {array.size:,} values: "
-                "check the inputs for NaN, infinities and fully masked rows, or set allow_nan.",
-                output=name,
-                count=count,
-            )

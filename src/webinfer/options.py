@@ -63,6 +63,12 @@ class Options:
     )
     max_message_mb: float = _option(2000.0, "Largest message to or from a browser.")
     max_queue: int = _option(100_000, "Requests that may wait before QueueFull is raised.")
+    max_batch_size: int = _option(
+        1, "Requests of a model that run together at most, where its outputs stay the same; 1 runs each one alone."
+    )
+    max_batch_wait: float = _option(
+        0.01, "Longest time that a request waits for others to run with while a lane is free; nobody waits when idle."
+    )
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
 
     def __post_init__(self) -> None:
@@ -78,13 +84,21 @@ class Options:
             raise OptionError(
                 "browser_preferences needs browsers to choose from: pass browsers too.", option="browsers"
             )
-        for name in ("lanes", "max_queue", "launch_timeout", "load_timeout", "heartbeat", "max_message_mb"):
+        for name in (
+            "lanes",
+            "max_queue",
+            "launch_timeout",
+            "load_timeout",
+            "heartbeat",
+            "max_message_mb",
+            "max_batch_size",
+        ):
             positive(name, getattr(self, name))
         for name in ("threads", "run_timeout", "lane_capacity_mb"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise OptionError(f"{name} must be above 0 or None, not {value}.", option=name)
-        for name in ("retries", "launch_retries"):
+        for name in ("retries", "launch_retries", "max_batch_wait"):
             if getattr(self, name) < 0:
                 raise OptionError(f"{name} must be 0 or more, not {getattr(self, name)}.", option=name)
         if not 0 <= self.port <= 65535:

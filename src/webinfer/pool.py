@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 
+from webinfer.batch import Batch, Flights
 from webinfer.browser import Browser
 from webinfer.browsers.find import Installation
 from webinfer.connection import OnTransfer, Reply
@@ -35,12 +35,13 @@ from webinfer.events import (
     SessionLoaded,
 )
 from webinfer.fleet import Fleet
+from webinfer.gathering import Gathering
 from webinfer.homing import Homing
 from webinfer.host import Host
 from webinfer.lane import Lane, Recipe
 from webinfer.options import Backend, Options
 from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
-from webinfer.queues import Queues
+from webinfer.queues import Level, Queues
 from webinfer.request import Loading, Request
 from webinfer.tasks import Tasks
 from webinfer.wire import Message
@@ -77,7 +78,8 @@ class Pool:
         self._state = State(lanes={}, waiting={}, browsers=self._fleet.states)
         self._queues = Queues()
         self._lane_states: dict[str, LaneState] = {}
-        self._flying: defaultdict[str, deque[Request]] = defaultdict(deque)  # by lane, in order of sending
+        self._flights = Flights(self._end)
+        self._gathering = Gathering(self._queues, self._state.depth, self._advance)
         self._state.lanes = self._lane_states
         self._sizes: dict[SessionKey, int] = {}
         self._state.sizes = self._sizes
@@ -87,7 +89,6 @@ class Pool:
         self._sessions: dict[SessionKey, str] = {}  # names on the wire
         self._running = self.running_peak = 0
         self._deadlines = Deadlines(self._expire)
-        self._leftovers: dict[str, asyncio.TimerHandle] = {}  # by lane: it computes what nobody waits for
         self._listeners: list[Listener] = []
         self._tasks = Tasks()
         self._submitted = 0  # requests ever submitted
@@ -132,7 +133,7 @@ class Pool:
     @property
     def flying(self) -> Mapping[str, Sequence[Request]]:
         """Requests that were sent, by lane, in order of sending."""
-        return self._flying
+        return self._flights.by_lane()
 
     @property
     def lane_states(self) -> Mapping[str, LaneState]:
@@ -217,9 +218,9 @@ class Pool:
         self._submitted += 1
         request.number = self._submitted
         self._deadlines.add(request)
-        lane = request.pinned or (None if self._queues else least_busy(request.key, self._state))
+        lane = request.pinned or (None if self._queues or request.mates else least_busy(request.key, self._state))
         if lane is not None:
-            self._send(request, self.lanes[lane])
+            self._send([request], self.lanes[lane])
         else:
             self._queues.push(request)
             self._advance()
@@ -232,7 +233,7 @@ class Pool:
         if request.lane is None:
             self._queues.remove(request)
         else:
-            self._watch_leftover(request.lane.id)
+            self._flights.watch(request.lane.id)
 
     def unload(self, key: SessionKey) -> None:
         """Release a session on every lane, unless another model uses it too."""
@@ -257,8 +258,8 @@ class Pool:
             return
         self.closed = True
         self._deadlines.close()
-        for timer in self._leftovers.values():
-            timer.cancel()
+        self._flights.close()
+        self._gathering.close()
         for key in tuple(self._loadings):
             self._fail_loading(key, PoolClosed("The accelerator was closed."))
         await self._homing.close()
@@ -271,12 +272,19 @@ class Pool:
         if self.closed or not self._queues:
             return
         for priority, level in self._queues.levels():
-            self._state.waiting = level
-            self._carry_out(plan(self._state), priority)
+            again = True
+            while again:
+                self._state.waiting = level
+                self._state.depths = self._gathering.depths(priority, level)
+                made = plan(self._state)
+                self._carry_out(made, priority, level)
+                again = any(key in self._state.depths for key, _ in made.dispatch)
+        self._state.depths = {}
 
-    def _carry_out(self, made: Plan, priority: int) -> None:
+    def _carry_out(self, made: Plan, priority: int, level: Level) -> None:
         for key, lane in made.dispatch:
-            self._send(self._queues.take(priority, key), self.lanes[lane])
+            count = self._gathering.count(key, level)
+            self._send(self._queues.take(priority, key, count), self.lanes[lane])
         for key, lane in made.evict:
             log.info("session %s of lane %s gives way", self._sessions[key], lane)
             del self._lane_states[lane].loaded[key]
@@ -286,47 +294,45 @@ class Pool:
             self._tasks.spawn(self._load(key, self.lanes[lane], self._lane_states[lane]))
         self._homing.launch(made.launch)
 
-    def _send(self, request: Request, lane: Lane) -> None:
-        key = request.key
+    def _send(self, requests: list[Request], lane: Lane) -> None:
+        batch = Batch(requests, lane)
+        key = batch.key
         state = self._lane_states[lane.id]
         state.running += 1
-        self._running += 1
+        self._running += len(requests)
         self.running_peak = max(self.running_peak, self._running)
         state.loaded[key] = self._tick()
-        self._flying[lane.id].append(request)
-        request.lane = lane
-        request.attempts += 1
-        request.dispatched = time.perf_counter()
+        self._flights.add(batch)
+        now = time.perf_counter()
+        for request in requests:
+            request.sent(lane, len(requests), now)
         try:
             lane.run(
                 self._sessions[key],
-                request.tensors,
-                request.outputs,
-                lambda reply: self._replied(request, state, reply),
-                request.residents,
+                batch.tensors,
+                requests[0].outputs,
+                lambda reply: self._replied(batch, state, reply),
+                requests[0].residents,
             )
         except WebinferError as error:  # nothing was sent
             lane.blamed = lane.blamed or isinstance(error, LostError)
-            asyncio.get_running_loop().call_soon(self._replied, request, state, error)
+            asyncio.get_running_loop().call_soon(self._replied, batch, state, error)
 
-    def _replied(self, request: Request, state: LaneState, reply: Reply) -> None:
+    def _replied(self, batch: Batch, state: LaneState, reply: Reply) -> None:
         state.running -= 1
-        self._running -= 1
-        flying = self._flying[state.id]
-        flying.remove(request)
-        if self._leftovers and (timer := self._leftovers.pop(state.id, None)):
-            timer.cancel()
-        if flying and flying[0].settled:
-            self._watch_leftover(state.id)
+        self._running -= len(batch)
+        self._flights.remove(batch)
         if isinstance(reply, LostError):
-            self._blame(request)
-        if not flying and state.id not in self._lane_states:
-            del self._flying[state.id]
-        if not request.settled:
-            if isinstance(reply, Message):
-                self._finish(request, reply)
+            batch.take_blame()
+        for request, answer in zip(batch.requests, batch.answers(reply), strict=True):
+            if request.settled:
+                continue
+            if isinstance(answer, Message):
+                self._finish(request, answer)
             else:
-                self._fail(request, reply)
+                self._fail(request, answer)
+        if batch.requests[0].mates and isinstance(reply, Message):
+            self._announce(batch.finished(reply, time.perf_counter()))
         self._advance()
 
     def _finish(self, request: Request, message: Message) -> None:
@@ -347,6 +353,7 @@ class Pool:
                 times.run,
                 times.total,
                 request.attempts,
+                request.together,
             )
         )
 
@@ -357,7 +364,10 @@ class Pool:
         if self.closed or request.key not in self._loadings:
             what = "accelerator" if self.closed else "model"
             error = PoolClosed(f"The {what} was closed before the request was answered.")
-        again = error.retryable and request.pinned is None and request.losses <= self.options.retries
+            again = False
+        else:
+            may = error.retryable and request.pinned is None and request.losses <= self.options.retries
+            again = may or request.part()
         self._announce(
             RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
         )
@@ -375,40 +385,22 @@ class Pool:
         if lane is None:
             stage = "queued"
             self._queues.remove(request)
-        elif self._flying[lane.id][0] is not request:
-            stage = "sent"  # its lane computes something else, whose answer is still wanted
         else:
-            stage = "running"
-            self._end(request, lane, f"a run took over {request.timeout:g} s")
+            computed = self._flights.computed(lane.id)
+            stage = "running" if request in computed.requests else "sent"
+            if stage == "running" and not computed.is_wanted(but_for=request):
+                self._end(computed, f"a run took over {request.timeout:g} s")
         why = f"No answer within {request.timeout:g} s ({stage}): raise run_timeout, or send less at once."
         where = lane.id if lane else None
         self._announce(RunFailed(request.key, DeadlineExceeded.code, request.attempts, False, where, why))
         request.fail(DeadlineExceeded(why, stage=stage, timeout=request.timeout))
 
-    def _blame(self, request: Request) -> None:
-        """Hold a lane's loss against what it was computing, not against what was only sent to it."""
-        lane = request.lane
-        if lane is not None and not lane.blamed:
-            lane.blamed = True
-            request.losses += 1
-
-    def _watch_leftover(self, lane: str) -> None:
-        """Allow what a lane computes, but nobody waits for any more, no more time than its caller did."""
-        flying = self._flying[lane]
-        head = flying[0] if flying else None
-        if head and head.settled and head.timeout is not None and lane not in self._leftovers and not self.closed:
-            loop = asyncio.get_running_loop()
-            self._leftovers[lane] = loop.call_later(head.timeout, self._end_leftover, lane, head)
-
-    def _end_leftover(self, lane: str, head: Request) -> None:
-        del self._leftovers[lane]
-        if lane in self.lanes:
-            self._end(head, self.lanes[lane], f"a run that nobody waited for took over {head.timeout:g} s")
-
-    def _end(self, request: Request, lane: Lane, why: str) -> None:
+    def _end(self, batch: Batch, why: str) -> None:
         """End a run: with its lane, or with its browser where the GPU would compute on."""
-        stop = self._fleet.stop_browser if request.key.backend == "webgpu" else self._fleet.stop_lane
-        stop(lane, LaneLost(f"Lane {lane.id} was ended: {why}."))
+        lane = batch.lane
+        if lane.id in self.lanes:
+            stop = self._fleet.stop_browser if batch.key.backend == "webgpu" else self._fleet.stop_lane
+            stop(lane, LaneLost(f"Lane {lane.id} was ended: {why}."))
 
     async def _load(self, key: SessionKey, lane: Lane, state: LaneState) -> None:
         loading, session = self._loadings.get(key), self._sessions.get(key)
@@ -460,8 +452,6 @@ class Pool:
 
     def _lane_gone(self, lane: Lane) -> None:
         self._lane_states.pop(lane.id, None)
-        if not self._flying.get(lane.id, True):
-            del self._flying[lane.id]
 
     def _fail_loading(self, key: SessionKey, error: WebinferError) -> None:
         """Fail everybody who waits for a session; a later request may try again."""

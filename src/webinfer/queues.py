@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 
 from webinfer.policy.assignment import SessionKey
+from webinfer.policy.batching import Mates
 from webinfer.request import Request
 
 Level = Mapping[SessionKey, "Queue"]
+_Line = OrderedDict[int, Request]  # by number
 
 
 class Queue(Collection[Request]):
     """Requests of one session and priority, the first asked for first, wherever they have been in between."""
 
     def __init__(self) -> None:
-        self._requests: OrderedDict[int, Request] = OrderedDict()  # by number
+        self._requests: _Line = OrderedDict()
+        self._groups: dict[Mates, _Line] = {}  # the same ones, apart from those that run alone
 
     def __repr__(self) -> str:
         return f"<Queue of {len(self)}>"
@@ -32,29 +36,50 @@ class Queue(Collection[Request]):
     def __contains__(self, request: object) -> bool:
         return isinstance(request, Request) and request.number in self._requests
 
+    @property
+    def first(self) -> Request | None:
+        """The oldest request."""
+        return next(iter(self._requests.values()), None)
+
+    def mates(self, request: Request) -> int:
+        """Return how many may run with a request that waits here, itself included."""
+        return len(self._groups[request.mates]) if request.mates else 1
+
     def add(self, request: Request) -> None:
         """Put a request in its place: the last one, unless it was sent before and comes back."""
-        earlier: list[Request] = []
-        if self._requests and request.number < next(reversed(self._requests)):
-            while next(iter(self._requests)) < request.number:  # those that came back before it: a few
-                earlier.append(self._requests.popitem(last=False)[1])
-            self._put_first(request)
-            for each in reversed(earlier):
-                self._put_first(each)
-        else:
-            self._requests[request.number] = request
+        _insert(self._requests, request)
+        if request.mates:
+            _insert(self._groups.setdefault(request.mates, OrderedDict()), request)
 
-    def take(self) -> Request:
-        """Take out the oldest request."""
-        return self._requests.popitem(last=False)[1]
+    def take(self, count: int) -> list[Request]:
+        """Take out the oldest request and the next ones that may run with it."""
+        first = next(iter(self._requests.values()))
+        line = self._groups[first.mates] if first.mates else self._requests
+        taken = list(islice(line.values(), count if first.mates else 1))
+        for request in taken:
+            self.remove(request)
+        return taken
 
     def remove(self, request: Request) -> None:
         """Take out a request that waits here."""
         del self._requests[request.number]
+        if request.mates:
+            line = self._groups[request.mates]
+            del line[request.number]
+            if not line:
+                del self._groups[request.mates]
 
-    def _put_first(self, request: Request) -> None:
-        self._requests[request.number] = request
-        self._requests.move_to_end(request.number, last=False)
+
+def _insert(line: _Line, request: Request) -> None:
+    if not line or request.number > next(reversed(line)):
+        line[request.number] = request
+        return
+    earlier: list[Request] = []
+    while next(iter(line)) < request.number:  # those that came back before it: a few
+        earlier.append(line.popitem(last=False)[1])
+    for each in (request, *reversed(earlier)):
+        line[each.number] = each
+        line.move_to_end(each.number, last=False)
 
 
 class Queues:
@@ -101,14 +126,17 @@ class Queues:
         self.count += 1
         self.peak = max(self.peak, self.count)
 
-    def take(self, priority: int, key: SessionKey) -> Request:
-        """Take out a session's oldest request; the session goes to the end, for it was just served."""
+    def take(self, priority: int, key: SessionKey, count: int = 1) -> list[Request]:
+        """Take out a session's oldest request and the next ones that may run with it.
+
+        The session goes to the end, for it was just served.
+        """
         level = self._levels[priority]
         queue = level[key] = level.pop(key)
-        request = queue.take()
-        self.count -= 1
+        requests = queue.take(count)
+        self.count -= len(requests)
         self._tidy(priority, key)
-        return request
+        return requests
 
     def remove(self, request: Request) -> None:
         """Take out a request, if it waits."""

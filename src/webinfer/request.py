@@ -15,6 +15,7 @@ from webinfer.errors import WebinferError
 from webinfer.events import SessionLoaded
 from webinfer.lane import Lane, Recipe, Residents
 from webinfer.policy.assignment import SessionKey
+from webinfer.policy.batching import Mates
 from webinfer.wire import Message
 
 
@@ -48,6 +49,8 @@ class Request:
     items: int = 1
     priority: int = 0
     number: int = 0  # grows with every request of the pool
+    mates: Mates | None = None  # whom it may run with; None for one that runs alone
+    together: int = 1  # requests that it was sent with, itself included
     attempts: int = 0
     losses: int = 0  # attempts that ended with the lane's loss while it computed this
     submitted: float = 0.0
@@ -62,6 +65,20 @@ class Request:
     def __repr__(self) -> str:
         where = f"on {self.lane.id}" if self.lane else "waiting"
         return f"<Request {self.key.model[:8]} {self.key.backend} {where} attempts={self.attempts}>"
+
+    def sent(self, lane: Lane, together: int, now: float) -> None:
+        """Note that it was sent, with so many."""
+        self.lane = lane
+        self.together = together
+        self.attempts += 1
+        self.dispatched = now
+
+    def part(self) -> bool:
+        """Have it run alone from now on; returns whether it ran with others."""
+        if self.mates is None or self.together == 1:
+            return False
+        self.key, self.mates = self.mates.alone, None
+        return True
 
     def settle(self) -> None:
         """Mark the request as over: nobody waits for it any more."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.capabilities import Verdict
+from webinfer.errors import NotANumber
 from webinfer.options import Backend, Platform
 from webinfer.request import Times
 
@@ -37,6 +40,8 @@ class Result:
         verdict: Whether that was hardware, with the evidence.
         shape: Sizes that the symbolic dimensions were padded to, where they were padded.
         times: Where the time went.
+        items: Rows of the request's own inputs.
+        batch: Requests that ran together, this one included.
         attempts: 1, or more where a lane or browser was lost on the way.
     """
 
@@ -59,6 +64,7 @@ class Result:
     shape: dict[str, int]
     times: Times
     items: int
+    batch: int
     attempts: int
 
     def __getitem__(self, name: str) -> Array:
@@ -119,5 +125,26 @@ class Result:
             "evidence": list(self.verdict.evidence),
             "shape": self.shape,
             "times": {name: getattr(self.times, name) for name in ("queue", "wait", "run", "transfer", "total")},
+            "batch": self.batch,
             "attempts": self.attempts,
         }
+
+
+def refuse_nan(outputs: Mapping[str, NDArray[Any]], model: str) -> None:
+    """Refuse outputs that hold NaN.
+
+    Raises:
+        NotANumber: One does; the error counts them.
+    """
+    for name, array in outputs.items():
+        if array.dtype.kind != "f" or not array.size:
+            continue
+        largest = np.maximum.reduce(array, axis=None)  # NaN if there is one anywhere, found in one pass without a copy
+        if largest != largest:
+            count = int(np.isnan(array).sum())
+            raise NotANumber(
+                f"Output {name!r} of {model} holds {count:,} NaN of {array.size:,} values: "
+                "check the inputs for NaN, infinities and fully masked rows, or set allow_nan.",
+                output=name,
+                count=count,
+            )

@@ -279,6 +279,15 @@ class Model:
         """As ``AsyncModel.run_batch``."""
         return self._portal.call(self._inner.run_batch(batch, outputs=outputs, timeout=timeout, priority=priority))
 
+    @property
+    def max_batch_size(self) -> int:
+        """As ``AsyncModel.max_batch_size``."""
+        return self._inner.max_batch_size
+
+    def set_max_batch_size(self, size: int) -> str | None:
+        """As ``AsyncModel.set_max_batch_size``."""
+        return self._portal.call(self._inner.set_max_batch_size(size))
+
     def embed(
         self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32
     ) -> NDArray[np.float32]:

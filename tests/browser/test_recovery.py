@@ -138,7 +138,7 @@ async def test_deadline_of_a_waiting_request_leaves_the_lane_alone(slow: Path) -
 async def test_cancelled_request_leaves_the_lane_usable(slow: Path) -> None:
     async with AsyncAccelerator(browser="embedded") as accelerator:
         model = await accelerator.load(slow, platform="wasm")
-        task = await _running(accelerator, model, {"x": [50]})
+        task = await _running(accelerator, model, {"x": [1000]})
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

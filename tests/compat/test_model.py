@@ -191,6 +191,17 @@ def test_batch_size_bounds_what_is_under_way(embedded: None, named_models: Path,
         assert integration.get_metrics()["bridge"]["queue_peak"] > 3
 
 
+def test_maximum_batch_size_has_requests_run_together(bert: EnhancedWebModel) -> None:
+    alone = bert.run_batch([TOKENS] * 12)
+    bert.set_max_batch_size(4)
+    together = bert.run_batch([TOKENS] * 12)
+    bert.set_max_batch_size(1)
+    assert {result.batch for result in alone} == {1}
+    assert max(result.batch for result in together) > 1
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one["last_hidden_state"], other["last_hidden_state"], rtol=1e-3, atol=1e-4)
+
+
 def test_batch_size_below_one_is_refused(bert: EnhancedWebModel) -> None:
     with pytest.raises(OptionError, match="batch size must be 1 or more"):
         bert.set_max_batch_size(0)

@@ -131,12 +131,15 @@ class EnhancedWebModel:
         return run_parallel([*((self, item) for item in own), *others])
 
     def set_max_batch_size(self, size: int) -> None:
-        """Set how many requests ``run_batch`` has under way at most.
+        """Have at most so many requests run together, and ``run_batch`` have at most so many under way.
+
+        They run together only where the model's answers stay the same; see ``Model.set_max_batch_size``.
 
         Raises:
             OptionError: It is below 1.
         """
         self.max_batch_size = _size(size)
+        self.model.set_max_batch_size(size)
 
     def get_performance_metrics(self) -> dict[str, Any]:
         """Return this model's figures: times in seconds, sizes in 10^6 bytes, ``throughput`` in items per second."""

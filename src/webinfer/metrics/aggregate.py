@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from webinfer.events import (
+    BatchFinished,
     BrowserEnded,
     BrowserStarted,
     Event,
@@ -67,9 +68,9 @@ class _Totals:
     def add_run(self, event: RunFinished) -> None:
         self.runs += 1
         self.items += event.items
-        self.run_seconds += event.run
+        self.run_seconds += event.run / event.together  # what ran together shares the time
         self.total_seconds += event.total
-        self.largest_batch = max(self.largest_batch, event.items)
+        self.largest_batch = max(self.largest_batch, event.items, event.together)
         self.platforms[event.key.backend] += 1
 
 
@@ -88,6 +89,7 @@ class Aggregate:
         self._browser_runs: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._created = self._peak = self._retries = self._lanes_lost = 0
+        self._batches: Counter[int] = Counter()  # by size, of models with dynamic batching
         self._hits = self._misses = 0
 
     def name(self, sha256: str, model: str) -> None:
@@ -106,6 +108,8 @@ class Aggregate:
                 self._totals(event.key).add_run(event)
                 self._all.add_run(event)
                 self._browser_runs[self._browsers.get(event.browser, event.browser)] += 1
+            case BatchFinished():
+                self._batches[event.size] += 1
             case SessionLoaded():
                 self._totals(event.key).add_load(event)
                 self._all.add_load(event)
@@ -158,6 +162,7 @@ class Aggregate:
             "errors_by_code": dict(self._errors),
             "retries": self._retries,
             "lanes_lost": self._lanes_lost,
+            "batches": {str(size): count for size, count in sorted(self._batches.items())},
             "concurrent_peak": now.running_peak,
             "queue_peak": now.queue_peak,
             "current_queue_size": now.queued,

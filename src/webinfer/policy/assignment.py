@@ -55,6 +55,8 @@ class State:
         capacity: Bytes of model files that a lane may hold; ``None`` for no limit. A larger model may be there alone.
         browsers: Browsers that may be started, by name, in order of preference.
         depth: Requests that a lane may hold at once. With two, the next one's tensors travel while the first runs.
+        depths: The same for sessions whose requests run together, where it may differ: 0 while a batch waits for
+            more, 1 to have it wait for a free lane.
     """
 
     lanes: Mapping[str, LaneState]
@@ -63,6 +65,7 @@ class State:
     sizes: Mapping[SessionKey, int] = field(default_factory=dict)
     capacity: int | None = None
     depth: int = 2
+    depths: Mapping[SessionKey, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -70,7 +73,8 @@ class Plan:
     """What to do now.
 
     Attributes:
-        dispatch: For each entry, send the oldest waiting request of that session to that lane.
+        dispatch: For each entry, send the oldest waiting request of that session to that lane, or the oldest batch,
+            where requests run together: then there is one entry for it, and the next batch takes another plan.
         evict: Sessions to release first, and where. What was sent to them before still runs.
         load: Sessions to create, and where.
         launch: Sessions whose browser must be started first.
@@ -100,11 +104,13 @@ def plan(state: State) -> Plan:
     while turns:
         again = []
         for key, left in turns:
+            if left and not state.depths.get(key, state.depth):
+                continue
             lane = least_busy(key, state, busy) if left else None
             if lane is not None:
                 made.dispatch.append((key, lane))
                 busy[lane] += 1
-                if left > 1:
+                if left > 1 and key not in state.depths:
                     again.append((key, left - 1))
                 continue
             target = _place(key, bool(left), state, busy, loading)
@@ -127,7 +133,7 @@ def least_busy(key: SessionKey, state: State, busy: Mapping[str, int] | None = N
         state: What the scheduler knows.
         busy: Requests that each lane has, where a plan in the making has given them more.
     """
-    best, least = None, state.depth
+    best, least = None, state.depths.get(key, state.depth)
     for lane in state.lanes.values():
         running = lane.running if busy is None else busy[lane.id]
         if running < least and key in lane.loaded:

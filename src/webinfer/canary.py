@@ -1,0 +1,91 @@
+"""Whether a model answers the same to requests that run together as to each of them alone, tried out in the browser.
+
+Most models do. Those that take a maximum or a mean over the whole batch do not, such as dynamically quantized ones,
+whose activations share one scale; nor do those that an operator of some backend gets wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.errors import InputError, WebinferError
+from webinfer.tensors import DTYPES, Signature, TensorSpec, prepare
+
+Arrays = Mapping[str, NDArray[Any]]
+Run = Callable[[Arrays], Awaitable[Arrays]]
+
+TOLERANCE = 1e-3
+"""Largest difference, as a part of an output's largest value: above what another order of summing makes in float32
+(1e-6 to 1e-5), below what another scale of 8 bits does (4e-3 or more)."""
+HALF_TOLERANCE = 1e-2
+"""The same for float16, which has 11 bits."""
+SIZES = (16, 224)
+"""Sizes tried for symbolic dimensions: a short text, the usual image."""
+
+
+async def disagreement(signature: Signature, rows: int, run: Run, half: bool) -> str | None:
+    """Run two different requests, each alone and both in one batch, and compare.
+
+    Args:
+        signature: The model's; each input and output has one row per item.
+        rows: Rows of the batch, in which the two take turns.
+        run: Runs one request.
+        half: Whether it computes in float16.
+
+    Returns:
+        What is different, or why it could not be tried; ``None`` where the answers agree.
+    """
+    why = ""
+    for size in SIZES:
+        try:
+            pair = [examples(signature, size, seed) for seed in (0, 1)]
+            alone = [await run(each) for each in pair]
+            joined = {name: np.concatenate([pair[row % 2][name] for row in range(rows)]) for name in pair[0]}
+            together = await run(joined)
+        except (WebinferError, InputError) as error:
+            why = why or f"it could not be tried: {error}"
+            continue
+        return _difference(alone, together, rows, HALF_TOLERANCE if half else TOLERANCE)
+    return why
+
+
+def examples(signature: Signature, size: int, seed: int) -> dict[str, NDArray[Any]]:
+    """Make a request of one row up: small token ids, random floats, of a scale that grows with ``seed``.
+
+    Raises:
+        InputError: The model wants something that cannot be made up.
+    """
+    random = np.random.default_rng(seed)
+    made = {spec.name: _example(spec, size, seed, random) for spec in signature.required}
+    return prepare(signature, made)
+
+
+def _example(spec: TensorSpec, size: int, seed: int, random: np.random.Generator) -> NDArray[Any]:
+    dtype = DTYPES[spec.dtype]
+    shape = (1, *(each if isinstance(each, int) else size for each in spec.shape[1:]))
+    if dtype.kind == "f":
+        return ((1 + 3 * seed) * random.standard_normal(shape)).astype(dtype)
+    if dtype.kind == "b" or "mask" in spec.name:
+        return np.ones(shape, dtype)
+    return random.integers(1, 100, shape).astype(dtype) if spec.name == "input_ids" else np.zeros(shape, dtype)
+
+
+def _difference(alone: list[Arrays], together: Arrays, rows: int, tolerance: float) -> str | None:
+    for name, whole in together.items():
+        if whole.shape[:1] != (rows,):
+            return f"output {name!r} has not one row per item: its shape is {whole.shape}"
+        for row in range(rows):
+            own, shared = alone[row % 2][name][0], whole[row]
+            if own.shape != shared.shape:
+                return f"output {name!r} has another shape: {shared.shape} and {own.shape} alone"
+            if not own.size:
+                continue
+            far = float(np.max(np.abs(own.astype(np.float64) - shared)))
+            most = tolerance * float(np.max(np.abs(own))) if own.dtype.kind == "f" else 0.0
+            if not far <= most:  # NaN is different, too
+                return f"output {name!r} differs by {far:.2g}, more than {most:.2g}, from what it is alone"
+    return None

@@ -1,0 +1,86 @@
+"""Letting requests wait for others to run with: what the scheduler is told of sessions whose requests run together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from webinfer.policy.assignment import SessionKey
+from webinfer.queues import Level, Queue, Queues
+from webinfer.request import Request
+
+
+class Gathering:
+    """Batches in the making.
+
+    Args:
+        queues: What waits.
+        depth: Batches that a lane may hold at once.
+        advance: Called when a request has waited long enough for others.
+    """
+
+    def __init__(self, queues: Queues, depth: int, advance: Callable[[], None]) -> None:
+        self._queues = queues
+        self._depth = depth
+        self._advance = advance
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Gathering {'waiting' if self._timer else 'idle'}>"
+
+    def depths(self, priority: int, level: Level) -> Mapping[SessionKey, int]:
+        """Return how many batches a lane may hold to be given another, for sessions whose requests run together.
+
+        A full batch travels while another one runs, as a lone request does. What is not full yet waits until a lane is
+        free, for until then it may grow; and then for ``Batching.delay``.
+        """
+        now = time.perf_counter()
+        depths: dict[SessionKey, int] = {}
+        for key, queue in tuple(level.items()):
+            first = queue.first
+            if first is None or first.mates is None:
+                continue
+            if first.mates.key != key and self._move_full(priority, key, queue, first):
+                return self.depths(priority, level)
+            depths[key] = self._depth_of(key, queue, first, now)
+        return depths
+
+    def count(self, key: SessionKey, level: Level) -> int:
+        """Return how many requests of a session leave together."""
+        queue = level[key]
+        first = queue.first
+        if first is None or first.mates is None or first.mates.key != key:
+            return 1
+        return first.mates.batching.size(queue.mates(first))
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        if self._timer:
+            self._timer.cancel()
+
+    def _depth_of(self, key: SessionKey, queue: Queue, first: Request, now: float) -> int:
+        assert first.mates is not None
+        batching = first.mates.batching
+        if queue.mates(first) >= batching.limit or (first.mates.key == key and batching.sizes == "full"):
+            return self._depth
+        delay = batching.delay(len(queue), first.submitted, now)
+        if delay <= 0:
+            return 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+        return 0
+
+    def _move_full(self, priority: int, key: SessionKey, queue: Queue, first: Request) -> bool:
+        """Hand a full batch over to the session that runs such; returns whether there was one."""
+        assert first.mates is not None
+        if queue.mates(first) < first.mates.batching.limit:
+            return False
+        for request in self._queues.take(priority, key, first.mates.batching.limit):
+            request.key = first.mates.key
+            self._queues.push(request)
+        return True
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._advance()
