@@ -58,6 +58,7 @@ WORKS: dict[str, tuple[str, str]] = {
         INPUTS + "import json; print(json.dumps(integration.run_inference(model, input1).to_dict()))",
     ),
     "websocket_communication_issues": (INTEGRATION, "print(integration)"),
+    "memory_related_issues": (INTEGRATION, "print(integration._accelerator.options.memory_limits)"),
 }
 
 # Block: why it cannot run yet, what it needs before it, and the option that the refusal names.
@@ -65,7 +66,6 @@ LATER: dict[str, tuple[str, str, str]] = {
     "quantization_support": ("models are not quantized yet", ACCELERATOR, "quantization"),
     "database_integration": ("there is no database yet", ACCELERATOR, "db_path"),
     "performance_reporting": ("there are no reports yet", ACCELERATOR, "get_performance_report"),
-    "memory_related_issues": ("browsers' memory is not limited yet", INTEGRATION, "configure_memory_limits"),
 }
 
 
@@ -159,6 +159,10 @@ def test_resource_pool_hands_out_an_integration_that_runs(models: Path, tmp_path
 
 def test_model_timeouts_are_taken_as_written(models: Path, tmp_path: Path) -> None:
     assert "IPFSAccelerateWebIntegration" in output_of("websocket_communication_issues", models, tmp_path)
+
+
+def test_memory_limits_are_taken_as_written(models: Path, tmp_path: Path) -> None:
+    assert "{'chrome': 2048, 'firefox': 1536, 'edge': 1024}" in output_of("memory_related_issues", models, tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(LATER))

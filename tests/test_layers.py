@@ -14,7 +14,21 @@ LAYERS = (
     {"errors", "options", "progress", "cache", "tensors", "capabilities"},
     {"wire", "policy", "events"},
     {"browsers", "websocket", "connection", "host", "models", "metrics", "running", "tasks"},
-    {"lane", "browser", "request", "batch", "deadlines", "queues", "gathering", "fleet", "homing", "pool"},
+    {
+        "lane",
+        "browser",
+        "request",
+        "batch",
+        "deadlines",
+        "queues",
+        "gathering",
+        "fleet",
+        "homing",
+        "scaler",
+        "recycler",
+        "upkeep",
+        "pool",
+    },
     {"result", "model", "canary", "snapshot", "recurrence", "pipelines", "accelerator", "sync"},
     {"cli", "compat"},
 )
@@ -33,6 +47,9 @@ ANNOUNCES_ONLY = {
     "request",
     "fleet",
     "homing",
+    "scaler",
+    "recycler",
+    "upkeep",
     "pool",
 }  # events go out by callback; who records them is not their matter
 

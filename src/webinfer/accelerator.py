@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -254,6 +254,20 @@ class AsyncAccelerator:
         """
         self._check_open()
         return await take(self._pool, self._journal)
+
+    async def limit_memory(self, limits: Mapping[str, float]) -> None:
+        """Limit the memory that browsers may take; see the option ``memory_limits``.
+
+        Args:
+            limits: Megabytes by browser's name, which also hold for a browser that stands in for that one. Browsers
+                that are not named keep their limits.
+
+        Raises:
+            OptionError: There is no such browser, or no browser could do with so little.
+        """
+        self.options = replace(self.options, memory_limits={**(self.options.memory_limits or {}), **limits})
+        if self._pool is not None:
+            self._pool.limit_memory(limits)
 
     async def close(self) -> None:
         """End the browser and fail whatever still waits. Later calls raise ``PoolClosed``."""

@@ -129,6 +129,10 @@ class Flights:
         else:
             del self._batches[lane]
 
+    def on(self, lane: str) -> bool:
+        """Whether a lane has anything."""
+        return lane in self._batches
+
     def computed(self, lane: str) -> Batch:
         """Return what a lane computes."""
         return self._batches[lane][0]

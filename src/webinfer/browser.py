@@ -27,6 +27,7 @@ class Browser:
         installation: What was started.
         capabilities: What its page reported.
         start_seconds: From launching to the report.
+        born: When it dialled back, on the loop's clock.
         lost: Done once it cannot be used any more, with the reason.
     """
 
@@ -35,6 +36,7 @@ class Browser:
         self.installation: Installation = process.installation
         self.capabilities: Capabilities
         self.start_seconds = 0.0
+        self.born = asyncio.get_running_loop().time()
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
         self.lanes: dict[str, Lane] = {}
         self._reported: asyncio.Future[Capabilities] = asyncio.get_running_loop().create_future()
@@ -57,6 +59,11 @@ class Browser:
     def pid(self) -> int:
         """Process id of the browser's main process."""
         return self._process.pid
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no lane, and none is starting."""
+        return not self._dialling and all(lane.lost.done() for lane in self.lanes.values())
 
     @classmethod
     async def launch(

@@ -30,9 +30,12 @@ class BrowserRefused:
 
 @dataclass(frozen=True, slots=True)
 class BrowserEnded:
+    """A browser ended: it was lost, or retired on purpose."""
+
     browser: str
     name: str
     cause: str
+    lost: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,12 @@ class LaneStarted:
 
 @dataclass(frozen=True, slots=True)
 class LaneEnded:
+    """A lane ended: it was lost, or retired on purpose; then ``code`` is empty."""
+
     lane: str
     code: str
     cause: str
+    lost: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Fleet:
         self._on_change = on_change
         self._tasks = Tasks()
         self._ending: set[Browser] = set()  # lost or given up, and not yet gone
+        self._retiring: dict[str, tuple[Lane, Browser, str]] = {}  # lanes that answer what they have, and why they end
         self._shaken: set[str] = set()  # browsers that lost a GPU device
         self._starting: dict[str, asyncio.Task[Browser | WebinferError]] = {}  # launches under way, by name
         self._breakers: dict[str, Breaker] = {}  # of those that failed to start, last time
@@ -111,7 +112,7 @@ class Fleet:
                 await asyncio.sleep(pause)
                 continue  # another may be up by now
             tries[name] += 1
-            outcome = self._up(name) or await self.launch(name)
+            outcome = self.up(name) or await self.launch(name)
             if isinstance(outcome, WebinferError):
                 error = outcome
             elif self.states[name].can_run(backend):
@@ -166,6 +167,47 @@ class Fleet:
             for each in tuple(browser.lanes.values()):
                 self.write_off(each, BrowserLost(f"Browser {browser.id} was ended. {cause}", browser=browser.id))
             self._tasks.spawn(self._end(browser, str(cause)))
+        else:
+            self.stop_lane(lane, cause)  # it is retiring, and its browser ends with its last lane
+
+    async def grow(self, browser: Browser) -> None:
+        """Start a further lane in a browser.
+
+        Raises:
+            WebinferError: It did not start.
+        """
+        await self._tasks.hold(self._start_lane(browser))
+        self._on_change()
+
+    def retire(self, lane: Lane, cause: str) -> None:
+        """Give a lane nothing more, and end it once it has answered what it has.
+
+        A browser ends with its last lane.
+        """
+        browser = self.browsers.get(lane.browser)
+        if browser is not None and self.lanes.pop(lane.id, None) is not None:
+            lane.retired = True
+            self._retiring[lane.id] = lane, browser, cause
+            self._on_gone(lane)
+
+    def drained(self, lane: str) -> None:
+        """Take note that a lane has answered all that it had."""
+        if lane in self._retiring and not self._closed:
+            self._tasks.spawn(self._bid_farewell(*self._retiring[lane]))
+
+    def lane(self, name: str) -> Lane | None:
+        """Return a lane that works or is about to end."""
+        return self.lanes.get(name) or next((lane for lane, _, _ in self._retiring.values() if lane.id == name), None)
+
+    def retire_browser(self, browser: Browser, cause: str) -> None:
+        """Put another browser in the place of one that ends once it has answered what it has."""
+        lanes = [lane for lane in self.lanes.values() if lane.browser == browser.id]
+        for lane in lanes:
+            self.retire(lane, cause)
+        if self._strike_off(browser, cause, lost=False):
+            self._tasks.spawn(self._replace_browser(browser.installation.name))
+            if not lanes:
+                self._tasks.spawn(self._bury(browser))
 
     def give_up(self, lane: Lane, cause: WebinferError) -> bool:
         """End the browser of a lane to which it denies a GPU, if it had one and lost it: a new browser may have it.
@@ -192,7 +234,7 @@ class Fleet:
         self.browsers.clear()
         self.lanes.clear()
 
-    def _up(self, name: str) -> Browser | None:
+    def up(self, name: str) -> Browser | None:
         """Return the browser of that name that has started, if there is one."""
         if name in self._starting:
             return None
@@ -268,7 +310,8 @@ class Fleet:
         version = browser.capabilities.engine_version
         self._announce(BrowserStarted(browser.id, name, version, browser.pid, browser.start_seconds))
         try:
-            lanes = (self._start_lane(browser) for _ in range(options.lanes))
+            first = options.lanes if options.min_lanes is None else max(1, min(options.min_lanes, options.lanes))
+            lanes = (self._start_lane(browser) for _ in range(first))
             started = await asyncio.gather(*lanes, return_exceptions=True)
         except asyncio.CancelledError:
             await self._end(browser, "Its start was given up.")  # without lanes it is only in the way of another
@@ -281,6 +324,8 @@ class Fleet:
 
     async def _start_lane(self, browser: Browser) -> None:
         lane = await browser.start_lane(self._threads(browser), _LANE_START)
+        if browser.id not in self.browsers:
+            raise BrowserLost(f"Browser {browser.id} was given up while lane {lane.id} started.", browser=browser.id)
         self.lanes[lane.id] = lane
         self._on_lane(lane)
         lane.lost.add_done_callback(lambda _: self._lane_lost(browser, lane))
@@ -292,13 +337,29 @@ class Fleet:
 
     def _lane_lost(self, browser: Browser, lane: Lane) -> None:
         reason = self.write_off(lane, lane.lost.result())
-        if self._closed:
+        if self._closed or lane.retired:
             return
         if isinstance(reason, DeviceLost):
             self._shaken.add(browser.id)
         log.warning("lane %s is lost: %s", lane.id, reason)
         self._announce(LaneEnded(lane.id, reason.code, str(reason)))
         self._tasks.spawn(self._replace(browser, lane))
+
+    async def _bid_farewell(self, lane: Lane, browser: Browser, cause: str) -> None:
+        """End a lane that has answered what it had, and its browser after the last one."""
+        log.info("lane %s is retired: %s", lane.id, cause)
+        await browser.stop_lane(lane)
+        if self._retiring.pop(lane.id, None) is None:
+            return
+        self._announce(LaneEnded(lane.id, "", cause, lost=False))
+        if browser.empty:
+            await self._end(browser, cause, lost=False)
+        if browser in self._ending and not any(each is browser for _, each, _ in self._retiring.values()):
+            await self._bury(browser)
+
+    async def _replace_browser(self, name: str) -> None:
+        await self.launch(name)  # a failure is announced, and others take its place
+        self._on_change()
 
     async def _replace(self, browser: Browser, lane: Lane) -> None:
         """Put a new lane in a lost one's place, or end the browser when that cannot be done."""
@@ -318,18 +379,18 @@ class Fleet:
             log.warning("%s", reason)
             self._tasks.spawn(self._bury(browser))
 
-    async def _end(self, browser: Browser, cause: str) -> None:
-        if self._strike_off(browser, cause):
+    async def _end(self, browser: Browser, cause: str, lost: bool = True) -> None:
+        if self._strike_off(browser, cause, lost):
             await self._bury(browser)
 
-    def _strike_off(self, browser: Browser, cause: str) -> bool:
+    def _strike_off(self, browser: Browser, cause: str, lost: bool = True) -> bool:
         """Count on a browser no more; returns whether it was counted on until now."""
         if self.browsers.pop(browser.id, None) is None:
             return False
         self.states[browser.installation.name].up = False
         self._shaken.discard(browser.id)
         self._ending.add(browser)  # until it is gone, also when close() cuts that short
-        self._announce(BrowserEnded(browser.id, browser.installation.name, cause))
+        self._announce(BrowserEnded(browser.id, browser.installation.name, cause, lost))
         return True
 
     async def _bury(self, browser: Browser) -> None:

@@ -93,8 +93,10 @@ class Lane:
         browser: Its browser's id, ``b1``.
         browser_name: Its browser's name, ``firefox``.
         runtime: Name, version and bundle of its runtime.
+        born: When it started, on the loop's clock.
         lost: Done once it cannot be used any more, with the reason.
         blamed: Whether its loss was held against a request.
+        retired: Whether its end is meant: it takes nothing more.
     """
 
     def __init__(
@@ -108,7 +110,8 @@ class Lane:
             {"name": "", "version": "", "bundle": "", **connection.hello["runtime"]}
         )
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
-        self.blamed = False
+        self.born = asyncio.get_running_loop().time()
+        self.blamed = self.retired = False
         self._connection = connection
         self._verdicts: dict[Backend, Verdict] = {}
         self._outputs: dict[str, Mapping[str, np.dtype[Any]]] = {}  # by session

@@ -20,6 +20,16 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BROWSERS: tuple[BrowserName, ...] = get_args(BrowserName)
 MANY: tuple[ManyName, ...] = get_args(ManyName)
+_NONE_OR_ABOVE_0 = (
+    "threads",
+    "run_timeout",
+    "lane_capacity_mb",
+    "idle_timeout",
+    "max_lane_age",
+    "max_lane_runs",
+    "max_browser_age",
+    "max_growth_mb",
+)
 
 
 def _option(default: Any, help: str) -> Any:
@@ -43,7 +53,27 @@ class Options:
     browser_args: tuple[str, ...] = _option((), "Further command-line arguments for the browser.")
     headless: bool = _option(True, "Start the browser without a window.")
     platform: Platform = _option("auto", "Backend to run on; auto chooses by what the browser can do.")
-    lanes: int = _option(1, "Lanes per browser: workers that each run one inference at a time.")
+    lanes: int = _option(1, "Lanes per browser, at most: workers that each run one inference at a time.")
+    min_lanes: int | None = _option(
+        None,
+        "Lanes kept while idle, in all browsers together: further ones, up to lanes in each browser, start while "
+        "requests wait and end after idle_timeout, and so does a browser without lanes; None keeps all.",
+    )
+    idle_timeout: float | None = _option(60.0, "Time without work after which a lane beyond min_lanes is ended.")
+    max_lane_age: float | None = _option(None, "Time after which a lane is replaced, once it has answered.")
+    max_lane_runs: int | None = _option(None, "Runs after which a lane is replaced.")
+    max_browser_age: float | None = _option(None, "Time after which a browser is replaced, once it has answered.")
+    memory_limits: Mapping[str, float] | None = _option(
+        None,
+        "Megabytes that each browser, by name, may take: over it, its lanes are replaced, which frees what they hold.",
+    )
+    max_growth_mb: float | None = _option(
+        None, "Megabytes that a browser may grow by from run to run, by the slope of its last measurements, likewise."
+    )
+    restart_on_memory_pressure: bool = _option(
+        False,
+        "Replace the whole browser then, and the largest one when the machine has under a tenth of its memory left.",
+    )
     threads: int | None = _option(None, "WebAssembly threads per lane; None shares the cores out among the lanes.")
     lane_capacity_mb: float | None = _option(
         600.0, "Model files that a lane may hold loaded; beyond it, the session used longest ago gives way."
@@ -94,12 +124,16 @@ class Options:
             "max_batch_size",
         ):
             positive(name, getattr(self, name))
-        for name in ("threads", "run_timeout", "lane_capacity_mb"):
+        for name in _NONE_OR_ABOVE_0:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise OptionError(f"{name} must be above 0 or None, not {value}.", option=name)
-        for name in ("retries", "launch_retries", "max_batch_wait"):
-            if getattr(self, name) < 0:
+        for name, value in (self.memory_limits or {}).items():
+            check_memory_limit(name, value)
+        if self.min_lanes is not None and self.min_lanes > self.lanes:
+            raise OptionError(f"min_lanes is {self.min_lanes}, over lanes, which is {self.lanes}.", option="min_lanes")
+        for name in ("retries", "launch_retries", "min_lanes", "max_batch_wait"):
+            if (getattr(self, name) or 0) < 0:
                 raise OptionError(f"{name} must be 0 or more, not {getattr(self, name)}.", option=name)
         if not 0 <= self.port <= 65535:
             raise OptionError(f"port must be between 0 and 65535, not {self.port}.", option="port")
@@ -124,6 +158,17 @@ class Options:
             given = values["browsers"]
             values["browsers"] = (given,) if isinstance(given, str) else tuple(given)
         return cls(**values)
+
+
+def check_memory_limit(browser: str, megabytes: float) -> None:
+    """Check one of ``memory_limits``.
+
+    Raises:
+        OptionError: There is no such browser, or no browser could do with so little.
+    """
+    one_of("memory_limits", browser, BROWSERS[1:])
+    if not megabytes > 0:
+        raise OptionError(f"The memory limit of {browser} must be above 0, not {megabytes}.", option="memory_limits")
 
 
 def describe() -> list[tuple[Field[Any], str]]:

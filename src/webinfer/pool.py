@@ -44,6 +44,7 @@ from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least
 from webinfer.queues import Level, Queues
 from webinfer.request import Loading, Request
 from webinfer.tasks import Tasks
+from webinfer.upkeep import Upkeep
 from webinfer.wire import Message
 
 log = logging.getLogger("webinfer.pool")
@@ -87,6 +88,7 @@ class Pool:
             self._state.capacity = int(options.lane_capacity_mb * 1e6)
         self._loadings: dict[SessionKey, Loading] = {}
         self._sessions: dict[SessionKey, str] = {}  # names on the wire
+        self._upkeep = Upkeep(self._fleet, self._state, self._queues, options)
         self._running = self.running_peak = 0
         self._deadlines = Deadlines(self._expire)
         self._listeners: list[Listener] = []
@@ -143,6 +145,11 @@ class Pool:
     async def memory(self) -> int:
         """Return the memory of all browsers' processes, in bytes."""
         return await self._fleet.memory()
+
+    def limit_memory(self, limits: Mapping[str, float]) -> None:
+        """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits."""
+        self._upkeep.recycler.limits.update(limits)
+        self._advance()
 
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called with every event."""
@@ -262,6 +269,7 @@ class Pool:
         self._gathering.close()
         for key in tuple(self._loadings):
             self._fail_loading(key, PoolClosed("The accelerator was closed."))
+        await self._upkeep.close()
         await self._homing.close()
         await self._tasks.close()
         await self._fleet.close()
@@ -269,7 +277,7 @@ class Pool:
     # What the plan asks for
 
     def _advance(self) -> None:
-        if self.closed or not self._queues:
+        if self.closed:
             return
         for priority, level in self._queues.levels():
             again = True
@@ -280,6 +288,7 @@ class Pool:
                 self._carry_out(made, priority, level)
                 again = any(key in self._state.depths for key, _ in made.dispatch)
         self._state.depths = {}
+        self._upkeep.look()
 
     def _carry_out(self, made: Plan, priority: int, level: Level) -> None:
         for key, lane in made.dispatch:
@@ -299,6 +308,7 @@ class Pool:
         key = batch.key
         state = self._lane_states[lane.id]
         state.running += 1
+        state.runs += len(requests)
         self._running += len(requests)
         self.running_peak = max(self.running_peak, self._running)
         state.loaded[key] = self._tick()
@@ -324,6 +334,8 @@ class Pool:
         self._flights.remove(batch)
         if isinstance(reply, LostError):
             batch.take_blame()
+        if state.id not in self._lane_states and not self._flights.on(state.id):
+            self._fleet.drained(state.id)
         for request, answer in zip(batch.requests, batch.answers(reply), strict=True):
             if request.settled:
                 continue
@@ -398,7 +410,7 @@ class Pool:
     def _end(self, batch: Batch, why: str) -> None:
         """End a run: with its lane, or with its browser where the GPU would compute on."""
         lane = batch.lane
-        if lane.id in self.lanes:
+        if self._fleet.lane(lane.id) is not None:
             stop = self._fleet.stop_browser if batch.key.backend == "webgpu" else self._fleet.stop_lane
             stop(lane, LaneLost(f"Lane {lane.id} was ended: {why}."))
 
@@ -452,6 +464,8 @@ class Pool:
 
     def _lane_gone(self, lane: Lane) -> None:
         self._lane_states.pop(lane.id, None)
+        if not self._flights.on(lane.id):
+            self._fleet.drained(lane.id)
 
     def _fail_loading(self, key: SessionKey, error: WebinferError) -> None:
         """Fail everybody who waits for a session; a later request may try again."""

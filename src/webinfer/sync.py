@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -179,6 +179,10 @@ class Accelerator:
     def snapshot(self) -> Snapshot:
         """As ``AsyncAccelerator.snapshot``."""
         return self._portal.call(self._inner.snapshot())
+
+    def limit_memory(self, limits: Mapping[str, float]) -> None:
+        """As ``AsyncAccelerator.limit_memory``."""
+        self._portal.call(self._inner.limit_memory(limits))
 
     def close(self) -> None:
         """As ``AsyncAccelerator.close``."""

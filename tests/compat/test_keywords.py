@@ -35,8 +35,6 @@ def test_unknown_keyword_names_the_nearest_known(wrong: str, right: str) -> None
 
 LATER = {
     "db_path": "results.duckdb",
-    "adaptive_scaling": True,
-    "restart_on_memory_pressure": True,
     "enable_cross_browser_sharding": True,
 }
 
@@ -63,6 +61,11 @@ def test_keyword_that_is_not_available_yet_may_be_switched_off(name: str) -> Non
         ({"retry_attempts": 5}, "launch_retries", 2),
         ({"connection_retry_attempts": 3}, "launch_retries", 3),
         ({"connection_retry_attempts": 3}, "retries", 2),
+        ({"adaptive_scaling": True, "max_connections": 1}, "min_lanes", 1),
+        ({"adaptive_scaling": False, "max_connections": 1}, "min_lanes", None),
+        ({"min_connections": 0}, "min_lanes", 0),
+        ({"idle_timeout": 5}, "idle_timeout", 5.0),
+        ({"restart_on_memory_pressure": True}, "restart_on_memory_pressure", True),
         ({"enable_progressive_backoff": False}, "progressive_backoff", False),
         ({"browser_preferences": {"audio": "webkit"}}, "browsers", ("all", "webkit")),
         ({"browser_preferences": {"audio": "webkit"}}, "browser_preferences", {"audio": "webkit"}),
@@ -110,6 +113,8 @@ def test_large_inputs_are_told_apart_when_asked_to(keywords: dict[str, Any], fac
         {"large_input_timeout_multiplier": "long"},
         {"retry_attempts": -1},
         {"connection_retry_attempts": "often"},
+        {"min_connections": -1},
+        {"idle_timeout": "soon"},
         {"browser_preferences": {"visoin": "chrome"}},
         {"browser_preferences": {"vision": "netscape"}},
         {"timeout_multiplier": float("nan")},

@@ -9,7 +9,6 @@ from typing import Any
 from webinfer.compat import resources
 from webinfer.compat.keywords import choose, factors_of, platform_of, read, refuse_later
 from webinfer.compat.model import EnhancedWebModel, nbytes_of, run_parallel
-from webinfer.errors import OptionError
 from webinfer.model import Inputs
 from webinfer.policy.timeouts import run_timeout
 from webinfer.result import Result
@@ -24,7 +23,8 @@ class IPFSAccelerateWebIntegration:
         enable_gpu: Whether WebGPU may be used.
         enable_cpu: Whether WebAssembly may be used.
         browser_preferences: Browser by family, in place of the guide's recommendations.
-        adaptive_scaling: Not available yet.
+        adaptive_scaling: Whether the number of lanes follows the work: from ``min_connections`` (1) to
+            ``max_connections``, and down again after ``idle_timeout`` seconds without work.
         keywords: As ``create_ipfs_web_accelerator``.
 
     Raises:
@@ -139,12 +139,17 @@ class IPFSAccelerateWebIntegration:
         self._timeouts = replace(self._timeouts, families={**self._timeouts.families, **factors_of(factors)})
 
     def configure_memory_limits(self, limits: Mapping[str, float]) -> None:
-        """Limit the browsers' memory. Not available yet.
+        """Limit the browsers' memory.
+
+        A browser over its limit gives back what its lanes hold; with ``restart_on_memory_pressure`` it is restarted.
+
+        Args:
+            limits: Megabytes by browser; those that stand in for a missing Chrome or Edge have its limit.
 
         Raises:
-            OptionError: Always.
+            OptionError: There is no such browser, or no browser could do with so little.
         """
-        raise OptionError("configure_memory_limits is not available in this version.", option="memory_limits")
+        self._accelerator.limit_memory(limits)
 
     def get_metrics(self) -> dict[str, Any]:
         """Return the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.

@@ -31,11 +31,13 @@ _NOW = (
     "enable_input_size_detection",
     "browser_preferences",
     "enable_progressive_backoff",
+    "adaptive_scaling",
+    "min_connections",
+    "idle_timeout",
+    "restart_on_memory_pressure",
 )
 _LATER = (
     "db_path",
-    "adaptive_scaling",
-    "restart_on_memory_pressure",
     "enable_cross_browser_sharding",
 )
 """Keywords of the guide that are only accepted switched off, so far."""
@@ -65,6 +67,7 @@ def read(**keywords: Any) -> Settings:
 
     ``timeout_multiplier`` scales every time limit, ``inference_timeout_multiplier`` that of runs. Large inputs are
     told apart where ``enable_input_size_detection`` is set, or only ``large_input_timeout_multiplier`` is given.
+    ``adaptive_scaling``, ``min_connections`` or ``idle_timeout`` have the number of lanes follow the work.
     ``connection_retry_attempts`` counts the starts of a browser, ``retry_attempts`` the runs of a lost request.
 
     Raises:
@@ -76,9 +79,10 @@ def read(**keywords: Any) -> Settings:
     standard, run = _timeouts(keywords)
     settings = Settings(
         options=Options(
-            lanes=lanes(keywords.get("max_connections", 4)),
             headless=bool(keywords.get("headless", True)),
             port=int(keywords.get("websocket_port", 0)),
+            **_scaling(keywords),
+            restart_on_memory_pressure=bool(keywords.get("restart_on_memory_pressure", False)),
             browsers=("all", *_named(keywords.get("browser_preferences") or {})),
             browser_preferences=keywords.get("browser_preferences"),
             progressive_backoff=bool(keywords.get("enable_progressive_backoff", True)),
@@ -171,6 +175,16 @@ def choose(platform: Platform, capabilities: Capabilities, *, gpu: bool, cpu: bo
     if platform == "auto":
         return best, None
     return best, f"{name} is off" if platform == barred else capabilities.errors[platform]
+
+
+def _scaling(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of lanes: as many as ``max_connections`` says, or by need between that and the least."""
+    most = lanes(keywords.get("max_connections", 4))
+    if not keywords.get("adaptive_scaling") and not {"min_connections", "idle_timeout"} & set(keywords):
+        return {"lanes": most}
+    least = int(_number("min_connections", keywords.get("min_connections", 1), at_least=0))
+    idle = _number("idle_timeout", keywords.get("idle_timeout", Options().idle_timeout), above=0)
+    return {"lanes": most, "min_lanes": min(least, most), "idle_timeout": idle}
 
 
 def _named(preferences: Mapping[str, NamedBrowsers]) -> list[ManyName]:

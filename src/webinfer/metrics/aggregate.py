@@ -85,7 +85,8 @@ class Aggregate:
         self._models: dict[str, _Totals] = {}
         self._all = _Totals()
         self._names: dict[str, str] = {}  # by hash
-        self._browsers: dict[str, str] = {}  # running browsers' names, by id
+        self._browsers: set[str] = set()  # ids of those that run
+        self._browser_names: dict[str, str] = {}  # by id; a retired one still answers what it has
         self._browser_runs: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._created = self._peak = self._retries = self._lanes_lost = 0
@@ -107,7 +108,7 @@ class Aggregate:
             case RunFinished():
                 self._totals(event.key).add_run(event)
                 self._all.add_run(event)
-                self._browser_runs[self._browsers.get(event.browser, event.browser)] += 1
+                self._browser_runs[self._browser_names.get(event.browser, event.browser)] += 1
             case BatchFinished():
                 self._batches[event.size] += 1
             case SessionLoaded():
@@ -119,13 +120,14 @@ class Aggregate:
             case LoadFailed():
                 self._errors[event.code] += 1
             case LaneEnded():
-                self._lanes_lost += 1
+                self._lanes_lost += event.lost
             case BrowserStarted():
                 self._created += 1
-                self._browsers[event.browser] = event.name
+                self._browsers.add(event.browser)
+                self._browser_names[event.browser] = event.name
                 self._peak = max(self._peak, len(self._browsers))
             case BrowserEnded():
-                self._browsers.pop(event.browser, None)
+                self._browsers.discard(event.browser)
 
     def to_dict(self, now: Gauges) -> dict[str, Any]:
         """Return the guide's sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``."""

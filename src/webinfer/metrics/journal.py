@@ -103,7 +103,8 @@ class Journal:
 
     Attributes:
         errors: Failed attempts of requests and loads, by code.
-        recoveries: What was lost, what was started, and the requests that were run again or answered after that.
+        recoveries: What was lost, retired on purpose and started, and the requests that were run again or answered
+            after that.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -118,7 +119,14 @@ class Journal:
         self.runs = self.items = self.loads = 0
         self.errors: Counter[str] = Counter()
         self.recoveries: Counter[str] = Counter(
-            browsers_started=0, browsers_lost=0, lanes_started=0, lanes_lost=0, requests_rerun=0, requests_recovered=0
+            browsers_started=0,
+            browsers_lost=0,
+            browsers_retired=0,
+            lanes_started=0,
+            lanes_lost=0,
+            lanes_retired=0,
+            requests_rerun=0,
+            requests_recovered=0,
         )
 
     def __repr__(self) -> str:
@@ -187,18 +195,20 @@ class Journal:
                 self.recoveries["lanes_started"] += 1
                 self._lanes[event.lane] = LaneTally(self._clock())
             case LaneEnded():
-                self.recoveries["lanes_lost"] += 1
+                self.recoveries["lanes_lost" if event.lost else "lanes_retired"] += 1
                 self._lanes.pop(event.lane, None)
-                self._note("lane", event.code, event.lane, None, event.cause)
+                if event.lost:
+                    self._note("lane", event.code, event.lane, None, event.cause)
             case BrowserStarted():
                 self.recoveries["browsers_started"] += 1
                 self._browsers[event.browser] = self._clock()
             case BrowserRefused():
                 self._note("launch", event.code, event.name, None, event.cause)
             case BrowserEnded():
-                self.recoveries["browsers_lost"] += 1
+                self.recoveries["browsers_lost" if event.lost else "browsers_retired"] += 1
                 self._browsers.pop(event.browser, None)
-                self._note("browser", BrowserLost.code, event.browser, None, event.cause)
+                if event.lost:
+                    self._note("browser", BrowserLost.code, event.browser, None, event.cause)
 
     def _finished(self, event: RunFinished) -> None:
         now = self._clock()

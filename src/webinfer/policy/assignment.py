@@ -33,6 +33,7 @@ class LaneState:
         loading: The session that it is creating, if any.
         running: Requests sent to it and not yet answered.
         browser: Name of its browser.
+        runs: Requests sent to it since it started.
     """
 
     id: str
@@ -41,6 +42,7 @@ class LaneState:
     loading: SessionKey | None = None
     running: int = 0
     browser: str = ""
+    runs: int = 0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,111 @@
+"""How many lanes there should be: more while requests wait, fewer when lanes are idle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+PATIENCE = 0.25
+"""Seconds for which requests must wait before a lane is added, counted anew with each lane: a short burst is done
+before a new lane would have started and loaded its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far the number of lanes may go.
+
+    Attributes:
+        least: Lanes that are kept while idle, in all browsers together.
+        most: Lanes that one browser may have.
+        idle: Seconds without work after which a lane beyond ``least`` is ended; ``None`` for never.
+    """
+
+    least: int
+    most: int
+    idle: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLoad:
+    """A lane: when it was last at work; ``None`` while it is."""
+
+    id: str
+    idle_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserLoad:
+    """A browser: its lanes, the oldest first, and what waits for them.
+
+    Attributes:
+        id: Its id.
+        lanes: Lanes that can take work.
+        starting: Lanes that will be able to.
+        pressed_since: Since when requests have waited that its lanes have no room for, or since a lane was last
+            added if that is later; ``None`` while none wait.
+        full: It may not get further lanes: it is over its memory limit.
+    """
+
+    id: str
+    lanes: Sequence[LaneLoad]
+    starting: int = 0
+    pressed_since: float | None = None
+    full: bool = False
+
+
+@dataclass(slots=True)
+class Scaling:
+    """What to do now.
+
+    Attributes:
+        grow: Browsers to start a lane in.
+        end: Lanes to end, all idle.
+        wake: When to look again though nothing happens; ``None`` where there is no need.
+    """
+
+    grow: list[str] = field(default_factory=list)
+    end: list[str] = field(default_factory=list)
+    wake: float | None = None
+
+
+def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scaling:
+    """Decide on lanes to start and to end.
+
+    Up and down are far apart, so that the number does not swing: up after ``PATIENCE`` under pressure, one lane at a
+    time; down only after ``idle`` seconds without work, and never in a browser that is under pressure or growing.
+    """
+    made = Scaling()
+    resting: list[LaneLoad] = []
+    for browser in browsers:
+        if browser.pressed_since is not None or browser.starting:
+            _grow(browser, limits, now, made)
+        else:
+            resting += reversed(browser.lanes)  # the youngest first: the oldest holds the most sessions
+    spare = sum(len(browser.lanes) + browser.starting for browser in browsers) - limits.least
+    if limits.idle is not None and spare > 0:
+        due = [(lane.idle_since + limits.idle, lane.id) for lane in resting if lane.idle_since is not None]
+        due.sort(key=lambda lane: lane[0])
+        _shrink(due[:spare], now, made)
+    return made
+
+
+def _grow(browser: BrowserLoad, limits: Limits, now: float, made: Scaling) -> None:
+    room = len(browser.lanes) + browser.starting < limits.most
+    if browser.pressed_since is None or browser.starting or browser.full or not room:
+        return
+    if browser.pressed_since + PATIENCE <= now:
+        made.grow.append(browser.id)
+    else:
+        _wake(made, browser.pressed_since + PATIENCE)
+
+
+def _shrink(due: Sequence[tuple[float, str]], now: float, made: Scaling) -> None:
+    for at, lane in due:
+        if at <= now:
+            made.end.append(lane)
+        else:
+            _wake(made, at)
+
+
+def _wake(made: Scaling, at: float) -> None:
+    made.wake = at if made.wake is None else min(made.wake, at)

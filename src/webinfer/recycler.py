@@ -1,0 +1,147 @@
+"""Worn and overgrown lanes and browsers, replaced: ``policy.recycling`` carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+import psutil
+
+from webinfer.browser import Browser
+from webinfer.browsers.process import tree_memory
+from webinfer.errors import WebinferError
+from webinfer.fleet import Fleet
+from webinfer.lane import Lane
+from webinfer.options import Options
+from webinfer.policy.assignment import State
+from webinfer.policy.recycling import REST, SAMPLES, Sample, Wear, limit_of, overgrown, pressing
+from webinfer.tasks import Tasks
+
+log = logging.getLogger("webinfer.recycler")
+
+_INTERVAL = 2.0
+"""Seconds between measurements, at least: one takes the kernel some 10 ms for each process. They are taken after
+something happened, so an idle fleet is not measured."""
+
+_MB = 1e6
+
+
+class Recycler:
+    """Replaces what is worn by age or runs, or takes too much memory.
+
+    Args:
+        fleet: The browsers and lanes.
+        state: What the scheduler knows.
+        options: Options of the accelerator.
+
+    Attributes:
+        limits: Megabytes that a browser may take, by its name or that of one that it stands in for.
+        full: Names of browsers that take more than that.
+    """
+
+    def __init__(self, fleet: Fleet, state: State, options: Options) -> None:
+        self.limits = dict(options.memory_limits or {})
+        self.full: set[str] = set()
+        self._fleet = fleet
+        self._state = state
+        self._growth_mb = options.max_growth_mb
+        self._restart = options.restart_on_memory_pressure
+        self._lane = Wear(options.max_lane_age, options.max_lane_runs)
+        self._browser = Wear(options.max_browser_age)
+        self._runs: dict[str, int] = {}  # by lane's id, of those that are gone too
+        self._samples: dict[str, deque[Sample]] = {}  # by browser's id
+        self._relieved: dict[str, float] = {}  # when, by browser's name
+        self._renewing: set[str] = set()  # lanes
+        self._measured = 0.0  # when, last
+        self._timer: asyncio.TimerHandle | None = None  # of the next measurement
+        self._tasks = Tasks()
+
+    def __repr__(self) -> str:
+        return f"<Recycler limits={self.limits} full={sorted(self.full)}>"
+
+    @property
+    def on(self) -> bool:
+        """Whether there is anything to see to."""
+        return self._watches_memory or Wear() != self._lane or Wear() != self._browser
+
+    @property
+    def _watches_memory(self) -> bool:
+        return bool(self.limits) or self._growth_mb is not None or self._restart
+
+    def look(self) -> None:
+        """Replace what is worn, and measure the memory if it is time to."""
+        now = asyncio.get_running_loop().time()
+        for lane in tuple(self._fleet.lanes.values()):
+            state = self._state.lanes[lane.id]
+            self._runs[lane.id] = state.runs
+            if why := self._lane.worn(now - lane.born, state.runs):
+                self._renew(lane, why)
+        for browser in tuple(self._fleet.browsers.values()):
+            if why := self._browser.worn(now - browser.born, 0):
+                self._fleet.retire_browser(browser, f"It is replaced: {why}.")
+        if self._watches_memory and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_at(
+                max(now, self._measured + _INTERVAL), self._start_measuring
+            )
+
+    async def close(self) -> None:
+        """Replace nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._tasks.close()
+
+    def _renew(self, lane: Lane, why: str) -> None:
+        loading = lane.id in self._state.lanes and self._state.lanes[lane.id].loading  # that would be lost
+        if lane.id not in self._renewing and not loading:
+            log.info("lane %s is replaced: %s", lane.id, why)
+            self._renewing.add(lane.id)
+            self._tasks.spawn(self._replace(lane, f"It is replaced: {why}."))
+
+    async def _replace(self, lane: Lane, cause: str) -> None:
+        try:
+            await self._fleet.grow(self._fleet.browsers[lane.browser])
+            self._fleet.retire(lane, cause)
+        except WebinferError as error:
+            log.warning("lane %s is worn and cannot be replaced: %s", lane.id, error)
+        finally:
+            self._renewing.discard(lane.id)
+
+    def _start_measuring(self) -> None:
+        self._timer = None
+        self._measured = asyncio.get_running_loop().time()
+        self._tasks.spawn(self._measure(self._measured))
+
+    async def _measure(self, now: float) -> None:
+        browsers = list(self._fleet.browsers.values())
+        sizes = await asyncio.gather(*(asyncio.to_thread(tree_memory, browser.pid) for browser in browsers))
+        ids = {browser.id for browser in browsers}
+        self._runs = {lane: runs for lane, runs in self._runs.items() if lane.partition(".")[0] in ids}
+        self._samples = {name: self._samples.get(name) or deque(maxlen=2 * SAMPLES) for name in ids}
+        for browser, size in zip(browsers, sizes, strict=True):
+            samples = self._samples[browser.id]
+            runs = sum(runs for lane, runs in self._runs.items() if lane.partition(".")[0] == browser.id)
+            samples.append(Sample(runs, size / _MB))
+            name = browser.installation.name
+            why = overgrown(samples, limit_of(name, self.limits), self._growth_mb)
+            self.full.add(name) if why else self.full.discard(name)
+            if why:
+                self._relieve(browser, why, now)
+        machine = psutil.virtual_memory()
+        if self._restart and browsers and pressing(machine.available, machine.total):
+            largest = max(zip(sizes, browsers, strict=True), key=lambda each: each[0])[1]
+            self._relieve(largest, f"the machine has {machine.available / _MB:.0f} MB left", now)
+
+    def _relieve(self, browser: Browser, why: str, now: float) -> None:
+        """Have a browser give memory back: all of it, or what its lanes hold."""
+        name = browser.installation.name
+        if now - self._relieved.get(name, float("-inf")) < REST or browser.id not in self._fleet.browsers:
+            return
+        log.warning("browser %s (%s) is relieved: %s", browser.id, name, why)
+        self._relieved[name] = now
+        self._samples.pop(browser.id, None)
+        if self._restart:
+            self._fleet.retire_browser(browser, f"It is restarted: {why}.")
+            return
+        for lane in browser.lanes.values():
+            self._renew(lane, why)

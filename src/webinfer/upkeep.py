@@ -1,0 +1,42 @@
+"""What keeps a fleet fit while it works: lanes added and ended by need, worn and overgrown ones replaced."""
+
+from __future__ import annotations
+
+from webinfer.fleet import Fleet
+from webinfer.options import Options
+from webinfer.policy.assignment import State
+from webinfer.queues import Queues
+from webinfer.recycler import Recycler
+from webinfer.scaler import Scaler
+
+
+class Upkeep:
+    """The scaler and the recycler of a fleet, as far as the options ask for them.
+
+    Args:
+        fleet: The browsers and lanes.
+        state: What the scheduler knows.
+        queues: What waits.
+        options: Options of the accelerator.
+    """
+
+    def __init__(self, fleet: Fleet, state: State, queues: Queues, options: Options) -> None:
+        self.recycler = Recycler(fleet, state, options)
+        scaled = options.min_lanes is not None
+        self._scaler = Scaler(fleet, state, queues, options, self.recycler.full) if scaled else None
+
+    def __repr__(self) -> str:
+        return f"<Upkeep {self._scaler!r} {self.recycler!r}>"
+
+    def look(self) -> None:
+        """See to everything; called after whatever happens."""
+        if self.recycler.on:
+            self.recycler.look()
+        if self._scaler is not None:
+            self._scaler.look()
+
+    async def close(self) -> None:
+        """See to nothing any more."""
+        await self.recycler.close()
+        if self._scaler is not None:
+            await self._scaler.close()
