@@ -46,12 +46,15 @@ class Tokenizer:
         size = self._inner.get_vocab_size()
         return f"<Tokenizer {self.path.parent.name} vocabulary={size} max_length={self.max_length}>"
 
-    def encode(self, texts: Text | Sequence[Text], max_length: int | None = None) -> dict[str, NDArray[np.int64]]:
+    def encode(
+        self, texts: Text | Sequence[Text], max_length: int | None = None, *, special: bool = True
+    ) -> dict[str, NDArray[np.int64]]:
         """Turn texts into ids, padded to the longest.
 
         Args:
             texts: One text, or several; a tuple of two texts is one input of two segments.
             max_length: Cut longer inputs to this many tokens, special ones included; ``None`` takes the model's limit.
+            special: Add the tokens that begin and end a text; a chat's template has written them already.
 
         Returns:
             ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64 of shape (texts, sequence).
@@ -69,7 +72,7 @@ class Tokenizer:
                 kind = type(item).__name__
                 raise DtypeMismatch(f"Text {number} is a {kind}: a text is a string or a tuple of two.", got=kind)
         try:
-            encodings = self._cut_to(max_length or self.max_length).encode_batch(batch)
+            encodings = self._cut_to(max_length or self.max_length).encode_batch(batch, add_special_tokens=special)
         except (UnicodeEncodeError, TypeError) as error:
             raise DtypeMismatch("A text holds half of a surrogate pair, which is no Unicode.", got="str") from error
         return {
@@ -77,17 +80,6 @@ class Tokenizer:
             "attention_mask": _table(encoding.attention_mask for encoding in encodings),
             "token_type_ids": _table(encoding.type_ids for encoding in encodings),
         }
-
-    def beside(self, name: str) -> dict[str, Any]:
-        """Return the contents of a JSON file beside the tokenizer's, such as ``generation_config.json``.
-
-        Returns:
-            Its object; empty where there is no such file.
-
-        Raises:
-            InvalidModel: It is not JSON.
-        """
-        return _read(self.path.parent / name)
 
     def decode(self, ids: Sequence[int] | NDArray[Any], *, special: bool = False) -> str:
         """Turn ids back into text, without special tokens unless ``special``."""

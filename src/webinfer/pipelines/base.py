@@ -43,11 +43,13 @@ class AsyncPipeline:
     Attributes:
         task: Its name, as Transformers calls it.
         default: Model taken where none is named.
+        varying: Its inputs have another shape in each run; see ``Load``.
         result: The latest run's result, without its outputs: the backend, the verdict, the times.
     """
 
     task: ClassVar[str]
     default: ClassVar[str | None] = None
+    varying: ClassVar[bool] = False
 
     def __init__(self, *models: AsyncModel, **defaults: Any) -> None:
         self._check_parameters(defaults)
@@ -94,7 +96,7 @@ class AsyncPipeline:
             WebinferError: As ``AsyncAccelerator.load``.
         """
         cls._check_parameters(defaults)  # before anything is fetched
-        model = await load(reference)
+        model = await load(reference, varying=cls.varying)
         try:
             return cls(model, **defaults)
         except BaseException:

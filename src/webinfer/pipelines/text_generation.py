@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from webinfer.errors import EmptyBatch, InputError
+from webinfer.models.chat import Message, is_chat, render, template_of
 from webinfer.options import positive
 from webinfer.pipelines.base import AsyncPipeline
 from webinfer.pipelines.decoding import Pieces, decode
@@ -28,6 +29,7 @@ class TextGeneration(AsyncPipeline):
 
     task: ClassVar[str] = "text-generation"
     default: ClassVar[str | None] = "wheel:SmolLM2-135M-Instruct"
+    varying: ClassVar[bool] = True
 
     async def _answer(
         self,
@@ -137,14 +139,22 @@ class TextGeneration(AsyncPipeline):
         """Return the prompts' tokens, and whether there were several."""
         if isinstance(inputs, str):
             return [self._tokens(inputs)], False
+        if is_chat(inputs):
+            return [self._tokens(self._written(inputs), special=False)], False
         if not isinstance(inputs, Sequence) or not all(isinstance(each, str) for each in inputs):
-            raise InputError(f"{self.task} takes a text or a list of texts, not {str(inputs)[:60]!r}.")
+            raise InputError(f"{self.task} takes a text, a list of texts or a chat, not {str(inputs)[:60]!r}.")
         if not inputs:
             raise EmptyBatch(f"{self.task} was given no texts: pass at least one.")
         return [self._tokens(text) for text in inputs], True
 
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self.model.tokenizer.encode(text, _ENDLESS)["input_ids"][0].tolist()
+    def _written(self, chat: Sequence[Message]) -> str:
+        if self._template is None:
+            raise InputError(f"{self.model.name} has no chat template: pass a text instead of a chat.")
+        return render(self._template, chat, self.model.package.settings("tokenizer_config.json"))
+
+    def _tokens(self, text: str, *, special: bool = True) -> list[int]:
+        encoded = self.model.tokenizer.encode(text, _ENDLESS, special=special)
+        ids: list[int] = encoded["input_ids"][0].tolist()
         if not ids:
             raise InputError(f"{self.task} needs something to go on from: the text is empty.")
         if self._longest is not None and len(ids) >= self._longest:
@@ -156,7 +166,7 @@ class TextGeneration(AsyncPipeline):
         return ids
 
     def _whole(self, given: Any, text: str) -> Any:
-        return given + text
+        return given + text if isinstance(given, str) else [*given, {"role": "assistant", "content": text}]
 
     def _check_models(self) -> None:
         package = self.model.package
@@ -169,9 +179,10 @@ class TextGeneration(AsyncPipeline):
         lengths = [package.config.get(key) for key in _LENGTHS]
         self._longest = next((length for length in lengths if isinstance(length, int)), None)
         self._ends = self._ending()
+        self._template = template_of(self.model.tokenizer.path.parent, package.settings("tokenizer_config.json"))
 
     def _ending(self) -> set[int]:
         """Return the tokens that end a text."""
-        said = self.model.tokenizer.beside("generation_config.json").get("eos_token_id")
+        said = self.model.package.settings("generation_config.json").get("eos_token_id")
         said = self.model.package.config.get("eos_token_id") if said is None else said
         return {said} if isinstance(said, int) else set(said or ())
