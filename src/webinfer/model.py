@@ -460,8 +460,14 @@ class AsyncModel:
         return key
 
     def _smallest(self) -> Fit:
-        """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded."""
+        """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded.
+
+        A model for images of any size keeps its dimensions open: of one pixel, convolutions would leave nothing, which
+        ends WebNN's runtime, and no other size is sure to be one that it takes.
+        """
         signature = self.package.signature
+        if any(len(spec.shape) == 4 and isinstance(spec.shape[-1], str) for spec in signature.inputs):
+            return EXACT
         example = {
             spec.name: np.zeros([size if isinstance(size, int) else 1 for size in spec.shape], np.uint8)
             for spec in signature.inputs

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.photos import photo
+from tests.photos import photo, picture
 from webinfer.models import ModelPackage, resolve
 from webinfer.models.build.checkpoint import read_checkpoint
 from webinfer.models.build.efficientnet import efficientnet_lite0, folded
@@ -42,7 +42,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Array]:
 
 def pixels(name: str) -> Array:
     """Prepare a photograph as the model was trained: the middle 224 / 256 of it, bicubic, mean 127, deviation 128."""
-    image = Image.open(photo(name)).convert("RGB")
+    image = picture(photo(name)).convert("RGB")
     side = min(image.size) * 224 / 256
     left, top = (image.width - side) / 2, (image.height - side) / 2
     small = image.resize((224, 224), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.models.conftest import Write
-from tests.photos import photo
+from tests.photos import photo, picture
 from webinfer.errors import InvalidImage, InvalidModel, ProcessorMissing
 from webinfer.models import resolve
 from webinfer.models.image_processor import ImageProcessor, bounded_size, center_crop, shortest_edge_size
@@ -23,8 +23,8 @@ FILE = Path(__file__).parents[2] / "fixtures" / "image_processor_reference.json"
 CASES = json.loads(FILE.read_text(encoding="utf-8"))["cases"]
 
 
-def picture(name: str) -> Image.Image:
-    image = Image.open(photo(name.split()[0]))
+def photograph(name: str) -> Image.Image:
+    image = picture(photo(name.split()[0]))
     return image.transpose(Image.Transpose.ROTATE_90) if name.endswith("turned") else image
 
 
@@ -32,7 +32,7 @@ def picture(name: str) -> Image.Image:
     "case", CASES, ids=[f"{number}-{case['model_type']}-{case['photo']}" for number, case in enumerate(CASES)]
 )
 def test_pixel_values_equal_those_of_transformers(case: dict[str, Any]) -> None:
-    got = ImageProcessor(case["settings"], case["model_type"])(picture(case["photo"]))
+    got = ImageProcessor(case["settings"], case["model_type"])(photograph(case["photo"]))
     assert got.dtype == np.float32
     assert list(got.shape) == case["shape"]
     height, width = got.shape[1:]
@@ -83,7 +83,7 @@ def resampled(pixels: Array, size: int, mode: str) -> Array:
 @pytest.mark.parametrize("mode", FILTERS)
 @pytest.mark.parametrize("size", [(90, 130), (350, 500)], ids=["smaller", "larger"])
 def test_resampling_equals_plain_numpy(mode: str, size: tuple[int, int]) -> None:
-    pixels = np.asarray(Image.open(photo("chelsea.png")))[40:240, 100:350]
+    pixels = np.asarray(picture(photo("chelsea.png")))[40:240, 100:350]
     settings = {
         "size": {"height": size[0], "width": size[1]},
         "resample": int(Image.Resampling[mode]),
@@ -98,7 +98,7 @@ def test_resampling_equals_plain_numpy(mode: str, size: tuple[int, int]) -> None
 
 
 def test_nearest_takes_the_pixel_under_the_middle() -> None:
-    pixels = np.asarray(Image.open(photo("chelsea.png")))
+    pixels = np.asarray(picture(photo("chelsea.png")))
     settings = {"size": {"height": 64, "width": 33}, "resample": 0, "do_rescale": False, "do_normalize": False}
     rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in ((64, 300), (33, 451)))
     expected = pixels[rows][:, columns].transpose(2, 0, 1)

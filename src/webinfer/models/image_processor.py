@@ -6,7 +6,7 @@ The steps, their order, their defaults and their rounding are those of transform
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 from webinfer.errors import InvalidImage, InvalidModel, ProcessorMissing
 from webinfer.models.images import ImageInput, Picture, open_image
 from webinfer.models.package import ModelPackage
+from webinfer.tensors import DTYPES, Signature
 
 FILE = "preprocessor_config.json"
 Size = tuple[int, int]
@@ -200,6 +201,28 @@ class ImageProcessor:
             raise InvalidModel(
                 f"{self._name} pads its images to a pad_size, which is not known here: pass pixel_values."
             )
+
+
+def image_tensors(signature: Signature, pixels: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
+    """Return a model's inputs for prepared images of one shape.
+
+    Args:
+        signature: The model's; where it has a ``pixel_mask``, that keeps every pixel.
+        pixels: Each of shape (channels, height, width).
+
+    Returns:
+        ``pixel_values``, float32 of shape (images, channels, height, width), and perhaps ``pixel_mask``.
+    """
+    values = np.stack(pixels)
+    tensors: dict[str, NDArray[Any]] = {"pixel_values": values}
+    for spec in signature.inputs:
+        if spec.name == "pixel_mask":  # exported models may have a fixed size for it that is not that of the pixels
+            size = [
+                side if isinstance(side, int) else values.shape[axis]
+                for axis, side in ((2, spec.shape[1]), (3, spec.shape[2]))
+            ]
+            tensors[spec.name] = np.ones((len(values), *size), DTYPES[spec.dtype])
+    return tensors
 
 
 def shortest_edge_size(size: Size, shortest: int) -> Size:

@@ -149,6 +149,15 @@ class AsyncPipeline:
         self._check_parameters(given)
         return {**self._defaults, **given}
 
+    def _output_of_rank(self, rank: int, lack: str) -> str:
+        """Return ``logits`` where it has this many dimensions, else the only output that has; or refuse the model."""
+        fitting = [spec.name for spec in self.model.package.signature.outputs if len(spec.shape) == rank]
+        if "logits" in fitting:
+            return "logits"
+        if len(fitting) != 1:
+            self._refuse(self.model, lack)
+        return fitting[0]
+
     def _refuse(self, model: AsyncModel, why: str) -> NoReturn:
         signature = model.package.signature
         raise TaskMismatch(

@@ -8,16 +8,24 @@ from webinfer.errors import OptionError
 from webinfer.pipelines.base import AsyncPipeline
 from webinfer.pipelines.feature_extraction import FeatureExtraction
 from webinfer.pipelines.fill_mask import FillMask
+from webinfer.pipelines.image_classification import ImageClassification
+from webinfer.pipelines.image_feature_extraction import ImageFeatureExtraction
+from webinfer.pipelines.object_detection import ObjectDetection
 from webinfer.pipelines.sentence_similarity import SentenceSimilarity
 from webinfer.pipelines.text_classification import TextClassification
 from webinfer.pipelines.text_generation import TextGeneration
+from webinfer.pipelines.zero_shot_image_classification import ZeroShotImageClassification
 
 TASKS: dict[str, type[AsyncPipeline]] = {
     "feature-extraction": FeatureExtraction,
     "fill-mask": FillMask,
+    "image-classification": ImageClassification,
+    "image-feature-extraction": ImageFeatureExtraction,
+    "object-detection": ObjectDetection,
     "sentence-similarity": SentenceSimilarity,
     "text-classification": TextClassification,
     "text-generation": TextGeneration,
+    "zero-shot-image-classification": ZeroShotImageClassification,
 }
 ALIASES = {  # other names in use
     "embeddings": "feature-extraction",

@@ -49,15 +49,6 @@ class TextPipeline(AsyncPipeline):
         """Return the name of the output to read."""
         raise NotImplementedError
 
-    def _output_of_rank(self, rank: int, lack: str) -> str:
-        """Return ``logits`` where it has this many dimensions, else the only output that has; or refuse the model."""
-        fitting = [spec.name for spec in self.model.package.signature.outputs if len(spec.shape) == rank]
-        if "logits" in fitting:
-            return "logits"
-        if len(fitting) != 1:
-            self._refuse(self.model, lack)
-        return fitting[0]
-
     async def _rows(self, texts: Sequence[Text], batch_size: int) -> list[Row]:
         """Run texts, alike lengths together, and return their rows in order.
 

@@ -1,0 +1,116 @@
+"""What pipelines over images share: from images to their rows of the outputs, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.errors import EmptyBatch
+from webinfer.models.image_processor import ImageProcessor, Size, image_tensors
+from webinfer.models.images import ImageInput, open_image
+from webinfer.options import positive
+from webinfer.pipelines.base import AsyncPipeline
+
+_WINDOW = 64  # images that are prepared at a time: their pixel values take 0.6 MB each and more
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image's share of a run.
+
+    Attributes:
+        size: Of the image, upright, before it was prepared.
+        outputs: The outputs' rows for it.
+    """
+
+    size: Size
+    outputs: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    size: Size
+    pixels: NDArray[np.float32]
+
+
+class ImagePipeline(AsyncPipeline):
+    """A task over images."""
+
+    _processor: ImageProcessor
+
+    def _check_models(self) -> None:
+        """Refuse a model that takes no images, or does not say how they are prepared."""
+        if not any(spec.name == "pixel_values" for spec in self.model.package.signature.inputs):
+            self._refuse(self.model, "it has no input pixel_values")
+        self._processor = ImageProcessor.of(self.model.package)
+
+    async def _see(
+        self,
+        images: Sequence[ImageInput],
+        outputs: Sequence[str],
+        batch_size: int,
+        others: Mapping[str, NDArray[Any]] | None = None,
+    ) -> list[Seen]:
+        """Run images, those of one shape together, and return their rows in order.
+
+        Nothing is padded, so that an image's answer does not depend on its company.
+
+        Args:
+            images: One or more.
+            outputs: Names of the outputs wanted, whose first axis is that of the images.
+            batch_size: Images run together at most.
+            others: Inputs that are the same for all.
+
+        Raises:
+            EmptyBatch: There are none.
+            OptionError: ``batch_size`` is below 1.
+            InvalidImage: One cannot be read.
+        """
+        positive("batch_size", batch_size)
+        if not images:
+            raise EmptyBatch(f"{self.task} was given no images: pass at least one.")
+        seen: list[Seen] = []
+        for start in range(0, len(images), _WINDOW):
+            prepared = await asyncio.to_thread(self._prepare, images[start : start + _WINDOW])
+            groups = list(self._groups(prepared, batch_size))
+            feeds = [self._feeds([prepared[at].pixels for at in group], others or {}) for group in groups]
+            rows: dict[int, Seen] = {}
+            for group, result in zip(groups, await self._run_batch(feeds, outputs), strict=True):
+                for place, at in enumerate(group):
+                    rows[at] = Seen(prepared[at].size, {name: result[name][place] for name in outputs})
+            seen += [rows[at] for at in range(len(prepared))]
+        return seen
+
+    def _prepare(self, images: Sequence[ImageInput]) -> list[_Prepared]:
+        prepared = []
+        for image in images:
+            picture = open_image(image)
+            prepared.append(_Prepared((picture.height, picture.width), self._processor(picture)))
+        return prepared
+
+    def _groups(self, prepared: Sequence[_Prepared], batch_size: int) -> Iterator[list[int]]:
+        """Yield the indices of images that run together."""
+        fixed = next(spec for spec in self.model.package.signature.inputs if spec.name == "pixel_values").shape[0]
+        size = fixed if isinstance(fixed, int) else batch_size
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for at, each in enumerate(prepared):
+            alike.setdefault(each.pixels.shape, []).append(at)
+        for together in alike.values():
+            yield from (together[at : at + size] for at in range(0, len(together), size))
+
+    def _feeds(self, pixels: list[NDArray[np.float32]], others: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {**others, **image_tensors(self.model.package.signature, pixels)}
+
+
+def images_of(inputs: Any) -> tuple[list[ImageInput], bool]:
+    """Tell one image from several.
+
+    Returns:
+        The images, and whether there were several.
+    """
+    return (list(inputs), True) if isinstance(inputs, list | tuple) else ([inputs], False)
