@@ -8,8 +8,9 @@ from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from webinfer.errors import (
     NotANumber,
     OptionError,
     PoolClosed,
-    TokenizerMissing,
     UnknownOutput,
 )
 from webinfer.events import SessionLoaded
@@ -29,11 +29,12 @@ from webinfer.lane import Asset, Lane, Recipe, Residents
 from webinfer.metrics import Aggregate
 from webinfer.models import ModelFile, ModelPackage
 from webinfer.models.pooling import mean_pool, normalize
+from webinfer.models.reading import Reader
 from webinfer.models.text import Tokenizer
 from webinfer.options import Backend, Platform
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.batching import Batching, Mates, Sizes, group
-from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, trim
+from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim
 from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
@@ -42,9 +43,14 @@ from webinfer.result import Result, refuse_nan
 from webinfer.tensors import DTYPES, Signature, prepare
 from webinfer.wire import Message
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from webinfer.models.image_processor import ImageProcessor
+
 log = logging.getLogger("webinfer.model")
 
-Inputs = Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str
+Inputs: TypeAlias = "Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str | Path | Image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class AsyncModel:
         self._metrics = metrics
         self._forget = forget
         self._keys: set[SessionKey] = set()
-        self._tokenizer: Tokenizer | None = None
+        self._reader = Reader(package)
         self._routings: dict[str, str] = {}  # why it runs in a browser, by that one's id
         self._closed = False
         self._batched = batch_dimension(package.signature) is not None
@@ -117,8 +123,7 @@ class AsyncModel:
             The times and the size of the first loading.
         """
         if self.loaded is None:
-            smallest = self._smallest() if self.backend == "webnn" else EXACT
-            key = self._open(smallest)
+            key = self._open(smallest(self.package.signature, self.backend) if self.backend == "webnn" else EXACT)
             self._metrics.hit(self._pool.holds(key))
             tell = partial(_tell, progress, f"load {self.name}") if progress else None
             self.loaded = await self._pool.load(key, tell)
@@ -137,7 +142,9 @@ class AsyncModel:
         Args:
             inputs: Arrays, nested lists or scalars by input name; one bare array where the model has one input; or
                 text, where it has a tokenizer. Lists take the declared dtype. A missing batch axis is added.
-                ``attention_mask``, ``token_type_ids`` and ``position_ids`` may be left out.
+                ``attention_mask``, ``token_type_ids`` and ``position_ids`` may be left out. A model with
+                ``pixel_values`` takes images for it: paths, the bytes of files or PIL images, one or a list, by that
+                name or, where it takes no text, bare.
             outputs: Names of the outputs wanted; ``None`` for all.
             timeout: Seconds until ``DeadlineExceeded``; ``None`` takes the option ``run_timeout``.
             priority: Where requests wait, those of a higher priority go first, whatever their model. Within a
@@ -152,6 +159,8 @@ class AsyncModel:
             DeadlineExceeded: No answer came in time.
             WebinferError: As the runtime or the pool reported it.
         """
+        if self._reader.holds_images(inputs):
+            inputs = await asyncio.to_thread(self._reader.prepare_images, inputs)
         return await self._complete(*self._request(inputs, outputs, timeout, priority))
 
     def submit(
@@ -187,6 +196,9 @@ class AsyncModel:
             EmptyBatch: There are none.
             WebinferError: As ``run``; the first one that occurs, once all have ended.
         """
+        batch = list(batch)
+        if any(map(self._reader.holds_images, batch)):
+            batch = await asyncio.to_thread(lambda: [*map(self._reader.prepare_images, batch)])
         requests = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
         if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")
@@ -219,7 +231,7 @@ class AsyncModel:
         order = sorted(range(len(sentences)), key=lambda at: len(sentences[at]))  # alike lengths together: less padding
         groups = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         tokens = [self.tokenizer.encode([sentences[at] for at in group]) for group in groups]
-        hidden = await self.run_batch([self._wanted(encoded) for encoded in tokens])
+        hidden = await self.run_batch([self._reader.wanted(encoded) for encoded in tokens])
         vectors: NDArray[np.float32] | None = None
         for members, encoded, result in zip(groups, tokens, hidden, strict=True):
             pooled = _sentence_vectors(result, encoded["attention_mask"])
@@ -293,21 +305,24 @@ class AsyncModel:
         Raises:
             TokenizerMissing: It came without one.
         """
-        if self._tokenizer is None:
-            if self.package.tokenizer is None:
-                raise TokenizerMissing(
-                    f"{self.name} has no tokenizer.json: pass token ids, or put the file beside the model.",
-                    model=self.name,
-                )
-            self._tokenizer = Tokenizer(self.package.tokenizer)
-        return self._tokenizer
+        return self._reader.tokenizer
+
+    @property
+    def image_processor(self) -> ImageProcessor:
+        """The model's image processor.
+
+        Raises:
+            ProcessorMissing: It came without one.
+            InvalidModel: Its file cannot be read or followed.
+        """
+        return self._reader.image_processor
 
     def _request(
         self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None, priority: int
     ) -> tuple[Request, Fit]:
         self._check_open()
         signature = self.package.signature
-        tensors = prepare(signature, self._tensors(inputs))
+        tensors = prepare(signature, self._reader.text(inputs))
         how = fit(signature, tensors, self.backend)
         if not how.exact:
             tensors = pad(signature, tensors, how)
@@ -344,18 +359,6 @@ class AsyncModel:
         for array in tensors.values():
             return array.shape[0] if self._batched and array.ndim > 1 else 1
         return 1
-
-    def _tensors(self, inputs: Inputs) -> Any:
-        if isinstance(inputs, str) or (
-            isinstance(inputs, list) and inputs and all(isinstance(text, str) for text in inputs)
-        ):
-            return self._wanted(self.tokenizer.encode(inputs))
-        return inputs
-
-    def _wanted(self, encoded: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return what the model takes of an encoded text: not every one has token types."""
-        wanted = {spec.name for spec in self.package.signature.inputs}
-        return {name: array for name, array in encoded.items() if name in wanted}
 
     async def _run_resident(
         self, tensors: Mapping[str, NDArray[Any]], outputs: Sequence[str], residents: Residents, lane: str | None
@@ -458,21 +461,6 @@ class AsyncModel:
                 key, Recipe(publish(self.package.model), external, self.backend, dimensions, device, outputs)
             )
         return key
-
-    def _smallest(self) -> Fit:
-        """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded.
-
-        A model for images of any size keeps its dimensions open: of one pixel, convolutions would leave nothing, which
-        ends WebNN's runtime, and no other size is sure to be one that it takes.
-        """
-        signature = self.package.signature
-        if any(len(spec.shape) == 4 and isinstance(spec.shape[-1], str) for spec in signature.inputs):
-            return EXACT
-        example = {
-            spec.name: np.zeros([size if isinstance(size, int) else 1 for size in spec.shape], np.uint8)
-            for spec in signature.inputs
-        }
-        return fit(signature, example, self.backend)
 
 
 def _refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> None:

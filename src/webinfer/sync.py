@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, 
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from webinfer.pipelines import AsyncPipeline
 from webinfer.progress import ProgressCallback
 from webinfer.result import Result
 from webinfer.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from webinfer.models.image_processor import ImageProcessor
 
 T = TypeVar("T")
 
@@ -242,6 +245,11 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """As ``AsyncModel.tokenizer``."""
         return self._inner.tokenizer
+
+    @property
+    def image_processor(self) -> ImageProcessor:
+        """As ``AsyncModel.image_processor``."""
+        return self._inner.image_processor
 
     def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
         """As ``AsyncModel.load``."""

@@ -17,7 +17,7 @@ STDIN = "-"
 
 
 def read_named(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read inputs given as ``name=file.npy`` or ``name=JSON``.
+    """Read inputs given as ``name=file.npy`` or ``name=JSON``; the path of an image for ``pixel_values`` stays one.
 
     Raises:
         InputError: A pair has no name, or its value is neither a file of numpy's nor JSON.
@@ -27,12 +27,16 @@ def read_named(pairs: Sequence[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise InputError(f"--input {pair!r} has no name: write name=file.npy or name=[1, 2, 3].", input=pair)
-        inputs[name] = (
-            read_array(Path(value))
-            if value.endswith(".npy")
-            else parse(value, f"--input {name} is neither a .npy file nor")
-        )
+        inputs[name] = _value(name, value)
     return inputs
+
+
+def _value(name: str, value: str) -> Any:
+    if value.endswith(".npy"):
+        return read_array(Path(value))
+    if name == "pixel_values" and Path(value).is_file():
+        return Path(value)
+    return parse(value, f"--input {name} is neither a .npy file nor")
 
 
 def read_array(path: Path) -> Any:

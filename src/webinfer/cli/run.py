@@ -32,7 +32,8 @@ _EXAMPLES = """
 webinfer run wheel:all-MiniLM-L6-v2 "A browser ran this." --embed
 webinfer run wheel:all-MiniLM-L6-v2 --text "One." --text "Two." --embed --output vectors.npz
 webinfer run wheel:all-MiniLM-L6-v2 --task sentence-similarity "A cat sat." "A kitten was sitting." "Oil prices rose."
-webinfer run model.onnx --input x=image.npy --platform webgpu --repeat 20
+webinfer run wheel:efficientnet-lite0 photo.jpg --task image-classification
+webinfer run model.onnx --input x=array.npy --platform webgpu --repeat 20
 webinfer run model.onnx --input 'x=[[1, 2, 3]]' --json
 webinfer run model.onnx --json-input - < inputs.json
 """
@@ -94,7 +95,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Text, for a model with a tokenizer; with --task, the task's inputs.",
+            help="Text, for a model with a tokenizer; paths, for a model of images; with --task, the task's inputs.",
             show_default=False,
         ),
     ] = None,
@@ -105,7 +106,11 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Option(
-            "--input", "-i", metavar="NAME=FILE|JSON", help="One input: a .npy file, or JSON.", show_default=False
+            "--input",
+            "-i",
+            metavar="NAME=FILE|JSON",
+            help="One input: a .npy file, or JSON; an image for pixel_values.",
+            show_default=False,
         ),
     ] = None,
     npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Inputs by name, in a .npz file.")] = None,

@@ -17,6 +17,7 @@ from webinfer import Result
 from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs, timed, verdict
 from webinfer.cli.units import seconds, size
 from webinfer.models import ModelPackage
+from webinfer.models.image_processor import FILE
 
 if TYPE_CHECKING:
     from webinfer.cli.run import Runs
@@ -48,8 +49,11 @@ def wanted(package: ModelPackage) -> str:
         for spec in package.signature.inputs
     ]
     lines.append(f"Give each as --input {first}=FILE.npy or as --input '{first}=[...]'")
-    if package.tokenizer:
+    takes = {spec.name for spec in package.signature.inputs}
+    if package.tokenizer and "pixel_values" not in takes:
         lines.append(f'It has a tokenizer, so text will do: webinfer run {package.reference} "Some text."')
+    if "pixel_values" in takes and "input_ids" not in takes and package.settings(FILE):
+        lines.append(f"It prepares images, so a file will do: webinfer run {package.reference} photo.jpg")
     return "\n".join(lines)
 
 

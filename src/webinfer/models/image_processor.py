@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from webinfer.errors import InvalidImage, InvalidModel, ProcessorMissing
+from webinfer.errors import InvalidImage, InvalidModel, ProcessorMissing, ShapeMismatch
 from webinfer.models.images import ImageInput, Picture, open_image
 from webinfer.models.package import ModelPackage
 from webinfer.tensors import DTYPES, Signature
@@ -212,7 +212,16 @@ def image_tensors(signature: Signature, pixels: Sequence[NDArray[np.float32]]) -
 
     Returns:
         ``pixel_values``, float32 of shape (images, channels, height, width), and perhaps ``pixel_mask``.
+
+    Raises:
+        ShapeMismatch: They are of several shapes.
     """
+    shapes = {each.shape for each in pixels}
+    if len(shapes) > 1:
+        raise ShapeMismatch(
+            f"The images come out in {len(shapes)} sizes ({', '.join(map(str, sorted(shapes)))}): run them one by one.",
+            input="pixel_values",
+        )
     values = np.stack(pixels)
     tensors: dict[str, NDArray[Any]] = {"pixel_values": values}
     for spec in signature.inputs:

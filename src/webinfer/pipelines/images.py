@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.errors import EmptyBatch
-from webinfer.models.image_processor import ImageProcessor, Size, image_tensors
+from webinfer.models.image_processor import Size, image_tensors
 from webinfer.models.images import ImageInput, open_image
 from webinfer.options import positive
 from webinfer.pipelines.base import AsyncPipeline
@@ -41,13 +41,11 @@ class _Prepared:
 class ImagePipeline(AsyncPipeline):
     """A task over images."""
 
-    _processor: ImageProcessor
-
     def _check_models(self) -> None:
         """Refuse a model that takes no images, or does not say how they are prepared."""
         if not any(spec.name == "pixel_values" for spec in self.model.package.signature.inputs):
             self._refuse(self.model, "it has no input pixel_values")
-        self._processor = ImageProcessor.of(self.model.package)
+        _ = self.model.image_processor
 
     async def _see(
         self,
@@ -90,7 +88,7 @@ class ImagePipeline(AsyncPipeline):
         prepared = []
         for image in images:
             picture = open_image(image)
-            prepared.append(_Prepared((picture.height, picture.width), self._processor(picture)))
+            prepared.append(_Prepared((picture.height, picture.width), self.model.image_processor(picture)))
         return prepared
 
     def _groups(self, prepared: Sequence[_Prepared], batch_size: int) -> Iterator[list[int]]:

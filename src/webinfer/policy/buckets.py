@@ -68,6 +68,25 @@ def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Back
     return Fit(tuple(sizes.items()), tuple(padded.items()))
 
 
+def smallest(signature: Signature, backend: Backend) -> Fit:
+    """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded.
+
+    A model for images of any size keeps its dimensions open: of one pixel, convolutions would leave nothing, which ends
+    WebNN's runtime, and no other size is sure to be one that it takes.
+
+    Args:
+        signature: The model's.
+        backend: Where it will run.
+    """
+    if any(len(spec.shape) == 4 and isinstance(spec.shape[-1], str) for spec in signature.inputs):
+        return EXACT
+    example = {
+        spec.name: np.zeros([size if isinstance(size, int) else 1 for size in spec.shape], np.uint8)
+        for spec in signature.inputs
+    }
+    return fit(signature, example, backend)
+
+
 def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], how: Fit) -> dict[str, NDArray[Any]]:
     """Bring inputs to their bucket: rows repeat the last item, positions are zeros that the mask hides."""
     target = dict(how.padded)
