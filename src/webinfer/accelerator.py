@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,7 @@ class AsyncAccelerator:
         progress: ProgressCallback | None,
         *,
         part: str | None = None,
-        varying: bool = False,
+        varying: Collection[str] = (),
     ) -> AsyncModel:
         self._check_open()
         started = self._open() if self.options.browsers else self.start()  # of several, the family decides which
@@ -148,7 +148,7 @@ class AsyncAccelerator:
         assert self._pool is not None
         chosen = await self._choose(self._pool, package, platform or self.options.platform, fallback)
         chosen = spare_fixed_shapes(chosen, package)
-        if varying and chosen.backend == "webnn":
+        if chosen.backend == "webnn" and any(spec.name in varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name)
         self._journal.name(package.sha256, package.name)

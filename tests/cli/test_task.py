@@ -10,6 +10,7 @@ import pytest
 import webinfer
 from tests.cli.conftest import Call
 from tests.pipelines.small import classifier, masked
+from tests.recordings import BECKETT, recording
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,16 @@ def test_forms_of_answers_can_be_read(call: Call, embedded: str, tmp_path: Path)
     assert float(rows[0][0]) > 0.5 > float(rows[1][0])
     vectors = call(*minilm, "--task", "feature-extraction", "A cat sat.", "--set", "pooling=mean", "--json").object
     assert np.shape(vectors["answer"]) == (1, 384)
+
+
+@pytest.mark.slow
+@pytest.mark.browser("embedded")
+def test_a_recording_alone_is_written_down(call: Call, embedded: str, tmp_path: Path) -> None:
+    said = ("run", "--task", "automatic-speech-recognition", str(recording(BECKETT)), "-b", embedded, "-q")
+    told = call(*said, "--set", "return_timestamps=true", "--json").object
+    assert told["answer"]["text"].startswith(" Ever tried, ever failed.")
+    assert told["answer"]["chunks"][0]["text"] in told["answer"]["text"]
+    (tmp_path / "notes.txt").write_text("This is no recording.")
+    refused = call(*said[:3], str(tmp_path / "notes.txt"), "-b", embedded, "-q")
+    assert refused.code == 1
+    assert "notes.txt is no audio that can be read" in " ".join(refused.err.split())

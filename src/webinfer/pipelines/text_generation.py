@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -29,7 +29,7 @@ class TextGeneration(AsyncPipeline):
 
     task: ClassVar[str] = "text-generation"
     default: ClassVar[str | None] = "wheel:SmolLM2-135M-Instruct"
-    varying: ClassVar[bool] = True
+    varying: ClassVar[Collection[str]] = ("input_ids",)
 
     async def _answer(
         self,

