@@ -55,7 +55,10 @@ class LaneEnded:
 
 @dataclass(frozen=True, slots=True)
 class SessionLoaded:
-    """A session was created. ``fetch`` and ``create`` are the lane's times, ``seconds`` the host's; all in seconds."""
+    """A session was created. ``fetch`` and ``create`` are the lane's times, ``seconds`` the host's; all in seconds.
+
+    ``stored`` of the ``nbytes`` were in the browser's own store, and not fetched.
+    """
 
     lane: str
     key: SessionKey
@@ -63,6 +66,7 @@ class SessionLoaded:
     seconds: float
     fetch: float
     create: float
+    stored: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Recipe:
         dimensions: Fixed sizes of symbolic dimensions, by name.
         device: WebNN's device type, where the backend is WebNN.
         outputs: The model's outputs, dtype by name, which every answer of the lane is held against.
+        store: Keep the files in the browser's own storage, and take them from there.
     """
 
     model: Asset
@@ -47,6 +48,7 @@ class Recipe:
     dimensions: tuple[tuple[str, int], ...] = ()
     device: str | None = None
     outputs: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
+    store: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -63,6 +65,7 @@ class Recipe:
             "external": external,
             "dimensions": dict(self.dimensions),
             "device": self.device,
+            "store": self.store,
         }
 
 

@@ -458,7 +458,16 @@ class AsyncModel:
             device = "cpu" if self.backend == "webnn" else None
             outputs = {spec.name: DTYPES[spec.dtype] for spec in self.package.signature.outputs}
             self._pool.open(
-                key, Recipe(publish(self.package.model), external, self.backend, dimensions, device, outputs)
+                key,
+                Recipe(
+                    publish(self.package.model),
+                    external,
+                    self.backend,
+                    dimensions,
+                    device,
+                    outputs,
+                    self._pool.options.store_models,
+                ),
             )
         return key
 

@@ -99,6 +99,9 @@ class Options:
     max_batch_wait: float = _option(
         0.01, "Longest time that a request waits for others to run with while a lane is free; nobody waits when idle."
     )
+    store_models: bool = _option(
+        False, "Keep model files in the browser's own storage, by hash, so that it need not fetch them again."
+    )
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
 
     def __post_init__(self) -> None:

@@ -445,6 +445,7 @@ class Pool:
                 time.perf_counter() - began,
                 timing.get("fetch", 0.0) / 1e3,
                 timing.get("create", 0.0) / 1e3,
+                int(answer.fields.get("stored", 0)),
             )
             state.loaded[key] = self._tick()
             loading.attempts = 0

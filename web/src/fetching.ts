@@ -2,6 +2,7 @@
 
 import { CodedError, asError } from "./errors";
 import type { ExternalSource, FileSource } from "./messages";
+import type { ModelStore } from "./store";
 
 const STEP = 0.01; // of the whole
 const INTERVAL = 100; // ms
@@ -33,12 +34,14 @@ export interface FetchedModel {
   model: Uint8Array;
   external: { path: string; data: Uint8Array }[];
   nbytes: number;
+  /** Bytes of them that were in the browser's own store. */
+  stored: number;
 }
 
 /**
  * Fetch a model and its external data, all at once.
  *
- * Each file goes straight into memory of its known size. Throws a CodedError `model.fetch` naming the file; the
+ * Each file goes straight into memory of its known size, from `store` where it has it. Throws a CodedError `model.fetch` naming the file; the
  * others are then abandoned.
  */
 export async function fetchModel(
@@ -46,18 +49,32 @@ export async function fetchModel(
   external: readonly ExternalSource[],
   access: string,
   report: Report,
+  store?: ModelStore,
 ): Promise<FetchedModel> {
   const nbytes = external.reduce((sum, file) => sum + file.nbytes, model.nbytes);
   const progress = new ProgressThrottle(nbytes, report);
   progress.add(0, performance.now());
+  let stored = 0;
   const abandon = new AbortController();
   const request: RequestInit = { headers: { Authorization: `Bearer ${access}` }, signal: abandon.signal };
   try {
-    const [first, ...rest] = await Promise.all([model, ...external].map((file) => fetchFile(file, request, progress)));
+    const obtain = async (file: FileSource): Promise<Uint8Array> => {
+      const kept = await store?.take(file);
+      if (kept !== undefined) {
+        stored += kept.length;
+        progress.add(kept.length, performance.now());
+        return kept;
+      }
+      const bytes = await fetchFile(file, request, progress);
+      await store?.put(file, bytes);
+      return bytes;
+    };
+    const [first, ...rest] = await Promise.all([model, ...external].map(obtain));
     return {
       model: first as Uint8Array,
       external: external.map(({ path }, i) => ({ path, data: rest[i] as Uint8Array })),
       nbytes,
+      stored,
     };
   } catch (error) {
     abandon.abort();

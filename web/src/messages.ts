@@ -76,6 +76,7 @@ export type Load = {
   external: readonly ExternalSource[];
   dimensions: Readonly<Record<string, number>>;
   device: DeviceType | null;
+  store: boolean;
 };
 /** Names of inputs or outputs, and the handles of tensors that stay on the lane. */
 export type Handles = Readonly<Record<string, string>>;
@@ -236,6 +237,7 @@ export function readHostToLane(header: Header): HostToLane {
         external: external(header),
         dimensions: dimensions(header),
         device: (header["device"] ?? null) === null ? null : oneOf<DeviceType>(header, "device", ["cpu", "gpu", "npu"]),
+        store: header["store"] === true,
       };
     case "unload":
       return { kind: "unload", id: request(header), session: text(header, "session") };

@@ -8,6 +8,7 @@ import { Kept } from "./kept";
 import { readHostToLane, type ErrorBody, type HostToLane, type LaneToHost, type Load, type Run, type Unload } from "./messages";
 import { SerialQueue } from "./queue";
 import { RUN_OPTIONS, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
+import { ModelStore } from "./store";
 import { decode, isDtype, type Frame, type TensorData, type WireTensor } from "./wire";
 
 type Outputs = Awaited<ReturnType<Session["run"]>>;
@@ -133,8 +134,9 @@ export class LaneService {
     const progress = (done: number, total: number) => {
       if (!job.answered) this.send({ kind: "progress", id: message.id, done, total });
     };
-    const files = await fetchModel(message.model, message.external, this.access, progress);
-    const { nbytes } = files;
+    const store = message.store ? await ModelStore.open() : undefined;
+    const files = await fetchModel(message.model, message.external, this.access, progress, store);
+    const { nbytes, stored } = files;
     const fetched = performance.now();
     await this.#warm; // the runtime cannot make two sessions at once
     const session = await this.#create(files, target, message);
@@ -146,7 +148,7 @@ export class LaneService {
       throw new Error(`The GPU reported: ${fault.message}`);
     }
     this.#sessions.set(message.session, { session, gpu });
-    this.#reply(job, { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes });
+    this.#reply(job, { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes, stored });
   }
 
   // Not async, and the bytes are taken out of `files`: nothing of ours may hold them while the session is made.

@@ -17,7 +17,7 @@ const codeOf = (action: () => unknown) => {
 
 describe("to a lane", () => {
   test("a load is read, with its defaults", () => {
-    expect(readHostToLane(LOAD)).toEqual({ ...LOAD, external: [], dimensions: {}, device: null });
+    expect(readHostToLane(LOAD)).toEqual({ ...LOAD, external: [], dimensions: {}, device: null, store: false });
   });
 
   test("a load is read with everything", () => {
@@ -27,6 +27,7 @@ describe("to a lane", () => {
       external: [{ path: "a.data", url: "/models/b", nbytes: 0 }],
       dimensions: { batch: 1 },
       device: "npu",
+      store: true,
     };
     expect(readHostToLane(full)).toEqual(full);
   });
