@@ -1,0 +1,74 @@
+"""What a dropped socket costs: its lane, one more run of what was on it, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.chaos import debugger
+from tests.chaos.target import transport_of
+from tests.chaos.workload import SIDE, make_endless
+from webinfer import AsyncAccelerator
+from webinfer.events import Event, RunFailed, RunFinished
+from webinfer.options import Options
+from webinfer.pool import Pool
+
+TURNS = 500.0  # a second or so
+PATIENCE = 10.0  # seconds; Chromium waits for two before it ends a worker that computes
+
+pytestmark = pytest.mark.browser("embedded")
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # the pool announces no dispatches
+            await asyncio.sleep(0.01)
+
+
+async def _drop(pool: Pool) -> None:
+    """Drop the socket of the first lane while it computes, and wait until its successor computes."""
+    await _until(lambda: pool.busy > 0)
+    await asyncio.sleep(0.1)
+    transport_of(pool.lanes["b1.1"]._connection).abort()
+    await _until(lambda: "b1.2" in pool.lanes and pool.busy > 0)
+
+
+async def _workers(pool: Pool) -> int:
+    """Count the page's workers, as its browser does."""
+    (browser,) = pool.browsers.values()
+    async with debugger.chrome(browser) as page:
+        return await page.run_in_workers("0")
+
+
+async def test_request_on_a_dropped_socket_is_answered_once_by_the_lanes_successor(tmp_path: Path) -> None:
+    events: list[Event] = []
+    async with AsyncAccelerator(browser="embedded", platform="wasm", threads=1) as accelerator:
+        model = await accelerator.load(make_endless(tmp_path))
+        assert accelerator._pool is not None
+        accelerator._pool.listen(events.append)
+        running = asyncio.create_task(model.run({"x": [TURNS]}))
+        await _drop(accelerator._pool)
+        result = await asyncio.wait_for(running, 90)
+        assert (result.lane, result.attempts) == ("b1.2", 2)
+        assert result.outputs["y"] == np.float32(SIDE * TURNS)
+        await asyncio.sleep(0.1)
+        runs = [type(event) for event in events if isinstance(event, RunFailed | RunFinished)]
+        assert runs == [RunFailed, RunFinished]
+
+
+async def test_worker_behind_a_dropped_socket_is_ended_in_the_middle_of_its_run(tmp_path: Path) -> None:
+    options = Options(browser="embedded", platform="wasm", threads=1, browser_args=debugger.FLAGS)
+    async with AsyncAccelerator(options) as accelerator:
+        model = await accelerator.load(make_endless(tmp_path))
+        assert accelerator._pool is not None
+        before = await _workers(accelerator._pool)
+        running = asyncio.create_task(model.run({"x": [1e6]}))
+        await _drop(accelerator._pool)
+        async with asyncio.timeout(PATIENCE):
+            while await _workers(accelerator._pool) > before:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        running.cancel()
