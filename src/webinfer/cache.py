@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -17,6 +18,7 @@ from filelock import FileLock
 from webinfer.errors import OptionError
 
 _CHUNK = 1 << 20  # Bytes hashed at a time: large enough that Python's share is nothing, small enough for any memory.
+_BELIEVED = re.compile(r"[0-9a-f]{64}|b[a-z2-7]{58} \d+")  # SHA-256; CID and size. Nothing else comes from here.
 _REMEMBERED = 4096  # Files whose hash is remembered; the oldest are forgotten first.
 
 
@@ -86,16 +88,31 @@ def hash_file(path: Path) -> str:
     Returns:
         The digest in hexadecimal.
     """
+    return remembered("", path, _sha256)
+
+
+def remembered(kind: str, path: Path, make: Callable[[Path], str]) -> str:
+    """Return what was made of a file's contents, and make it anew once the file has changed.
+
+    Args:
+        kind: What is made; the empty kind is SHA-256.
+        path: The file.
+        make: Makes it.
+    """
     status = path.stat()
-    key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
-    remembered = _recall().get(key)
-    if remembered is not None:
-        return remembered
+    key = f"{kind}{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    known = _recall().get(key)
+    if known is None:
+        known = make(path)
+        _remember(key, known)
+    return known
+
+
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(_CHUNK):
             digest.update(piece)
-    _remember(key, digest.hexdigest())
     return digest.hexdigest()
 
 
@@ -116,7 +133,7 @@ def _recall() -> dict[str, str]:
         return {}  # Missing, unreadable or corrupt: the hashes are made again.
     if not isinstance(known, dict):
         return {}
-    return {key: value for key, value in known.items() if isinstance(value, str) and len(value) == 64}
+    return {key: value for key, value in known.items() if isinstance(value, str) and _BELIEVED.fullmatch(value)}
 
 
 def _remember(key: str, digest: str) -> None:

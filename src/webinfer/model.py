@@ -414,6 +414,7 @@ class AsyncModel:
             outputs=outputs,
             model=self.name,
             model_sha256=self.package.sha256,
+            model_cid=self.package.cid,
             weights=self.package.weights,
             family=self.package.family,
             asked=self._choice.asked,

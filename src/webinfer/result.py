@@ -25,6 +25,7 @@ class Result:
         outputs: Arrays by output name, with the model's own dtypes and shapes.
         model: The model's name.
         model_sha256: Hash of its files.
+        model_cid: CID of its files, by which others can fetch them; see ``ModelPackage``.
         weights: ``real`` or ``random``.
         family: ``text_embedding``, ``vision``, ``audio``, ``text_generation``, ``multimodal`` or ``unknown``.
         asked: Platform that was asked for.
@@ -48,6 +49,7 @@ class Result:
     outputs: dict[str, Array]
     model: str
     model_sha256: str
+    model_cid: str
     weights: str
     family: str
     asked: Platform
@@ -111,6 +113,7 @@ class Result:
         return {
             "model": self.model,
             "model_sha256": self.model_sha256,
+            "model_cid": self.model_cid,
             "weights": self.weights,
             "asked": self.asked,
             "backend": self.backend,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.conftest import Call
 from webinfer.browsers.find import find
-from webinfer.cli import models
+from webinfer.models import cached, resolve
 from webinfer.models.package import ORIGIN
 
 
@@ -67,7 +67,7 @@ def test_a_prepared_model_belongs_to_the_longest_name_that_fits(cache: Path) -> 
     for name in ("bert-1", "bert-tiny-1"):
         (cache / "models" / "random" / name).mkdir(parents=True)
         (cache / "models" / "random" / name / ORIGIN).write_text("{}", encoding="utf-8")
-    ready = models.prepared(["random:bert-tiny", "random:bert", "wheel:bert"])
+    ready = cached.prepared(["random:bert-tiny", "random:bert", "wheel:bert"])
     assert {reference: path.name for reference, path in ready.items()} == {
         "random:bert": "bert-1",
         "random:bert-tiny": "bert-tiny-1",
@@ -75,9 +75,50 @@ def test_a_prepared_model_belongs_to_the_longest_name_that_fits(cache: Path) -> 
 
 
 def test_a_built_model_is_listed_as_ready(call: Call, cache: Path) -> None:
-    from webinfer.models import resolve
-
     built = resolve("random:bert-tiny")
     entries = {model["reference"]: model for model in call("models", "--json").object["models"]}
     assert entries["random:bert-tiny"]["sha256"] == built.sha256
     assert entries["random:bert-tiny"]["weights"] == "random"
+
+
+def test_a_built_model_is_removed_and_its_neighbour_stays(call: Call, cache: Path) -> None:
+    built, other = resolve("random:gpt2-tiny"), resolve("random:bert-tiny")
+    shown = call("models").out
+    assert "text generation" in shown
+    assert built.cid[-6:] in shown
+    removed = call("models", "rm", "random:gpt2-tiny", "--json").object["removed"]
+    assert removed[0]["reference"] == "random:gpt2-tiny"
+    assert removed[0]["nbytes"] >= built.nbytes
+    assert not built.model.path.exists()
+    assert other.model.path.exists()
+    again = call("models", "rm", "random:gpt2-tiny")
+    assert again.code == 1
+    assert "is in no cache. There is: random:bert-tiny" in " ".join(again.err.split())
+
+
+def test_files_of_ones_own_are_not_removed(
+    call: Call, cache: Path, probe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(probe, tmp_path / "mine.onnx")
+    monkeypatch.setenv("WEBINFER_MODELS", str(tmp_path))
+    for name in ("mine", str(tmp_path / "mine.onnx")):
+        answer = call("models", "rm", name, "--json")
+        assert (answer.code, answer.object["error"]["code"]) == (1, "model.not_found")
+    assert (tmp_path / "mine.onnx").exists()
+
+
+def test_a_model_by_its_hash_goes_with_its_own_blocks_only(call: Call, cache: Path, probe: str, tmp_path: Path) -> None:
+    roots = []
+    for name in ("one", "two"):
+        directory = tmp_path / name
+        directory.mkdir()
+        shutil.copy(probe, directory / "model.onnx")  # in both
+        (directory / "config.json").write_text(f'{{"name": "{name}"}}')
+        roots.append(call("ipfs", "add", str(directory)).out.strip())
+    one, two = (resolve(f"ipfs://{root}") for root in roots)
+    assert f"ipfs://{roots[0]}" in {entry["reference"] for entry in call("models", "--json").object["models"]}
+    assert call("models", "rm", f"ipfs://{roots[0]}").code == 0
+    assert not one.model.path.exists()
+    assert call("ipfs", "verify", roots[0]).code == 1
+    assert call("ipfs", "verify", roots[1], "--json").object["whole"] is True
+    assert resolve(f"ipfs://{roots[1]}").cid == two.cid

@@ -28,7 +28,9 @@ Verbose = Annotated[
 ]
 
 
-def command(app: typer.Typer, name: str, *, flags: tuple[str, ...] = (), examples: str = "") -> Callable[[Body], Body]:
+def command(
+    app: typer.Typer, name: str, *, flags: tuple[str, ...] = (), examples: str = "", default: bool = False
+) -> Callable[[Body], Body]:
     """Add a command to an app.
 
     Args:
@@ -36,6 +38,7 @@ def command(app: typer.Typer, name: str, *, flags: tuple[str, ...] = (), example
         name: The command's name.
         flags: Options that become flags; the body gets them as one ``Options``, as its second argument.
         examples: Example lines for the end of the help.
+        default: It is what the app, a group of commands, does when none of them is named.
 
     Returns:
         A decorator for the body, which takes a ``Terminal`` first.
@@ -46,7 +49,12 @@ def command(app: typer.Typer, name: str, *, flags: tuple[str, ...] = (), example
         parameters += [flag(option) for option, _ in describe() if option.name in flags]
         parameters += [_common("json", Json, False), _common("quiet", Quiet, False), _common("verbose", Verbose, 0)]
 
+        if default:
+            parameters.append(_common("context", typer.Context, inspect.Parameter.empty))
+
         def run(**values: Any) -> None:
+            if default and values.pop("context").invoked_subcommand is not None:
+                return
             json, quiet, verbose = (values.pop(common) for common in ("json", "quiet", "verbose"))
             terminal = Terminal(json=json, quiet=quiet, verbosity=verbose)
             with terminal.guard():
@@ -55,7 +63,10 @@ def command(app: typer.Typer, name: str, *, flags: tuple[str, ...] = (), example
 
         run.__signature__ = inspect.Signature([one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters])  # type: ignore[attr-defined]  # typer reads it
         run.__annotations__ = {one.name: one.annotation for one in parameters}
-        app.command(name, help=body.__doc__, epilog=epilog(examples), context_settings=HELP)(run)
+        if default:
+            app.callback(invoke_without_command=True, help=body.__doc__, epilog=epilog(examples))(run)
+        else:
+            app.command(name, help=body.__doc__, epilog=epilog(examples), context_settings=HELP)(run)
         return body
 
     return decorate

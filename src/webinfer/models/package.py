@@ -11,6 +11,7 @@ from typing import Any, Literal
 from webinfer.cache import hash_file
 from webinfer.errors import InvalidModel
 from webinfer.models.family import Family, family
+from webinfer.models.identity import model_cid
 from webinfer.models.signature import read
 from webinfer.tensors import Signature
 
@@ -52,6 +53,8 @@ class ModelPackage:
         tokenizer: Path of tokenizer.json, or ``None``.
         origin: Where its weights come from, as far as that is known: for the hub ``hf:ORG/NAME@COMMIT``, which may
             be a conversion of what was named.
+        cid: CID of its files, the ONNX file's or that of a directory with it and its weights: what
+            ``webinfer ipfs add`` prints for them.
         available: Precisions that the same model can be had in, by the hub's names.
         parts: What it consists of, where it is split into several files, of which ``model`` is one.
     """
@@ -68,6 +71,7 @@ class ModelPackage:
     precision: str
     tokenizer: Path | None
     origin: str = ""
+    cid: str = ""
     available: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
 
@@ -117,6 +121,7 @@ def describe(path: Path, reference: str, name: str | None = None) -> ModelPackag
         precision=contents.precision,
         tokenizer=_companion(path, "tokenizer.json"),
         origin=str(origin.get("origin", "")),
+        cid=model_cid({file.name: file.path for file in (model, *external)}),
     )
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from webinfer.models.hub.source import Reference, cached, looked, names, open_hub
+from webinfer.models.hub.source import Reference, cached, looked, names, open_hub, remove
 
-__all__ = ["Reference", "cached", "looked", "names", "open_hub"]
+__all__ = ["Reference", "cached", "looked", "names", "open_hub", "remove"]

@@ -129,6 +129,26 @@ def cached() -> dict[str, Path]:
     return found
 
 
+def remove(name: str) -> int:
+    """Remove a repository from the cache that the hub's library keeps, with all its revisions.
+
+    Returns:
+        The bytes freed.
+    """
+    from huggingface_hub import scan_cache_dir
+
+    cache = scan_cache_dir()
+    commits = [
+        revision.commit_hash
+        for repo in cache.repos
+        if repo.repo_type == "model" and repo.repo_id == name
+        for revision in repo.revisions
+    ]
+    strategy = cache.delete_revisions(*commits)
+    strategy.execute()
+    return int(strategy.expected_freed_size)
+
+
 def _find(wanted: Reference, precision: str | None, part: str | None) -> tuple[Listing, str] | None:
     """Return the first repository that has what is wanted, and the ONNX file in it."""
     missed: FetchError | None = None

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from webinfer.cache import cache_dir, claim
 from webinfer.errors import ModelNotFound
 from webinfer.models.directory import open_path
-from webinfer.models.ipfs.cid import CID
+from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dagpb import decode
 from webinfer.models.ipfs.export import write
 from webinfer.models.ipfs.fetch import fetch
@@ -56,6 +56,40 @@ def names() -> list[str]:
 def fetched() -> dict[str, Path]:
     """Return the models that were fetched before and lie ready: directories by reference."""
     return {f"{SCHEME}://{path.name}": path for path in sorted(_models().glob("ba*"))}
+
+
+def is_own(reference: str) -> bool:
+    """Tell whether a reference is one of this source's."""
+    return reference.startswith(f"{SCHEME}:")
+
+
+def forget(root: str, store: Store | None = None) -> int:
+    """Remove the blocks of a model from the store, but for those that other models here have in common with it.
+
+    Args:
+        root: Its CID.
+        store: Where they are; ``None`` takes the one in the cache directory.
+
+    Returns:
+        The bytes freed.
+    """
+    store = store or Store()
+    others = {cid for name in fetched() for cid in _below(store, CID.parse(name.removeprefix(f"{SCHEME}://")))}
+    return sum(store.remove(cid) for cid in _below(store, CID.parse(root)) - others)
+
+
+def _below(store: Store, root: CID) -> set[CID]:
+    """Return the blocks of a DAG that are here."""
+    found: set[CID] = set()
+    waiting = [root]
+    while waiting:
+        cid = waiting.pop()
+        if cid in found or not store.holds(cid):
+            continue
+        found.add(cid)
+        if cid.codec != RAW:
+            waiting += [link.cid for link in decode(cid, store.get(cid)).links]
+    return found
 
 
 def parse(reference: str) -> tuple[CID, str]:

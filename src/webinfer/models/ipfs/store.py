@@ -116,6 +116,18 @@ class Store:
                 with contextlib.suppress(OSError):
                     Path(work).unlink(missing_ok=True)
 
+    def remove(self, cid: CID) -> int:
+        """Remove a block, and return the bytes freed."""
+        if cid.inline is not None:
+            return 0
+        path = self._path(cid)
+        try:
+            freed = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return freed
+
     def _path(self, cid: CID) -> Path:
         """Name the file by the multihash alone: the same bytes have one file, whatever their codec."""
         name = base64.b32encode(cid.multihash).decode().lower().rstrip("=")
