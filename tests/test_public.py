@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,21 @@ def signature(function: Any) -> str:
 def test_public_names_are_sorted_and_there() -> None:
     assert webinfer.__all__ == sorted(webinfer.__all__)
     assert all(hasattr(webinfer, name) for name in webinfer.__all__)
+
+
+def test_importing_the_package_imports_nothing_heavy_until_a_name_is_used() -> None:
+    script = (
+        "import sys, webinfer; dir(webinfer); heavy = {'numpy', 'aiohttp', 'onnx', 'tokenizers', 'asyncio'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
+        "webinfer.Options; assert 'aiohttp' not in sys.modules;"
+        "from webinfer import *; assert Accelerator.__module__ == 'webinfer.sync'"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = webinfer.Nothing
 
 
 @pytest.mark.parametrize("name", [name for name in webinfer.__all__ if not name.startswith("__")])

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from webinfer.accelerator import AsyncAccelerator
-from webinfer.capabilities import Adapter, Capabilities, Verdict
-from webinfer.errors import WebinferError
-from webinfer.model import AsyncModel
-from webinfer.options import Options
-from webinfer.pipelines import AsyncPipeline
-from webinfer.progress import Progress
-from webinfer.request import Times
-from webinfer.result import Result
-from webinfer.snapshot import Snapshot
-from webinfer.sync import Accelerator, Model, Pipeline, pipeline
+if TYPE_CHECKING:
+    from webinfer.accelerator import AsyncAccelerator
+    from webinfer.capabilities import Adapter, Capabilities, Verdict
+    from webinfer.errors import WebinferError
+    from webinfer.model import AsyncModel
+    from webinfer.options import Options
+    from webinfer.pipelines import AsyncPipeline
+    from webinfer.progress import Progress
+    from webinfer.request import Times
+    from webinfer.result import Result
+    from webinfer.snapshot import Snapshot
+    from webinfer.sync import Accelerator, Model, Pipeline, pipeline
 
 __all__ = [
     "Accelerator",
@@ -36,4 +38,39 @@ __all__ = [
     "pipeline",
 ]
 
-__version__ = version("webinfer")
+# Where each name lives. A module is imported when a name of its is first asked for, as all of them take their time.
+_HOMES = {
+    "Accelerator": "webinfer.sync",
+    "Adapter": "webinfer.capabilities",
+    "AsyncAccelerator": "webinfer.accelerator",
+    "AsyncModel": "webinfer.model",
+    "AsyncPipeline": "webinfer.pipelines",
+    "Capabilities": "webinfer.capabilities",
+    "Model": "webinfer.sync",
+    "Options": "webinfer.options",
+    "Pipeline": "webinfer.sync",
+    "Progress": "webinfer.progress",
+    "Result": "webinfer.result",
+    "Snapshot": "webinfer.snapshot",
+    "Times": "webinfer.request",
+    "Verdict": "webinfer.capabilities",
+    "WebinferError": "webinfer.errors",
+    "pipeline": "webinfer.sync",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("webinfer")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
