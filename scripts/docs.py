@@ -120,7 +120,7 @@ TASKS_INTRODUCTION = """\
 `accelerator.pipeline(task, model)` loads a model for a task, `webinfer.pipeline(task, model)` does it in a browser of
 its own, and `webinfer run MODEL --task TASK` is the same on the command line. Tasks have the names that Transformers
 gives them, take the same parameters and answer in the same form, with NumPy arrays for tensors. Parameters given when a
-pipeline is made hold for each of its calls.
+pipeline is made hold for each of its calls. [tour.md](tour.md) shows some at work.
 """
 
 PAGES: dict[str, Callable[[], str]] = {
