@@ -75,7 +75,8 @@ class Residents:
 
     Attributes:
         feeds: Handles of inputs that are there already, by input.
-        keep: Handles to keep outputs under, by output; they are not sent unless asked for as well.
+        keep: Handles to keep outputs under, by output, which are not sent unless asked for as well; or to keep inputs
+            of this run under, by input.
         free: Handles to release once the run has succeeded.
     """
 

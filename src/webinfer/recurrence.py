@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,8 @@ class Recurrence:
     Args:
         model: The model, on a backend that takes every shape as it comes.
         state: For each input that holds the state, the output that becomes it.
+        fixed: For each input that is the same in every step, what it becomes after the first: the name of an output of
+            that step; or its own, for what it was given.
 
     Attributes:
         lane: The lane that holds the state, once there is one.
@@ -33,29 +35,32 @@ class Recurrence:
         BackendUnavailable: The model runs on WebNN, which takes fixed shapes.
     """
 
-    def __init__(self, model: AsyncModel, state: Mapping[str, str]) -> None:
+    def __init__(self, model: AsyncModel, state: Mapping[str, str], fixed: Mapping[str, str] | None = None) -> None:
         self.lane: str | None = None
         self._model = model
         self._state = dict(state)
-        self._feeds: dict[str, str] = {}  # handles by input
+        self._fixed = dict(fixed or {})
+        self._feeds: dict[str, str] = {}  # handles by input, of the state
+        self._fixed_feeds: dict[str, str] = {}
         signature = model.package.signature
         known = [spec.name for spec in signature.outputs]
-        for name in self._state.values():
-            if name not in known:
+        given = {taken for taken, source in self._fixed.items() if taken == source}
+        for name in (*self._state.values(), *self._fixed.values()):
+            if name not in known and name not in given:
                 raise UnknownOutput(f"{model.name} has no output {name!r} to keep.", output=name, known=known)
         if model.backend == "webnn":
             raise BackendUnavailable(
                 f"WebNN takes fixed shapes, and the state of {model.name} grows: choose wasm or webgpu.",
                 backend="webnn",
             )
-        rest = tuple(spec for spec in signature.inputs if spec.name not in self._state)
+        rest = tuple(spec for spec in signature.inputs if spec.name not in {**self._state, **self._fixed})
         self._signature = Signature(rest, signature.outputs)
 
     def __repr__(self) -> str:
         return f"<Recurrence {self._model.name} {f'on {self.lane}' if self.lane else 'new'}>"
 
     async def step(self, inputs: Mapping[str, Any], outputs: Sequence[str]) -> Result:
-        """Run one step: the first with the state among its inputs, the others without.
+        """Run one step: the first with the state and what is fixed among its inputs, the others without.
 
         Args:
             inputs: Arrays by name.
@@ -70,22 +75,27 @@ class Recurrence:
         """
         first = self.lane is None
         tensors = prepare(self._model.package.signature if first else self._signature, inputs)
-        made = {taken: f"h{next(_numbers)}" for taken in self._state}
+        made, fixed = _handles(self._state), _handles(self._fixed) if first else self._fixed_feeds
         keep = {self._state[taken]: handle for taken, handle in made.items()}
-        residents = Residents(self._feeds, keep, tuple(self._feeds.values()))
+        keep |= {self._fixed[taken]: handle for taken, handle in fixed.items()} if first else {}
+        residents = Residents({**self._feeds, **self._fixed_feeds}, keep, tuple(self._feeds.values()))
         try:
             result = await self._model._run_resident(tensors, outputs, residents, self.lane)
         except BaseException:  # also where it is given up: the step runs to its end there, and is cleaned up behind it
             self.close()
             raise
-        self.lane, self._feeds = result.lane, made
+        self.lane, self._feeds, self._fixed_feeds = result.lane, made, fixed
         return result
 
     def close(self) -> None:
         """Release the state. The next step is a first one again."""
         if self.lane is not None:
-            self._model._free(self.lane, [*self._feeds.values()])
-        self.lane, self._feeds = None, {}
+            self._model._free(self.lane, [*self._feeds.values(), *self._fixed_feeds.values()])
+        self.lane, self._feeds, self._fixed_feeds = None, {}, {}
+
+
+def _handles(names: Iterable[str]) -> dict[str, str]:
+    return {name: f"h{next(_numbers)}" for name in names}
 
 
 def cache_of(package: ModelPackage) -> dict[str, str]:

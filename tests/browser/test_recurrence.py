@@ -120,6 +120,24 @@ async def test_state_lost_with_its_lane_is_a_typed_error_and_the_next_start_work
         await model.run(x(1) | {"before": np.ones(1, np.float32)})
 
 
+async def test_what_is_fixed_is_given_once(adder: Path) -> None:
+    async with AsyncAccelerator(browser="embedded", lanes=2) as accelerator:
+        model = await accelerator.load(adder, platform="wasm")
+        same = Recurrence(model, STATE, {"x": "x"})
+        sums = [await same.step(x(3) | START if not at else {}, ["y"]) for at in range(4)]
+        assert [float(each["y"][0]) for each in sums] == [3, 6, 9, 12]
+        made = Recurrence(model, {}, {"before": "total"})  # what the first step made is what all others take
+        sums = [await made.step(x(at + 1) | (START if not at else {}), ["y"]) for at in range(4)]
+        assert [float(each["y"][0]) for each in sums] == [1, 3, 4, 5]
+        kept, lane = dict(same._fixed_feeds), same.lane
+        same.close()
+        same.lane, same._fixed_feeds = lane, kept
+        with pytest.raises(HandleLost, match="is not on this lane"):
+            await same.step({}, ["y"])
+        with pytest.raises(UnknownOutput, match="no output 'nothing' to keep"):
+            Recurrence(model, STATE, {"x": "nothing"})
+
+
 async def test_state_does_not_outlive_its_session(adder: Path) -> None:
     async with AsyncAccelerator(browser="embedded") as accelerator:
         model = await accelerator.load(adder, platform="wasm")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from tests.recordings import BECKETT, TWO_CITIES, recording
-from webinfer import Accelerator
+from webinfer import Accelerator, AsyncAccelerator
 from webinfer.errors import EmptyBatch, InvalidAudio, OptionError, TaskMismatch
 from webinfer.models import resolve
 from webinfer.models.audio import read_audio
@@ -23,6 +28,7 @@ from webinfer.models.build.whisper import whisper
 from webinfer.models.features import feature_extractor
 from webinfer.models.reference import NativeSession
 from webinfer.models.text import Tokenizer
+from webinfer.pipelines.listening import Listening
 from webinfer.pipelines.whisper import Speech
 
 TASK = "automatic-speech-recognition"
@@ -118,6 +124,29 @@ def test_a_long_recording_is_heard_in_chunks(
     ]
     assert sorted(said) == expected
     assert answer["text"].strip() == DICKENS
+
+
+@pytest.mark.slow
+async def test_a_browser_that_is_lost_on_the_way_changes_nothing(
+    native: Native, said: list[tuple[float, list[int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, lanes = Listening.step, []
+    async with AsyncAccelerator(browser="embedded") as accelerator:
+
+        async def killing(self: Listening, tokens: Any) -> Any:
+            lanes.append(self._recurrence.lane)
+            if len(lanes) == 6:
+                assert accelerator._pool is not None
+                (browser,) = accelerator._pool.browsers.values()
+                os.kill(browser.pid, signal.SIGKILL)
+            return await step(self, tokens)
+
+        monkeypatch.setattr(Listening, "step", killing)
+        async with await accelerator.pipeline(TASK, NAME, platform="wasm") as listen:
+            answer = await listen(recording(BECKETT))
+    assert answer == {"text": SPOKEN}
+    assert said == [(0.0, native.listen(read_audio(recording(BECKETT), RATE), [START, PLAIN], END))]
+    assert len(set(lanes) - {None}) == 2  # it began on one lane and ended on another
 
 
 @pytest.mark.slow
@@ -223,6 +252,89 @@ def test_language_is_told_or_heard(
     assert said[1][1] == native_en
     assert said[2][1] in heard
     assert native_de != native_en
+
+
+def merge(directory: Path) -> None:
+    """Change a Whisper to the form that the hub's conversions have: the decoder makes its keys and values itself.
+
+    It does so in one branch, from the hidden state; in the other it gives nothing in their place, as those do.
+    """
+    encoder, decoder = (onnx.load(directory / f"{name}.onnx") for name in ("encoder_model", "decoder_model_merged"))
+    made = [output for output in encoder.graph.output if output.name.startswith("present")]
+    hidden = next(node.input[0] for node in encoder.graph.node if node.output[0] == "last_hidden_state")
+    needed = {output.name for output in made}
+    making: list[onnx.NodeProto] = []
+    for node in reversed(encoder.graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input) - {hidden, ""}
+            making.insert(0, node)
+        if hidden in node.output:
+            break
+    for node in making:  # names of their own, beside the decoder's
+        names = [name for name in (*node.input, *node.output) if name != hidden]
+        renamed = {name: f"e/{name}" for name in names} | {hidden: "encoder_hidden_states"}
+        for field in (node.input, node.output):
+            field[:] = [renamed.get(name, name) for name in field]
+        node.name = f"e/{node.name}"
+    weights = [each for each in encoder.graph.initializer if each.name in needed]
+    for each in weights:
+        each.name = f"e/{each.name}"
+    branches = []
+    for output in made:
+        past = output.name.replace("present", "past_key_values")
+        for node in decoder.graph.node:
+            node.input[:] = [f"d/{past}" if name == past else name for name in node.input]
+        first = helper.make_graph(
+            [helper.make_node("Identity", [f"e/{output.name}"], [f"{name}/{output.name}"]) for name in ("own", "out")],
+            "first",
+            [],
+            [helper.make_empty_tensor_value_info(f"{name}/{output.name}") for name in ("own", "out")],
+        )
+        later = helper.make_graph(
+            [
+                helper.make_node("Identity", [past], [f"else/{output.name}"]),
+                helper.make_node("Slice", [past, "d/zero", "d/zero"], [f"empty/{output.name}"]),
+            ],
+            "later",
+            [],
+            [helper.make_empty_tensor_value_info(name) for name in (f"else/{output.name}", f"empty/{output.name}")],
+        )
+        branches.append(
+            helper.make_node(
+                "If", ["use_cache_branch"], [f"d/{past}", output.name], then_branch=later, else_branch=first
+            )
+        )
+    zero = onnx.numpy_helper.from_array(np.zeros(1, np.int64), "d/zero")
+    nodes = [*making, *branches, *decoder.graph.node]
+    state = helper.make_tensor_value_info("encoder_hidden_states", TensorProto.FLOAT, ("batch", 100, 48))
+    branch = helper.make_tensor_value_info("use_cache_branch", TensorProto.BOOL, (1,))
+    outputs = [helper.make_tensor_value_info(each.name, TensorProto.FLOAT, ("b", 6, "heard", 8)) for each in made]
+    graph = helper.make_graph(
+        nodes,
+        "merged",
+        [*decoder.graph.input, state, branch],
+        [*decoder.graph.output, *outputs],
+        [*decoder.graph.initializer, *weights, zero],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), directory / "decoder_model_merged.onnx")
+    alone = onnx.load(directory / "encoder_model.onnx")
+    del alone.graph.output[1:]
+    onnx.save(alone, directory / "encoder_model.onnx")
+
+
+def test_the_hubs_decoders_say_the_same(
+    embedded: Accelerator, many_tongues: Path, said: list[tuple[float, list[int]]], tmp_path: Path
+) -> None:
+    shutil.copytree(many_tongues, tmp_path / "hub")
+    merge(tmp_path / "hub")
+    samples = read_audio(recording(BECKETT), RATE)[: 2 * RATE]
+    for directory in (many_tongues, tmp_path / "hub"):
+        with embedded.pipeline(TASK, directory) as listen:
+            listen(samples, language="de")
+            listen(samples, language="en", return_timestamps=True)
+    assert said[2:] == said[:2]
+    assert len(said[0][1]) > 3
 
 
 def test_what_cannot_be_heard_is_refused_and_the_next_call_works(embedded: Accelerator, many_tongues: Path) -> None:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from webinfer.errors import InvalidModel, OptionError
 from webinfer.pipelines.ctc import Letters
 from webinfer.pipelines.transcript import Segment
-from webinfer.pipelines.whisper import Memory, Speech
-from webinfer.tensors import Signature, TensorSpec
+from webinfer.pipelines.whisper import Speech
 
 END, START, EN, DE, TRANSLATE, TRANSCRIBE, PLAIN, FIRST, SIZE = 10, 11, 12, 13, 14, 15, 16, 17, 40
 ENGLISH = Speech(START, END, PLAIN, {}, {}, (9,), (0,), 5, 20)
@@ -116,35 +115,6 @@ def test_segments_lie_between_times() -> None:
     ]
     assert ENGLISH.segments([1, 2], 20.0) == [Segment(None, None, (1, 2))]
     assert ENGLISH.segments([FIRST, FIRST + 3], 0.0) == []
-
-
-def spec(name: str, dtype: str, *shape: int | str) -> TensorSpec:
-    return TensorSpec(name, dtype, shape)
-
-
-def test_decoders_of_the_hub_are_given_what_they_take() -> None:
-    signature = Signature(
-        inputs=(
-            spec("input_ids", "int64", "batch", "sequence"),
-            spec("encoder_hidden_states", "float32", "batch", 4, 8),
-            *(spec(f"past_key_values.0.{side}.key", "float32", "batch", 2, side, 4) for side in ("decoder", "encoder")),
-            spec("use_cache_branch", "bool", 1),
-        ),
-        outputs=(),
-    )
-    heard = {"last_hidden_state": np.ones((1, 4, 8), np.float32)}
-    memory = Memory(signature, heard)
-    assert memory.feeds["encoder_hidden_states"] is heard["last_hidden_state"]
-    assert not memory.feeds["use_cache_branch"].any()
-    assert memory.feeds["past_key_values.0.decoder.key"].size == 0
-    keys = {side: np.ones((1, 2, length, 4), np.float32) for side, length in (("decoder", 3), ("encoder", 4))}
-    memory.grow({f"present.0.{side}.key": array for side, array in keys.items()})
-    assert memory.feeds["use_cache_branch"].all()
-    grown = np.ones((1, 2, 5, 4), np.float32)
-    memory.grow({"present.0.decoder.key": grown, "present.0.encoder.key": np.ones((0, 2, 1, 4), np.float32)})
-    assert memory.feeds["past_key_values.0.decoder.key"] is grown
-    assert memory.feeds["past_key_values.0.encoder.key"] is keys["encoder"]
-    assert "input_ids" not in memory.feeds
 
 
 def test_letters_are_spelled_without_blanks_and_repetitions(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
-// Tensors that stay on the lane: outputs of one run that are inputs of the next, such as a decoder's keys and values.
+// Tensors that stay on the lane: outputs of one run that are inputs of the next, such as a decoder's keys and values, and
+// inputs that are the same in each, such as what it was told at first.
 
 import { CodedError } from "./errors";
 import type { Run } from "./messages";
 import type { Runtime, Session } from "./runtime";
 
 type Tensor = InstanceType<Runtime["Tensor"]>;
+export type Feeds = Record<string, Tensor>;
 type Outputs = Awaited<ReturnType<Session["run"]>>;
 
 /** The kept tensors of one lane, by handle. A handle is the host's to choose, and names one tensor until it is freed. */
@@ -16,7 +18,7 @@ export class Kept {
   }
 
   /** Add the kept tensors that a run takes to its inputs. Throws a CodedError where one is not here. */
-  feed(message: Run, feeds: Record<string, Tensor>): void {
+  feed(message: Run, feeds: Feeds): void {
     for (const [input, handle] of Object.entries(message.feeds)) {
       const tensor = this.#tensors.get(handle);
       if (tensor === undefined)
@@ -26,18 +28,18 @@ export class Kept {
   }
 
   /** Return the outputs that a run must make: those to send and those to keep; undefined for all. */
-  wanted({ outputs, keep }: Run): readonly string[] | undefined {
-    return outputs === null ? undefined : [...new Set([...outputs, ...Object.keys(keep)])];
+  wanted({ outputs, keep }: Run, feeds: Feeds): readonly string[] | undefined {
+    return outputs === null ? undefined : [...new Set([...outputs, ...Object.keys(keep).filter((name) => !(name in feeds))])];
   }
 
-  /** Keep what a run's answer leaves here, release what it names, and return what is to be sent. */
-  settle({ outputs, keep, free }: Run, made: Outputs): [string, Outputs[string]][] {
+  /** Keep what a run leaves here of its inputs and outputs, release what it names, and return what is to be sent. */
+  settle({ outputs, keep, free }: Run, feeds: Feeds, made: Outputs): [string, Outputs[string]][] {
     const sent = Object.entries(made).filter(([name]) => !(name in keep) || outputs?.includes(name) === true);
     for (const [name, handle] of Object.entries(keep)) {
-      const value = made[name];
+      const value = feeds[name] ?? (made[name] as Tensor | undefined);
       if (value === undefined) throw new CodedError("input.output", `The model has no output ${name} to keep.`, { name });
       this.#release(handle);
-      this.#tensors.set(handle, value as Tensor);
+      this.#tensors.set(handle, value);
     }
     this.free(free);
     return sent;

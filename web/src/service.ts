@@ -4,7 +4,7 @@ import { classify, lostLane } from "./classify";
 import { Devices } from "./devices";
 import { CodedError, WireError, toBody } from "./errors";
 import { fetchModel, type FetchedModel } from "./fetching";
-import { Kept } from "./kept";
+import { Kept, type Feeds } from "./kept";
 import { readHostToLane, type ErrorBody, type HostToLane, type LaneToHost, type Load, type Run, type Unload } from "./messages";
 import { SerialQueue } from "./queue";
 import { RUN_OPTIONS, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
@@ -100,14 +100,14 @@ export class LaneService {
     const started = performance.now();
     try {
       const { session, gpu } = this.#find(message.session);
-      const feeds: Record<string, InstanceType<Runtime["Tensor"]>> = {};
+      const feeds: Feeds = {};
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
       for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
       this.#kept.feed(message, feeds);
-      const wanted = this.#kept.wanted(message);
+      const wanted = this.#kept.wanted(message, feeds);
       const running = wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS);
       return (gpu ? running.finally(this.#devices.hasten()) : running)
-        .then((outputs) => this.#answer(job, message, started, gpu, outputs))
+        .then((outputs) => this.#answer(job, message, feeds, started, gpu, outputs))
         .then(undefined, (error: unknown) => this.#judge(job, error, "run"));
     } catch (error) {
       this.#judge(job, error, "run");
@@ -115,12 +115,12 @@ export class LaneService {
     }
   }
 
-  #answer(job: Job, message: Run, started: number, gpu: boolean, outputs: Outputs): void {
+  #answer(job: Job, message: Run, feeds: Feeds, started: number, gpu: boolean, outputs: Outputs): void {
     const ran = performance.now();
     const fault = gpu ? this.#devices.takeFault() : undefined;
     if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
     const timing = { wait: round(started - job.received), run: round(ran - started), encode: 0 };
-    const sent = this.#kept.settle(message, outputs);
+    const sent = this.#kept.settle(message, feeds, outputs);
     const tensors = sent.map(([name, value]) => toWire(name, value));
     this.#reply(job, { timing }, tensors, () => (timing.encode = round(performance.now() - ran)));
     for (const [name, value] of sent) if (!(name in message.keep)) value.dispose();

@@ -160,6 +160,20 @@ test("an output that is kept is not sent, and is an input of a later run, until 
   expect(await lane.answer(7)).toMatchObject({ kind: "error", error: { code: "backend.handle" } });
 });
 
+test("an input that is kept is an input of later runs, without being sent again", async () => {
+  lane.run(2, "s1", [matrix("a", 10, 2), matrix("b", 1, 2)], { keep: { a: "h1" } });
+  await lane.answer(2);
+  expect(lane.outputs.at(-1)).toEqual([matrix("y", 11, 2)]);
+  for (const [id, value] of [
+    [3, 2],
+    [4, 5],
+  ] as const) {
+    lane.run(id, "s1", [matrix("b", value, 2)], { feeds: { a: "h1" }, outputs: ["y"] });
+    await lane.answer(id);
+    expect(lane.outputs.at(-1)).toEqual([matrix("y", 10 + value, 2)]);
+  }
+});
+
 test("a failed run keeps and frees nothing", async () => {
   lane.run(2, "s1", undefined, { keep: { y: "h1" } });
   lane.run(3, "s1", [matrix("b", 1, 3)], { feeds: { a: "h1" }, keep: { y: "h2" }, free: ["h1"] }); // shapes that differ

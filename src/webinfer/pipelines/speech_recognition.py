@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -20,8 +20,10 @@ from webinfer.models.variants import PARTS
 from webinfer.options import positive
 from webinfer.pipelines.base import AsyncPipeline, Load
 from webinfer.pipelines.ctc import Letters
+from webinfer.pipelines.listening import Listening
 from webinfer.pipelines.transcript import Piece, Segment, joined, pieces
-from webinfer.pipelines.whisper import Memory, Speech
+from webinfer.pipelines.whisper import Speech
+from webinfer.result import Result
 
 T = TypeVar("T")
 Timestamps = bool | Literal["word", "char"]
@@ -205,26 +207,19 @@ class SpeechRecognition(AsyncPipeline):
     # Whisper: an encoder that listens once, and a decoder that speaks token by token
 
     async def _hear(self, samples: Samples, place: Piece, wish: Wish) -> list[Segment]:
-        decoder = self.models[1]
         wanted = [spec.name for spec in self.model.package.signature.outputs]
         if len(wanted) > 1:
             wanted.remove("last_hidden_state")  # the decoder takes what was made of it
         inputs = await asyncio.to_thread(self.features, samples)
-        memory = Memory(decoder.package.signature, (await self._run(inputs, wanted)).outputs)
-
-        async def step(tokens: Sequence[int]) -> NDArray[Any]:
-            answer = await self._run({"input_ids": np.array([tokens], np.int64), **memory.feeds}, on=decoder)
-            memory.grow(answer.outputs)
-            last: NDArray[Any] = answer.outputs["logits"][0, -1]
-            return last
-
-        said = await self._speech.listen(
-            step,
-            language=wish.language,
-            translate=wish.translate,
-            timestamps=bool(wish.timestamps),
-            most=wish.most,
-        )
+        heard = await self._run(inputs, wanted)
+        with Listening(self.models[1], heard.outputs, self._note) as listening:
+            said = await self._speech.listen(
+                listening.step,
+                language=wish.language,
+                translate=wish.translate,
+                timestamps=bool(wish.timestamps),
+                most=wish.most,
+            )
         return self._speech.segments(said, place.start / self.features.rate)
 
     def _written(self, segments: Sequence[Segment], wish: Wish) -> dict[str, Any]:
@@ -235,6 +230,9 @@ class SpeechRecognition(AsyncPipeline):
                 _timed(self.model.tokenizer.decode(segment.tokens), segment.start, segment.end) for segment in segments
             ]
         return answer
+
+    def _note(self, result: Result) -> None:
+        self.result = replace(result, outputs={})
 
     # Models that spell: a letter or a blank for each frame
 

@@ -14,7 +14,6 @@ from webinfer.errors import OptionError
 from webinfer.models import ModelPackage
 from webinfer.models.text import Tokenizer
 from webinfer.pipelines.transcript import Segment
-from webinfer.tensors import Signature
 
 Logits = NDArray[np.float64]
 Step = Callable[[Sequence[int]], Awaitable[NDArray[Any]]]
@@ -22,7 +21,6 @@ Step = Callable[[Sequence[int]], Awaitable[NDArray[Any]]]
 
 SECONDS = 0.02  # from one timestamp token to the next (arXiv:2212.04356, section 2.3)
 _ENGLISH = 51_865  # below this size of the vocabulary, a Whisper knows English only
-_PAST, _PRESENT = "past_key_values.", "present."
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,36 +179,3 @@ class Speech:
                 made.append(Segment(start, time, tuple(text)))
             start, text = time, []
         return [*made, Segment(start, None, tuple(text))] if text else made
-
-
-class Memory:
-    """What a decoder is given besides tokens: what the encoder heard, and its own keys and values so far.
-
-    Args:
-        signature: The decoder's.
-        heard: The encoder's outputs.
-    """
-
-    def __init__(self, signature: Signature, heard: Mapping[str, NDArray[Any]]) -> None:
-        self._names = [spec.name for spec in signature.inputs]
-        self.feeds: dict[str, NDArray[Any]] = {}
-        for spec in signature.inputs:
-            own = heard.get(spec.name.replace(_PAST, _PRESENT, 1))
-            if own is not None:
-                self.feeds[spec.name] = own
-            elif spec.name == "encoder_hidden_states":
-                self.feeds[spec.name] = heard["last_hidden_state"]
-            elif spec.name.startswith(_PAST):
-                shape = [size if isinstance(size, int) else int(axis == 0) for axis, size in enumerate(spec.shape)]
-                self.feeds[spec.name] = np.zeros(shape, spec.dtype)
-            elif spec.name == "use_cache_branch":
-                self.feeds[spec.name] = np.array([False])
-
-    def grow(self, outputs: Mapping[str, NDArray[Any]]) -> None:
-        """Take the keys and values of the latest tokens."""
-        for name, array in outputs.items():
-            past = name.replace(_PRESENT, _PAST, 1)
-            if past in self.feeds and array.size:  # of the encoder's, graphs give nothing from the second run on
-                self.feeds[past] = array
-        if "use_cache_branch" in self.feeds:
-            self.feeds["use_cache_branch"] = np.array([True])
