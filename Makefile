@@ -48,6 +48,7 @@ bench: $(PAGE) ## Measure what the README quotes
 	@$(BIN)/webinfer install chromium
 	@$(PY) -m benchmarks.bridge
 	@$(PY) -m benchmarks.native
+	@$(PY) -m benchmarks.pool
 
 docs: $(VENV) ## Write the generated pages of docs/: options, errors, command line, tasks
 	@$(PY) scripts/docs.py

