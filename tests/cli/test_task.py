@@ -73,3 +73,23 @@ def test_a_recording_alone_is_written_down(call: Call, embedded: str, tmp_path: 
     refused = call(*said[:3], str(tmp_path / "notes.txt"), "-b", embedded, "-q")
     assert refused.code == 1
     assert "notes.txt is no audio that can be read" in " ".join(refused.err.split())
+
+
+@pytest.mark.browser("embedded")
+def test_text_is_shown_as_it_is_written(call: Call, embedded: str) -> None:
+    said = (
+        "run",
+        "random:gpt2-tiny",
+        "--task",
+        "text-generation",
+        "Hello",
+        "--set",
+        "max_new_tokens=3",
+        "-b",
+        embedded,
+    )
+    told = call(*said, "-q", "--json").object
+    shown = call(*said, "-q").out
+    assert "Hello" + told["answer"][0]["generated_text"].removeprefix("Hello") in shown
+    assert "text-generation  gpt2-tiny, random weights" in shown
+    assert told["backend"] == "wasm"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import typer
+from rich.text import Text
 
 from webinfer import Accelerator, Options, Pipeline, Result
 from webinfer.cli import task_view
@@ -75,18 +77,23 @@ def run_task(
         model, given = kind.default, [model]
     inputs = gather(kind.task, given, json_input)
     named = read_parameters(parameters)
-    with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
-        with steps.step("start the browser"):
-            accelerator.start()
-        began = time.perf_counter()
-        pipeline = accelerator.pipeline(task, model, precision=precision, progress=steps, **named)
-        load = time.perf_counter() - began
-        with steps.step("answer"):
-            answered = repeated(pipeline, inputs, load, repeat)
+    with closing(Accelerator(options)) as accelerator:
+        with terminal.steps() as steps:
+            with steps.step("start the browser"):
+                accelerator.start()
+            began = time.perf_counter()
+            pipeline = accelerator.pipeline(task, model, precision=precision, progress=steps, **named)
+            load = time.perf_counter() - began
+        told = kind.streams and not terminal.json and repeat == 1 and isinstance(inputs[0], str)
+        if told:
+            answered = streamed(terminal, pipeline, inputs, load)
+        else:
+            with terminal.steps() as steps, steps.step("answer"):
+                answered = repeated(pipeline, inputs, load, repeat)
     if terminal.json:
         terminal.emit(answered.to_dict())
     else:
-        terminal.show(task_view.view(answered))
+        terminal.show(task_view.view(answered, told=told))
 
 
 def _is_input(argument: str) -> bool:
@@ -104,6 +111,20 @@ def repeated(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: i
         seconds.append(time.perf_counter() - began)
     assert pipeline.result is not None
     return Answered(pipeline.task, inputs, answer, pipeline.result, load, seconds)
+
+
+def streamed(terminal: Terminal, pipeline: Pipeline, inputs: tuple[Any, ...], load: float) -> Answered:
+    """Print an answer as it comes, behind what it goes on from."""
+    began = time.perf_counter()
+    terminal.out.print(Text(f"\n{inputs[0]}", style="quiet"), end="", soft_wrap=True)
+    pieces = []
+    for piece in pipeline.stream(*inputs):
+        pieces.append(piece)
+        terminal.out.print(Text(piece), end="", soft_wrap=True)
+        sys.stdout.flush()
+    terminal.out.print()
+    assert pipeline.result is not None
+    return Answered(pipeline.task, inputs, "".join(pieces), pipeline.result, load, [time.perf_counter() - began])
 
 
 def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any, ...]:

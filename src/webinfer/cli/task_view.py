@@ -23,13 +23,18 @@ _BAR = 24  # columns of a score of 1
 _LONG = 60  # characters of an input that are shown
 
 
-def view(answered: Answered) -> RenderableType:
-    """Lay out an answer, what gave it, and its times."""
+def view(answered: Answered, *, told: bool = False) -> RenderableType:
+    """Lay out an answer, what gave it, and its times.
+
+    Args:
+        answered: What was asked and answered.
+        told: The answer stands there already.
+    """
     result = answered.result
     head = f"{result.weights} weights, {result.precision}"
     parts: list[RenderableType] = [
         Text.assemble((answered.task, "title"), "  ", (f"{result.model}, {head}", "quiet")),
-        *_answers(answered.inputs, answered.answer),
+        *(() if told else _answers(answered.inputs, answered.answer)),
         heading("What did it"),
         pairs(who(result)),
         heading("Where the time went"),

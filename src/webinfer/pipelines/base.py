@@ -46,12 +46,14 @@ class AsyncPipeline:
         task: Its name, as Transformers calls it.
         default: Model taken where none is named.
         varying: Inputs that have another shape in each run; see ``Load``.
+        streams: Its answers can come piece by piece.
         result: The latest run's result, without its outputs: the backend, the verdict, the times.
     """
 
     task: ClassVar[str]
     default: ClassVar[str | None] = None
     varying: ClassVar[Collection[str]] = ()
+    streams: ClassVar[bool] = False
 
     def __init__(self, *models: AsyncModel, **defaults: Any) -> None:
         self._check_parameters(defaults)

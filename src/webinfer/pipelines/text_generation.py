@@ -30,6 +30,7 @@ class TextGeneration(AsyncPipeline):
     task: ClassVar[str] = "text-generation"
     default: ClassVar[str | None] = "wheel:SmolLM2-135M-Instruct"
     varying: ClassVar[Collection[str]] = ("input_ids",)
+    streams: ClassVar[bool] = True
 
     async def _answer(
         self,
