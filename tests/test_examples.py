@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 PRINTS = {
     "any_model.py": ["wasm", "[[0.09  0.245 0.665]]"],
     "many_at_once.py": ["32 answers from lanes b1.", "ms a sentence"],
+    "photo.py": ["wall clock"],
     "similarity.py": ["Refunds are paid within five days."],
 }
 

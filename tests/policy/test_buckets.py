@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webinfer.options import Backend
-from webinfer.policy.buckets import fit, pad, trim
+from webinfer.policy.buckets import EXACT, fit, pad, smallest, trim
 from webinfer.tensors import Signature, TensorSpec
 
 TEXT = Signature(
@@ -31,6 +31,13 @@ def test_batch_and_masked_sequence_are_padded_to_powers_of_two(backend: Backend)
     how = fit(TEXT, text(3, 17), backend)
     assert dict(how.padded) == {"batch": 4, "seq": 32}
     assert dict(fit(TEXT, text(1, 3), backend).padded) == {"batch": 1, "seq": 16}
+
+
+def test_smallest_bucket_is_that_of_one_short_item_and_open_for_images_of_any_size() -> None:
+    assert dict(smallest(TEXT, "webnn").padded) == {"batch": 1, "seq": 16}
+    fixed = Signature((TensorSpec("pixels", "float32", ("n", 3, 8, 8)),), IMAGE.outputs)
+    assert dict(smallest(fixed, "webnn").padded) == {"n": 1}
+    assert smallest(IMAGE, "webnn") is EXACT
 
 
 def test_nothing_is_padded_on_wasm() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from webinfer.errors import TaskMismatch
 from webinfer.pipelines.images import ImagePipeline, images_of
 
-_POOLED = ("pooler_output", "image_embeds")
+_POOLED = ("pooler_output", "image_embeds")  # of encoders, and of CLIP's where it is a model of its own
 
 
 class ImageFeatureExtraction(ImagePipeline):

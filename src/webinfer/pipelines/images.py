@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +41,16 @@ class _Prepared:
 class ImagePipeline(AsyncPipeline):
     """A task over images."""
 
+    _inputs: ClassVar[frozenset[str]] = frozenset({"pixel_values", "pixel_mask"})  # those that it can give
+
     def _check_models(self) -> None:
-        """Refuse a model that takes no images, or does not say how they are prepared."""
-        if not any(spec.name == "pixel_values" for spec in self.model.package.signature.inputs):
+        """Refuse a model that takes no images, or more than those, or does not say how they are prepared."""
+        signature = self.model.package.signature
+        if not any(spec.name == "pixel_values" for spec in signature.inputs):
             self._refuse(self.model, "it has no input pixel_values")
+        for spec in signature.required:
+            if spec.name not in self._inputs:
+                self._refuse(self.model, f"it also wants {spec.name}")
         _ = self.model.image_processor
 
     async def _see(
