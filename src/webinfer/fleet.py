@@ -12,7 +12,7 @@ from webinfer.browser import Browser
 from webinfer.browsers.find import Installation
 from webinfer.browsers.process import tree_memory
 from webinfer.capabilities import Capabilities
-from webinfer.errors import BackendUnavailable, BrowserLost, DeviceLost, WebinferError
+from webinfer.errors import BackendUnavailable, BrowserError, BrowserLost, DeviceLost, LostError, WebinferError
 from webinfer.events import BrowserEnded, BrowserRefused, BrowserStarted, LaneEnded, LaneStarted, Listener
 from webinfer.host import Host
 from webinfer.lane import Lane
@@ -73,7 +73,6 @@ class Fleet:
         self._shaken: set[str] = set()  # browsers that lost a GPU device
         self._starting: dict[str, asyncio.Task[Browser | WebinferError]] = {}  # launches under way, by name
         self._breakers: dict[str, Breaker] = {}  # of those that failed to start, last time
-        self._timers: dict[str, asyncio.TimerHandle] = {}  # when these may try again
         self._started = 0
         self._closed = False
 
@@ -115,6 +114,8 @@ class Fleet:
             outcome = self.up(name) or await self.launch(name)
             if isinstance(outcome, WebinferError):
                 error = outcome
+                if not isinstance(outcome, BrowserError | LostError):  # a page of another version, say
+                    tries[name] += self._options.launch_retries
             elif self.states[name].can_run(backend):
                 return outcome
 
@@ -131,6 +132,12 @@ class Fleet:
             self._starting[name] = self._tasks.hold(self._start(name))
             self._starting[name].add_done_callback(lambda _: self._starting.pop(name))
         return await asyncio.shield(self._starting[name])
+
+    def is_due(self, name: str) -> bool:
+        """Whether a browser that did not start may be tried once more, beside those that took its place."""
+        if name not in self._breakers or name in self._starting:
+            return False
+        return asyncio.get_running_loop().time() >= self._breakers[name].until
 
     def obstacle(self, name: str, backend: Backend) -> str:
         """Say what keeps a session of that backend from a browser."""
@@ -227,8 +234,6 @@ class Fleet:
     async def close(self) -> None:
         """End every browser."""
         self._closed = True
-        for timer in self._timers.values():
-            timer.cancel()
         await self._tasks.close()
         await asyncio.gather(*(browser.close() for browser in {*self.browsers.values(), *self._ending}))
         self.browsers.clear()
@@ -258,7 +263,7 @@ class Fleet:
             self._bar(name, error)
             return error
         self._breakers.pop(name, None)
-        self._unbar(name)
+        self.states[name].barred = False
         return browser.lost.result() if browser.lost.done() else browser
 
     def _bar(self, name: str, error: WebinferError) -> None:
@@ -267,17 +272,7 @@ class Fleet:
         breaker = self._breakers[name] = self._breakers.get(name, Breaker()).failed(loop.time(), error.code)
         log.warning("browser %s did not start, %d times in a row: %s", name, breaker.failures, error)
         self.states[name].barred = True
-        if name in self._timers:
-            self._timers[name].cancel()
-        self._timers[name] = loop.call_at(breaker.until, self._unbar, name)
-        pause = breaker.until - loop.time()
-        self._announce(BrowserRefused(name, error.code, str(error), breaker.failures, pause))
-
-    def _unbar(self, name: str) -> None:
-        if name in self._timers:
-            self._timers.pop(name).cancel()
-        self.states[name].barred = False
-        self._on_change()
+        self._announce(BrowserRefused(name, error.code, str(error), breaker.failures, breaker.until - loop.time()))
 
     def _unavailable(self, names: Sequence[str], backend: Backend | None) -> BackendUnavailable:
         """Say why none of the browsers can run a backend."""

@@ -40,6 +40,7 @@ class Homing:
         self._on_change = on_change
         self._strays: set[SessionKey] = set()  # sessions that run elsewhere than they prefer to
         self._launching: set[tuple[tuple[str, ...], Backend]] = set()  # for whom a browser is being brought up
+        self._trying: set[str] = set()  # browsers that are started once more
         self._tasks = Tasks()
 
     def __repr__(self) -> str:
@@ -68,13 +69,12 @@ class Homing:
         return [lane.id for lane in lanes if key in lane.loaded and lane.browser != browser]
 
     def call(self, key: SessionKey) -> None:
-        """Have a session created where it belongs, if it strayed and that may be tried again."""
-        if key not in self._strays:
-            return
-        name = home(key.browsers, key.backend, self._state.browsers)
-        if not any(key in lane.loaded and lane.browser == name for lane in self._state.lanes.values()):
-            self._queues.want(key)
-            self._on_change()
+        """Try once more to start a browser that a session prefers to where it is, if it is time to."""
+        if key in self._strays:
+            for name in filter(self._fleet.is_due, key.browsers):
+                if name not in self._trying:
+                    self._trying.add(name)
+                    self._tasks.spawn(self._try_again(name))
 
     def forget(self, key: SessionKey) -> None:
         """Take note that a session is wanted no more."""
@@ -85,17 +85,24 @@ class Homing:
         await self._tasks.close()
 
     async def _bring_up(self, names: tuple[str, ...], backend: Backend) -> None:
-        called = [key for key in self._queues.sessions() if (key.browsers, key.backend) == (names, backend)]
         try:
             await self._fleet.ensure(names, backend)
         except WebinferError as error:
-            for key in [key for key in self._queues.sessions() if (key.browsers, key.backend) == (names, backend)]:
-                self._fail(key, error)
-        else:
-            held = {key for lane in self._state.lanes.values() for key in lane.loaded}
-            for key in called:
-                if key in held:
-                    self._queues.satisfy(key)  # it was only called home, which cannot be had, and stays where it is
+            for key in self._queues.sessions():
+                if (key.browsers, key.backend) == (names, backend):
+                    self._fail(key, error)
         finally:
             self._launching.discard((names, backend))
+        self._on_change()
+
+    async def _try_again(self, name: str) -> None:
+        """Start a browser that did not start before; whatever strayed from it is created there now."""
+        try:
+            if isinstance(await self._fleet.launch(name), WebinferError):
+                return  # which was announced, and puts the next try off
+        finally:
+            self._trying.discard(name)
+        for key in self._strays:
+            if home(key.browsers, key.backend, self._state.browsers) == name:
+                self._queues.want(key)
         self._on_change()

@@ -227,9 +227,13 @@ async def test_start_that_was_given_up_counts_no_browser_that_is_not_there(named
     try:
         pool = await accelerator._open()
         starting = asyncio.create_task(accelerator.start())
-        await asyncio.sleep(0)
+        while not pool._state.browsers["embedded"].up:  # noqa: ASYNC110  # decided, and not begun
+            await asyncio.sleep(0)
         starting.cancel()
         await asyncio.wait([starting])
+        async with asyncio.timeout(60):
+            while not pool.lanes:  # noqa: ASYNC110  # the start goes on, for whoever comes next
+                await asyncio.sleep(0.05)
         model = await asyncio.wait_for(accelerator.load(named("picture", "vit")), 60)
         assert isinstance(model, AsyncModel)
         assert (await model.run({"x": X})).browser == "embedded"

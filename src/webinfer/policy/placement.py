@@ -14,7 +14,7 @@ class BrowserState:
 
     Attributes:
         up: It runs, or is starting.
-        barred: It failed to start lately; others take its place.
+        barred: It did not start when it last was to; others take its place until it does.
         backends: What it can run; ``None`` before it ran for the first time.
     """
 

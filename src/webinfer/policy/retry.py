@@ -18,7 +18,8 @@ class Breaker:
     """What a browser's launches have come to.
 
     Closed, it is started whenever it is wanted. One failure opens it, for the time of the back-off: others take its
-    place. Half-open, one launch may try again; its success closes the breaker, its failure opens it for longer.
+    place. After that it is half-open: one launch may try again, while the others stay in its place. Its success closes
+    the breaker, its failure opens it for longer.
 
     Attributes:
         failures: Launches in a row that failed.
