@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
+from tests.ipfs.conftest import contents, kept
 from webinfer.cache import cache_dir
 from webinfer.errors import FetchError, InvalidModel, ModelNotFound
 from webinfer.models import ModelPackage, resolve
@@ -73,6 +77,46 @@ async def test_path_names_a_directory_or_a_model_file(cid: CID, served: str) -> 
 async def test_lone_file_is_a_model(cid: CID, source: Store, served: str) -> None:
     file = follow(source.get, cid, "onnx/model.onnx")[-1]
     assert (await opened(f"ipfs://{file}")).signature.inputs
+
+
+@pytest.mark.parametrize("shard_above", [1 << 18, 10])
+async def test_only_what_a_precision_needs_is_fetched(
+    source: Store, model: Path, served: str, monkeypatch: pytest.MonkeyPatch, shard_above: int
+) -> None:
+    made = random.Random(2)
+    whole = onnx.load(model / "onnx" / "model.onnx")
+    onnx.save(whole, model / "onnx" / "model_fp16.onnx", save_as_external_data=True, location="half", size_threshold=0)
+    (model / "pytorch_model.bin").write_bytes(made.randbytes(3 << 20))
+    (model / "labels.txt").write_text("cat\ndog\n")
+    cid = Importer(put=source.put, shard_above=shard_above).add(model).cid
+    package = await opened(f"ipfs://{cid}")
+    place = package.model.path.parent.parent
+    assert set(contents(place)) == {"onnx/model.onnx", "config.json", "labels.txt", "onnx/half"}  # the last is small
+    assert not any(path.stat().st_size >= 1 << 20 for path in kept(Store()))
+    assert package.available == ("fp32", "fp16")
+    assert package.origin == f"ipfs://{cid}"
+    half = await asyncio.to_thread(resolve, f"ipfs://{cid}", precision="fp16")
+    assert (half.model.name, [file.name for file in half.external]) == ("model_fp16.onnx", ["half"])
+    assert half.cid != package.cid
+    with pytest.raises(ModelNotFound, match="no model in q4, only fp32, fp16"):
+        await asyncio.to_thread(resolve, f"ipfs://{cid}", precision="q4")
+    monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")
+    shutil.rmtree(Store().directory)
+    assert (await opened(f"ipfs://{cid}")).sha256 == package.sha256
+
+
+async def test_weights_beside_the_graph_are_fetched_with_it(source: Store, model: Path, served: str) -> None:
+    whole = onnx.load(model / "onnx" / "model.onnx")
+    path = model / "onnx" / "model.onnx"
+    path.unlink()
+    (path.parent / "deep").mkdir()
+    large = onnx.numpy_helper.from_array(np.zeros((1 << 19,), np.float32), "unused")  # more than comes by itself
+    whole.graph.initializer.append(large)
+    onnx.save(whole, path, save_as_external_data=True, location="deep/weights", size_threshold=9)
+    cid = Importer(put=source.put).add(model).cid
+    package = await opened(f"ipfs://{cid}")
+    assert [file.name for file in package.external] == ["deep/weights"]
+    assert package.sha256 == resolve(model).sha256
 
 
 async def test_reference_works_inside_a_running_loop(cid: CID, source: Store) -> None:

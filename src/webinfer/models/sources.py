@@ -37,7 +37,7 @@ class Source:
 
 SOURCES: dict[str, Source] = {
     "hf": Source(hub.open_hub, hub.names, hub.looked, precisions=True),
-    "ipfs": Source(ipfs.open_ipfs, ipfs.names),
+    "ipfs": Source(ipfs.open_ipfs, ipfs.names, precisions=True),
     "random": Source(random.open_random, random.names),
     "wheel": Source(wheel.open_wheel, wheel.names),
 }

@@ -62,6 +62,7 @@ class Fetch:
         store: Where blocks are kept; those that are there are not fetched.
         patience: How long to wait.
         progress: Told of the bytes that came.
+        listing: Of a directory, only what tells the names in it.
     """
 
     def __init__(
@@ -71,8 +72,11 @@ class Fetch:
         store: Store,
         patience: Patience,
         progress: ProgressCallback | None = None,
+        *,
+        listing: bool = False,
     ) -> None:
-        self._frontier = Frontier(root, path, store.find, store.holds)
+        self._frontier = Frontier(root, path, store.find, store.holds, listing=listing)
+        self._listing = listing
         self._path = path
         self._store = store
         self._standings: list[_Standing] = []
@@ -138,7 +142,7 @@ class Fetch:
     async def _bring(self, cid: CID, want: Want, turn: int) -> None:
         """Get one wanted block, and what comes with it."""
         question = Question(cid, whole=False)  # a leaf, or a shard on the way along a path
-        if not want.level and cid.codec != RAW:
+        if not want.level and cid.codec != RAW and not self._listing:
             question = Question(cid, "/".join(want.names))
         denied: set[_Standing] = set()
         async with self._limit:
@@ -280,6 +284,7 @@ async def fetch(
     gateways: Sequence[str],
     patience: Patience | None = None,
     progress: ProgressCallback | None = None,
+    listing: bool = False,
 ) -> CID:
     """Bring a DAG, or what a path in it leads to, into the store.
 
@@ -290,6 +295,7 @@ async def fetch(
         gateways: Addresses of trustless gateways. A local Kubo is asked as well, if there is one.
         patience: How long to wait.
         progress: Told of the bytes that came.
+        listing: Of a directory, only what tells the names in it.
 
     Returns:
         What the path leads to.
@@ -298,7 +304,7 @@ async def fetch(
         ModelNotFound, InvalidModel, FetchError, IntegrityError, StoreError: As ``Fetch.run`` does.
     """
     patience = patience or Patience()
-    here = Fetch(root, path, store, patience, progress)
+    here = Fetch(root, path, store, patience, progress, listing=listing)
     if not here.complete:
         async with aiohttp.ClientSession(read_bufsize=READ_BUFFER, trust_env=True, auto_decompress=False) as session:
             peers = [Gateway(url, session, patience) for url in gateways]

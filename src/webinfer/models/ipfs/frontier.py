@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from webinfer.models.ipfs import hamt
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID, RAW
-from webinfer.models.ipfs.dagpb import decode
+from webinfer.models.ipfs.dagpb import Kind, decode
 from webinfer.models.ipfs.unixfs import missing_path, split, step
 
 
@@ -34,15 +35,25 @@ class Frontier:
     Args:
         root: Where the DAG begins.
         path: Only what this path leads to, and the blocks on the way.
+        listing: Of what the path leads to, only what tells the names in it: a directory's own blocks.
         find: Returns the verified bytes of a block that is here already, or ``None``.
         holds: Tells whether a block is here, without reading it.
     """
 
-    def __init__(self, root: CID, path: str, find: Callable[[CID], bytes | None], holds: Callable[[CID], bool]) -> None:
+    def __init__(
+        self,
+        root: CID,
+        path: str,
+        find: Callable[[CID], bytes | None],
+        holds: Callable[[CID], bool],
+        *,
+        listing: bool = False,
+    ) -> None:
         self.root = root
         self.path = path
         self.target: CID | None = None
         self.wanted: dict[CID, Want] = {}
+        self._listing = listing
         self._find = find
         self._holds = holds
         self._seen: set[tuple[CID, Want]] = set()
@@ -80,6 +91,9 @@ class Frontier:
 
     def _below(self, cid: CID, data: bytes, want: Want) -> list[tuple[CID, Want]]:
         node = decode(cid, data)
+        if not want.names and self._listing:
+            shards = hamt.entries(node) if node.kind == Kind.SHARD else ()
+            return [(link.cid, Want(level=want.level + 1)) for name, link in shards if not name]
         if not want.names:
             return [(link.cid, Want()) for link in reversed(node.links)]
         found = step(node, want.names[0], want.level)

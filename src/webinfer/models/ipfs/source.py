@@ -3,49 +3,83 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+from filelock import FileLock
+
 from webinfer.cache import cache_dir, claim
-from webinfer.errors import ModelNotFound
+from webinfer.errors import FetchError, ModelNotFound
 from webinfer.models.directory import open_path
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dagpb import decode
-from webinfer.models.ipfs.export import write
+from webinfer.models.ipfs.export import write, write_whole
 from webinfer.models.ipfs.fetch import fetch
 from webinfer.models.ipfs.gateway import Patience, gateways_here
 from webinfer.models.ipfs.store import Store
-from webinfer.models.ipfs.unixfs import split
-from webinfer.models.package import ModelPackage
+from webinfer.models.ipfs.unixfs import children, split
+from webinfer.models.package import ModelPackage, describe
+from webinfer.models.signature import locations
+from webinfer.models.variants import FOLDER, available, belongings, choose, graphs, parts
 from webinfer.progress import Progress, ProgressCallback
 
 SCHEME = "ipfs"
+_SMALL = 1 << 20  # bytes of a file that comes with a model whatever it is: a chat template, a list of labels
 _LONE_FILE = "model.onnx"  # the name of a file that has none, because its CID was given
 
 
-def open_ipfs(name: str, reference: str, progress: ProgressCallback | None, *, part: str | None = None) -> ModelPackage:
-    """Fetch a model, unless it is here, and open it.
+def open_ipfs(
+    name: str,
+    reference: str,
+    progress: ProgressCallback | None,
+    *,
+    precision: str | None = None,
+    part: str | None = None,
+) -> ModelPackage:
+    """Fetch a model, unless it is here, and open it. Of a directory only what the model needs is fetched.
 
     Args:
         name: The reference without ``ipfs:``.
         reference: As the caller named it.
         progress: Told of the bytes fetched and written.
+        precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
         part: Which part of a model in several files.
 
     Raises:
-        ModelNotFound: This is no CID of a file or directory, or the path leads nowhere.
+        ModelNotFound: This is no CID of a file or directory, the path leads nowhere, or there is no such precision.
         InvalidModel: It is there and cannot be read.
         FetchError: Nobody has it, or nobody was named who could.
         IntegrityError: Those who have it sent other bytes.
         StoreError: The disk is full.
     """
     root, path = parse(name)
-    if path.endswith(".onnx"):  # its weights and configuration lie beside it
-        return open_path(materialize(root, "", progress=progress) / path, reference, part=part)
-    target = materialize(root, path, progress=progress)
-    return open_path(target, reference, path.rpartition("/")[2] or str(root), part=part)
+    folder, file = _apart(path)
+    store = Store()
+    try:
+        target = bring(root, folder, store, progress=progress, listing=True)
+    except FetchError:
+        ready = _models() / str(root)
+        if folder or file or not ready.is_dir():
+            raise
+        return open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files are not
+    if _is_file(store, target):
+        return open_path(_alone(store, target, progress), reference, folder.rpartition("/")[2] or str(root), part=part)
+    short = folder.rpartition("/")[2] or str(root)
+    files = _listed(store, target)
+    chosen = choose(files, precision, file, part)
+    if chosen is None:
+        there = ", ".join(available(files, file, part)) or ", ".join(graphs(files)) or "no ONNX file"
+        wanted = " in ".join(filter(None, (file or part or "model", precision)))
+        raise ModelNotFound(f"{reference} has no {wanted}, only {there}.", reference=reference)
+    place = _selected(store, target, files, chosen, progress) / chosen
+    package = describe(place, reference, place.stem if file else short)
+    return replace(
+        package, origin=f"{SCHEME}://{root}", available=tuple(available(files, file, part)), parts=parts(files)
+    )
 
 
 def names() -> list[str]:
@@ -55,7 +89,8 @@ def names() -> list[str]:
 
 def fetched() -> dict[str, Path]:
     """Return the models that were fetched before and lie ready: directories by reference."""
-    return {f"{SCHEME}://{path.name}": path for path in sorted(_models().glob("ba*"))}
+    places = [path for path in sorted(_models().glob("ba*")) if next(path.rglob("*.onnx"), None) is not None]
+    return {f"{SCHEME}://{path.name}": path for path in places}
 
 
 def is_own(reference: str) -> bool:
@@ -111,6 +146,7 @@ def bring(
     gateways: Sequence[str] | None = None,
     patience: Patience | None = None,
     progress: ProgressCallback | None = None,
+    listing: bool = False,
 ) -> CID:
     """Bring a DAG, or what a path in it leads to, into the store. Blocks; an event loop may run in the calling thread.
 
@@ -121,12 +157,13 @@ def bring(
         gateways: Addresses of trustless gateways; ``None`` takes those of ``WEBINFER_IPFS_GATEWAYS``.
         patience: How long to wait.
         progress: Told of the bytes that came.
+        listing: Of a directory, only what tells the names in it.
 
     Returns:
         What the path leads to.
     """
     chosen = gateways_here() if gateways is None else gateways
-    work = fetch(root, path, store, gateways=chosen, patience=patience, progress=progress)
+    work = fetch(root, path, store, gateways=chosen, patience=patience, progress=progress, listing=listing)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -135,35 +172,70 @@ def bring(
         return thread.submit(asyncio.run, work).result()
 
 
-def materialize(
-    root: CID, path: str, *, gateways: Sequence[str] | None = None, progress: ProgressCallback | None = None
+def _apart(path: str) -> tuple[str, str | None]:
+    """Split a path into the model's directory, above ``onnx``, and the ONNX file that it names, if it names one."""
+    if not path.endswith(".onnx"):
+        return path, None
+    folder, _, file = path.rpartition("/")
+    if folder.rpartition("/")[2] == FOLDER:
+        return folder.rpartition("/")[0], f"{FOLDER}/{file}"
+    return folder, file
+
+
+def _listed(store: Store, target: CID) -> dict[str, int]:
+    """Return the files of a directory and of ``onnx`` in it, with the bytes that their blocks take."""
+    files = {link.name: link.size for link in children(store.get, decode(target, store.get(target)))}
+    if files.pop(FOLDER, None) is not None:
+        inner = bring(target, FOLDER, store, listing=True)
+        node = decode(inner, store.get(inner))
+        if node.is_directory:
+            files |= {f"{FOLDER}/{link.name}": link.size for link in children(store.get, node)}
+    return files
+
+
+def _selected(
+    store: Store, target: CID, files: Mapping[str, int], chosen: str, progress: ProgressCallback | None
 ) -> Path:
-    """Return a directory in the cache with the files of a DAG, fetched where they are not here.
+    """Return the directory in the cache where a model lies, with what it needs, fetched where it is not here."""
+    place = _models() / str(target)
+    place.mkdir(parents=True, exist_ok=True)
+    small = [name for name, nbytes in files.items() if nbytes <= _SMALL and not name.endswith(".onnx")]
+    with FileLock(place.with_name(f".{place.name}.lock")):
+        for name in dict.fromkeys([chosen, *belongings(files, chosen), *small]):
+            _bring_file(store, target, name, place, progress)
+        beside = posixpath.dirname(chosen)
+        for location in locations(place / chosen):
+            if name := "/".join(split(posixpath.join(beside, location))):
+                _bring_file(store, target, name, place, progress)
+    return place
 
-    Args:
-        root: The root.
-        path: Names, separated by slashes, to what is wanted.
-        gateways: Addresses of trustless gateways; ``None`` takes those of ``WEBINFER_IPFS_GATEWAYS``.
-        progress: Told of the bytes fetched and written.
 
-    Returns:
-        The directory; for the CID of a file, one with nothing but the file.
-    """
-    ready = _models() / str(root)
-    if not path and ready.exists():
-        return ready
-    store = Store()
-    target = bring(root, path, store, gateways=gateways, progress=progress)
+def _bring_file(store: Store, target: CID, name: str, place: Path, progress: ProgressCallback | None) -> None:
+    if (place / name).exists():
+        return
+    cid = bring(target, name, store, progress=progress)
+    if decode(cid, store.get(cid)).is_directory:
+        return
+    (place / name).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(store.get, cid, place / name, _telling(name, progress))
 
-    def tell(done: int, total: int) -> None:
-        if progress is not None:
-            progress(Progress(f"write {target}", done, total))
 
+def _alone(store: Store, target: CID, progress: ProgressCallback | None) -> Path:
+    """Return a directory in the cache with nothing but a file in it, which has no name of its own."""
+    bring(target, "", store, progress=progress)
     directory = _models() / str(target)
     with claim(directory) as work:
         if work is not None:
-            write(store.get, target, work / _LONE_FILE if _is_file(store, target) else work, tell)
+            write(store.get, target, work / _LONE_FILE, _telling(str(target), progress))
     return directory
+
+
+def _telling(what: str, progress: ProgressCallback | None) -> Callable[[int, int], None]:
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(f"write {what}", done, total))
+
+    return tell
 
 
 def require_file(store: Store, root: CID, path: str, target: CID) -> None:
