@@ -262,3 +262,20 @@ async def test_missing_browsers_are_left_out_and_none_at_all_is_an_error() -> No
         assert [each.name for each in pool_of(accelerator).installations] == ["embedded"]
     with pytest.raises(BrowserNotFound, match="edge"):
         await AsyncAccelerator(browsers=["edge"]).start()
+
+
+async def test_idle_browser_ends_and_comes_back_for_the_models_that_prefer_it(named: Named) -> None:
+    async with AsyncAccelerator(**BOTH, min_lanes=1, idle_timeout=1.0) as accelerator:
+        pool = pool_of(accelerator)
+        picture = await accelerator.load(named("picture", "vit"))
+        sound = await accelerator.load(named("sound", "wav2vec2"))
+        for model, other in ((picture, "firefox"), (sound, "embedded")):
+            async with asyncio.timeout(60):
+                while other in {browser.installation.name for browser in pool.browsers.values()}:
+                    kept = await model.run({"x": X})  # so that its own browser is not the idle one
+                    await asyncio.sleep(0.1)
+            assert kept.attempts == 1
+            assert len(pool.browsers) == 1
+            back = await (sound if model is picture else picture).run({"x": X})
+            assert (back.browser, back.attempts) == (other, 1)
+        assert (await accelerator.snapshot()).recoveries["browsers_lost"] == 0

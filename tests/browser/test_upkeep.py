@@ -154,6 +154,22 @@ async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
         assert list(pool.lanes) == [lane]
 
 
+async def test_browser_is_restarted_when_the_machine_is_short_of_memory(
+    perceptron: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncAccelerator(**FIXED, restart_on_memory_pressure=True) as accelerator:
+        pool = pool_of(accelerator)
+        model = await accelerator.load(perceptron)
+        seen = record(accelerator)
+        await model.run({"x": X})
+        assert not retired(seen)
+        monkeypatch.setattr("webinfer.policy.recycling.RESERVE", 2.0)  # every machine is short of that
+        assert (await model.run({"x": X})).attempts == 1
+        await until(lambda: list(pool.lanes) == ["b2.1"] and len(retired(seen)) == 1)
+        assert "MB left" in retired(seen)[0].cause
+        assert (await model.run({"x": X})).lane == "b2.1"
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
