@@ -148,7 +148,7 @@ class Pool:
 
     def limit_memory(self, limits: Mapping[str, float]) -> None:
         """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits."""
-        self._upkeep.recycler.limits.update(limits)
+        self._upkeep.recycler.limit(limits)
         self._advance()
 
     def listen(self, listener: Listener) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 
 import psutil
 
@@ -36,12 +37,12 @@ class Recycler:
         options: Options of the accelerator.
 
     Attributes:
-        limits: Megabytes that a browser may take, by its name or that of one that it stands in for.
-        full: Names of browsers that take more than that.
+        on: Whether there is anything to see to.
+        full: Names of browsers that take more memory than they may.
     """
 
     def __init__(self, fleet: Fleet, state: State, options: Options) -> None:
-        self.limits = dict(options.memory_limits or {})
+        self._limits: dict[str, float] = {}
         self.full: set[str] = set()
         self._fleet = fleet
         self._state = state
@@ -56,18 +57,17 @@ class Recycler:
         self._measured = 0.0  # when, last
         self._timer: asyncio.TimerHandle | None = None  # of the next measurement
         self._tasks = Tasks()
+        self.on = self._watches_memory = False
+        self.limit(options.memory_limits or {})
 
     def __repr__(self) -> str:
-        return f"<Recycler limits={self.limits} full={sorted(self.full)}>"
+        return f"<Recycler limits={self._limits} full={sorted(self.full)}>"
 
-    @property
-    def on(self) -> bool:
-        """Whether there is anything to see to."""
-        return self._watches_memory or Wear() != self._lane or Wear() != self._browser
-
-    @property
-    def _watches_memory(self) -> bool:
-        return bool(self.limits) or self._growth_mb is not None or self._restart
+    def limit(self, limits: Mapping[str, float]) -> None:
+        """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits."""
+        self._limits.update(limits)
+        self._watches_memory = bool(self._limits) or self._growth_mb is not None or self._restart
+        self.on = self._watches_memory or Wear() != self._lane or Wear() != self._browser
 
     def look(self) -> None:
         """Replace what is worn, and measure the memory if it is time to."""
@@ -123,7 +123,7 @@ class Recycler:
             runs = sum(runs for lane, runs in self._runs.items() if lane.partition(".")[0] == browser.id)
             samples.append(Sample(runs, size / _MB))
             name = browser.installation.name
-            why = overgrown(samples, limit_of(name, self.limits), self._growth_mb)
+            why = overgrown(samples, limit_of(name, self._limits), self._growth_mb)
             self.full.add(name) if why else self.full.discard(name)
             if why:
                 self._relieve(browser, why, now)

@@ -95,8 +95,10 @@ class Scaler:
             for name, own in lanes.items()
         ]
 
-    def _has_room(self, lane: LaneState) -> bool:
-        return lane.running < self._state.depth or lane.loading is not None
+    @staticmethod
+    def _has_room(lane: LaneState) -> bool:
+        """Whether a lane could take what waits, or is about to; where it could, what waits gathers for a batch."""
+        return not lane.running or lane.loading is not None
 
     def _idle_since(self, lane: LaneState, rested: dict[str, tuple[int, float]], now: float) -> float | None:
         if lane.running or lane.loading:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from webinfer.browsers import find as finding
 from webinfer.browsers.find import find
 from webinfer.compat import IPFSAccelerateWebIntegration, create_ipfs_web_accelerator
 from webinfer.compat.keywords import lanes
-from webinfer.errors import BrowserNotFound, LaunchFailed
+from webinfer.errors import BrowserNotFound, LaunchFailed, LostError
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -100,3 +103,21 @@ def test_connection_retry_attempts_count_the_starts(
             with pytest.raises(LaunchFailed, match="not today"):
                 accelerator.run_inference(BERT, TOKENS)
         assert accelerator.run_inference(BERT, TOKENS).model == BERT, "the next call works"
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_retry_attempts_count_the_runs_of_a_lost_request(embedded: None, named_models: Path, attempts: int) -> None:
+    preferred = {"audio": "embedded"}
+    with IPFSAccelerateWebIntegration(1, browser_preferences=preferred, retry_attempts=attempts) as integration:
+        model = integration.get_model(SLOW, platform="cpu")
+        with ThreadPoolExecutor(1) as thread:
+            running = thread.submit(model.run, {"turns": [1000], "features": [1.0]})
+            assert eventually(lambda: integration._accelerator.snapshot().totals.running == 1)
+            (browser,) = integration._accelerator.snapshot().browsers
+            os.kill(browser.pid, signal.SIGKILL)
+            if attempts:
+                assert running.result().attempts == 2
+            else:
+                with pytest.raises(LostError):
+                    running.result()
+        assert model.run({"turns": [1], "features": [1.0]}).attempts == 1

@@ -26,6 +26,8 @@ _RECOVERIES = (
     ("requests_recovered", "answered then"),
     ("lanes_lost", "lanes lost"),
     ("browsers_lost", "browsers lost"),
+    ("lanes_retired", "lanes retired"),
+    ("browsers_retired", "browsers retired"),
 )
 
 
