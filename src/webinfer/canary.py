@@ -13,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.errors import InputError, WebinferError
+from webinfer.models import ModelPackage
+from webinfer.policy.batching import Batching
+from webinfer.policy.buckets import batch_dimension
+from webinfer.result import Result
 from webinfer.tensors import DTYPES, Signature, TensorSpec, prepare
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -25,6 +29,29 @@ HALF_TOLERANCE = 1e-2
 """The same for float16, which has 11 bits."""
 SIZES = (16, 224)
 """Sizes tried for symbolic dimensions: a short text, the usual image."""
+
+
+async def bar(
+    package: ModelPackage, batching: Batching, capacity_mb: float | None, run: Callable[[Arrays], Awaitable[Result]]
+) -> str | None:
+    """Return why requests of a model must not run together; ``None`` where they may.
+
+    Args:
+        package: The model.
+        batching: How they would.
+        capacity_mb: Megabytes of model files that a lane may hold.
+        run: Runs one request, by itself.
+    """
+    if batch_dimension(package.signature) is None:
+        return "its inputs and outputs do not all have one row per item"
+    nbytes = sum(file.nbytes for file in (package.model, *package.external))
+    if batching.sizes == "full" and capacity_mb is not None and 2 * nbytes > capacity_mb * 1e6:
+        return "lane_capacity_mb has no room for it twice, and WebNN needs a session for batches"
+
+    async def outputs(tensors: Arrays) -> Arrays:
+        return (await run(tensors)).outputs
+
+    return await disagreement(package.signature, batching.rows(2), outputs, "16" in package.precision)
 
 
 async def disagreement(signature: Signature, rows: int, run: Run, half: bool) -> str | None:

@@ -36,21 +36,21 @@ class Gathering:
         free, for until then it may grow; and then for ``Batching.delay``.
         """
         now = time.perf_counter()
-        depths: dict[SessionKey, int] = {}
         for key, queue in tuple(level.items()):
-            first = queue.first
-            if first is None or first.mates is None:
-                continue
-            if first.mates.key != key and self._move_full(priority, key, queue, first):
-                return self.depths(priority, level)
-            depths[key] = self._depth_of(key, queue, first, now)
-        return depths
+            self._move_full(priority, key, queue)
+        return {
+            key: self._depth_of(key, queue, first, now)
+            for key, queue in level.items()
+            if (first := queue.first) is not None and first.mates is not None
+        }
 
     def count(self, key: SessionKey, level: Level) -> int:
-        """Return how many requests of a session leave together."""
-        queue = level[key]
-        first = queue.first
-        if first is None or first.mates is None or first.mates.key != key:
+        """Return how many requests of a session leave together, none where a batch before has taken them all."""
+        queue = level.get(key)
+        first = queue.first if queue is not None else None
+        if queue is None or first is None:
+            return 0
+        if first.mates is None or first.mates.key != key:
             return 1
         return first.mates.batching.size(queue.mates(first))
 
@@ -67,19 +67,24 @@ class Gathering:
         delay = batching.delay(len(queue), first.submitted, now)
         if delay <= 0:
             return 1
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+        self._wake_after(delay)
         return 0
 
-    def _move_full(self, priority: int, key: SessionKey, queue: Queue, first: Request) -> bool:
-        """Hand a full batch over to the session that runs such; returns whether there was one."""
-        assert first.mates is not None
-        if queue.mates(first) < first.mates.batching.limit:
-            return False
-        for request in self._queues.take(priority, key, first.mates.batching.limit):
-            request.key = first.mates.key
-            self._queues.push(request)
-        return True
+    def _move_full(self, priority: int, key: SessionKey, queue: Queue) -> None:
+        """Hand full batches over to the session that runs such, where that is another one."""
+        while (first := queue.first) and first.mates and first.mates.key != key:
+            limit = first.mates.batching.limit
+            if limit == 1 or queue.mates(first) < limit:
+                return
+            self._queues.hand_over(priority, key, limit, first.mates.key)
+
+    def _wake_after(self, delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + delay
+        if self._timer is not None and self._timer.when() <= at:
+            return
+        self.close()
+        self._timer = loop.call_at(at, self._wake)
 
     def _wake(self) -> None:
         self._timer = None

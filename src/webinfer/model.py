@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.canary import disagreement
+from webinfer.canary import bar
 from webinfer.errors import (
     EmptyBatch,
     HandleLost,
@@ -33,8 +33,8 @@ from webinfer.models.reading import Reader
 from webinfer.models.text import Tokenizer
 from webinfer.options import Backend, Platform
 from webinfer.policy.assignment import SessionKey
-from webinfer.policy.batching import Batching, Mates, Sizes, group
-from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim
+from webinfer.policy.batching import Batching, Mates, group
+from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim, with_rows
 from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
@@ -267,28 +267,13 @@ class AsyncModel:
             raise OptionError(f"max_batch_size must be 1 or more, not {size!r}.", option="max_batch_size")
         self._check_open()
         self._batching = None
-        sizes: Sizes = "full" if self.backend == "webnn" else "powers" if self.backend == "webgpu" else "any"
-        size = size if sizes == "any" else 1 << (size.bit_length() - 1)
-        reason = await self._bar_to_batches(size) if size > 1 else None
+        batching = Batching.on(self.backend, size, self._pool.options.max_batch_wait)
+        reason = await bar(self.package, batching, self._pool.options.lane_capacity_mb, self.run) if size > 1 else None
         if reason is not None:
             log.warning("requests of %s run one by one: %s", self.name, reason)
-        elif size > 1:
-            self._batching = Batching(size, self._pool.options.max_batch_wait, sizes)
+        elif batching.limit > 1:
+            self._batching = batching
         return reason
-
-    async def _bar_to_batches(self, size: int) -> str | None:
-        """Return why requests must not run together, if so."""
-        options, nbytes = self._pool.options, sum(file.nbytes for file in (self.package.model, *self.package.external))
-        if not self._batched:
-            return "its inputs and outputs do not all have one row per item"
-        if self.backend == "webnn" and options.lane_capacity_mb and 2 * nbytes > options.lane_capacity_mb * 1e6:
-            return "lane_capacity_mb has no room for it twice, and WebNN needs a session for batches"
-
-        async def run(tensors: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-            return (await self.run(tensors)).outputs
-
-        rows = size if self.backend == "webnn" else 2
-        return await disagreement(self.package.signature, rows, run, "16" in self.precision)
 
     async def close(self) -> None:
         """Release the model on every lane. Later runs raise ``PoolClosed``."""
@@ -343,13 +328,9 @@ class AsyncModel:
         alike = group(tensors, outputs)
         if alike is None:
             return None
-        together = key if self.backend != "webnn" else self._open(self._of_rows(how, self._batching.limit))
+        rows = self._batching.rows(1)
+        together = key if rows == 1 else self._open(with_rows(self.package.signature, how, rows))
         return Mates(self._batching, alike, key, together)
-
-    def _of_rows(self, how: Fit, rows: int) -> Fit:
-        """Return a bucket with another number of rows."""
-        batch = batch_dimension(self.package.signature)
-        return replace(how, padded=tuple((name, rows if name == batch else size) for name, size in how.padded))
 
     def _check_open(self) -> None:
         if self._closed:

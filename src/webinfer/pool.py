@@ -292,8 +292,8 @@ class Pool:
 
     def _carry_out(self, made: Plan, priority: int, level: Level) -> None:
         for key, lane in made.dispatch:
-            count = self._gathering.count(key, level)
-            self._send(self._queues.take(priority, key, count), self.lanes[lane])
+            if count := self._gathering.count(key, level):
+                self._send(self._queues.take(priority, key, count), self.lanes[lane])
         for key, lane in made.evict:
             log.info("session %s of lane %s gives way", self._sessions[key], lane)
             del self._lane_states[lane].loaded[key]
@@ -478,7 +478,12 @@ class Pool:
 
     def _fail_queue(self, key: SessionKey, error: WebinferError) -> None:
         for request in self._queues.drop(key):
-            request.fail(error)
+            mates = request.mates
+            if mates and key != mates.alone and not isinstance(error, PoolClosed) and request.part():
+                mates.batching.end()
+                self._queues.push(request)
+            else:
+                request.fail(error)
 
     def _tick(self) -> int:
         self._ticks += 1

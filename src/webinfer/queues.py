@@ -138,6 +138,15 @@ class Queues:
         self._tidy(priority, key)
         return requests
 
+    def hand_over(self, priority: int, key: SessionKey, count: int, to: SessionKey) -> None:
+        """Have a session's oldest request, and the next ones that may run with it, wait for another session."""
+        level = self._levels[priority]
+        queue = level.setdefault(to, Queue())
+        for request in level[key].take(count):
+            request.key = to
+            queue.add(request)
+        self._tidy(priority, key)
+
     def remove(self, request: Request) -> None:
         """Take out a request, if it waits."""
         queue = self._levels.get(request.priority, {}).get(request.key)

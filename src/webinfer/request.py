@@ -74,8 +74,8 @@ class Request:
         self.dispatched = now
 
     def part(self) -> bool:
-        """Have it run alone from now on; returns whether it ran with others."""
-        if self.mates is None or self.together == 1:
+        """Have it run alone from now on; returns whether it was to run with others, or did."""
+        if self.mates is None or (self.together == 1 and self.key == self.mates.alone):
             return False
         self.key, self.mates = self.mates.alone, None
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,25 @@ async def test_cancelled_and_late_requests_leave_their_batch(perceptron: Path, t
             await late
         await asyncio.gather(*running)
         assert {result.batch for result in await asyncio.gather(*others)} == {4}
+
+
+async def test_requests_run_alone_where_the_session_for_batches_cannot_be_had(perceptron: Path) -> None:
+    requests, reference = rows(30), NativeSession(resolve(perceptron))
+    async with AsyncAccelerator(browser="embedded", max_batch_size=8) as accelerator:
+        model = await accelerator.load(perceptron, platform="webnn")
+        pool = accelerator._pool
+        assert pool is not None
+        (state,) = pool.lane_states.values()
+        batches = next(key for key in state.loaded if dict(key.dimensions)["batch"] == 8)
+        loading = pool._loadings[batches]
+        loading.recipe = replace(loading.recipe, model=replace(loading.recipe.model, url="/models/gone"))
+        pool.lanes[state.id].unload(pool._sessions[batches])
+        del state.loaded[batches]
+        results = await at_once(model, requests)
+        assert {result.batch for result in results} == {1}
+        assert model.max_batch_size == 1
+    for request, result in zip(requests, results, strict=True):
+        np.testing.assert_allclose(result["y"], reference.run(request)["y"], rtol=1e-4, atol=1e-5)
 
 
 async def test_batch_of_a_lost_lane_is_run_again(perceptron: Path) -> None:

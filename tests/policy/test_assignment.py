@@ -68,6 +68,20 @@ def test_models_take_turns() -> None:
     assert made.dispatch == [(A, "l1"), (B, "l1")]
 
 
+def test_batches_take_one_place_each_and_wait_as_they_are_told() -> None:
+    given_state = state(lane("l1", loaded={A: 1, B: 2}, running=1), lane("l2", loaded={A: 1}), a=9)
+    given_state.depths = {A: 2}
+    assert plan(given_state).dispatch == [(A, "l2")], "one batch, and then another plan"
+    given_state.lanes["l2"].running = 1
+    given_state.depths = {A: 1}
+    made = plan(given_state)
+    assert not made.dispatch, "no lane is free"
+    given_state.waiting = {A: range(9), B: range(1)}
+    given_state.depths = {A: 0}
+    made = plan(given_state)
+    assert (made.dispatch, made.load) == ([(B, "l1")], []), "who waits for more takes no place, and no further session"
+
+
 def test_lane_without_the_backend_is_left_alone() -> None:
     key = SessionKey("a", "webgpu")
     made = plan(State({"l1": lane("l1")}, {key: range(1)}, {"": BrowserState(True)}))

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from webinfer.options import Backend
 from webinfer.policy.assignment import SessionKey
 
 SHARE = 0.1
@@ -42,10 +43,21 @@ class Batching:
     run: float = 0.0
     ended: float = float("-inf")
 
+    @classmethod
+    def on(cls, backend: Backend, limit: int, patience: float) -> Batching:
+        """Return how requests run together: WebNN needs a session for each size, WebGPU compiles for it."""
+        if backend == "wasm":
+            return cls(limit, patience)
+        return cls(1 << (limit.bit_length() - 1), patience, "full" if backend == "webnn" else "powers")
+
     def size(self, mates: int) -> int:
         """Return how many of so many requests leave together."""
         most = min(mates, self.limit)
         return 1 << (most.bit_length() - 1) if self.sizes == "powers" else most
+
+    def end(self) -> None:
+        """Have each request run alone from now on: no session for batches can be had."""
+        self.limit = 1
 
     def rows(self, size: int) -> int:
         """Return the rows that a batch of this size has in the browser, where a session takes no other number."""

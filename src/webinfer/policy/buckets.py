@@ -7,7 +7,7 @@ and along the sequence, where an attention mask hides what was added and every o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,12 @@ def smallest(signature: Signature, backend: Backend) -> Fit:
         for spec in signature.inputs
     }
     return fit(signature, example, backend)
+
+
+def with_rows(signature: Signature, how: Fit, rows: int) -> Fit:
+    """Return the bucket that has another number of rows."""
+    batch = batch_dimension(signature)
+    return replace(how, padded=tuple((name, rows if name == batch else size) for name, size in how.padded))
 
 
 def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], how: Fit) -> dict[str, NDArray[Any]]:
