@@ -210,6 +210,52 @@ async def test_cancelled_and_late_requests_leave_their_batch(perceptron: Path, t
         assert {result.batch for result in await asyncio.gather(*others)} == {4}
 
 
+@pytest.fixture
+def patient(save: Save) -> Path:
+    """A model that gives back what it is given, after as many turns as the largest number in the batch says."""
+    side = 256
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["state", "one"], ["next"]), helper.make_node("Identity", ["going"], ["on"])],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, [side, side]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, [side, side]),
+        ],
+    )
+    return save(
+        helper.make_node("ReduceMax", ["x"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["turns"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["turns", "", "one"], ["last"], body=body),
+        helper.make_node("ReduceMin", ["last"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["x", "zero"], ["y"]),
+        shape=("batch", 8),
+        initializers=(numpy_helper.from_array(np.eye(side, dtype=np.float32), "one"),),
+    )
+
+
+async def test_late_request_does_not_take_its_neighbours_with_it(patient: Path) -> None:
+    async with AsyncAccelerator(browser="embedded", max_batch_size=4) as accelerator:
+        model = await accelerator.load(patient, platform="wasm")
+        assert model.max_batch_size == 4
+        trial = await model.run({"x": np.full((1, 8), 500, np.float32)})
+        turns = np.float32(500 * 4.0 / trial.times.run)  # some seconds
+        first = model.submit({"x": np.ones((1, 8), np.float32)})  # while it runs, the others gather
+        late, *others = [
+            model.submit({"x": np.full((1, 8), turns, np.float32)}, timeout=1.0 if at == 0 else None) for at in range(4)
+        ]
+        with pytest.raises(DeadlineExceeded, match="running"):
+            await late
+        results = await asyncio.gather(first, *others)
+        assert [result.batch for result in results] == [1, 4, 4, 4]
+        assert {(result.lane, result.attempts) for result in results} == {("b1.1", 1)}
+        assert all((result["y"] == turns).all() for result in results[1:])
+
+
 async def test_requests_run_alone_where_the_session_for_batches_cannot_be_had(perceptron: Path) -> None:
     requests, reference = rows(30), NativeSession(resolve(perceptron))
     async with AsyncAccelerator(browser="embedded", max_batch_size=8) as accelerator:
