@@ -100,6 +100,25 @@ def test_what_cannot_be_classified_is_said_and_the_next_works(embedded: Accelera
             classify(PHOTOS[0], batch_size=0)
 
 
+def test_many_images_keep_their_order_over_several_windows(
+    embedded: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webinfer.pipelines.images._WINDOW", 3)
+    path = vision(tmp_path / "vit")
+    shades = [np.full((8, 8, 3), (3 * at, 255 - 3 * at, 90), np.uint8) for at in range(8)]
+    expected = []
+    for shade in shades:
+        pixels = np.tile(((shade[0, 0].astype(np.float32) / 255 - 0.5) / 0.5)[:, None, None], (1, 32, 32))
+        scores = softmax(native(path, pixel_values=pixels[None].astype(np.float32))["logits"][0])
+        expected.append(labels(scores, [f"label {at}" for at in range(LABELS)]))
+    assert len({str(each) for each in expected}) == len(shades)
+    with embedded.pipeline("image-classification", path, batch_size=2) as classify:
+        assert classify(shades) == expected
+        with pytest.raises(InvalidImage, match="There is no image /no/such"):
+            classify([*shades[:4], "/no/such.png", *shades[4:]])
+        assert classify(shades[::-1]) == expected[::-1]
+
+
 # image-feature-extraction
 
 

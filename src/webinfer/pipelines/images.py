@@ -16,7 +16,7 @@ from webinfer.models.images import ImageInput, open_image
 from webinfer.options import positive
 from webinfer.pipelines.base import AsyncPipeline
 
-_WINDOW = 64  # images that are prepared at a time: their pixel values take 0.6 MB each and more
+_WINDOW = 32  # images that are prepared at a time, while those before run; each takes 0.6 MB and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,35 @@ class ImagePipeline(AsyncPipeline):
         positive("batch_size", batch_size)
         if not images:
             raise EmptyBatch(f"{self.task} was given no images: pass at least one.")
+        windows = [images[at : at + _WINDOW] for at in range(0, len(images), _WINDOW)]
         seen: list[Seen] = []
-        for start in range(0, len(images), _WINDOW):
-            prepared = await asyncio.to_thread(self._prepare, images[start : start + _WINDOW])
-            groups = list(self._groups(prepared, batch_size))
-            feeds = [self._feeds([prepared[at].pixels for at in group], others or {}) for group in groups]
-            rows: dict[int, Seen] = {}
-            for group, result in zip(groups, await self._run_batch(feeds, outputs), strict=True):
-                for place, at in enumerate(group):
-                    rows[at] = Seen(prepared[at].size, {name: result[name][place] for name in outputs})
-            seen += [rows[at] for at in range(len(prepared))]
+        preparing = asyncio.create_task(asyncio.to_thread(self._prepare, windows[0]))
+        try:
+            for number in range(1, len(windows) + 1):
+                prepared = await preparing
+                if number < len(windows):
+                    preparing = asyncio.create_task(asyncio.to_thread(self._prepare, windows[number]))
+                seen += await self._run_prepared(prepared, outputs, batch_size, others or {})
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
         return seen
+
+    async def _run_prepared(
+        self,
+        prepared: Sequence[_Prepared],
+        outputs: Sequence[str],
+        batch_size: int,
+        others: Mapping[str, NDArray[Any]],
+    ) -> list[Seen]:
+        signature = self.model.package.signature
+        groups = list(self._groups(prepared, batch_size))
+        feeds = [{**others, **image_tensors(signature, [prepared[at].pixels for at in group])} for group in groups]
+        rows: dict[int, Seen] = {}
+        for group, result in zip(groups, await self._run_batch(feeds, outputs), strict=True):
+            for place, at in enumerate(group):
+                rows[at] = Seen(prepared[at].size, {name: result[name][place] for name in outputs})
+        return [rows[at] for at in range(len(prepared))]
 
     def _prepare(self, images: Sequence[ImageInput]) -> list[_Prepared]:
         prepared = []
@@ -106,9 +124,6 @@ class ImagePipeline(AsyncPipeline):
             alike.setdefault(each.pixels.shape, []).append(at)
         for together in alike.values():
             yield from (together[at : at + size] for at in range(0, len(together), size))
-
-    def _feeds(self, pixels: list[NDArray[np.float32]], others: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return {**others, **image_tensors(self.model.package.signature, pixels)}
 
 
 def images_of(inputs: Any) -> tuple[list[ImageInput], bool]:
