@@ -123,7 +123,7 @@ class AsyncModel:
             The times and the size of the first loading.
         """
         if self.loaded is None:
-            key = self._open(smallest(self.package.signature, self.backend) if self.backend == "webnn" else EXACT)
+            key = self._open(smallest(self.package.signature, self.backend, self._reader.image_shape))
             self._metrics.hit(self._pool.holds(key))
             tell = partial(_tell, progress, f"load {self.name}") if progress else None
             self.loaded = await self._pool.load(key, tell)

@@ -66,6 +66,20 @@ def test_mask_that_the_model_wants_keeps_every_pixel(embedded: Accelerator, tmp_
         np.testing.assert_allclose(model.run(CAT)["logits"], expected["logits"], atol=1e-4)
 
 
+def test_model_of_any_size_is_loaded_for_the_size_that_its_images_come_out_in(
+    embedded: Accelerator, tmp_path: Path
+) -> None:
+    path = detector(tmp_path / "any size", mask=("height", "width"))
+    with embedded.load(path, platform="webnn") as model:
+        assert model.run(CAT).shape == {}
+        sessions = [
+            session for browser in embedded.snapshot().browsers for lane in browser.lanes for session in lane.sessions
+        ]
+        assert [each.dimensions for each in sessions if each.model == model.name] == [
+            {"batch": 1, "height": 32, "width": 32}
+        ]
+
+
 def test_what_is_no_image_is_said_and_the_next_runs(embedded: Accelerator, tmp_path: Path) -> None:
     processor = {"image_processor_type": "DetrImageProcessor", "size": {"shortest_edge": 48, "longest_edge": 80}}
     turned = tmp_path / "turned.png"

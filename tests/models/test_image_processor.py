@@ -35,6 +35,8 @@ def test_pixel_values_equal_those_of_transformers(case: dict[str, Any]) -> None:
     got = ImageProcessor(case["settings"], case["model_type"])(photograph(case["photo"]))
     assert got.dtype == np.float32
     assert list(got.shape) == case["shape"]
+    known = ImageProcessor(case["settings"], case["model_type"]).size
+    assert known == (None if case["model_type"] in ("detr", "yolos") else got.shape[1:])
     height, width = got.shape[1:]
     np.testing.assert_allclose(got[:, :: height // 5, :: width // 5].ravel(), case["sample"], atol=1e-5)
     np.testing.assert_allclose(got.mean((1, 2), np.float64), case["mean"], atol=2e-6)

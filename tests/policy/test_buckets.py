@@ -38,6 +38,8 @@ def test_smallest_bucket_is_that_of_one_short_item_and_open_for_images_of_any_si
     fixed = Signature((TensorSpec("pixels", "float32", ("n", 3, 8, 8)),), IMAGE.outputs)
     assert dict(smallest(fixed, "webnn").padded) == {"n": 1}
     assert smallest(IMAGE, "webnn") is EXACT
+    masked = Signature((*IMAGE.inputs, TensorSpec("mask", "int64", ("n", "h", "w"))), IMAGE.outputs)
+    assert dict(smallest(masked, "webnn", (3, 20, 30)).padded) == {"n": 1, "h": 20, "w": 30}
 
 
 def test_nothing_is_padded_on_wasm() -> None:

@@ -144,6 +144,15 @@ class ImageProcessor:
             pixels = pixels[:, :, ::-1]
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
+    @property
+    def size(self) -> Size | None:
+        """The size that every image is brought to; ``None`` where it depends on the image."""
+        crop = self._cropped()
+        if crop is not None:
+            return crop
+        tall, wide = (self._target(size) for size in ((3, 2), (2, 3)))
+        return tall if tall == wide and self._settings["do_resize"] else None
+
     def _resized(self, picture: Picture) -> Picture:
         height, width = self._target((picture.height, picture.width))
         limit = Image.MAX_IMAGE_PIXELS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from webinfer.errors import TokenizerMissing
+from webinfer.errors import ModelError, TokenizerMissing
 from webinfer.models.package import ModelPackage
 from webinfer.models.text import Tokenizer
 
@@ -58,6 +58,17 @@ class Reader:
 
             self._image_processor = ImageProcessor.of(self._package)
         return self._image_processor
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """The shape that images are brought to, where the model has an image processor that knows one."""
+        if "pixel_values" not in self._names:
+            return None
+        try:
+            size = self.image_processor.size
+        except ModelError:
+            return None  # who gives prepared tensors needs no processor
+        return None if size is None else (3, *size)
 
     def holds_images(self, inputs: Any) -> bool:
         """Whether there are images among the inputs of a model that takes them, which are yet to be prepared."""

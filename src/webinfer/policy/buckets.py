@@ -68,20 +68,25 @@ def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Back
     return Fit(tuple(sizes.items()), tuple(padded.items()))
 
 
-def smallest(signature: Signature, backend: Backend) -> Fit:
+def smallest(signature: Signature, backend: Backend, image: tuple[int, ...] | None = None) -> Fit:
     """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded.
 
-    A model for images of any size keeps its dimensions open: of one pixel, convolutions would leave nothing, which ends
-    WebNN's runtime, and no other size is sure to be one that it takes.
+    A model for images of any size whose size is not known keeps its dimensions open: of one pixel, convolutions would
+    leave nothing, which ends WebNN's runtime, and no other size is sure to be one that it takes.
 
     Args:
         signature: The model's.
         backend: Where it will run.
+        image: Shape of a prepared image, (channels, height, width), where that is always the same.
     """
-    if any(len(spec.shape) == 4 and isinstance(spec.shape[-1], str) for spec in signature.inputs):
-        return EXACT
+    sizes: dict[int | str | None, int] = {}
+    for spec in signature.inputs:
+        if len(spec.shape) == 4 and isinstance(spec.shape[-1], str):
+            if image is None:
+                return EXACT
+            sizes.update(zip(spec.shape[1:], image, strict=True))
     example = {
-        spec.name: np.zeros([size if isinstance(size, int) else 1 for size in spec.shape], np.uint8)
+        spec.name: np.zeros([size if isinstance(size, int) else sizes.get(size, 1) for size in spec.shape], np.uint8)
         for spec in signature.inputs
     }
     return fit(signature, example, backend)
