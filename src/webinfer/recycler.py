@@ -74,7 +74,8 @@ class Recycler:
         now = asyncio.get_running_loop().time()
         for lane in tuple(self._fleet.lanes.values()):
             state = self._state.lanes[lane.id]
-            self._runs[lane.id] = state.runs
+            if self._watches_memory:
+                self._runs[lane.id] = state.runs
             if why := self._lane.worn(now - lane.born, state.runs):
                 self._renew(lane, why)
         for browser in tuple(self._fleet.browsers.values()):
@@ -99,12 +100,15 @@ class Recycler:
             self._tasks.spawn(self._replace(lane, f"It is replaced: {why}."))
 
     async def _replace(self, lane: Lane, cause: str) -> None:
+        browser = self._fleet.browsers.get(lane.browser)
         try:
-            await self._fleet.grow(self._fleet.browsers[lane.browser])
-            self._fleet.retire(lane, cause)
+            if browser is not None:
+                await self._fleet.grow(browser)
+                self._fleet.retire(lane, cause)
         except WebinferError as error:
-            log.warning("lane %s is worn and cannot be replaced: %s", lane.id, error)
-        finally:
+            log.warning("lane %s is worn and cannot be replaced for now: %s", lane.id, error)
+            asyncio.get_running_loop().call_later(REST, self._renewing.discard, lane.id)
+        else:
             self._renewing.discard(lane.id)
 
     def _start_measuring(self) -> None:
