@@ -279,6 +279,7 @@ class Pool:
     def _advance(self) -> None:
         if self.closed:
             return
+        self._state.reserved.clear()
         for priority, level in self._queues.levels():
             again = True
             while again:
@@ -286,6 +287,7 @@ class Pool:
                 self._state.depths = self._gathering.depths(priority, level)
                 made = plan(self._state)
                 self._carry_out(made, priority, level)
+                self._state.reserved.update(made.reserve)
                 again = any(key in self._state.depths for key, _ in made.dispatch)
         self._state.depths = {}
         self._upkeep.look()
@@ -354,19 +356,9 @@ class Pool:
     def _tell_finished(self, request: Request) -> None:
         assert request.lane is not None
         lane, times = request.lane, request.times
+        spent = times.queue, times.transfer, times.run, times.total
         self._announce(
-            RunFinished(
-                lane.id,
-                lane.browser,
-                request.key,
-                request.items,
-                times.queue,
-                times.transfer,
-                times.run,
-                times.total,
-                request.attempts,
-                request.together,
-            )
+            RunFinished(lane.id, lane.browser, request.key, request.items, *spent, request.attempts, request.together)
         )
 
     def _fail(self, request: Request, error: WebinferError) -> None:

@@ -16,6 +16,7 @@ from tests.chaos.workload import SIDE, make_endless
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.errors import DeadlineExceeded, OptionError, PoolClosed, UnknownInput
 from webinfer.models import resolve
+from webinfer.models.probe import echo_model
 from webinfer.models.reference import NativeSession
 
 pytestmark = pytest.mark.browser
@@ -47,6 +48,19 @@ async def test_higher_priority_overtakes_whatever_the_model(endless: Path, perce
         ]
         await asyncio.gather(*running, *later)
         assert order == ["running", "running", "urgent", "first", "second", "low"]
+
+
+@pytest.mark.parametrize("size", [1, 8])
+async def test_busy_model_does_not_starve_another(perceptron: Path, size: int) -> None:
+    async with AsyncAccelerator(browser="embedded", max_batch_size=size) as accelerator:
+        busy = await accelerator.load(perceptron, platform="wasm")
+        other = await accelerator.load(echo_model(), platform="wasm")
+        order: list[str] = []
+        crowd = [note(order, "busy", busy.submit({"x": np.full((1, 8), at, np.float32)})) for at in range(400)]
+        few = [note(order, "other", other.submit({"x": [float(at)]})) for at in range(3)]
+        await asyncio.gather(*crowd, *few)
+        last = len(order) - order[::-1].index("other")
+        assert last <= 8 * size, "it has its turn after each run of the busy one"
 
 
 async def test_requests_of_a_lost_browser_run_again_in_their_order(endless: Path) -> None:

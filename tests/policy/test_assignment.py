@@ -82,6 +82,17 @@ def test_batches_take_one_place_each_and_wait_as_they_are_told() -> None:
     assert (made.dispatch, made.load) == ([(B, "l1")], []), "who waits for more takes no place, and no further session"
 
 
+def test_batch_that_waits_for_a_free_lane_keeps_it_from_those_behind() -> None:
+    given_state = state(lane("l1", loaded={A: 1, B: 2}, running=1), a=3, b=8)
+    given_state.depths = {A: 1, B: 2}
+    made = plan(given_state)
+    assert (made.dispatch, made.reserve) == ([], ["l1"])
+    given_state.waiting = {B: range(8), A: range(3)}
+    assert plan(given_state).dispatch == [(B, "l1")], "it is not A's turn"
+    given_state.reserved = {"l1"}
+    assert not plan(given_state).dispatch, "somebody more urgent waits for it"
+
+
 def test_lane_without_the_backend_is_left_alone() -> None:
     key = SessionKey("a", "webgpu")
     made = plan(State({"l1": lane("l1")}, {key: range(1)}, {"": BrowserState(True)}))

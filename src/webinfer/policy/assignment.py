@@ -59,6 +59,7 @@ class State:
         depth: Requests that a lane may hold at once. With two, the next one's tensors travel while the first runs.
         depths: The same for sessions whose requests run together, where it may differ: 0 while a batch waits for
             more, 1 to have it wait for a free lane.
+        reserved: Lanes that a more urgent batch waits for: they are given nothing more.
     """
 
     lanes: Mapping[str, LaneState]
@@ -68,6 +69,7 @@ class State:
     capacity: int | None = None
     depth: int = 2
     depths: Mapping[SessionKey, int] = field(default_factory=dict)
+    reserved: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -80,12 +82,14 @@ class Plan:
         evict: Sessions to release first, and where. What was sent to them before still runs.
         load: Sessions to create, and where.
         launch: Sessions whose browser must be started first.
+        reserve: Lanes that a batch waits for. They are given nothing behind its back, or it might wait for ever.
     """
 
     dispatch: list[tuple[SessionKey, str]] = field(default_factory=list)
     evict: list[tuple[SessionKey, str]] = field(default_factory=list)
     load: list[tuple[SessionKey, str]] = field(default_factory=list)
     launch: list[SessionKey] = field(default_factory=list)
+    reserve: list[str] = field(default_factory=list)
 
 
 def plan(state: State) -> Plan:
@@ -100,7 +104,10 @@ def plan(state: State) -> Plan:
         The plan. It never sends more requests of a session than are waiting, nor more than ``depth`` to a lane.
     """
     made = Plan()
-    busy = {lane.id: lane.running for lane in state.lanes.values()}
+    busy = {
+        lane.id: max(lane.running, state.depth) if lane.id in state.reserved else lane.running
+        for lane in state.lanes.values()
+    }
     loading = {lane.id for lane in state.lanes.values() if lane.loading}
     turns = [(key, len(queue)) for key, queue in state.waiting.items()]
     while turns:
@@ -115,6 +122,8 @@ def plan(state: State) -> Plan:
                 if left > 1 and key not in state.depths:
                     again.append((key, left - 1))
                 continue
+            if left and state.depths.get(key, state.depth) < state.depth:
+                made.reserve += _reserve(key, state, busy)
             target = _place(key, bool(left), state, busy, loading)
             if target is not None:
                 made.evict += [(old, target) for old in _make_room(key, state.lanes[target], state)]
@@ -141,6 +150,16 @@ def least_busy(key: SessionKey, state: State, busy: Mapping[str, int] | None = N
         if running < least and key in lane.loaded:
             best, least = lane.id, running
     return best
+
+
+def _reserve(key: SessionKey, state: State, busy: dict[str, int]) -> list[str]:
+    """Keep the lane that a batch will have first from taking anything else."""
+    holders = [lane.id for lane in state.lanes.values() if key in lane.loaded]
+    soonest = min(holders, key=lambda lane: busy[lane], default=None)
+    if soonest is None:
+        return []
+    busy[soonest] = max(busy[soonest], state.depth)
+    return [soonest]
 
 
 def _is_up(key: SessionKey, state: State) -> bool:
