@@ -49,7 +49,7 @@ async def test_answer_that_is_not_the_models_is_refused_and_its_lane_replaced(
         assert (result.lane, result.attempts) == ("b1.2", 2)
         expected = NativeSession(resolve(perceptron)).run({"x": x})["y"]
         np.testing.assert_allclose(result.outputs["y"], expected, rtol=1e-5)
-        assert not accelerator._pool._flying.get("b1.1")  # type: ignore[union-attr]
+        assert not accelerator._pool.flying.get("b1.1")  # type: ignore[union-attr]
 
 
 async def test_every_output_or_those_asked_for_are_held_against_the_model(save: Save) -> None:

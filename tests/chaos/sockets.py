@@ -55,7 +55,10 @@ async def close_in_mid_answer(target: Target) -> str:
     transport = transport_of(lane._connection) if lane else None
     if lane is None or transport is None:
         return ""
-    transport.get_protocol().data_received(b"\x82\xfe" + struct.pack(">H", 4096) + bytes(4) + bytes(100))
+    half = b"\x82\xfe" + struct.pack(">H", 4096) + bytes(4) + bytes(100)
+    socket = lane._connection._socket
+    socket.get_buffer(-1)[: len(half)] = half
+    socket.buffer_updated(len(half))
     transport.abort()
     return lane.id
 
@@ -120,9 +123,9 @@ async def double_answers(target: Target) -> str:
     lane = target.lane()
     if lane is None:
         return ""
-    connection: Any = lane._connection
-    take = connection._take
-    connection._take = lambda frame: (take(frame), take(frame))
+    socket: Any = lane._connection._socket
+    take = socket.on_message
+    socket.on_message = lambda frame: (take(frame), take(frame))
     return lane.id
 
 
@@ -131,9 +134,9 @@ async def double_requests(target: Target) -> str:
     lane = target.lane()
     if lane is None:
         return ""
-    connection: Any = lane._connection
-    write = connection._write
-    connection._write = lambda frame: (write(frame), write(frame))
+    socket: Any = lane._connection._socket
+    send = socket.send
+    socket.send = lambda parts: (send(parts), send(parts))
     return lane.id
 
 

@@ -46,7 +46,7 @@ async def test_full_disk_is_a_launch_failure_that_says_what_to_do(disk: Path, tm
     except BrowserNotFound as error:
         pytest.skip(str(error))
     subject, *_ = make_subjects(tmp_path)
-    accelerator = AsyncAccelerator(browser=browser, platform="wasm")
+    accelerator = AsyncAccelerator(browser=browser, platform="wasm", launch_retries=0)
     try:
         filler = fill(disk)
         with pytest.raises(LaunchFailed, match=r"No space left.*TMPDIR"):
