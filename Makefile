@@ -44,11 +44,12 @@ check: $(VENV) $(MODULES) ## Check style, types, layers, docs and licences, with
 
 web: $(PAGE) ## Build the page that runs in the browser, into src/webinfer/_web
 
-bench: $(PAGE) ## Measure what the README quotes
+bench: $(PAGE) ## Measure: the bridge, models against native, the pool, whole tasks
 	@$(BIN)/webinfer install chromium
 	@$(PY) -m benchmarks.bridge
 	@$(PY) -m benchmarks.native
 	@$(PY) -m benchmarks.pool
+	@$(PY) -m benchmarks.models
 
 docs: $(VENV) ## Write the generated pages of docs/: options, errors, command line, tasks
 	@$(PY) scripts/docs.py
