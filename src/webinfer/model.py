@@ -144,7 +144,8 @@ class AsyncModel:
                 text, where it has a tokenizer. Lists take the declared dtype. A missing batch axis is added.
                 ``attention_mask``, ``token_type_ids`` and ``position_ids`` may be left out. A model with
                 ``pixel_values`` takes images for it: paths, the bytes of files or PIL images, one or a list, by that
-                name or, where it takes no text, bare.
+                name or, where it takes no text, bare. One with ``input_values`` or ``input_features`` takes recordings
+                likewise: paths, the bytes of files, or ``{"array": samples, "sampling_rate": hertz}``.
             outputs: Names of the outputs wanted; ``None`` for all.
             timeout: Seconds until ``DeadlineExceeded``; ``None`` takes the option ``run_timeout``.
             priority: Where requests wait, those of a higher priority go first, whatever their model. Within a
@@ -159,8 +160,8 @@ class AsyncModel:
             DeadlineExceeded: No answer came in time.
             WebinferError: As the runtime or the pool reported it.
         """
-        if self._reader.holds_images(inputs):
-            inputs = await asyncio.to_thread(self._reader.prepare_images, inputs)
+        if self._reader.holds_files(inputs):
+            inputs = await asyncio.to_thread(self._reader.prepare_files, inputs)
         return await self._complete(*self._request(inputs, outputs, timeout, priority))
 
     def submit(
@@ -197,8 +198,8 @@ class AsyncModel:
             WebinferError: As ``run``; the first one that occurs, once all have ended.
         """
         batch = list(batch)
-        if any(map(self._reader.holds_images, batch)):
-            batch = await asyncio.to_thread(lambda: [*map(self._reader.prepare_images, batch)])
+        if any(map(self._reader.holds_files, batch)):
+            batch = await asyncio.to_thread(lambda: [*map(self._reader.prepare_files, batch)])
         requests = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
         if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")

@@ -31,6 +31,9 @@ DERIVED = ("attention_mask", "token_type_ids", "position_ids")  # what follows f
 _PAST = "past_key_values"
 
 
+SOUND = ("input_values", "input_features")  # inputs that hold samples, or what is made of them
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One input or output of a model.

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from webinfer.errors import InputError
+from webinfer.tensors import SOUND
 
 STDIN = "-"
+_FILES = ("pixel_values", *SOUND)  # inputs that are made of files
 
 
 def read_named(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read inputs given as ``name=file.npy`` or ``name=JSON``; the path of an image for ``pixel_values`` stays one.
+    """Read inputs given as ``name=file.npy`` or ``name=JSON``; the path of an image or a recording stays one.
 
     Raises:
         InputError: A pair has no name, or its value is neither a file of numpy's nor JSON.
@@ -34,7 +36,7 @@ def read_named(pairs: Sequence[str]) -> dict[str, Any]:
 def _value(name: str, value: str) -> Any:
     if value.endswith(".npy"):
         return read_array(Path(value))
-    if name == "pixel_values" and Path(value).is_file():
+    if name in _FILES and Path(value).is_file():
         return Path(value)
     return parse(value, f"--input {name} is neither a .npy file nor")
 

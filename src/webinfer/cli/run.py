@@ -96,7 +96,8 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Text, for a model with a tokenizer; paths, for a model of images; with --task, the task's inputs.",
+            help="Text, for a model with a tokenizer; paths, for a model of images or sound; with --task, the task's "
+            "inputs.",
             show_default=False,
         ),
     ] = None,
@@ -110,7 +111,7 @@ def run(
             "--input",
             "-i",
             metavar="NAME=FILE|JSON",
-            help="One input: a .npy file, or JSON; an image for pixel_values.",
+            help="One input: a .npy file, or JSON; an image for pixel_values, a recording for input_values.",
             show_default=False,
         ),
     ] = None,

@@ -18,6 +18,7 @@ from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs, tim
 from webinfer.cli.units import seconds, size
 from webinfer.models import ModelPackage
 from webinfer.models.image_processor import FILE
+from webinfer.tensors import SOUND
 
 if TYPE_CHECKING:
     from webinfer.cli.run import Runs
@@ -50,10 +51,12 @@ def wanted(package: ModelPackage) -> str:
     ]
     lines.append(f"Give each as --input {first}=FILE.npy or as --input '{first}=[...]'")
     takes = {spec.name for spec in package.signature.inputs}
-    if package.tokenizer and "pixel_values" not in takes:
+    if package.tokenizer and "input_ids" in takes and "pixel_values" not in takes:
         lines.append(f'It has a tokenizer, so text will do: webinfer run {package.reference} "Some text."')
     if "pixel_values" in takes and "input_ids" not in takes and package.settings(FILE):
         lines.append(f"It prepares images, so a file will do: webinfer run {package.reference} photo.jpg")
+    if takes & set(SOUND) and package.settings(FILE):
+        lines.append(f"It prepares sound, so a file will do: webinfer run {package.reference} recording.wav")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""From text and images to a model's own inputs."""
+"""From text, images and recordings to a model's own inputs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.errors import ModelError, TokenizerMissing
+from webinfer.errors import ModelError, ShapeMismatch, TokenizerMissing
 from webinfer.models.package import ModelPackage
 from webinfer.models.text import Tokenizer
+from webinfer.tensors import SOUND
 
 if TYPE_CHECKING:
+    from webinfer.models.features import LogMel, Waveform
     from webinfer.models.image_processor import ImageProcessor
 
 
 class Reader:
-    """A model's tokenizer and image processor, each made when it is first asked for.
+    """A model's tokenizer, image processor and feature extractor, each made when it is first asked for.
 
     Args:
         package: The model.
@@ -28,6 +31,8 @@ class Reader:
         self._names = {spec.name for spec in package.signature.inputs}
         self._tokenizer: Tokenizer | None = None
         self._image_processor: ImageProcessor | None = None
+        self._features: LogMel | Waveform | None = None
+        self._sound = next((name for name in SOUND if name in self._names), "")
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -70,25 +75,45 @@ class Reader:
             return None  # who gives prepared tensors needs no processor
         return None if size is None else (3, *size)
 
-    def holds_images(self, inputs: Any) -> bool:
-        """Whether there are images among the inputs of a model that takes them, which are yet to be prepared."""
+    @property
+    def features(self) -> LogMel | Waveform:
+        """What makes samples into what the model hears.
+
+        Raises:
+            InvalidModel: The model came without a preprocessor_config.json that can be followed.
+        """
+        if self._features is None:
+            from webinfer.models.features import feature_extractor  # late: few callers have recordings
+
+            self._features = feature_extractor(self._package.settings("preprocessor_config.json"), self._package.name)
+        return self._features
+
+    def holds_files(self, inputs: Any) -> bool:
+        """Whether inputs hold images or recordings for a model that takes them, which are yet to be prepared."""
+        if self._sound:
+            return bool(self._recordings(inputs))
         return "pixel_values" in self._names and bool(self._images(inputs))
 
-    def prepare_images(self, inputs: Any) -> Any:
-        """Return inputs with their images as tensors, which takes a while; what holds none, as it is.
+    def prepare_files(self, inputs: Any) -> Any:
+        """Return inputs with their images and recordings as tensors, which takes a while; what holds none, as it is.
 
         Raises:
             ProcessorMissing: The model came without an image processor.
-            InvalidImage: One cannot be read.
+            InvalidModel: It came without a feature extractor.
+            InvalidImage: An image cannot be read.
+            InvalidAudio: A recording cannot be read.
             ShapeMismatch: They come out in several sizes.
         """
-        from webinfer.models.image_processor import image_tensors
-
-        images = self._images(inputs)
-        if not images:
+        if not self.holds_files(inputs):
             return inputs
-        tensors = image_tensors(self._package.signature, [*map(self.image_processor, images)])
-        return {**(inputs if isinstance(inputs, Mapping) else {}), **tensors}
+        if self._sound:
+            tensors = self._heard(self._recordings(inputs))
+        else:
+            from webinfer.models.image_processor import image_tensors
+
+            tensors = image_tensors(self._package.signature, [*map(self.image_processor, self._images(inputs))])
+        named = isinstance(inputs, Mapping) and "sampling_rate" not in inputs
+        return {**(inputs if named else {}), **tensors}
 
     def _images(self, inputs: Any) -> list[Any]:
         """Return images in place of ``pixel_values``; arrays are tensors, and what could be text is text."""
@@ -99,6 +124,26 @@ class Reader:
         text = not isinstance(inputs, Mapping) and "input_ids" in self._names
         kinds = (Path, bytes, Picture) if text else (str, Path, bytes, Picture)
         return list(images) if all(isinstance(image, kinds) for image in images) else []
+
+    def _recordings(self, inputs: Any) -> list[Any]:
+        """Return recordings in place of the model's sound, likewise."""
+        named = isinstance(inputs, Mapping) and "sampling_rate" not in inputs
+        given = inputs.get(self._sound) if named else inputs
+        recordings = given if isinstance(given, list | tuple) else [given]
+        return list(recordings) if all(isinstance(one, str | Path | bytes | Mapping) for one in recordings) else []
+
+    def _heard(self, recordings: list[Any]) -> dict[str, NDArray[Any]]:
+        from webinfer.models.audio import read_audio
+
+        made = [self.features(read_audio(one, self.features.rate)) for one in recordings]
+        lengths = {next(iter(each.values())).shape[-1] for each in made}
+        if len(lengths) > 1:
+            raise ShapeMismatch(
+                f"The recordings have {len(lengths)} lengths ({', '.join(map(str, sorted(lengths)))} samples): run "
+                "them one by one.",
+                input=self._sound,
+            )
+        return self.wanted({name: np.concatenate([each[name] for each in made]) for name in made[0]})
 
     def text(self, inputs: Any) -> Any:
         """Return text, or a list of texts, as token ids; anything else as it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -28,7 +28,6 @@ from webinfer.result import Result
 T = TypeVar("T")
 Timestamps = bool | Literal["word", "char"]
 
-_VARYING = ("input_ids", "input_values")  # one token or several, and recordings of any length
 _CHUNK = 30.0  # seconds, where the model does not say what it hears at once
 _KERNELS, _STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # wav2vec 2.0's, where the model does not say
 _OVERLAP = 6  # part of a chunk that is context on each side, as Transformers has it
@@ -64,6 +63,7 @@ class SpeechRecognition(AsyncPipeline):
 
     task: ClassVar[str] = "automatic-speech-recognition"
     default: ClassVar[str | None] = "wheel:whisper-tiny.en"
+    varying: ClassVar[Collection[str]] = ("input_ids", "input_values")  # a token or several, recordings of any length
 
     features: LogMel | Waveform
     _speech: Speech
@@ -73,7 +73,7 @@ class SpeechRecognition(AsyncPipeline):
     async def load(cls, reference: str | Path, load: Load, **defaults: Any) -> Self:
         """Load the model, and side by side with it the decoder of one that has two parts."""
         cls._check_parameters(defaults)
-        loading = (load(reference, part=part, varying=_VARYING) for part in (None, PARTS[1]))
+        loading = (load(reference, part=part, varying=cls.varying) for part in (None, PARTS[1]))
         first, decoder = await asyncio.gather(*loading, return_exceptions=True)
         models = [model for model in (first, decoder) if isinstance(model, AsyncModel)]
         try:

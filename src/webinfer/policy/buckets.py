@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.options import Backend
-from webinfer.tensors import Signature, TensorSpec
+from webinfer.tensors import SOUND, Signature, TensorSpec
 
 _SMALLEST_SEQUENCE = 16
 MASK = "attention_mask"
@@ -71,8 +71,9 @@ def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Back
 def smallest(signature: Signature, backend: Backend, image: tuple[int, ...] | None = None) -> Fit:
     """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded.
 
-    A model for images of any size whose size is not known keeps its dimensions open: of one pixel, convolutions would
-    leave nothing, which ends WebNN's runtime, and no other size is sure to be one that it takes.
+    A model for images whose size is not known, or for sound of any length, keeps its dimensions open: of one pixel or
+    sample, convolutions would leave nothing, which ends WebNN's runtime, and no other size is sure to be one that it
+    takes.
 
     Args:
         signature: The model's.
@@ -81,6 +82,8 @@ def smallest(signature: Signature, backend: Backend, image: tuple[int, ...] | No
     """
     sizes: dict[int | str | None, int] = {}
     for spec in signature.inputs:
+        if spec.name in SOUND and isinstance(spec.shape[-1], str):
+            return EXACT
         if len(spec.shape) == 4 and isinstance(spec.shape[-1], str):
             if image is None:
                 return EXACT
