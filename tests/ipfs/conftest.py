@@ -15,6 +15,24 @@ from webinfer.models.ipfs.gateway import Patience
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.store import Store
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--evidence``."""
+    parser.addoption("--evidence", action="store_true", help="print what each test recorded, as a table")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table."""
+    if not terminalreporter.config.getoption("--evidence", default=False):
+        return
+    terminalreporter.section("evidence")
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            name = report.nodeid.partition("::")[2]
+            for what, told in report.user_properties:
+                terminalreporter.write_line(f"{outcome}  {name}  |  {what}: {told}")
+
+
 HURRIED = Patience(connect=2.0, silence=0.3, head_start=0.05, back_off=0.01, longest=0.05)
 
 

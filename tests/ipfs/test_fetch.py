@@ -148,7 +148,7 @@ BAD: dict[str, Callable[[list[Block]], tuple[bytes, type[FetchError]]]] = {
 
 @pytest.mark.parametrize("name", BAD)
 async def test_bad_archive_is_refused_and_a_good_gateway_mends_it(
-    name: str, root: CID, source: Store, store: Store
+    name: str, root: CID, source: Store, store: Store, record_property: Callable[[str, object], None]
 ) -> None:
     blocks = all_of(source, root)
     body, error = BAD[name](blocks)
@@ -156,6 +156,7 @@ async def test_bad_archive_is_refused_and_a_good_gateway_mends_it(
         with pytest.raises(error) as caught:
             await bring(root, store, bad)
         assert type(caught.value) is error
+        record_property("refused with", f"{error.__name__} ({error.code})")
         assert bad in str(caught.value)
         assert_clean(store, blocks)
         await bring(root, store, bad, good)
