@@ -37,6 +37,7 @@ from webinfer.tensors import DTYPES
 CORES = os.cpu_count() or 1
 WRITER = "wheel:SmolLM2-135M-Instruct"
 PROMPT = "The history of the web browser began"
+_STAGES = ("queue", "wait", "run", "transfer")
 _NAMES = ("cache kept in the page", "through Python", "native")
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -110,8 +111,16 @@ class Watch:
     def note(self, result: Result) -> None:
         self.steps.append(result.times)
 
-    def median_ms(self, name: str) -> str:
-        return f"{statistics.median(getattr(each, name) for each in self.steps) * 1e3:.2f}"
+    def shares(self, warm_up: float) -> list[str]:
+        """Return the mean milliseconds of a step, and what part of all steps' time went where.
+
+        Args:
+            warm_up: Part of the steps, from the first on, that is left out.
+        """
+        steps = self.steps[round(warm_up * len(self.steps)) :]
+        total = sum(each.total for each in steps)
+        spent = (sum(getattr(each, name) for each in steps) for name in _STAGES)
+        return [f"{total / len(steps) * 1e3:.2f}", *(f"{each / total:.1%}" for each in spent)]
 
 
 async def rates(contestants: Mapping[str, Writing], rounds: int) -> dict[str, list[float]]:
@@ -205,12 +214,12 @@ async def tokens_per_second(installation: Installation, browser: str, rounds: in
         kept, across, native = found.values()
         ratios = [[one / other for one, other in zip(kept, others, strict=True)] for others in (across, native)]
         rows.append([name, *(f"{statistics.median(each):.1f}" for each in found.values()), *map(spread, ratios)])
-        steps.append([name, *map(watch.median_ms, ("queue", "wait", "run", "transfer", "total"))])
+        steps.append([name, *watch.shares(warm_up=1 / (rounds + 1))])
         print(f"  done: tokens of {name}", flush=True)
     title = f"Tokens per second, prompt included, by WebAssembly with {CORES} threads ({installation.name})"
     show(title, ["model", *_NAMES, "kept / through Python", "kept / native"], rows)
-    title = "Where a step with the cache kept in the page spends its time, median ms"
-    show(title, ["model", "queue", "wait in the lane", "run", "transfer", "total"], steps)
+    title = "Where a step with the cache kept in the page spends its time"
+    show(title, ["model", "ms", "queue", "wait in the lane", "run", "transfer"], steps)
 
 
 async def transcribe_natively(samples: NDArray[np.float32], models: Sequence[NativeSession]) -> str:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from benchmarks.by_hand import Load, loading_by_hand
-from benchmarks.decoding import Carried, natively, rates, write
+from benchmarks.decoding import Carried, Watch, natively, rates, write
 from benchmarks.loading import CORES, Case, describe, loading, ratios, spread, turn
 from webinfer.browsers.find import find
 from webinfer.errors import LoadFailed
 from webinfer.models import resolve
 from webinfer.models.reference import NativeSession
+from webinfer.request import Times
 
 VISION = Case("vision", "wheel:efficientnet-lite0")
 
@@ -26,6 +27,12 @@ def test_ratios_are_of_the_same_turn() -> None:
     assert ratios(ones, others) == "2.00 (0.50-3.00)"
     assert describe(ones) == "4.00 (2.00 + 1.00)"
     assert spread([1.0]) == "1.00 (1.00-1.00)"
+
+
+def test_shares_are_of_all_steps_but_the_first() -> None:
+    watch = Watch()
+    watch.steps = [Times(0, 0, 9, 0, 9), Times(0, 1, 2, 1, 4), Times(1, 0, 4, 1, 6)]
+    assert watch.shares(warm_up=1 / 3) == ["5000.00", "10.0%", "10.0%", "60.0%", "20.0%"]
 
 
 async def test_rates_are_only_of_those_that_write_the_same() -> None:
