@@ -119,6 +119,33 @@ async def test_weights_beside_the_graph_are_fetched_with_it(source: Store, model
     assert package.sha256 == resolve(model).sha256
 
 
+@pytest.mark.parametrize("lone", [False, True])
+async def test_file_that_was_changed_after_it_was_written_is_written_again(
+    cid: CID, source: Store, model: Path, served: str, monkeypatch: pytest.MonkeyPatch, lone: bool
+) -> None:
+    target = follow(source.get, cid, "onnx/model.onnx")[-1] if lone else cid
+    package = await opened(f"ipfs://{target}")
+    whole = onnx.load(package.model.path)
+    whole.doc_string = "another model"
+    onnx.save(whole, package.model.path)
+    assert package.model.path.read_bytes() != (model / "onnx" / "model.onnx").read_bytes()
+    monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")  # the blocks are here
+    again = await opened(f"ipfs://{target}")
+    assert again.model.path.read_bytes() == (model / "onnx" / "model.onnx").read_bytes()
+    assert (again.sha256, again.cid) == (package.sha256, package.cid)
+
+
+async def test_file_that_was_changed_is_not_used_when_nobody_has_its_blocks(
+    cid: CID, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = await opened(f"ipfs://{cid}")
+    (package.model.path.parent.parent / "config.json").write_text("{}")
+    monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")
+    shutil.rmtree(Store().directory)
+    with pytest.raises(FetchError, match="WEBINFER_IPFS_GATEWAYS"):
+        await opened(f"ipfs://{cid}")
+
+
 async def test_reference_works_inside_a_running_loop(cid: CID, source: Store) -> None:
     shutil.copytree(source.directory, Store().directory)
     assert resolve(f"ipfs://{cid}").signature.inputs

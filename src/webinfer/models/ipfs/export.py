@@ -13,6 +13,8 @@ from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.store import failure
 from webinfer.models.ipfs.unixfs import Entry, Get, contents, tree
 
+PART = ".part"  # ends the name of a directory that a file is written in until it is whole
+
 
 def write(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None] | None = None) -> None:
     """Write a file or directory where nothing is yet.
@@ -60,7 +62,7 @@ def write_whole(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None]
         raise StoreError(f"{path} is there already: remove it, or choose another place.", path=str(path))
     work: str | None = None
     try:
-        work = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent)
+        work = tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.absolute().parent)
         whole = Path(work) / path.name
         write(get, cid, whole, tell)
         whole.replace(path)

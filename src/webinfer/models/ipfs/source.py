@@ -10,18 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
-from filelock import FileLock
-
-from webinfer.cache import cache_dir, claim
+from webinfer.cache import cache_dir
 from webinfer.errors import FetchError, ModelNotFound
 from webinfer.models.directory import open_path
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dagpb import decode
-from webinfer.models.ipfs.export import write, write_whole
 from webinfer.models.ipfs.fetch import fetch
 from webinfer.models.ipfs.gateway import Patience, gateways_here
 from webinfer.models.ipfs.store import Store
 from webinfer.models.ipfs.unixfs import children, split
+from webinfer.models.ipfs.written import Written
 from webinfer.models.package import ModelPackage, describe
 from webinfer.models.signature import locations
 from webinfer.models.variants import FOLDER, available, belongings, choose, graphs, parts
@@ -63,7 +61,7 @@ def open_ipfs(
         target = bring(root, folder, store, progress=progress, listing=True)
     except FetchError:
         ready = _models() / str(root)
-        if folder or file or not ready.is_dir():
+        if folder or file or not ready.is_dir() or Written(ready).changed():
             raise
         return open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files are not
     if _is_file(store, target):
@@ -197,37 +195,34 @@ def _selected(
     store: Store, target: CID, files: Mapping[str, int], chosen: str, progress: ProgressCallback | None
 ) -> Path:
     """Return the directory in the cache where a model lies, with what it needs, fetched where it is not here."""
-    place = _models() / str(target)
-    place.mkdir(parents=True, exist_ok=True)
+    place = Written(_models() / str(target))
     small = [name for name, nbytes in files.items() if nbytes <= _SMALL and not name.endswith(".onnx")]
-    with FileLock(place.with_name(f".{place.name}.lock")):
+    with place.lock():
         for name in dict.fromkeys([chosen, *belongings(files, chosen), *small]):
             _bring_file(store, target, name, place, progress)
         beside = posixpath.dirname(chosen)
-        for location in locations(place / chosen):
+        for location in locations(place.directory / chosen):
             if name := "/".join(split(posixpath.join(beside, location))):
                 _bring_file(store, target, name, place, progress)
-    return place
+    return place.directory
 
 
-def _bring_file(store: Store, target: CID, name: str, place: Path, progress: ProgressCallback | None) -> None:
-    if (place / name).exists():
+def _bring_file(store: Store, target: CID, name: str, place: Written, progress: ProgressCallback | None) -> None:
+    if place.holds(name):
         return
     cid = bring(target, name, store, progress=progress)
-    if decode(cid, store.get(cid)).is_directory:
-        return
-    (place / name).parent.mkdir(parents=True, exist_ok=True)
-    write_whole(store.get, cid, place / name, _telling(name, progress))
+    if not decode(cid, store.get(cid)).is_directory:
+        place.write(store.get, cid, name, _telling(name, progress))
 
 
 def _alone(store: Store, target: CID, progress: ProgressCallback | None) -> Path:
     """Return a directory in the cache with nothing but a file in it, which has no name of its own."""
-    bring(target, "", store, progress=progress)
-    directory = _models() / str(target)
-    with claim(directory) as work:
-        if work is not None:
-            write(store.get, target, work / _LONE_FILE, _telling(str(target), progress))
-    return directory
+    place = Written(_models() / str(target))
+    with place.lock():
+        if not place.holds(_LONE_FILE):
+            bring(target, "", store, progress=progress)
+            place.write(store.get, target, _LONE_FILE, _telling(str(target), progress))
+    return place.directory
 
 
 def _telling(what: str, progress: ProgressCallback | None) -> Callable[[int, int], None]:
