@@ -11,6 +11,7 @@
     |   +-- ShapeMismatch
     |   +-- EmptyBatch
     |   +-- UnknownOutput
+    |   +-- TokenOutOfRange                   a token id that the model does not know
     |   +-- InvalidAudio                      no sound that can be read, or an empty one
     |   +-- InvalidImage                      no image that can be read, or one without pixels
     +-- NotANumber                            the model answered NaN
@@ -19,6 +20,7 @@
     |   +-- InvalidModel                      corrupt, truncated or not ONNX
     |   +-- UnsupportedOperator               an operator that the runtime lacks
     |   +-- TokenizerMissing
+    |   +-- TokenizerMismatch                 it has more tokens than the model knows
     |   +-- TaskMismatch                      the task needs another kind of model
     |   +-- ProcessorMissing                  an image for a model without an image processor
     |   +-- StoreError                        the disk under a store of models failed or is full
@@ -135,6 +137,12 @@ class UnknownOutput(InputError):
     code = "input.output"
 
 
+class TokenOutOfRange(InputError):
+    """An input holds a token id that is not in the model's vocabulary."""
+
+    code = "input.token"
+
+
 class InvalidAudio(InputError):
     """What was given as audio is no sound that can be read, or holds no samples."""
 
@@ -181,6 +189,12 @@ class TokenizerMissing(ModelError):
     """Text was given to a model that has no tokenizer."""
 
     code = "model.tokenizer"
+
+
+class TokenizerMismatch(ModelError):
+    """The tokenizer beside a model is another model's: it has more tokens than the model knows."""
+
+    code = "model.tokenizer_mismatch"
 
 
 class TaskMismatch(ModelError):

@@ -290,6 +290,7 @@ class AsyncModel:
 
         Raises:
             TokenizerMissing: It came without one.
+            TokenizerMismatch: It is another model's.
         """
         return self._reader.tokenizer
 
@@ -309,6 +310,7 @@ class AsyncModel:
         self._check_open()
         signature = self.package.signature
         tensors = prepare(signature, self._reader.text(inputs))
+        self._reader.vocabulary.check(tensors)
         how = fit(signature, tensors, self.backend)
         if not how.exact:
             tensors = pad(signature, tensors, how)
@@ -348,6 +350,7 @@ class AsyncModel:
         """Run a request some of whose tensors stay on a lane; ``Recurrence`` keeps the books of them."""
         if self._closed:
             raise PoolClosed(f"{self.name} was closed: load it again.")
+        self._reader.vocabulary.check(tensors)
         key = self._open(EXACT)
         if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
             raise HandleLost(f"Lane {lane} or its session is gone, and the tensors kept there: start over.", lane=lane)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from webinfer.errors import ModelError, ShapeMismatch, TokenizerMissing
 from webinfer.models.package import ModelPackage
 from webinfer.models.text import Tokenizer
+from webinfer.models.vocabulary import Vocabulary
 from webinfer.tensors import SOUND
 
 if TYPE_CHECKING:
@@ -24,10 +25,14 @@ class Reader:
 
     Args:
         package: The model.
+
+    Attributes:
+        vocabulary: The token ids that it knows.
     """
 
     def __init__(self, package: ModelPackage) -> None:
         self._package = package
+        self.vocabulary = Vocabulary.of(package)
         self._names = {spec.name for spec in package.signature.inputs}
         self._tokenizer: Tokenizer | None = None
         self._image_processor: ImageProcessor | None = None
@@ -40,6 +45,8 @@ class Reader:
 
         Raises:
             TokenizerMissing: The model came without one.
+            TokenizerMismatch: It is another model's.
+            InvalidModel: Its file cannot be read.
         """
         if self._tokenizer is None:
             if self._package.tokenizer is None:
@@ -47,7 +54,9 @@ class Reader:
                     f"{self._package.name} has no tokenizer.json: pass token ids, or put the file beside the model.",
                     model=self._package.name,
                 )
-            self._tokenizer = Tokenizer(self._package.tokenizer)
+            tokenizer = Tokenizer(self._package.tokenizer)
+            self.vocabulary.check_tokenizer(tokenizer)
+            self._tokenizer = tokenizer
         return self._tokenizer
 
     @property

@@ -43,8 +43,12 @@ class Tokenizer:
         self._cutting: dict[int | None, tokenizers.Tokenizer] = {}
 
     def __repr__(self) -> str:
-        size = self._inner.get_vocab_size()
-        return f"<Tokenizer {self.path.parent.name} vocabulary={size} max_length={self.max_length}>"
+        return f"<Tokenizer {self.path.parent.name} vocabulary={self.size} max_length={self.max_length}>"
+
+    @property
+    def size(self) -> int:
+        """The number of its tokens, added ones included."""
+        return int(self._inner.get_vocab_size())
 
     def encode(
         self, texts: Text | Sequence[Text], max_length: int | None = None, *, special: bool = True
