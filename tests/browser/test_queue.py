@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.chaos.workload import SIDE, make_endless
-from webinfer import Accelerator, AsyncAccelerator
-from webinfer.errors import DeadlineExceeded, OptionError, PoolClosed, UnknownInput
+from webinfer import Accelerator, AsyncAccelerator, Result
+from webinfer.errors import DeadlineExceeded, OptionError, PoolClosed, QueueFull, UnknownInput
 from webinfer.models import resolve
 from webinfer.models.probe import echo_model
 from webinfer.models.reference import NativeSession
@@ -61,6 +61,21 @@ async def test_busy_model_does_not_starve_another(perceptron: Path, size: int) -
         await asyncio.gather(*crowd, *few)
         last = len(order) - order[::-1].index("other")
         assert last <= 8 * size, "it has its turn after each run of the busy one"
+
+
+async def test_full_queue_refuses_what_comes_and_keeps_what_it_has(endless: Path) -> None:
+    async with AsyncAccelerator(browser="embedded", max_queue=2) as accelerator:
+        model = await accelerator.load(endless, platform="wasm")
+        turns = (500, 1, 2, 3, 4, 5)  # a lane holds two
+        *kept, fifth, sixth = await asyncio.gather(
+            *(model.submit({"x": [each]}) for each in turns), return_exceptions=True
+        )
+        assert [each["y"].item() for each in kept if isinstance(each, Result)] == [SIDE * each for each in turns[:4]]
+        for refused in (fifth, sixth):
+            assert isinstance(refused, QueueFull)
+            assert refused.data == {"queued": 2}
+            assert "raise max_queue" in str(refused)
+        assert (await model.run({"x": [6]}))["y"].item() == 6 * SIDE
 
 
 async def test_requests_of_a_lost_browser_run_again_in_their_order(endless: Path) -> None:
