@@ -121,7 +121,12 @@ class AsyncModel:
 
         Returns:
             The times and the size of the first loading.
+
+        Raises:
+            PoolClosed: The model or its accelerator was closed.
+            WebinferError: As the runtime or the pool reported it.
         """
+        self._check_open()
         if self.loaded is None:
             key = self._open(smallest(self.package.signature, self.backend, self._reader.image_shape))
             self._metrics.hit(self._pool.holds(key))
@@ -348,8 +353,7 @@ class AsyncModel:
         self, tensors: Mapping[str, NDArray[Any]], outputs: Sequence[str], residents: Residents, lane: str | None
     ) -> Result:
         """Run a request some of whose tensors stay on a lane; ``Recurrence`` keeps the books of them."""
-        if self._closed:
-            raise PoolClosed(f"{self.name} was closed: load it again.")
+        self._check_open()
         self._reader.vocabulary.check(tensors)
         key = self._open(EXACT)
         if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
@@ -375,9 +379,8 @@ class AsyncModel:
         except NotANumber:
             if not request.part():
                 raise
-        alone = replace(
-            request, settled=False, lane=None
-        )  # whether its own or a neighbour's, the NaN is back only if it is its own
+        # Whether the NaN is its own or a neighbour's: it is back only if it is its own.
+        alone = replace(request, settled=False, lane=None)
         return self._result(alone, how, await self._answer(alone))
 
     async def _answer(self, request: Request) -> Message:
