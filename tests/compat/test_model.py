@@ -225,6 +225,20 @@ def test_quantization_is_refused_on_a_loaded_model_too(accelerator: IPFSWebAccel
     assert accelerator.run_inference(BERT, TOKENS, platform="cpu", quantization={"bits": 16}).model == BERT
 
 
+@pytest.mark.parametrize("platform", ["webnn", "cpu"])
+def test_plain_run_uses_the_model_that_was_accelerated_whatever_its_arguments(
+    accelerator: IPFSWebAccelerator, integration: IPFSAccelerateWebIntegration, platform: str
+) -> None:
+    model = accelerator.accelerate_model(BERT, "text", platform, {"bits": 16, "mixed_precision": False})
+    asked = {"cpu": "wasm"}.get(platform, platform)
+    loads = integration.get_metrics()["resource_pool"]["total_requests"]
+    assert accelerator.run_inference(BERT, TOKENS).asked == asked
+    assert [each.asked for each in accelerator.run_batch_inference(BERT, [TOKENS, TOKENS])] == [asked, asked]
+    assert integration.get_metrics()["resource_pool"]["total_requests"] == loads, "no second model was loaded"
+    assert integration.loaded(BERT) is model
+    assert accelerator.run_inference(BERT, TOKENS, platform="auto").asked == "auto"
+
+
 def test_unknown_family_is_refused(integration: IPFSAccelerateWebIntegration) -> None:
     with pytest.raises(OptionError, match="model_type must be one of"):
         integration.get_model(BERT, model_type="poetry", platform="cpu")

@@ -88,14 +88,22 @@ class IPFSWebAccelerator:
         model_name: str,
         inputs: Inputs,
         model_type: str | None = None,
-        platform: str = "webgpu",
+        platform: str | None = None,
         quantization: Mapping[str, Any] | None = None,
         optimizations: Mapping[str, Any] | None = None,
         store_results: bool = True,
     ) -> Result:
         """Run one request on a model, which is loaded first if it is not.
 
-        ``store_results`` has nothing to store to as long as ``db_path`` is not available.
+        Args:
+            model_name: The model.
+            inputs: As ``EnhancedWebModel.run``.
+            model_type: As ``accelerate_model``, where the model is loaded now.
+            platform: As ``accelerate_model``; ``None`` takes the model of this name that was loaded last, whatever
+                its platform, and else ``webgpu``.
+            quantization: As ``accelerate_model``.
+            optimizations: As ``accelerate_model``.
+            store_results: Has nothing to store to as long as ``db_path`` is not available.
         """
         check_later(quantization, optimizations)
         return self._model(model_name, model_type, platform).run(inputs)
@@ -105,7 +113,7 @@ class IPFSWebAccelerator:
         model_name: str,
         batch_inputs: Iterable[Inputs],
         model_type: str | None = None,
-        platform: str = "webgpu",
+        platform: str | None = None,
         batch_size: int | None = None,
         store_results: bool = True,
     ) -> list[Result]:
@@ -114,8 +122,8 @@ class IPFSWebAccelerator:
         Args:
             model_name: The model, which is loaded first if it is not.
             batch_inputs: The requests.
-            model_type: As ``accelerate_model``.
-            platform: As ``accelerate_model``.
+            model_type: As ``run_inference``.
+            platform: As ``run_inference``.
             batch_size: Requests under way at most; ``None`` leaves it to the model.
             store_results: Has nothing to store to as long as ``db_path`` is not available.
         """
@@ -136,6 +144,6 @@ class IPFSWebAccelerator:
         """End the browsers."""
         self.integration.close()
 
-    def _model(self, model_name: str, model_type: str | None, platform: str) -> EnhancedWebModel:
+    def _model(self, model_name: str, model_type: str | None, platform: str | None) -> EnhancedWebModel:
         known = self.integration.loaded(model_name, platform)
-        return known or self.accelerate_model(model_name, model_type, platform)
+        return known or self.accelerate_model(model_name, model_type, platform or "webgpu")

@@ -51,6 +51,7 @@ class IPFSAccelerateWebIntegration:
         self._timeouts = self._settings.timeouts
         self._accelerator = Accelerator(self._settings.options)
         self._models: dict[tuple[str, str], EnhancedWebModel] = {}
+        self._latest: dict[str, EnhancedWebModel] = {}  # the one asked for last under each name
         resources.share(self)
 
     def __repr__(self) -> str:
@@ -107,6 +108,7 @@ class IPFSAccelerateWebIntegration:
             kept.model_type = made.model_type if model_type else kept.model_type
         if batch_size != 1:
             kept.set_max_batch_size(batch_size)
+        self._latest[model_name] = kept
         return kept
 
     def run_inference(
@@ -161,8 +163,10 @@ class IPFSAccelerateWebIntegration:
         by_model: dict[str, dict[str, Any]] = metrics["models"]
         return {**metrics, "models": _by_figure(by_model, metrics["aggregate"]), "by_model": by_model}
 
-    def loaded(self, model_name: str, platform: str) -> EnhancedWebModel | None:
-        """Return the model that was loaded under this name, if it was."""
+    def loaded(self, model_name: str, platform: str | None = None) -> EnhancedWebModel | None:
+        """Return the model that was loaded under this name, the latest where no platform is given, if there is one."""
+        if platform is None:
+            return self._latest.get(model_name)
         return self._models.get((model_name, platform_of(platform)))
 
     def close(self) -> None:
