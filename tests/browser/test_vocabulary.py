@@ -87,3 +87,14 @@ def test_tokenizer_of_another_model_is_refused(embedded: Accelerator, make: Make
     assert model.run({"input_ids": [[1]]})["y"].shape == (1, 1, 4)
     with embedded.load(make(SIZE), platform="wasm") as right:
         np.testing.assert_array_equal(right.run("b")["y"][0, 0], np.arange(4, 8))
+
+
+def test_tokens_added_later_do_not_make_a_tokenizer_another_models(embedded: Accelerator, make: Make) -> None:
+    path = make(SIZE) / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.add_special_tokens(["<pad>"])
+    tokenizer.save(str(path))
+    with embedded.load(path.parent, platform="wasm") as model:
+        assert model.run("b")["y"][0, 0, 0] == 4
+        with pytest.raises(TokenOutOfRange):
+            model.run("<pad>")

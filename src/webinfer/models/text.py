@@ -47,8 +47,8 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """The number of its tokens, added ones included."""
-        return int(self._inner.get_vocab_size())
+        """The number of its tokens, without those added later, which a model need not have been made for."""
+        return int(self._inner.get_vocab_size(with_added_tokens=False))
 
     def encode(
         self, texts: Text | Sequence[Text], max_length: int | None = None, *, special: bool = True
