@@ -150,7 +150,7 @@ class AsyncAccelerator:
         chosen = spare_fixed_shapes(chosen, package)
         if chosen.backend == "webnn" and any(spec.name in varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
-        self._metrics.name(package.sha256, package.name)
+        self._metrics.name(package.sha256, package.name, package.cid)
         self._journal.name(package.sha256, package.name)
         model = AsyncModel(self._pool, package, chosen, self._metrics, self._models.discard)
         self._models.add(model)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import threading
 from collections.abc import Callable
 from itertools import pairwise
@@ -198,6 +200,16 @@ async def test_async_accelerator_runs_on_the_callers_loop(perceptron: Path) -> N
     assert figures["aggregate"]["total_memory_usage"] > 50
     with pytest.raises(PoolClosed):
         await model.run({"x": [0.0] * 8})
+
+
+def test_result_and_metrics_tell_the_models_cid(embedded: Accelerator, perceptron: Path) -> None:
+    model = embedded.load(perceptron, platform="wasm")
+    # A file of one block: CIDv1, the codec "raw", SHA-256 of 32 bytes, in the base32 that "b" stands for.
+    binary = b"\x01\x55\x12\x20" + hashlib.sha256(perceptron.read_bytes()).digest()
+    expected = "b" + base64.b32encode(binary).decode().lower().rstrip("=")
+    result = model.run({"x": [[0.0] * 8]})
+    assert result.model_cid == result.to_dict()["model_cid"] == expected
+    assert embedded.metrics()["models"][model.name]["model_cid"] == expected
 
 
 def _calls(model: Any) -> dict[str, tuple[Any, type[WebinferError], str]]:

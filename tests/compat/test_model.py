@@ -88,6 +88,7 @@ def test_metrics_have_the_guides_keys(integration: IPFSAccelerateWebIntegration,
     assert metrics["bridge"]["resource_metrics"].keys() == {"connection_util", "browser_usage", "platform_usage"}
     for figure in ("model_load_time", "inference_time", "memory_usage", "throughput", "latency", "batch_size"):
         assert metrics["models"][figure][BERT] == metrics["by_model"][BERT][figure] > 0
+    assert metrics["by_model"][BERT]["model_cid"] == resolve(BERT).cid
     assert metrics["models"]["platform_distribution"] == metrics["aggregate"]["platform_distribution"]
 
 

@@ -85,6 +85,7 @@ class Aggregate:
         self._models: dict[str, _Totals] = {}
         self._all = _Totals()
         self._names: dict[str, str] = {}  # by hash
+        self._cids: dict[str, str] = {}  # by hash
         self._browsers: set[str] = set()  # ids of those that run
         self._browser_names: dict[str, str] = {}  # by id; a retired one still answers what it has
         self._browser_runs: Counter[str] = Counter()
@@ -93,9 +94,10 @@ class Aggregate:
         self._batches: Counter[int] = Counter()  # by size, of models with dynamic batching
         self._hits = self._misses = 0
 
-    def name(self, sha256: str, model: str) -> None:
-        """Remember a model's name; several models of one name are told apart by their hash."""
+    def name(self, sha256: str, model: str, cid: str) -> None:
+        """Remember a model's name and CID; several models of one name are told apart by their hash."""
         self._names[sha256] = model
+        self._cids[sha256] = cid
 
     def hit(self, found: bool) -> None:
         """Count a look-up of a model: found loaded, or not."""
@@ -132,7 +134,10 @@ class Aggregate:
     def to_dict(self, now: Gauges) -> dict[str, Any]:
         """Return the guide's sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``."""
         return {
-            "models": {self._names.get(sha, sha): _model(totals) for sha, totals in self._models.items()},
+            "models": {
+                self._names.get(sha, sha): {"model_cid": self._cids.get(sha), **_model(totals)}
+                for sha, totals in self._models.items()
+            },
             "aggregate": self._aggregate(now),
             "bridge": self._bridge(now),
             "resource_pool": self._pool(now),
