@@ -17,8 +17,9 @@ from webinfer.models.ipfs.car import header, section_head
 from webinfer.models.ipfs.cid import CID, DAG_PB, RAW
 from webinfer.models.ipfs.dagpb import Kind, Link, Node, encode
 from webinfer.models.ipfs.export import write_whole
-from webinfer.models.ipfs.fetch import fetch
+from webinfer.models.ipfs.fetch import fetch, fetch_several
 from webinfer.models.ipfs.gateway import CAR_ACCEPT, RAW_TYPE, check_url
+from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.serve import serving, walk
 from webinfer.models.ipfs.store import Store
 from webinfer.models.ipfs.unixfs import resolve
@@ -278,3 +279,27 @@ async def test_two_fetches_into_one_store_both_end_well(root: CID, source: Store
 def test_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(OptionError, match="no address"):
         check_url(url)
+
+
+async def test_several_paths_are_fetched_side_by_side(source: Store, store: Store, tmp_path: Path) -> None:
+    names = [f"file{number}" for number in range(4)]
+    (tmp_path / "flat").mkdir()
+    for name in names:
+        (tmp_path / "flat" / name).write_bytes(name.encode())
+    cid = Importer(put=source.put).add(tmp_path / "flat").cid
+    everybody = asyncio.Barrier(len(names))  # none is answered before all are asked for
+    told: list[Progress] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        wanted = CID.parse(request.path.split("/")[2])
+        if wanted.codec == RAW and wanted.inline is None:
+            async with asyncio.timeout(HURRIED.silence / 2):
+                await everybody.wait()
+        return web.Response(body=source.get(wanted), content_type=RAW_TYPE)
+
+    async with gateway(answer) as url:
+        await fetch(cid, "", store, gateways=[url], patience=HURRIED, listing=True)
+        targets = await fetch_several(cid, names, store, gateways=[url], patience=HURRIED, progress=told.append)
+    assert [store.get(target) for target in targets] == [name.encode() for name in names]
+    assert told[-1].done == told[-1].total == sum(map(len, names))
+    assert [one.done for one in told] == sorted(one.done for one in told)

@@ -63,6 +63,7 @@ class Fetch:
         patience: How long to wait.
         progress: Told of the bytes that came.
         listing: Of a directory, only what tells the names in it.
+        limit: Taken by each question; several fetches that share one ask no more at once than one alone.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Fetch:
         progress: ProgressCallback | None = None,
         *,
         listing: bool = False,
+        limit: asyncio.Semaphore | None = None,
     ) -> None:
         self._frontier = Frontier(root, path, store.find, store.holds, listing=listing)
         self._listing = listing
@@ -83,7 +85,7 @@ class Fetch:
         self._patience = patience
         self._tally = _Tally(f"fetch {root}", progress)
         self._keeping: set[CID] = set()
-        self._limit = asyncio.Semaphore(_AT_ONCE)
+        self._limit = limit or asyncio.Semaphore(_AT_ONCE)
 
     def __repr__(self) -> str:
         return f"<Fetch {self._frontier.root} {self._tally.blocks} blocks, {self._tally.done} bytes>"
@@ -303,13 +305,63 @@ async def fetch(
     Raises:
         ModelNotFound, InvalidModel, FetchError, IntegrityError, StoreError: As ``Fetch.run`` does.
     """
+    targets = await fetch_several(
+        root, [path], store, gateways=gateways, patience=patience, progress=progress, listing=listing
+    )
+    return targets[0]
+
+
+async def fetch_several(
+    root: CID,
+    paths: Sequence[str],
+    store: Store,
+    *,
+    gateways: Sequence[str],
+    patience: Patience | None = None,
+    progress: ProgressCallback | None = None,
+    listing: bool = False,
+) -> list[CID]:
+    """Bring what several paths in a DAG lead to into the store, side by side; see ``fetch``.
+
+    Returns:
+        What each path leads to.
+
+    Raises:
+        ModelNotFound, InvalidModel, FetchError, IntegrityError, StoreError: As ``Fetch.run`` does; the first one
+            ends the others.
+    """
     patience = patience or Patience()
-    here = Fetch(root, path, store, patience, progress, listing=listing)
-    if not here.complete:
+    limit = asyncio.Semaphore(_AT_ONCE)
+    tell = _Sum(progress).part if progress else lambda: None
+    fetches = [Fetch(root, path, store, patience, tell(), listing=listing, limit=limit) for path in paths]
+    missing = [one for one in fetches if not one.complete]
+    if missing:
         async with aiohttp.ClientSession(read_bufsize=READ_BUFFER, trust_env=True, auto_decompress=False) as session:
-            peers = [Gateway(url, session, patience) for url in gateways]
-            await here.run([*await kubo.find(session, patience), *peers])
-    return here.target
+            peers: list[Peer] = [Gateway(url, session, patience) for url in gateways]
+            peers[:0] = await kubo.find(session, patience)
+            await _all(one.run(peers) for one in missing)
+    return [one.target for one in fetches]
+
+
+class _Sum:
+    """Bytes of several fetches, told as one."""
+
+    def __init__(self, progress: ProgressCallback) -> None:
+        self._progress = progress
+        self._last: dict[int, Progress] = {}
+
+    def part(self) -> ProgressCallback:
+        """Return the callback of one more."""
+        number = len(self._last)
+        self._last[number] = Progress("", 0, 0)
+
+        def tell(progress: Progress) -> None:
+            self._last[number] = progress
+            totals = [one.total for one in self._last.values()]
+            total = None if None in totals else sum(total or 0 for total in totals)
+            self._progress(Progress(progress.stage, sum(one.done for one in self._last.values()), total))
+
+        return tell
 
 
 async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:

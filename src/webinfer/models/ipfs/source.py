@@ -15,7 +15,7 @@ from webinfer.errors import FetchError, ModelNotFound
 from webinfer.models.directory import open_path
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dagpb import decode
-from webinfer.models.ipfs.fetch import fetch
+from webinfer.models.ipfs.fetch import fetch_several
 from webinfer.models.ipfs.gateway import Patience, gateways_here
 from webinfer.models.ipfs.store import Store
 from webinfer.models.ipfs.unixfs import children, split
@@ -146,11 +146,32 @@ def bring(
     progress: ProgressCallback | None = None,
     listing: bool = False,
 ) -> CID:
-    """Bring a DAG, or what a path in it leads to, into the store. Blocks; an event loop may run in the calling thread.
+    """Bring a DAG, or what a path in it leads to, into the store; see ``bring_several``.
+
+    Returns:
+        What the path leads to.
+    """
+    several = bring_several(
+        root, [path], store, gateways=gateways, patience=patience, progress=progress, listing=listing
+    )
+    return several[0]
+
+
+def bring_several(
+    root: CID,
+    paths: Sequence[str],
+    store: Store,
+    *,
+    gateways: Sequence[str] | None = None,
+    patience: Patience | None = None,
+    progress: ProgressCallback | None = None,
+    listing: bool = False,
+) -> list[CID]:
+    """Bring what paths in a DAG lead to into the store. Blocks; an event loop may run in the calling thread.
 
     Args:
         root: The root.
-        path: Names, separated by slashes.
+        paths: Each names, separated by slashes; an empty one leads to the root. They are fetched side by side.
         store: Where blocks are kept.
         gateways: Addresses of trustless gateways; ``None`` takes those of ``WEBINFER_IPFS_GATEWAYS``.
         patience: How long to wait.
@@ -158,10 +179,10 @@ def bring(
         listing: Of a directory, only what tells the names in it.
 
     Returns:
-        What the path leads to.
+        What each path leads to.
     """
     chosen = gateways_here() if gateways is None else gateways
-    work = fetch(root, path, store, gateways=chosen, patience=patience, progress=progress, listing=listing)
+    work = fetch_several(root, paths, store, gateways=chosen, patience=patience, progress=progress, listing=listing)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -198,21 +219,20 @@ def _selected(
     place = Written(_models() / str(target))
     small = [name for name, nbytes in files.items() if nbytes <= _SMALL and not name.endswith(".onnx")]
     with place.lock():
-        for name in dict.fromkeys([chosen, *belongings(files, chosen), *small]):
-            _bring_file(store, target, name, place, progress)
+        _bring_files(store, target, [chosen, *belongings(files, chosen), *small], place, progress)
         beside = posixpath.dirname(chosen)
-        for location in locations(place.directory / chosen):
-            if name := "/".join(split(posixpath.join(beside, location))):
-                _bring_file(store, target, name, place, progress)
+        stated = ["/".join(split(posixpath.join(beside, location))) for location in locations(place.directory / chosen)]
+        _bring_files(store, target, stated, place, progress)
     return place.directory
 
 
-def _bring_file(store: Store, target: CID, name: str, place: Written, progress: ProgressCallback | None) -> None:
-    if place.holds(name):
-        return
-    cid = bring(target, name, store, progress=progress)
-    if not decode(cid, store.get(cid)).is_directory:
-        place.write(store.get, cid, name, _telling(name, progress))
+def _bring_files(
+    store: Store, target: CID, names: Sequence[str], place: Written, progress: ProgressCallback | None
+) -> None:
+    missing = [name for name in dict.fromkeys(names) if name and not place.holds(name)]
+    for name, cid in zip(missing, bring_several(target, missing, store, progress=progress), strict=True):
+        if not decode(cid, store.get(cid)).is_directory:
+            place.write(store.get, cid, name, _telling(name, progress))
 
 
 def _alone(store: Store, target: CID, progress: ProgressCallback | None) -> Path:
