@@ -74,6 +74,20 @@ def test_minilm_embeddings_equal_native(accelerators: Get, browser: str, backend
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
+def test_text_of_a_hundred_thousand_words_is_cut_to_what_the_model_takes(embedded: Accelerator) -> None:
+    model = embedded.load(MINILM, platform="wasm")
+    words = [f"word{number}" for number in range(100_000)]
+    longest = model.tokenizer.max_length
+    assert longest is not None
+    native = NativeSession(model.package)
+    tokens = model.tokenizer.encode(" ".join(words[:longest]))  # as many words fill it: each is a token or more
+    assert tokens["input_ids"].shape == (1, longest)
+    expected = normalize(mean_pool(native.run(tokens)["last_hidden_state"], tokens["attention_mask"]))[0]
+    text = " ".join(words)
+    assert float(expected @ model.embed(text)[0]) >= 0.9999
+    assert model.run(text)["last_hidden_state"].shape == (1, longest, 384)
+
+
 @pytest.mark.parametrize("name", [name for name in DTYPES if name not in ("float16",)])
 def test_every_dtype_passes_through_unchanged(accelerator: Accelerator, save: Save, name: str) -> None:
     kind = helper.np_dtype_to_tensor_dtype(DTYPES[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ def test_lossy_formats_keep_the_tone(tmp_path: Path, suffix: str) -> None:
     spectrum = np.abs(np.fft.rfft(got))
     assert np.argmax(spectrum) * RATE / len(got) == pytest.approx(440, abs=2)
     assert np.abs(got).max() == pytest.approx(0.5, rel=0.1)
+
+
+def test_eight_bits_two_channels_and_a_low_rate_in_one_file(tmp_path: Path) -> None:
+    """Made of bytes here, so that no library both writes and reads it."""
+    rate = 11_025
+    left, right = tone(rate, 440, 2), tone(rate, 1000, 2) / 2
+    levels = np.rint(128 + 127 * np.stack([left, right], axis=1)).astype(np.uint8)
+    with wave.open(str(tmp_path / "old.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(1)
+        file.setframerate(rate)
+        file.writeframes(levels.tobytes())
+    got = read_audio(tmp_path / "old.wav", RATE)
+    expected = (tone(RATE, 440, 2) + tone(RATE, 1000, 2) / 2) / 2
+    assert got.shape == expected.shape
+    inner = slice(RATE // 10, -RATE // 10)  # the resampler rings where a tone begins and ends
+    np.testing.assert_allclose(got[inner], expected[inner], atol=1.5 / 127)
 
 
 def test_channels_become_their_mean(tmp_path: Path) -> None:
