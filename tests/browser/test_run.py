@@ -217,6 +217,7 @@ async def test_async_accelerator_runs_on_the_callers_loop(perceptron: Path) -> N
 
 
 def test_result_and_metrics_tell_the_models_cid(embedded: Accelerator, perceptron: Path) -> None:
+    perceptron = perceptron.rename(perceptron.with_name("told.onnx"))  # metrics are by name
     model = embedded.load(perceptron, platform="wasm")
     # A file of one block: CIDv1, the codec "raw", SHA-256 of 32 bytes, in the base32 that "b" stands for.
     binary = b"\x01\x55\x12\x20" + hashlib.sha256(perceptron.read_bytes()).digest()

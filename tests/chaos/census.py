@@ -7,6 +7,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,12 +27,15 @@ class Census:
     descriptors: int
 
     @classmethod
-    def take(cls, temporary: Path) -> Census:
-        """Count: processes that descend from us or name ``temporary``, our directories in or under it, and the rest."""
+    def take(cls, temporary: Path, apart: Collection[psutil.Process] = ()) -> Census:
+        """Count: processes that descend from us or name ``temporary``, our directories in or under it, and the rest.
+
+        Browsers start and end processes as they like: those of ``apart``, and what descends from them, do not count.
+        """
         gc.collect()
         me = psutil.Process()
         return cls(
-            len(_processes(me, temporary)),
+            len(_processes(me, temporary) - _trees(apart)),
             len([*temporary.glob("webinfer-*"), *temporary.glob("*/webinfer-*")]),
             sum(connection.status == psutil.CONN_LISTEN for connection in me.net_connections()),
             threading.active_count(),
@@ -44,12 +48,22 @@ class Census:
         return {kind: max(0, count - earlier[kind]) for kind, count in asdict(self).items()}
 
 
-def settle(temporary: Path, before: Census, grace: float = GRACE) -> dict[str, int]:
+def settle(
+    temporary: Path, before: Census, apart: Collection[psutil.Process] = (), grace: float = GRACE
+) -> dict[str, int]:
     """Return what is left over once it had a while to go."""
     end = time.monotonic() + grace
-    while any((left := Census.take(temporary).growth_over(before)).values()) and time.monotonic() < end:
+    while any((left := Census.take(temporary, apart).growth_over(before)).values()) and time.monotonic() < end:
         time.sleep(0.2)
     return left
+
+
+def _trees(roots: Collection[psutil.Process]) -> set[psutil.Process]:
+    found = set(roots)
+    for root in roots:
+        with contextlib.suppress(psutil.Error):
+            found.update(root.children(recursive=True))
+    return found
 
 
 def _processes(me: psutil.Process, temporary: Path) -> set[psutil.Process]:

@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.chaos.census import Census, settle
@@ -27,9 +28,10 @@ async def test_faults_lose_no_request_and_leave_nothing(tmp_path: Path, browser:
     subjects = make_subjects(tmp_path)
     temporary = Path(tempfile.gettempdir())
     await asyncio.to_thread(lambda: None)  # what the loop opens once and keeps
-    before = Census.take(temporary)
+    others = psutil.Process().children()  # browsers of other tests
+    before = Census.take(temporary, others)
     total = await attack(browser, subjects, tmp_path, requests=faults * 15, faults=faults, seed=11)
-    left = settle(temporary, before)
+    left = settle(temporary, before, others)
     del left["threads"]  # the loop's own pool of threads lives as long as the test's loop
     assert not broken_promises(total, left)
     assert len(total.strikes) == faults
