@@ -22,14 +22,22 @@ _ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedde
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _PATIENCE = 120.0  # seconds
 
-_PAGE = """<!doctype html><script type="module">new Worker("/worker.mjs", { type: "module" });</script>"""
+_PAGE = """<!doctype html><script type="module">
+for (let at = 0; at < COUNT; at++) new Worker("/worker.mjs", { type: "module" });
+</script>"""
 
-_WORKER = """
+PRELUDE = """
 const bundle = "Suspending" in WebAssembly ? "jspi" : "gpu" in navigator || "ml" in navigator ? "webgpu" : "wasm";
 const ort = await import(`/runtime/ort.${bundle}.bundle.min.mjs`);
 ort.env.wasm.numThreads = THREADS;
 const bytes = async (url) => new Uint8Array(await (await fetch(url)).arrayBuffer());
 const file = async ({ path, url }) => ({ path, data: await bytes(url) });
+"""
+"""What every worker by hand begins with: the runtime, with ``THREADS`` threads, and fetching."""
+
+_WORKER = (
+    PRELUDE
+    + """
 let sessions = [];
 const socket = new WebSocket(`ws://${location.host}/ws`);
 const answer = (fields) => socket.send(JSON.stringify(fields));
@@ -47,6 +55,7 @@ const load = async (wanted) => {
 };
 socket.onmessage = ({ data }) => load(JSON.parse(data)).then(answer, (error) => answer({ error: `${error}` }));
 """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +88,53 @@ async def loading_by_hand(
         packages: The model, or its parts.
         threads: WebAssembly threads.
     """
-    dialled: asyncio.Future[web.WebSocketResponse] = asyncio.get_running_loop().create_future()
-    over = asyncio.Event()
+    wanted = json.dumps([addresses(package) for package in packages])
+    async with dialled(installation, packages, _WORKER.replace("THREADS", str(threads))) as (socket,):
+
+        async def load() -> Load:
+            began = time.perf_counter()
+            await socket.send_str(wanted)
+            timing: dict[str, Any] = await socket.receive_json(timeout=_PATIENCE)
+            if "error" in timing:
+                raise LoadFailed(f"By hand, {packages[0].name} does not load: {timing['error']}")
+            return Load(time.perf_counter() - began, timing["fetch"] / 1e3, timing["create"] / 1e3)
+
+        yield load
+
+
+@contextlib.asynccontextmanager
+async def dialled(
+    installation: Installation, packages: Sequence[ModelPackage], source: str, count: int = 1
+) -> AsyncIterator[list[web.WebSocketResponse]]:
+    """Start a browser whose page has workers of its own, and yield their sockets once all have dialled.
+
+    Args:
+        installation: The browser.
+        packages: Models whose files the workers may fetch.
+        source: The workers' JavaScript; each opens one WebSocket, at ``/ws``.
+        count: How many workers.
+    """
+    sockets: list[web.WebSocketResponse] = []
+    complete, over = asyncio.Event(), asyncio.Event()
     files = {file.sha256: file.path for package in packages for file in (package.model, *package.external)}
-    wanted = json.dumps([_wanted(package) for package in packages])
 
     async def socket(request: web.Request) -> web.WebSocketResponse:
         opened = web.WebSocketResponse()
         await opened.prepare(request)
-        dialled.set_result(opened)
+        sockets.append(opened)
+        if len(sockets) == count:
+            complete.set()
         await over.wait()
         return opened
 
     async def page(_: web.Request) -> web.Response:
-        return web.Response(text=_PAGE, content_type="text/html")
+        return web.Response(text=_PAGE.replace("COUNT", str(count)), content_type="text/html")
 
     async def worker(_: web.Request) -> web.Response:
-        body = _WORKER.replace("THREADS", str(threads))
-        return web.Response(text=body, content_type="text/javascript")
+        return web.Response(text=source, content_type="text/javascript")
 
     async def file(request: web.Request) -> web.FileResponse:
         return web.FileResponse(files[request.match_info["sha256"]], headers=_FOREVER)
-
-    async def load() -> Load:
-        opened = await asyncio.wait_for(asyncio.shield(dialled), _PATIENCE)
-        began = time.perf_counter()
-        await opened.send_str(wanted)
-        timing: dict[str, Any] = await opened.receive_json(timeout=_PATIENCE)
-        if "error" in timing:
-            raise LoadFailed(f"By hand, {packages[0].name} does not load: {timing['error']}")
-        return Load(time.perf_counter() - began, timing["fetch"] / 1e3, timing["create"] / 1e3)
 
     async def isolate(_: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_ISOLATION)
@@ -122,14 +148,15 @@ async def loading_by_hand(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     process = await launch(installation, f"http://127.0.0.1:{runner.addresses[0][1]}/")
     try:
-        await asyncio.wait_for(asyncio.shield(dialled), _PATIENCE)
-        yield load
+        await asyncio.wait_for(complete.wait(), _PATIENCE)
+        yield sockets
     finally:
         over.set()
         await process.close()
         await runner.cleanup()
 
 
-def _wanted(package: ModelPackage) -> dict[str, Any]:
+def addresses(package: ModelPackage) -> dict[str, Any]:
+    """Return where a page finds a model's files."""
     external = [{"path": each.name, "url": f"/models/{each.sha256}"} for each in package.external]
     return {"url": f"/models/{package.model.sha256}", "external": external}

