@@ -19,6 +19,7 @@ from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
 from webinfer.model import AsyncModel, Choice, Inputs
 from webinfer.models import ModelPackage, resolve
+from webinfer.models.delivery import deliver
 from webinfer.options import Options, Platform
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy import routing
@@ -152,7 +153,8 @@ class AsyncAccelerator:
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name, package.cid)
         self._journal.name(package.sha256, package.name)
-        model = AsyncModel(self._pool, package, chosen, self._metrics, self._models.discard)
+        delivery = await asyncio.to_thread(deliver, package, chosen.backend, optimize=self.options.optimize_graphs)
+        model = AsyncModel(self._pool, package, delivery, chosen, self._metrics, self._models.discard)
         self._models.add(model)
         try:
             await model.load(progress)

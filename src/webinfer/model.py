@@ -28,6 +28,7 @@ from webinfer.events import SessionLoaded
 from webinfer.lane import Asset, Lane, Recipe, Residents
 from webinfer.metrics import Aggregate
 from webinfer.models import ModelFile, ModelPackage
+from webinfer.models.delivery import Delivery
 from webinfer.models.pooling import mean_pool, normalize
 from webinfer.models.reading import Reader
 from webinfer.models.text import Tokenizer
@@ -77,6 +78,7 @@ class AsyncModel:
         self,
         pool: Pool,
         package: ModelPackage,
+        delivery: Delivery,
         choice: Choice,
         metrics: Aggregate,
         forget: Callable[[AsyncModel], None],
@@ -85,6 +87,7 @@ class AsyncModel:
         self.backend: Backend = choice.backend
         self.precision = package.precision
         self.loaded: SessionLoaded | None = None
+        self._delivery = delivery
         self._choice = choice
         self._pool = pool
         self._metrics = metrics
@@ -409,6 +412,7 @@ class AsyncModel:
             backend=self.backend,
             reason=self._choice.reason,
             precision=self.precision,
+            rewritten=self._delivery.rewritten,
             browser=lane.browser_name,
             routing=self._routing(lane),
             engine=capabilities.engine,
@@ -443,13 +447,13 @@ class AsyncModel:
         if key not in self._keys:
             self._keys.add(key)
             publish = partial(_publish, self._pool)
-            external = tuple(map(publish, self.package.external))
+            external = tuple(map(publish, self._delivery.external))
             device = "cpu" if self.backend == "webnn" else None
             outputs = {spec.name: DTYPES[spec.dtype] for spec in self.package.signature.outputs}
             self._pool.open(
                 key,
                 Recipe(
-                    publish(self.package.model),
+                    publish(self._delivery.model),
                     external,
                     self.backend,
                     dimensions,

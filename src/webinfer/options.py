@@ -102,6 +102,9 @@ class Options:
     store_models: bool = _option(
         False, "Keep model files in the browser's own storage, by hash, so that it need not fetch them again."
     )
+    optimize_graphs: bool = _option(
+        True, "Replace parts of a model by operators that the backend has a faster kernel for, with the same answers."
+    )
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
 
     def __post_init__(self) -> None:

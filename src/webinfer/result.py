@@ -32,6 +32,7 @@ class Result:
         backend: Backend that ran it.
         reason: Why that backend, where it is not the one asked for.
         precision: Precision of the weights.
+        rewritten: Subgraphs that were replaced by one operator each for that backend, by that operator.
         browser: Name of the browser.
         routing: Why that browser, where there are several.
         engine: ``chromium``, ``firefox`` or ``webkit``.
@@ -56,6 +57,7 @@ class Result:
     backend: Backend
     reason: str | None
     precision: str
+    rewritten: Mapping[str, int]
     browser: str
     routing: str | None
     engine: str
@@ -119,6 +121,7 @@ class Result:
             "backend": self.backend,
             "reason": self.reason,
             "precision": self.precision,
+            "rewritten": dict(self.rewritten),
             "routing": self.routing,
             "engine": self.engine,
             "engine_version": self.engine_version,

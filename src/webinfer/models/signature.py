@@ -7,19 +7,15 @@ gigabytes is read in milliseconds and none of its weights come into memory. Fiel
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import NoReturn
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
 
-from webinfer.errors import InvalidModel
+from webinfer.models.protobuf import BYTES, VARINT, fields, refuse, varint
 from webinfer.tensors import DTYPES, Signature, TensorSpec
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 
 # Fields that hold messages with something to learn inside: {message: {field: message}}.
 _NESTED: dict[str, dict[int, str]] = {
@@ -92,7 +88,7 @@ def read(path: Path) -> Contents:
     given = [spec for spec in _specs(path, "input", found.inputs) if spec.name not in found.initializers]
     outputs = _specs(path, "output", found.outputs)
     if not outputs:
-        _refuse(path, "has no outputs: export it again")
+        refuse(path, "has no outputs: export it again")
     return Contents(
         Signature(tuple(given), tuple(outputs)), tuple(found.external), frozenset(found.operators), _precision(found)
     )
@@ -112,11 +108,11 @@ def _found(path: Path) -> _Found:
     try:
         _scan(path, found)
     except OSError as error:
-        _refuse(path, f"cannot be read: {error.strerror}")
+        refuse(path, f"cannot be read: {error.strerror}")
     except RecursionError:
-        _refuse(path, "nests graphs deeper than any model does: it is corrupt")
+        refuse(path, "nests graphs deeper than any model does: it is corrupt")
     if not (found.graphs and found.versions):
-        _refuse(path, "holds no ONNX graph: export the model to ONNX first")
+        refuse(path, "holds no ONNX graph: export the model to ONNX first")
     return found
 
 
@@ -124,24 +120,20 @@ def _scan(path: Path, found: _Found) -> None:
     with path.open("rb") as file:
         head = file.read(512)
         if not head:
-            _refuse(path, "is empty: fetch it again")
+            refuse(path, "is empty: fetch it again")
         _refuse_lookalikes(path, head)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             _walk(path, data, "model", 0, len(data), found)
 
 
-def _refuse(path: Path, why: str) -> NoReturn:
-    raise InvalidModel(f"{path} {why}.", path=str(path))
-
-
 def _refuse_lookalikes(path: Path, head: bytes) -> None:
     """Name what is often found in a model's place."""
     if head.lstrip()[:1] == b"<":
-        _refuse(path, "is a web page, not an ONNX model: its download failed, so fetch it again")
+        refuse(path, "is a web page, not an ONNX model: its download failed, so fetch it again")
     if head.startswith(b"version https://git-lfs"):
-        _refuse(path, "is a Git LFS pointer, not the model: run 'git lfs pull' in its repository")
+        refuse(path, "is a Git LFS pointer, not the model: run 'git lfs pull' in its repository")
     if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x93NUMPY", b"GGUF")) or head[4:8] == b"ORTM":
-        _refuse(path, "is a model of another format: export it to ONNX first")
+        refuse(path, "is a model of another format: export it to ONNX first")
 
 
 # The walk
@@ -150,8 +142,8 @@ def _refuse_lookalikes(path: Path, head: bytes) -> None:
 def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found: _Found) -> None:
     nested = _NESTED[message]
     elements, dtype, external = 1, 0, []
-    for number, kind, at, stop in _fields(path, data, start, end):
-        inner = nested.get(number) if kind == _BYTES else None
+    for number, kind, at, stop in fields(path, data, start, end):
+        inner = nested.get(number) if kind == BYTES else None
         if inner in ("input", "output"):
             (found.inputs if inner == "input" else found.outputs).append(data[at:stop])
         elif inner is not None:
@@ -167,7 +159,7 @@ def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found
             elif number == _TENSOR_EXTERNAL:
                 external.append(data[at:stop])
             elif number == _TENSOR_TYPE:
-                dtype = _varint(path, data, at, end)[0]
+                dtype = varint(path, data, at, end)[0]
             elif number == _TENSOR_DIMS:
                 elements *= _product(path, data, kind, at, stop)
     if message == "tensor":
@@ -175,49 +167,13 @@ def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found
         _note_external(path, external, found)
 
 
-def _fields(path: Path, data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield each field's number, wire type, and where its value begins and ends."""
-    at = start
-    while at < end:
-        tag, at = _varint(path, data, at, end)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            _, stop = _varint(path, data, at, end)
-        elif kind == _BYTES:
-            length, at = _varint(path, data, at, end)
-            stop = at + length
-        elif kind in (_FIXED32, _FIXED64):
-            stop = at + (4 if kind == _FIXED32 else 8)
-        else:
-            _refuse(path, f"is not an ONNX model, or is corrupt at byte {at:,}: fetch or export it again")
-        if number == 0:
-            _refuse(path, f"is not an ONNX model, or is corrupt at byte {at:,}: fetch or export it again")
-        if stop > end:
-            lacks = f"it has {len(data):,} bytes, and a part of it goes on to {stop:,}"
-            _refuse(path, f"is cut off, or not an ONNX model ({lacks}): fetch it again")
-        yield number, kind, at, stop
-        at = stop
-
-
-def _varint(path: Path, data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < end and shift < 64:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    _refuse(path, f"is not an ONNX model, or is cut off at byte {at:,}: fetch or export it again")
-
-
 def _product(path: Path, data: mmap.mmap, kind: int, at: int, stop: int) -> int:
     """Multiply dimensions, which come one to a field or packed."""
     product = 1
     while at < stop:
-        size, at = _varint(path, data, at, stop)
+        size, at = varint(path, data, at, stop)
         product *= size
-        if kind == _VARINT:
+        if kind == VARINT:
             break
     return product
 
@@ -233,7 +189,7 @@ def _note_external(path: Path, entries: list[bytes], found: _Found) -> None:
         said = {pair.key: pair.value for pair in pairs}
         needed = int(said.get("offset") or 0) + int(said.get("length") or 0)
     except (DecodeError, ValueError):
-        _refuse(path, "describes its external data wrongly: export it again")
+        refuse(path, "describes its external data wrongly: export it again")
     location = said.get("location", "")
     found.external[location] = max(needed, found.external.get(location, 0))
 
@@ -243,13 +199,13 @@ def _check_external(path: Path, found: _Found) -> None:
         parts = PurePosixPath(location).parts
         outside = PurePosixPath(location).is_absolute() or PureWindowsPath(location).is_absolute() or ".." in parts
         if not parts or outside or "\\" in location or "\0" in location or PureWindowsPath(location).drive:
-            _refuse(path, f"names external data at {location!r}, outside its own directory, which is not followed")
+            refuse(path, f"names external data at {location!r}, outside its own directory, which is not followed")
         beside = path.parent / location
         if not beside.is_file():
-            _refuse(path, f"keeps weights in {location!r}, which is missing: put that file at {beside}")
+            refuse(path, f"keeps weights in {location!r}, which is missing: put that file at {beside}")
         if beside.stat().st_size < needed:
             have = f"{beside.stat().st_size:,} of {needed:,} bytes"
-            _refuse(path, f"keeps weights in {location!r}, which is cut off ({have}): fetch it again")
+            refuse(path, f"keeps weights in {location!r}, which is cut off ({have}): fetch it again")
 
 
 # Inputs and outputs
@@ -259,7 +215,7 @@ def _specs(path: Path, role: str, values: list[bytes]) -> list[TensorSpec]:
     try:
         infos = [onnx.ValueInfoProto.FromString(value) for value in values]
     except DecodeError:
-        _refuse(path, f"describes an {role} wrongly: it is corrupt, so fetch or export it again")
+        refuse(path, f"describes an {role} wrongly: it is corrupt, so fetch or export it again")
     return [_spec(path, role, info) for info in infos]
 
 
@@ -267,7 +223,7 @@ def _spec(path: Path, role: str, info: onnx.ValueInfoProto) -> TensorSpec:
     if not info.type.HasField("tensor_type"):
         kind = info.type.WhichOneof("value") or "nothing"
         kind = kind.removesuffix("_type")
-        _refuse(
+        refuse(
             path, f"has an {role} {info.name!r} that is a {kind}, not a tensor, which cannot pass to or from a browser"
         )
     tensor = info.type.tensor_type
@@ -276,7 +232,7 @@ def _spec(path: Path, role: str, info: onnx.ValueInfoProto) -> TensorSpec:
         known = tensor.elem_type in TensorProto.DataType.values()
         said = TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
         hint = ": move that step (tokenizing, mapping labels) out of the graph" if said == "string" else ""
-        _refuse(path, f"has an {role} {info.name!r} of {said}s, which cannot pass to or from a browser{hint}")
+        refuse(path, f"has an {role} {info.name!r} of {said}s, which cannot pass to or from a browser{hint}")
     sizes = tuple(_size(dimension) for dimension in tensor.shape.dim)
     return TensorSpec(info.name, name, sizes, ranked=tensor.HasField("shape"))
 
