@@ -9,6 +9,7 @@ from typing import Any
 
 from webinfer.browsers.find import Installation
 from webinfer.browsers.launch import BrowserProcess, launch
+from webinfer.browsers.visit import Visit, expect, is_visitor
 from webinfer.capabilities import Capabilities
 from webinfer.connection import Connection
 from webinfer.errors import BrowserLost, LaneLost, LaunchFailed, MalformedFrame, WebinferError, from_wire
@@ -31,7 +32,7 @@ class Browser:
         lost: Done once it cannot be used any more, with the reason.
     """
 
-    def __init__(self, name: str, host: Host, process: BrowserProcess, page: Connection) -> None:
+    def __init__(self, name: str, host: Host, process: BrowserProcess | Visit, page: Connection) -> None:
         self.id = name
         self.installation: Installation = process.installation
         self.capabilities: Capabilities
@@ -57,7 +58,7 @@ class Browser:
 
     @property
     def pid(self) -> int:
-        """Process id of the browser's main process."""
+        """Process id of the browser's main process; 0 where it is not ours."""
         return self._process.pid
 
     @property
@@ -76,7 +77,12 @@ class Browser:
         """
         began = time.monotonic()
         ticket = host.invite("page")
-        process = await launch(installation, f"{host.origin}/#token={ticket.token}", headless=headless, args=args)
+        url = f"{host.origin}/#token={ticket.token}"
+        process: BrowserProcess | Visit
+        if is_visitor(installation):
+            process = await expect(installation, url)
+        else:
+            process = await launch(installation, url, headless=headless, args=args)
         try:
             async with asyncio.timeout(timeout):
                 browser = cls(name, host, process, await _dial(ticket, process))
@@ -84,9 +90,13 @@ class Browser:
                 browser.capabilities = await browser._reported
         except TimeoutError:
             await process.close()
+            who = (
+                "Nobody opened the page, or it"
+                if is_visitor(installation)
+                else f"{installation.name} at {installation.executable}"
+            )
             raise LaunchFailed(
-                f"{installation.name} at {installation.executable} did not report within {timeout:g} s: "
-                "raise launch_timeout, or try another browser.",
+                f"{who} did not report within {timeout:g} s: raise launch_timeout, or try another browser.",
                 browser=installation.name,
             ) from None
         except BaseException:
@@ -185,7 +195,7 @@ class Browser:
             lane.lose(reason)
 
 
-async def _dial(ticket: Ticket, process: BrowserProcess) -> Connection:
+async def _dial(ticket: Ticket, process: BrowserProcess | Visit) -> Connection:
     """Wait for the page to dial back, or for the browser to end first."""
     either: set[asyncio.Future[Any]] = {ticket.connected, process.exited}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

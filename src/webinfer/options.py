@@ -12,8 +12,8 @@ from webinfer.errors import OptionError
 
 Backend = Literal["webgpu", "webnn", "wasm"]
 Platform = Literal["auto", "webgpu", "webnn", "wasm"]
-BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit"]
-ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit"]
+BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
+ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 NamedBrowsers = str | Sequence[str]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -41,7 +41,9 @@ class Options:
     """How an accelerator behaves. Times are in seconds, sizes in megabytes (10^6 bytes), ``None`` means off."""
 
     browser: BrowserName = _option(
-        "auto", "Browser to start; auto takes the first one found, the embedded Chromium first."
+        "auto",
+        "Browser to start; auto takes the first one found, the embedded Chromium first, and url waits, launch_timeout "
+        "long, for a page that you open yourself, in any browser that reaches the host: its URL is logged.",
     )
     browsers: tuple[ManyName, ...] = _option(
         (), "Browsers to use side by side, in place of one; all stands for every one found but WebKit."

@@ -69,7 +69,7 @@ class BrowserSnapshot:
         name: Which browser it is: ``embedded``, ``firefox`` …
         engine: ``chromium``, ``firefox`` or ``webkit``.
         version: The engine's version.
-        pid: Its main process.
+        pid: Its main process; 0 of one that we did not start.
         uptime: Seconds since it was ready.
         memory_mb: Memory of its processes; ``None`` where it was not measured yet.
         lanes: Its lanes.

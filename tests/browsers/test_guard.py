@@ -19,6 +19,7 @@ from tests.browsers.conftest import poll, survivors
 from webinfer.browsers.find import Installation
 from webinfer.browsers.launch import Exit, launch
 from webinfer.browsers.process import processes
+from webinfer.browsers.visit import expect
 from webinfer.errors import LaunchFailed
 
 Script = Callable[[str, str], Path]
@@ -133,10 +134,11 @@ async def test_executable_that_cannot_be_started_fails_with_its_name_and_leaves_
     assert homes() == []
 
 
-async def test_safari_which_cannot_be_started_fails_with_another_browser_named() -> None:
+@linux
+async def test_safari_elsewhere_than_on_macos_is_refused_with_another_way_named() -> None:
     safari = Installation("safari", "webkit", Path("/Safari"), "system")
-    with pytest.raises(LaunchFailed, match="browser='chrome'"):
-        await launch(safari, "http://x/")
+    with pytest.raises(LaunchFailed, match="browser='url'"):
+        await expect(safari, "http://x/")
     assert homes() == []
 
 

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from webinfer.browser import Browser
+from webinfer.browsers.launch import BrowserProcess
 
 FLAGS = ("--remote-debugging-port=0",)  # each browser writes the port that it took into its profile
 PATIENCE = 5.0  # seconds for the debugger's answer
@@ -69,10 +71,15 @@ class FirefoxDebugger(Debugger):
         await self.ask("browsingContext.reload", context=tree["contexts"][0]["context"])
 
 
+def _profile(browser: Browser) -> Path:
+    assert isinstance(browser._process, BrowserProcess)
+    return browser._process.profile
+
+
 @contextlib.asynccontextmanager
 async def chrome(browser: Browser) -> AsyncIterator[ChromeDebugger]:
     """Connect to the debugger of a Chromium."""
-    text = await asyncio.to_thread((browser._process.profile / "DevToolsActivePort").read_text)
+    text = await asyncio.to_thread((_profile(browser) / "DevToolsActivePort").read_text)
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{text.split()[0]}/json/list") as response:
             pages = [page for page in await response.json() if page["type"] == "page"]
@@ -83,7 +90,7 @@ async def chrome(browser: Browser) -> AsyncIterator[ChromeDebugger]:
 @contextlib.asynccontextmanager
 async def firefox(browser: Browser) -> AsyncIterator[FirefoxDebugger]:
     """Connect to the debugger of a Firefox."""
-    text = await asyncio.to_thread((browser._process.profile / "WebDriverBiDiServer.json").read_text)
+    text = await asyncio.to_thread((_profile(browser) / "WebDriverBiDiServer.json").read_text)
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(f"ws://127.0.0.1:{json.loads(text)['ws_port']}/session") as socket,

@@ -17,8 +17,8 @@ from webinfer.options import BrowserName, ManyName
 
 log = logging.getLogger("webinfer.browsers.find")
 
-Engine = Literal["chromium", "firefox", "webkit"]
-Source = Literal["embedded", "system", "explicit"]
+Engine = Literal["chromium", "firefox", "webkit", "unknown"]
+Source = Literal["embedded", "system", "explicit", "visitor"]
 
 VARIABLE = "WEBINFER_BROWSER"
 ORDER: tuple[BrowserName, ...] = ("embedded", "chrome", "edge", "chromium", "firefox")
@@ -31,6 +31,7 @@ ENGINES: dict[BrowserName, Engine] = {
     "firefox": "firefox",
     "safari": "webkit",
     "webkit": "webkit",
+    "url": "unknown",
 }
 
 # Names on PATH and whole paths; on macOS and Windows below the directories where applications are installed.
@@ -71,7 +72,7 @@ class Installation:
         name: What it is: ``chrome``, ``firefox`` and so on, or ``embedded``.
         engine: Its engine, which decides how it is started.
         executable: Its executable.
-        source: Whether webinfer brought it, the system has it, or the user named its path.
+        source: Whether webinfer brought it, the system has it, the user named its path, or it comes by itself.
         libraries: A directory of shared libraries that it needs and the system lacks.
     """
 
@@ -148,6 +149,8 @@ def places(name: BrowserName) -> list[str]:
 
 
 def _find_one(name: BrowserName) -> Installation | None:
+    if name == "url":
+        return Installation(name, "unknown", Path("the page to be opened"), "visitor")
     if name == "embedded":
         path = embedded.executable()
         return None if path is None else Installation(name, "chromium", path, "embedded", embedded.libraries(path))

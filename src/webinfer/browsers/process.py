@@ -21,13 +21,13 @@ def tree_memory(pid: int) -> int:
     Takes some 10 ms a process, in which the kernel walks through its pages: not for the event loop.
 
     Args:
-        pid: The browser's main process.
+        pid: The browser's main process, or 0 where it is not ours.
 
     Returns:
         Bytes: where the system tells it, the proportional set size (pages that several share count once),
         else what belongs to one process alone, else the resident set. 0 when the process is gone.
     """
-    return sum(_memory(process) for process in processes(pid))
+    return sum(_memory(process) for process in processes(pid)) if pid else 0
 
 
 def _memory(process: psutil.Process) -> int:

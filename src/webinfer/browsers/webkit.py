@@ -51,14 +51,8 @@ def plan_webkit(
     It cannot do without a display. Without a window it gets an X server of its own, which keeps the screen in memory.
 
     Raises:
-        LaunchFailed: There is no X server to start, or no desktop for a window, or it is Safari.
+        LaunchFailed: There is no X server to start, or no desktop for a window.
     """
-    if installation.name == "safari":
-        raise LaunchFailed(
-            f"{installation.name} cannot be started by webinfer, because it opens pages in the user's own profile and "
-            f"process. Open {url} in it, or use another browser: browser='chrome' or browser='firefox'.",
-            browser=installation.name,
-        )
     env = {**environment(home, inherited, headless=headless), **_QUIET}
     if machine.root:
         env["WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS"] = "1"  # It refuses to start as the superuser.
