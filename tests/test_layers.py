@@ -29,7 +29,7 @@ LAYERS = (
         "upkeep",
         "pool",
     },
-    {"result", "model", "canary", "snapshot", "recurrence", "pipelines", "accelerator", "sync"},
+    {"result", "model", "sharded", "canary", "snapshot", "recurrence", "pipelines", "accelerator", "sync"},
     {"cli", "compat"},
 )
 STRANGERS = (LAYERS[1], LAYERS[2], LAYERS[5])  # the parts of these layers do not import each other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from webinfer.metrics.journal import Journal
 from webinfer.model import AsyncModel, Choice, Inputs
 from webinfer.models import ModelPackage, resolve
 from webinfer.models.delivery import deliver
+from webinfer.models.stages import split
 from webinfer.options import Options, Platform
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy import routing
@@ -28,6 +30,7 @@ from webinfer.progress import ProgressCallback
 from webinfer.recurrence import spare_fixed_shapes
 from webinfer.result import Result
 from webinfer.running import Entry, announce, retract
+from webinfer.sharded import ShardedModel
 from webinfer.snapshot import Snapshot, take
 
 log = logging.getLogger("webinfer")
@@ -153,8 +156,7 @@ class AsyncAccelerator:
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name, package.cid)
         self._journal.name(package.sha256, package.name)
-        delivery = await asyncio.to_thread(deliver, package, chosen.backend, optimize=self.options.optimize_graphs)
-        model = AsyncModel(self._pool, package, delivery, chosen, self._metrics, self._models.discard)
+        model = await self._model(self._pool, package, chosen)
         self._models.add(model)
         try:
             await model.load(progress)
@@ -164,6 +166,16 @@ class AsyncAccelerator:
             await model.close()
             raise
         return model
+
+    async def _model(self, pool: Pool, package: ModelPackage, chosen: Choice) -> AsyncModel:
+        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
+        capacity = self.options.lane_capacity_mb
+        if self.options.shard_models and capacity and package.nbytes > capacity * 1e6:
+            count = math.ceil(package.nbytes / (capacity * 1e6))
+            stages = await asyncio.to_thread(split, package, chosen.backend, count)
+            return ShardedModel(pool, package, stages, chosen, self._metrics, self._models.discard)
+        delivery = await asyncio.to_thread(deliver, package, chosen.backend, optimize=self.options.optimize_graphs)
+        return AsyncModel(pool, package, delivery, chosen, self._metrics, self._models.discard)
 
     async def pipeline(
         self,

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import hmac
 import logging
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -181,6 +182,8 @@ class Host:
         path = self._files.get(request.match_info["sha256"])
         if path is None:
             return web.json_response({"code": "model.not_found", "message": "No such model file here."}, status=404)
+        if "start" in request.query:
+            return await _send_part(request, path)
         return web.FileResponse(
             path, chunk_size=1 << 20, headers={"Cache-Control": _FOREVER, "Content-Type": "application/octet-stream"}
         )
@@ -215,6 +218,24 @@ class Host:
         finally:
             self.connections.discard(connection)
             await connection.close()
+        return response
+
+
+async def _send_part(request: web.Request, path: Path) -> web.StreamResponse:
+    """Send ``nbytes`` of a file, from ``start``, as if they were a file."""
+    with path.open("rb") as file:
+        try:
+            start, nbytes = int(request.query["start"]), int(request.query["nbytes"])
+            inside = 0 <= start <= start + nbytes <= os.fstat(file.fileno()).st_size
+        except (KeyError, ValueError):
+            inside = False
+        if not inside or request.transport is None:
+            return web.json_response({"code": "model.not_found", "message": "No such part of the file."}, status=416)
+        response = web.StreamResponse(headers={**_ISOLATION, "Content-Type": "application/octet-stream"})
+        response.content_length = nbytes
+        await response.prepare(request)
+        await asyncio.get_running_loop().sendfile(request.transport, file, start, nbytes)
+        await response.write_eof()
         return response
 
 

@@ -475,7 +475,9 @@ def _refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) ->
 
 
 def _publish(pool: Pool, file: ModelFile) -> Asset:
-    return Asset(file.name, pool.host.publish(file.path, file.sha256), file.nbytes)
+    url = pool.host.publish(file.path, file.sha256)
+    part = "" if file.start is None else f"?start={file.start}&nbytes={file.nbytes}"
+    return Asset(file.name, url + part, file.nbytes)
 
 
 def _tell(progress: ProgressCallback, stage: str, done: int, total: int | None) -> None:

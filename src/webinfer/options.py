@@ -104,6 +104,11 @@ class Options:
     store_models: bool = _option(
         False, "Keep model files in the browser's own storage, by hash, so that it need not fetch them again."
     )
+    shard_models: bool = _option(
+        False,
+        "Cut a model that is larger than lane_capacity_mb into stages, each on another browser or lane where there are "
+        "several, so that none has to hold all of it.",
+    )
     optimize_graphs: bool = _option(
         True, "Replace parts of a model by operators that the backend has a faster kernel for, with the same answers."
     )

@@ -12,6 +12,7 @@ from webinfer.lane import Residents
 from webinfer.model import AsyncModel, Choice
 from webinfer.models import ModelPackage
 from webinfer.result import Result
+from webinfer.sharded import ShardedModel
 from webinfer.tensors import Signature, prepare
 
 CACHE = "past_key_values"
@@ -43,6 +44,12 @@ class Recurrence:
         self._feeds: dict[str, str] = {}  # handles by input, of the state
         self._fixed_feeds: dict[str, str] = {}
         signature = model.package.signature
+        if isinstance(model, ShardedModel):
+            raise BackendUnavailable(
+                f"{model.name} runs in stages, and what a step keeps lies on one lane: raise lane_capacity_mb, or "
+                "switch shard_models off.",
+                backend=model.backend,
+            )
         known = [spec.name for spec in signature.outputs]
         given = {taken for taken, source in self._fixed.items() if taken == source}
         for name in (*self._state.values(), *self._fixed.values()):

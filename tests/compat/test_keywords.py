@@ -33,10 +33,7 @@ def test_unknown_keyword_names_the_nearest_known(wrong: str, right: str) -> None
     assert caught.value.data["option"] == wrong
 
 
-LATER = {
-    "db_path": "results.duckdb",
-    "enable_cross_browser_sharding": True,
-}
+LATER = {"db_path": "results.duckdb"}
 
 
 @pytest.mark.parametrize("name", sorted(LATER))
@@ -67,6 +64,7 @@ def test_keyword_that_is_not_available_yet_may_be_switched_off(name: str) -> Non
         ({"idle_timeout": 5}, "idle_timeout", 5.0),
         ({"restart_on_memory_pressure": True}, "restart_on_memory_pressure", True),
         ({"enable_progressive_backoff": False}, "progressive_backoff", False),
+        ({"enable_cross_browser_sharding": True}, "shard_models", True),
         ({"browser_preferences": {"audio": "webkit"}}, "browsers", ("all", "webkit")),
         ({"browser_preferences": {"audio": "webkit"}}, "browser_preferences", {"audio": "webkit"}),
         ({"timeout_multiplier": 3}, "run_timeout", 900.0),

@@ -53,6 +53,18 @@ def test_session_spreads_to_an_idle_lane_only_under_pressure() -> None:
     assert plan(state(*lanes, a=3)).load == [(A, "l2")]
 
 
+def test_session_goes_where_nothing_has_to_give_way() -> None:
+    made = state(lane("l1", loaded={B: 1}), lane("l2", loaded={}), a=1)
+    made.sizes, made.capacity = {A: 6, B: 6}, 10
+    assert plan(made).load == [(A, "l2")]
+
+
+def test_session_goes_where_what_gives_way_was_used_longest_ago() -> None:
+    made = state(lane("l1", loaded={B: 7}), lane("l2", loaded={C: 3}), a=1)
+    made.sizes, made.capacity = {A: 6, B: 6, C: 6}, 10
+    assert (plan(made).evict, plan(made).load) == ([(C, "l2")], [(A, "l2")])
+
+
 def test_session_that_is_wanted_for_itself_is_loaded_once() -> None:
     assert plan(state(lane("l1"), lane("l2"), a=0)).load == [(A, "l1")]
     assert not plan(state(lane("l1", loading=A), lane("l2"), a=0)).load

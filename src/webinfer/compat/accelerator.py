@@ -34,8 +34,8 @@ def create_ipfs_web_accelerator(
         keywords: The guide's other keywords: ``websocket_port``, ``headless``, ``connection_retry_attempts``,
             ``retry_attempts``, ``enable_progressive_backoff``, ``timeout_multiplier``,
             ``inference_timeout_multiplier``, ``large_input_timeout_multiplier``, ``enable_input_size_detection``,
-            ``adaptive_scaling``, ``min_connections``, ``idle_timeout``, ``restart_on_memory_pressure``; and not
-            available yet: ``enable_cross_browser_sharding``.
+            ``adaptive_scaling``, ``min_connections``, ``idle_timeout``, ``restart_on_memory_pressure``,
+            ``enable_cross_browser_sharding``.
 
     Raises:
         OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.

@@ -35,11 +35,9 @@ _NOW = (
     "min_connections",
     "idle_timeout",
     "restart_on_memory_pressure",
-)
-_LATER = (
-    "db_path",
     "enable_cross_browser_sharding",
 )
+_LATER = ("db_path",)
 """Keywords of the guide that are only accepted switched off, so far."""
 
 _PLATFORMS: Mapping[str, Platform] = {"auto": "auto", **{name: name for name in BACKENDS}, "cpu": "wasm"}
@@ -68,6 +66,7 @@ def read(**keywords: Any) -> Settings:
     ``timeout_multiplier`` scales every time limit, ``inference_timeout_multiplier`` that of runs. Large inputs are
     told apart where ``enable_input_size_detection`` is set, or only ``large_input_timeout_multiplier`` is given.
     ``adaptive_scaling``, ``min_connections`` or ``idle_timeout`` have the number of lanes follow the work.
+    ``enable_cross_browser_sharding`` cuts models that are larger than a lane may hold into stages.
     ``connection_retry_attempts`` counts the starts of a browser, ``retry_attempts`` the runs of a lost request.
 
     Raises:
@@ -83,6 +82,7 @@ def read(**keywords: Any) -> Settings:
             port=int(keywords.get("websocket_port", 0)),
             **_scaling(keywords),
             restart_on_memory_pressure=bool(keywords.get("restart_on_memory_pressure", False)),
+            shard_models=bool(keywords.get("enable_cross_browser_sharding", False)),
             browsers=("all", *_named(keywords.get("browser_preferences") or {})),
             browser_preferences=keywords.get("browser_preferences"),
             progressive_backoff=bool(keywords.get("enable_progressive_backoff", True)),

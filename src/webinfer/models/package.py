@@ -26,13 +26,15 @@ class ModelFile:
         name: Its name as the model knows it: for external data, the path stated in the graph.
         path: Where it lies.
         nbytes: Its size.
-        sha256: Hash of its contents, in hexadecimal.
+        sha256: Hash of the whole file's contents, in hexadecimal.
+        start: Where in the file the ``nbytes`` begin, of a part of it; ``None`` for the whole.
     """
 
     name: str
     path: Path
     nbytes: int
     sha256: str
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,8 @@ def read(path: Path) -> Contents:
     """
     found = _found(path)
     _check_external(path, found)
-    given = [spec for spec in _specs(path, "input", found.inputs) if spec.name not in found.initializers]
-    outputs = _specs(path, "output", found.outputs)
+    given = [spec for spec in specs(path, "input", found.inputs) if spec.name not in found.initializers]
+    outputs = specs(path, "output", found.outputs)
     if not outputs:
         refuse(path, "has no outputs: export it again")
     return Contents(
@@ -211,7 +211,14 @@ def _check_external(path: Path, found: _Found) -> None:
 # Inputs and outputs
 
 
-def _specs(path: Path, role: str, values: list[bytes]) -> list[TensorSpec]:
+def specs(path: Path, role: str, values: list[bytes]) -> list[TensorSpec]:
+    """Read inputs or outputs from their messages.
+
+    Args:
+        path: The file, to be named in errors.
+        role: ``input`` or ``output``, likewise.
+        values: The messages, each a ``ValueInfoProto``.
+    """
     try:
         infos = [onnx.ValueInfoProto.FromString(value) for value in values]
     except DecodeError:

@@ -98,7 +98,7 @@ def plan(state: State) -> Plan:
     Sessions take turns, one request each, so that a busy model cannot starve another. A request goes to the
     least busy lane that holds its session. Where none has room, the session is created on a further lane of the
     browser that it belongs in: on any that is not creating one already, if no lane there holds it, else only on an
-    idle one. Where that lane would hold too much, the sessions used longest ago give way.
+    idle one; of equally busy ones, on that where nothing has to give way, or what was used longest ago.
 
     Returns:
         The plan. It never sends more requests of a session than are waiting, nor more than ``depth`` to a lane.
@@ -183,7 +183,12 @@ def _place(key: SessionKey, waiting: bool, state: State, busy: dict[str, int], l
         and key.backend in lane.backends
         and not (holders and busy[lane.id])
     ]
-    return min(free, key=lambda lane: (busy[lane.id], len(lane.loaded))).id if free else None
+    return min(free, key=lambda lane: (busy[lane.id], _cost(key, lane, state), len(lane.loaded))).id if free else None
+
+
+def _cost(key: SessionKey, lane: LaneState, state: State) -> int:
+    """Return when what would give way to a session was last used; -1 where nothing would have to."""
+    return max((lane.loaded[old] for old in _make_room(key, lane, state)), default=-1)
 
 
 def _make_room(key: SessionKey, lane: LaneState, state: State) -> list[SessionKey]:

@@ -1,0 +1,108 @@
+"""A model in stages, each of which is a model of its own, on a browser or lane of its own where there are enough."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from webinfer.errors import DeadlineExceeded
+from webinfer.events import SessionLoaded
+from webinfer.metrics import Aggregate
+from webinfer.model import AsyncModel, Choice
+from webinfer.models import ModelPackage
+from webinfer.models.delivery import Delivery
+from webinfer.models.stages import Stage
+from webinfer.policy.assignment import SessionKey
+from webinfer.policy.buckets import Fit
+from webinfer.pool import Pool
+from webinfer.progress import ProgressCallback
+from webinfer.request import Request, Times
+from webinfer.result import Result
+from webinfer.wire import Message
+
+
+class ShardedModel(AsyncModel):
+    """A model whose stages run one after another; what they pass on goes through Python.
+
+    Requests of several callers overlap: while one is in the second stage, the next is in the first.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        stages: Sequence[Stage],
+        choice: Choice,
+        metrics: Aggregate,
+        forget: Callable[[AsyncModel], None],
+    ) -> None:
+        rewritten = stages[0].delivery.rewritten
+        super().__init__(pool, package, Delivery(package.model, package.external, rewritten), choice, metrics, forget)
+        self._stages = [
+            AsyncModel(pool, stage.package, stage.delivery, _turned(choice, number), metrics, lambda _: None)
+            for number, stage in enumerate(stages)
+        ]
+
+    async def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
+        """Have every stage's session created, side by side. Sums of their times and sizes are returned."""
+        self._check_open()
+        loads = await asyncio.gather(*(stage.load(progress) for stage in self._stages))
+        self.loaded = replace(
+            loads[0],
+            lane=" + ".join(load.lane for load in loads),
+            **{name: sum(getattr(load, name) for load in loads) for name in ("nbytes", "fetch", "create", "stored")},
+            seconds=max(load.seconds for load in loads),
+        )
+        return self.loaded
+
+    async def set_max_batch_size(self, size: int) -> str | None:
+        """Refuse: stages of different requests overlap, but do not run together."""
+        return "the model runs in stages" if size > 1 else None
+
+    async def close(self) -> None:
+        """Release every stage. Later runs raise ``PoolClosed``."""
+        await asyncio.gather(*(stage.close() for stage in self._stages))
+        await super().close()
+
+    def _open(self, how: Fit) -> SessionKey:
+        return SessionKey(self.package.sha256, self.backend, self.precision, how.padded)
+
+    async def _complete(self, request: Request, how: Fit) -> Result:
+        began = time.perf_counter()
+        known: dict[str, Any] = dict(request.tensors)
+        steps: list[Request] = []
+        for stage in self._stages:
+            left = request.timeout and request.timeout - (time.perf_counter() - began)
+            if left is not None and left <= 0:
+                raise DeadlineExceeded(
+                    f"{self.name} did not get to {stage.name} within {request.timeout:g} s.", timeout=request.timeout
+                )
+            inputs = {spec.name: known[spec.name] for spec in stage.package.signature.inputs}
+            step = Request(stage._open(how), inputs, None, left, request.items, request.priority)
+            known |= (await stage._answer(step)).tensors
+            steps.append(step)
+        names = request.outputs or [spec.name for spec in self.package.signature.outputs]
+        request.lane, request.attempts = steps[-1].lane, max(step.attempts for step in steps)
+        request.times = _sum([step.times for step in steps], time.perf_counter() - began)
+        result = self._result(request, how, Message("ok", 0, {}, {name: known[name] for name in names}))
+        lanes = [step.lane for step in steps if step.lane is not None]
+        result.lane = " + ".join(lane.id for lane in lanes)
+        result.browser = " + ".join(dict.fromkeys(lane.browser_name for lane in lanes))
+        return result
+
+
+def _turned(choice: Choice, number: int) -> Choice:
+    """Have each stage prefer another browser."""
+    if choice.route is None:
+        return choice
+    names = choice.route.names
+    at = number % len(names)
+    return replace(choice, route=replace(choice.route, wish=None, names=names[at:] + names[:at]))
+
+
+def _sum(times: Sequence[Times], total: float) -> Times:
+    parts = {name: sum(getattr(each, name) for each in times) for name in ("queue", "wait", "run", "transfer")}
+    return Times(**parts, total=total)
