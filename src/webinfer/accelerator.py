@@ -293,7 +293,7 @@ class AsyncAccelerator:
             if self._pool is not None:
                 await self._pool.close()
             if self._entry is not None:
-                await asyncio.to_thread(retract, self._entry)
+                retract(self._entry)  # not in a thread: when the interpreter exits, none can be had any more
             if self._host is not None:
                 await self._host.close()
         self._models.clear()

@@ -7,6 +7,7 @@ calls work from many threads at once, from inside a notebook's running loop, and
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ class Portal:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._last: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._live, name="webinfer", daemon=True)
         self._thread.start()
 
@@ -78,17 +80,46 @@ class Portal:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
 
+    def abandon(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a last coroutine and end the thread, without waiting for either."""
+        _abandoned.add(self)
+        try:
+            self._loop.call_soon_threadsafe(self._finish, work)
+        except RuntimeError:  # it has ended already
+            work.close()
+            _abandoned.discard(self)
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join()
+
+    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        self._last = self._loop.create_task(work)
+        self._last.add_done_callback(lambda _: self._loop.stop())
+
     def _live(self) -> None:
         self._loop.run_forever()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+        _abandoned.discard(self)
 
 
-def _shut(portal: Portal, accelerator: AsyncAccelerator) -> None:
-    try:
-        portal.call(accelerator.close())
-    finally:
-        portal.close()
+_abandoned: set[Portal] = set()  # those whose accelerator was forgotten, until their thread has ended
+
+
+@atexit.register  # before the first finalizer, so that it runs after them
+def _join_abandoned() -> None:
+    for portal in tuple(_abandoned):
+        portal.join()
+
+
+def _forget(portal: Portal, accelerator: AsyncAccelerator) -> None:
+    """End what nobody closed.
+
+    The garbage collector calls this in whatever thread it happens to run, in the middle of anything, perhaps with a
+    lock in hand that closing needs, perhaps in the portal's own thread: nothing here may wait.
+    """
+    portal.abandon(accelerator.close())
 
 
 class Accelerator:
@@ -113,7 +144,7 @@ class Accelerator:
     def __init__(self, options: Options | None = None, **keywords: Any) -> None:
         self._inner = AsyncAccelerator(options, **keywords)
         self._portal = Portal()
-        self._shut = weakref.finalize(self, _shut, self._portal, self._inner)  # also when the interpreter exits
+        self._forget = weakref.finalize(self, _forget, self._portal, self._inner)  # also when the interpreter exits
 
     def __repr__(self) -> str:
         return repr(self._inner).replace("AsyncAccelerator", "Accelerator")
@@ -189,7 +220,11 @@ class Accelerator:
 
     def close(self) -> None:
         """As ``AsyncAccelerator.close``."""
-        self._shut()
+        if self._forget.detach() is not None:
+            try:
+                self._portal.call(self._inner.close())
+            finally:
+                self._portal.close()
 
 
 class Model:
