@@ -29,7 +29,18 @@ LAYERS = (
         "upkeep",
         "pool",
     },
-    {"result", "model", "sharded", "canary", "snapshot", "recurrence", "pipelines", "accelerator", "sync"},
+    {
+        "result",
+        "model",
+        "sharded",
+        "canary",
+        "snapshot",
+        "exposition",
+        "recurrence",
+        "pipelines",
+        "accelerator",
+        "sync",
+    },
     {"cli", "compat"},
 )
 STRANGERS = (LAYERS[1], LAYERS[2], LAYERS[5])  # the parts of these layers do not import each other

@@ -12,12 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from webinfer import exposition
 from webinfer.browsers.find import find, find_each
 from webinfer.capabilities import Capabilities
 from webinfer.errors import BackendUnavailable, OptionError, PoolClosed
 from webinfer.host import Host
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
+from webinfer.metrics.tallies import Tallies
 from webinfer.model import AsyncModel, Choice, Inputs
 from webinfer.models import ModelPackage, resolve
 from webinfer.models.delivery import deliver
@@ -64,6 +66,7 @@ class AsyncAccelerator:
         self._preferences = routing.merge(self.options.browser_preferences or {})
         self._metrics = Aggregate()
         self._journal = Journal()
+        self._tallies = Tallies()
         self._entry: Entry | None = None  # by which other processes find this accelerator
         self._models: set[AsyncModel] = set()
         self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # those that run() loaded
@@ -156,6 +159,7 @@ class AsyncAccelerator:
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name, package.cid)
         self._journal.name(package.sha256, package.name)
+        self._tallies.name(package.sha256, package.name)
         model = await self._model(self._pool, package, chosen)
         self._models.add(model)
         try:
@@ -309,15 +313,18 @@ class AsyncAccelerator:
             elif self._pool is None:
                 installations = [await asyncio.to_thread(find, options.browser, options.executable)]
             if self._host is None:
-                host = Host(options.address, options.port, options.max_message_mb, options.heartbeat)
+                host = Host(
+                    options.address, options.port, options.max_message_mb, options.heartbeat, options.metrics_token
+                )
                 await host.start()
                 self._host = host
-                host.report = self._report
+                host.report, host.exposition = self._report, self._exposition
                 self._entry = await asyncio.to_thread(_announce, host)
             if self._pool is None:
                 self._pool = Pool(self._host, installations, options)
                 self._pool.listen(self._metrics)
                 self._pool.listen(self._journal)
+                self._pool.listen(self._tallies)
             self._check_open()
             return self._pool
 
@@ -339,6 +346,9 @@ class AsyncAccelerator:
 
     async def _report(self) -> dict[str, Any]:
         return (await self.snapshot()).to_dict()
+
+    async def _exposition(self, accept: str) -> tuple[bytes, str]:
+        return await exposition.expose(await self.snapshot(), self._tallies, accept)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -39,6 +39,7 @@ _ISOLATION = {
 _FOREVER = "public, max-age=31536000, immutable"
 
 Report = Callable[[], Awaitable[dict[str, Any]]]
+Exposition = Callable[[str], Awaitable[tuple[bytes, str]]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -67,15 +68,22 @@ class Host:
         port: Port to listen on; 0 takes a free one.
         max_message_mb: Longest WebSocket message to accept or send, in 10^6 bytes.
         heartbeat: Seconds between pings of a page.
+        metrics_token: Lets Prometheus read the metrics, as the status token does too.
 
     Attributes:
         access: Lets lanes read model files.
         status_token: Lets other processes read the status.
         report: Makes the status; whoever started the host sets it.
+        exposition: Makes the metrics for an ``Accept`` header: the text and its content type; set likewise.
     """
 
     def __init__(
-        self, address: str = "127.0.0.1", port: int = 0, max_message_mb: float = 2000.0, heartbeat: float = 5.0
+        self,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        max_message_mb: float = 2000.0,
+        heartbeat: float = 5.0,
+        metrics_token: str | None = None,
     ) -> None:
         self.address = address
         self.port = port
@@ -84,6 +92,8 @@ class Host:
         self.access = secrets.token_urlsafe(24)
         self.status_token = secrets.token_urlsafe(24)
         self.report: Report | None = None
+        self.exposition: Exposition | None = None
+        self._metrics_token = metrics_token
         self.connections: set[Connection] = set()
         self._tickets: dict[str, Ticket] = {}
         self._files: dict[str, Path] = {}
@@ -111,6 +121,7 @@ class Host:
         app.router.add_get("/", self._page)
         app.router.add_get("/ws", self._socket)
         app.router.add_get("/status", self._status)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/models/{sha256}", self._model)
         app.router.add_static("/assets", WEB / "assets")
         app.router.add_static("/runtime", WEB / "runtime")
@@ -194,6 +205,14 @@ class Host:
         if self.report is None:
             return web.json_response({"code": HostError.code, "message": "No status is told here."}, status=404)
         return web.json_response(await self.report(), headers={"Cache-Control": "no-store"})
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        if not (_bears(request, self.status_token) or (self._metrics_token and _bears(request, self._metrics_token))):
+            return _refuse("The metrics need the metrics_token, or this host's status token.")
+        if self.exposition is None:
+            return web.json_response({"code": HostError.code, "message": "No metrics are told here."}, status=404)
+        text, kind = await self.exposition(request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Cache-Control": "no-store", "Content-Type": kind})
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         ticket = self._tickets.pop(request.query.get("token", ""), None)

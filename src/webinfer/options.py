@@ -20,6 +20,7 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BROWSERS: tuple[BrowserName, ...] = get_args(BrowserName)
 MANY: tuple[ManyName, ...] = get_args(ManyName)
+_SECRET = 16  # characters of a token that nobody guesses
 _NONE_OR_ABOVE_0 = (
     "threads",
     "run_timeout",
@@ -32,8 +33,8 @@ _NONE_OR_ABOVE_0 = (
 )
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+def _option(default: Any, help: str, secret: bool = False) -> Any:
+    return field(default=default, metadata={"help": help}, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,9 @@ class Options:
     )
     address: str = _option("127.0.0.1", "Address that the host listens on.")
     port: int = _option(0, "Port that the host listens on; 0 takes a free one.")
+    metrics_token: str | None = _option(
+        None, "Secret that Prometheus sends, as a bearer token, to read /metrics from the host.", secret=True
+    )
     launch_timeout: float = _option(60.0, "Time for a browser to start and dial back.")
     load_timeout: float = _option(300.0, "Time for a lane to load a model.")
     run_timeout: float | None = _option(300.0, "Time for one inference, from asking to answer.")
@@ -148,6 +152,8 @@ class Options:
         for name in ("retries", "launch_retries", "min_lanes", "max_batch_wait"):
             if (getattr(self, name) or 0) < 0:
                 raise OptionError(f"{name} must be 0 or more, not {getattr(self, name)}.", option=name)
+        if self.metrics_token is not None and len(self.metrics_token) < _SECRET:
+            raise OptionError(f"metrics_token needs {_SECRET} characters or more.", option="metrics_token")
         if not 0 <= self.port <= 65535:
             raise OptionError(f"port must be between 0 and 65535, not {self.port}.", option="port")
 
