@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "webinfer"
 
 LAYERS = (
     {"errors", "options", "progress", "cache", "tensors", "capabilities"},
-    {"wire", "policy", "events"},
+    {"wire", "policy", "events", "statistics"},
     {"browsers", "websocket", "connection", "host", "models", "metrics", "running", "tasks"},
     {
         "lane",
@@ -50,7 +50,7 @@ FRIENDS = {
     ("host", "websocket"),
     ("connection", "websocket"),
 }  # but for these
-PURE = {"wire", "policy", "events"}  # no I/O, no clock, no randomness: callers pass `now`
+PURE = {"wire", "policy", "events", "statistics"}  # no I/O, no clock, no randomness: callers pass `now`
 IMPURE = {"asyncio", "threading", "subprocess", "time", "datetime", "random", "secrets", "socket", "os", "aiohttp"}
 ANNOUNCES_ONLY = {
     "lane",

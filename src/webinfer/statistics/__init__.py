@@ -1,0 +1,35 @@
+"""What measurements say, and how sure of it one may be. Pure: numbers in, numbers out, the same ones every time.
+
+``interval`` says how well one figure is known, ``comparison`` whether two differ, ``steadiness`` when a warm-up is
+over, ``changes`` where a history broke, ``scaling`` what more lanes gain, and ``limit`` why not more.
+"""
+
+from __future__ import annotations
+
+from webinfer.statistics.changes import Change, changes
+from webinfer.statistics.comparison import Comparison, Severity, between, paired, severity, unpaired
+from webinfer.statistics.interval import Interval, bootstrap, outliers
+from webinfer.statistics.limit import Limit, Load, limit
+from webinfer.statistics.scaling import Scaling, scaling
+from webinfer.statistics.steadiness import is_steady, steady_from
+
+__all__ = [
+    "Change",
+    "Comparison",
+    "Interval",
+    "Limit",
+    "Load",
+    "Scaling",
+    "Severity",
+    "between",
+    "bootstrap",
+    "changes",
+    "is_steady",
+    "limit",
+    "outliers",
+    "paired",
+    "scaling",
+    "severity",
+    "steady_from",
+    "unpaired",
+]

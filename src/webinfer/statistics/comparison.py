@@ -1,0 +1,197 @@
+"""Whether two sets of times differ: by how much, how surely, and how bad that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.statistics.interval import CONFIDENCE, Values
+from webinfer.statistics.ranks import (
+    rank,
+    rank_sum_chances,
+    signed_rank_chances,
+    student_quantile,
+    student_two_sided,
+    two_sided,
+)
+
+Severity = Literal["none", "unclear", "improvement", "minor", "moderate", "severe"]
+MARGIN = 0.05
+_MODERATE, _SEVERE = 0.10, 0.25
+_LAUNCHES = 3  # of each side, from which on launches are compared, not the rounds in them
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the times of B differ from those of A.
+
+    Attributes:
+        change: Relative change: 0.15 where B takes 15 % longer.
+        low: Lower end of its interval.
+        high: Upper end.
+        p_value: How likely chance alone makes a difference at least as large.
+        effect: How much more often B is slower than faster, from -1 to 1 (rank-biserial correlation).
+        n: Pairs, or measurements of the smaller side.
+        unit: What was compared: ``pair``, ``round`` or ``launch``.
+        confidence: That of the interval.
+    """
+
+    change: float
+    low: float
+    high: float
+    p_value: float
+    effect: float
+    n: int
+    unit: Literal["pair", "round", "launch"]
+    confidence: float = CONFIDENCE
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether chance is an unlikely reason."""
+        return self.p_value < 1 - self.confidence
+
+    def is_regression(self, margin: float = MARGIN) -> bool:
+        """Whether B is slower by more than ``margin``, and chance is an unlikely reason."""
+        return self.is_significant and self.change > margin
+
+    def severity(self, margin: float = MARGIN) -> Severity:
+        """Say how bad it is; see ``severity``."""
+        return severity(self, margin)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "change": self.change,
+            "low": self.low,
+            "high": self.high,
+            "p_value": self.p_value,
+            "effect": self.effect,
+            "n": self.n,
+            "unit": self.unit,
+            "confidence": self.confidence,
+        }
+
+
+def severity(compared: Comparison, margin: float = MARGIN) -> Severity:
+    """Say how bad a change is.
+
+    Args:
+        compared: The change.
+        margin: Relative change that nobody minds.
+
+    Returns:
+        ``none`` where it is within the margin, ``unclear`` where it is not but chance may be the reason,
+        ``improvement``; else ``minor`` up to 10 %, ``moderate`` up to 25 %, ``severe`` above.
+    """
+    if abs(compared.change) <= margin:
+        return "none"
+    if not compared.is_significant:
+        return "unclear"
+    if compared.change < 0:
+        return "improvement"
+    return "severe" if compared.change > _SEVERE else "moderate" if compared.change > _MODERATE else "minor"
+
+
+def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Comparison:
+    """Compare times that were measured side by side, round by round.
+
+    What slows a round down slows down both, and falls out of their ratio. The change is the Hodges-Lehmann estimate
+    over the logarithms of the ratios, the p-value that of the exact signed-rank test, and the interval that of the
+    test turned round (Hollander, Wolfe and Chicken, "Nonparametric Statistical Methods", 3.1-3.3). Below six rounds no
+    interval has 95 %: it is then the widest there is, and nothing is significant.
+
+    Args:
+        a: Times, at least one, in any unit.
+        b: Times of the same rounds.
+        confidence: That of the interval.
+    """
+    logs = np.log(np.asarray(b, float) / np.asarray(a, float))
+    n = len(logs)
+    sums = np.add.outer(logs, logs)[np.triu_indices(n)] / 2
+    told = logs[logs != 0]
+    ranks = rank(np.abs(told))
+    chances = signed_rank_chances(ranks)
+    positive = float(ranks[told > 0].sum())
+    effect = (2 * positive - ranks.sum()) / ranks.sum() if len(told) else 0.0
+    cut = _cut(signed_rank_chances(np.arange(1, n + 1, dtype=float))[::2], confidence)
+    return _made(sums, cut, two_sided(chances, 2 * positive), float(effect), n, "pair", confidence)
+
+
+def unpaired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Comparison:
+    """Compare times that were measured at different times.
+
+    As ``paired``, with all pairs of one of each, and the exact rank-sum test (Hollander, Wolfe and Chicken, 4.1-4.3).
+
+    Args:
+        a: Times, at least one, in any unit.
+        b: Times.
+        confidence: That of the interval.
+    """
+    first, second = np.log(np.asarray(a, float)), np.log(np.asarray(b, float))
+    differences = np.subtract.outer(second, first).ravel()
+    slower = float((differences > 0).sum() + (differences == 0).sum() / 2)
+    chances = rank_sum_chances(len(first), len(second))
+    effect = 2 * slower / len(differences) - 1
+    cut = _cut(chances, confidence)
+    smaller = min(len(first), len(second))
+    return _made(differences, cut, two_sided(chances, slower), effect, smaller, "round", confidence)
+
+
+def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CONFIDENCE) -> Comparison:
+    """Compare two benchmark runs, each of one or several launches.
+
+    A launch of a browser is faster or slower than the next one for as long as it lasts, so that its rounds say less
+    than as many independent measurements. From three launches of each side on, these are what is compared, by Welch's
+    t-test over their median logarithms; with fewer, the rounds, as ``unpaired`` does.
+
+    Args:
+        a: Times of rounds, by launch.
+        b: Times of rounds, by launch.
+        confidence: That of the interval.
+    """
+    if min(len(a), len(b)) < _LAUNCHES:
+        return unpaired([time for launch in a for time in launch], [time for launch in b for time in launch])
+    first, second = (np.array([np.median(np.log(launch)) for launch in side]) for side in (a, b))
+    difference = float(second.mean() - first.mean())
+    errors = np.array([side.var(ddof=1) / len(side) for side in (first, second)])
+    error = math.sqrt(float(errors.sum()))
+    if error == 0:
+        error = 1e-12  # equal to the last bit: a difference is then as sure as can be
+    freedom = float(errors.sum() ** 2 / (errors**2 / [len(first) - 1, len(second) - 1]).sum()) if errors.any() else 1.0
+    reach = student_quantile(freedom, confidence) * error
+    order = np.sign(np.subtract.outer(second, first))
+    return Comparison(
+        change=math.expm1(difference),
+        low=math.expm1(difference - reach),
+        high=math.expm1(difference + reach),
+        p_value=student_two_sided(difference / error, freedom),
+        effect=float(order.mean()),
+        n=min(len(first), len(second)),
+        unit="launch",
+        confidence=confidence,
+    )
+
+
+def _cut(chances: NDArray[np.float64], confidence: float) -> int:
+    """Return how many of the ordered differences to leave out at each end."""
+    return int((np.cumsum(chances) <= (1 - confidence) / 2).sum())
+
+
+def _made(
+    differences: NDArray[np.float64],
+    cut: int,
+    p_value: float,
+    effect: float,
+    n: int,
+    unit: Literal["pair", "round"],
+    confidence: float,
+) -> Comparison:
+    ordered = np.sort(differences)
+    cut = min(cut, (len(ordered) - 1) // 2)
+    low, middle, high = np.expm1([ordered[cut], np.median(ordered), ordered[len(ordered) - 1 - cut]])
+    return Comparison(float(middle), float(low), float(high), p_value, effect, n, unit, confidence)

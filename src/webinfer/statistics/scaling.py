@@ -1,0 +1,96 @@
+"""What more lanes gain: the universal scalability law, fitted to throughputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Throughput by concurrency, as X(n) = rate n / (1 + contention (n - 1) + crosstalk n (n - 1)).
+
+    Attributes:
+        rate: Items per second of one.
+        contention: Share of the work that only one can do at a time; alone, it is Amdahl's law.
+        crosstalk: Cost of each pair of them, which makes throughput fall again.
+        error: Largest relative difference between the law and a measurement.
+    """
+
+    rate: float
+    contention: float
+    crosstalk: float
+    error: float
+
+    def at(self, n: float) -> float:
+        """Return the throughput with ``n`` at once."""
+        return self.rate * n / (1 + self.contention * (n - 1) + self.crosstalk * n * (n - 1))
+
+    @property
+    def peak(self) -> float:
+        """Concurrency of the highest throughput; infinite without crosstalk."""
+        return math.sqrt((1 - min(self.contention, 1)) / self.crosstalk) if self.crosstalk > 0 else math.inf
+
+    @property
+    def ceiling(self) -> float:
+        """Highest throughput; infinite where nothing holds it."""
+        if self.crosstalk > 0:
+            return self.at(max(1.0, self.peak))
+        return self.rate / self.contention if self.contention > 0 else math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON; what is infinite is ``None``."""
+        return {
+            "rate": self.rate,
+            "contention": self.contention,
+            "crosstalk": self.crosstalk,
+            "error": self.error,
+            "peak": self.peak if math.isfinite(self.peak) else None,
+            "ceiling": self.ceiling if math.isfinite(self.ceiling) else None,
+        }
+
+
+def scaling(throughputs: Mapping[int, float]) -> Scaling | None:
+    """Fit the law (Gunther, "Guerrilla Capacity Planning", 2007, chapter 5) by least squares of relative errors.
+
+    n / X is linear in 1, n - 1 and n (n - 1). None of the three coefficients can be negative: of the subsets whose
+    fit has none, the best one counts.
+
+    Args:
+        throughputs: Items per second by concurrency.
+
+    Returns:
+        The fit; ``None`` with fewer than three concurrencies, which any curve fits.
+    """
+    if len(throughputs) < 3:
+        return None
+    n = np.array(sorted(throughputs), float)
+    x = np.array([throughputs[int(each)] for each in n])
+    target = n / x
+    columns = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1)
+    fits = [fit for kept in _subsets() if (fit := _fit(columns / target[:, None], kept)) is not None]
+    first, second, third = min(fits, key=lambda fit: fit[0])[1]
+    law = Scaling(1 / first, second / first, third / first, 0.0)
+    error = max(abs(law.at(each) / measured - 1) for each, measured in zip(n, x, strict=True))
+    return Scaling(law.rate, law.contention, law.crosstalk, float(error))
+
+
+def _subsets() -> list[tuple[int, ...]]:
+    return [(0, *rest) for size in range(3) for rest in combinations((1, 2), size)]
+
+
+def _fit(columns: NDArray[np.float64], kept: tuple[int, ...]) -> tuple[float, list[float]] | None:
+    used = columns[:, kept]
+    found, *_ = np.linalg.lstsq(used, np.ones(len(used)), rcond=None)
+    if found[0] <= 0 or (found < 0).any():
+        return None
+    whole = [0.0, 0.0, 0.0]
+    for at, value in zip(kept, found, strict=True):
+        whole[at] = float(value)
+    return float(((used @ found - 1) ** 2).sum()), whole

@@ -1,0 +1,110 @@
+"""Warm-ups, histories and scaling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from webinfer.statistics import Load, changes, is_steady, limit, scaling, steady_from
+
+
+def warming(cold: int, chance: np.random.Generator) -> list[float]:
+    """Return times that fall from five times to their level within ``cold`` runs."""
+    falling = 1 + 4 * np.exp(-np.arange(40) / (cold / 3))
+    return list(0.01 * falling * np.exp(chance.normal(0, 0.03, 40)))
+
+
+@pytest.mark.parametrize("cold", [3, 9, 15])
+def test_a_warm_up_ends_after_the_slow_runs_and_not_before(cold: int) -> None:
+    times = warming(cold, np.random.default_rng(cold))
+    assert cold / 2 <= steady_from(times) <= 2 * cold
+    until = next(count for count in range(1, 41) if is_steady(times[:count]))
+    assert np.median(times[until - 5 : until]) < 0.01 * 1.15
+
+
+def test_a_series_is_not_steady_while_it_falls_or_is_short() -> None:
+    assert not is_steady([1.0] * 9)
+    assert not is_steady([1.2**-at for at in range(20)])
+    assert is_steady([1.0] * 10)
+
+
+def test_times_that_scatter_widely_become_steady_all_the_same() -> None:
+    chance = np.random.default_rng(4)
+    assert sum(is_steady(list(chance.lognormal(0, 0.3, 10))) for _ in range(50)) > 25
+
+
+def test_a_change_in_a_history_is_found_where_it_happened() -> None:
+    chance = np.random.default_rng(5)
+    history = np.concatenate([chance.normal(100, 3, 15), chance.normal(118, 3, 15)])
+    history[7] = 300  # one bad day
+    (found,) = changes(history)
+    assert found.index in (14, 15, 16)
+    assert found.change == pytest.approx(0.18, abs=0.03)
+    assert found.p_value <= 0.01
+
+
+def test_several_changes_are_told_apart() -> None:
+    chance = np.random.default_rng(6)
+    history = np.concatenate([chance.normal(level, 2, 12) for level in (100, 130, 90)])
+    assert [change.index for change in changes(history)] == [12, 24]
+
+
+def test_histories_without_a_change_seldom_show_one() -> None:
+    chance = np.random.default_rng(7)
+    assert sum(bool(changes(chance.lognormal(0, 0.1, 30), seed=trial)) for trial in range(60)) <= 3
+
+
+def test_a_sure_change_within_the_margin_is_left_out() -> None:
+    chance = np.random.default_rng(8)
+    assert changes(np.concatenate([chance.normal(100, 0.5, 15), chance.normal(103, 0.5, 15)])) == []
+
+
+def test_a_short_history_shows_no_change() -> None:
+    assert changes([1.0, 2.0, 3.0]) == []
+    assert changes([]) == []
+
+
+def test_the_scalability_law_is_found_again_in_its_own_curve() -> None:
+    law = {n: 100 * n / (1 + 0.1 * (n - 1) + 0.01 * n * (n - 1)) for n in (1, 2, 4, 8, 16)}
+    found = scaling(law)
+    assert found is not None
+    assert (found.rate, found.contention, found.crosstalk) == pytest.approx((100, 0.1, 0.01))
+    assert found.peak == pytest.approx(math.sqrt(0.9 / 0.01))
+    assert found.ceiling == pytest.approx(found.at(found.peak))
+
+
+def test_amdahls_law_has_a_ceiling_and_no_peak() -> None:
+    found = scaling({n: 50 * n / (1 + 0.25 * (n - 1)) for n in (1, 2, 4, 8)})
+    assert found is not None
+    assert found.ceiling == pytest.approx(200)
+    assert found.to_dict()["peak"] is None
+
+
+def test_throughput_above_linear_is_taken_as_linear() -> None:
+    found = scaling({1: 10, 2: 21, 4: 44})
+    assert found is not None
+    assert (found.contention, found.crosstalk) == (0, 0)
+    assert found.error > 0.03
+
+
+def test_two_concurrencies_are_too_few_for_a_law() -> None:
+    assert scaling({1: 10, 2: 18}) is None
+
+
+@pytest.mark.parametrize(
+    ("load", "kind"),
+    [
+        (Load(cores=0.98, python=0.1, lanes=0.95, transfer=0.05), "cores"),
+        (Load(cores=0.5, python=0.97, lanes=0.6, transfer=0.2), "bridge"),
+        (Load(cores=0.4, python=0.3, lanes=0.5, transfer=0.6), "bridge"),
+        (Load(cores=0.2, python=0.1, lanes=0.97, transfer=0.02, hardware=True), "gpu"),
+        (Load(cores=0.2, python=0.1, lanes=0.4, transfer=0.02), "callers"),
+        (Load(cores=0.5, python=0.1, lanes=0.95, transfer=0.02), "unknown"),
+    ],
+)
+def test_what_holds_a_pool_back_follows_from_what_was_seen(load: Load, kind: str) -> None:
+    found = limit(load)
+    assert found.kind == kind
+    assert len(found.evidence) == 4
