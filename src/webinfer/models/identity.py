@@ -8,7 +8,7 @@ from pathlib import Path
 from webinfer.cache import remembered
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.dagpb import Link
-from webinfer.models.ipfs.importer import Importer
+from webinfer.models.ipfs.importer import Importer, Put
 
 
 def model_cid(files: Mapping[str, Path]) -> str:
@@ -18,13 +18,29 @@ def model_cid(files: Mapping[str, Path]) -> str:
         files: Its files by the names that it knows them by. One file has the CID of its contents; several have that of
             the directory that holds nothing but them.
     """
-    if len(files) == 1:
-        return str(_file(next(iter(files.values()))).cid)
-    return str(_directory(files).cid)
+    return file_cid(next(iter(files.values()))) if len(files) == 1 else directory_cid(files)
 
 
-def _file(path: Path, name: str = "") -> Link:
+def file_cid(path: Path) -> str:
+    """Return the CID of a file, by the same profile."""
+    return str(_file(path, "").cid)
+
+
+def directory_cid(files: Mapping[str, Path], put: Put | None = None) -> str:
+    """Return the CID of a directory that holds nothing but these files, by the same profile.
+
+    Args:
+        files: The files by their paths in it, with slashes.
+        put: Takes the blocks, those of the files as well; ``None`` where only the CID is wanted.
+    """
+    return str(_directory(files, put).cid)
+
+
+def _file(path: Path, name: str, put: Put | None = None) -> Link:
     """Return a link to a file, remembered as long as the file does not change."""
+    if put is not None:
+        link = Importer(put=put).add(path)
+        return Link(link.cid, name, link.size)
     cid, _, size = remembered("cid:", path, _imported).partition(" ")
     return Link(CID.parse(cid), name, int(size))
 
@@ -34,7 +50,7 @@ def _imported(path: Path) -> str:
     return f"{link.cid} {link.size}"
 
 
-def _directory(files: Mapping[str, Path]) -> Link:
+def _directory(files: Mapping[str, Path], put: Put | None) -> Link:
     below: dict[str, dict[str, Path]] = {}
     links = []
     for name, path in files.items():
@@ -42,11 +58,11 @@ def _directory(files: Mapping[str, Path]) -> Link:
         if rest:
             below.setdefault(first, {})[rest] = path
         else:
-            links.append(_file(path, first))
+            links.append(_file(path, first, put))
     for name, inner in below.items():
-        link = _directory(inner)
+        link = _directory(inner, put)
         links.append(Link(link.cid, name, link.size))
-    return Importer(put=_forget).directory(links)
+    return Importer(put=put or _forget).directory(links)
 
 
 def _forget(block: object) -> None:

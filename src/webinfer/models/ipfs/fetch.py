@@ -320,15 +320,19 @@ async def fetch_several(
     patience: Patience | None = None,
     progress: ProgressCallback | None = None,
     listing: bool = False,
+    apart: bool = False,
 ) -> list[CID]:
     """Bring what several paths in a DAG lead to into the store, side by side; see ``fetch``.
+
+    Args:
+        apart: Where one cannot be had, bring the others all the same, before the error is raised. Otherwise the first
+            error ends the others.
 
     Returns:
         What each path leads to.
 
     Raises:
-        ModelNotFound, InvalidModel, FetchError, IntegrityError, StoreError: As ``Fetch.run`` does; the first one
-            ends the others.
+        ModelNotFound, InvalidModel, FetchError, IntegrityError, StoreError: As ``Fetch.run`` does.
     """
     patience = patience or Patience()
     limit = asyncio.Semaphore(_AT_ONCE)
@@ -339,7 +343,10 @@ async def fetch_several(
         async with aiohttp.ClientSession(read_bufsize=READ_BUFFER, trust_env=True, auto_decompress=False) as session:
             peers: list[Peer] = [Gateway(url, session, patience) for url in gateways]
             peers[:0] = await kubo.find(session, patience)
-            await _all(one.run(peers) for one in missing)
+            if apart:
+                await _each([one.run(peers) for one in missing])
+            else:
+                await _all(one.run(peers) for one in missing)
     return [one.target for one in fetches]
 
 
@@ -362,6 +369,13 @@ class _Sum:
             self._progress(Progress(progress.stage, sum(one.done for one in self._last.values()), total))
 
         return tell
+
+
+async def _each(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all to their ends, then raise the first error."""
+    for ended in await asyncio.gather(*jobs, return_exceptions=True):
+        if ended is not None:
+            raise ended
 
 
 async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:

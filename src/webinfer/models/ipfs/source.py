@@ -1,4 +1,4 @@
-"""The source ``ipfs://CID[/path]``: models fetched by the hash of their contents."""
+"""The source ``ipfs://CID[/path][?hub=ORG/NAME]``: models fetched by the hash of their contents."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from webinfer.models.directory import open_path
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dagpb import decode
 from webinfer.models.ipfs.fetch import fetch_several
+from webinfer.models.ipfs.frontier import Frontier
 from webinfer.models.ipfs.gateway import Patience, gateways_here
 from webinfer.models.ipfs.store import Store
-from webinfer.models.ipfs.unixfs import children, split
+from webinfer.models.ipfs.twin import Twin, split_twin
+from webinfer.models.ipfs.unixfs import children, resolve, split
 from webinfer.models.ipfs.written import Written
 from webinfer.models.package import ModelPackage, describe
 from webinfer.models.signature import locations
@@ -41,7 +43,8 @@ def open_ipfs(
     """Fetch a model, unless it is here, and open it. Of a directory only what the model needs is fetched.
 
     Args:
-        name: The reference without ``ipfs:``.
+        name: The reference without ``ipfs:``. ``?hub=ORG/NAME[@REVISION]`` at its end names a repository with the same
+            files, which is asked for what nobody has as blocks.
         reference: As the caller named it.
         progress: Told of the bytes fetched and written.
         precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
@@ -54,26 +57,31 @@ def open_ipfs(
         IntegrityError: Those who have it sent other bytes.
         StoreError: The disk is full.
     """
-    root, path = parse(name)
+    text, hub = split_twin(name)
+    root, path = parse(text)
     folder, file = _apart(path)
     store = Store()
+    twin = None if hub is None else Twin(hub, store, progress, precision=precision, file=file, part=part)
     try:
-        target = bring(root, folder, store, progress=progress, listing=True)
-    except FetchError:
+        target = _found(root, folder, store, progress)
+    except FetchError as error:
         ready = _models() / str(root)
-        if folder or file or not ready.is_dir() or Written(ready).changed():
+        if not folder and not file and ready.is_dir() and not Written(ready).changed():
+            return open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files are not
+        if twin is None or folder:
             raise
-        return open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files are not
-    if _is_file(store, target):
-        return open_path(_alone(store, target, progress), reference, folder.rpartition("/")[2] or str(root), part=part)
+        twin.bring_root(root, error)
+        target = _found(root, folder, store, progress)
     short = folder.rpartition("/")[2] or str(root)
+    if _is_file(store, target):
+        return open_path(_alone(store, target, progress, twin), reference, short, part=part)
     files = _listed(store, target)
     chosen = choose(files, precision, file, part)
     if chosen is None:
         there = ", ".join(available(files, file, part)) or ", ".join(graphs(files)) or "no ONNX file"
         wanted = " in ".join(filter(None, (file or part or "model", precision)))
         raise ModelNotFound(f"{reference} has no {wanted}, only {there}.", reference=reference)
-    place = _selected(store, target, files, chosen, progress) / chosen
+    place = _selected(store, target, files, chosen, progress, twin) / chosen
     package = describe(place, reference, place.stem if file else short)
     return replace(
         package, origin=f"{SCHEME}://{root}", available=tuple(available(files, file, part)), parts=parts(files)
@@ -166,6 +174,7 @@ def bring_several(
     patience: Patience | None = None,
     progress: ProgressCallback | None = None,
     listing: bool = False,
+    apart: bool = False,
 ) -> list[CID]:
     """Bring what paths in a DAG lead to into the store. Blocks; an event loop may run in the calling thread.
 
@@ -177,12 +186,15 @@ def bring_several(
         patience: How long to wait.
         progress: Told of the bytes that came.
         listing: Of a directory, only what tells the names in it.
+        apart: Bring what can be had, though something else cannot; then the error is raised.
 
     Returns:
         What each path leads to.
     """
     chosen = gateways_here() if gateways is None else gateways
-    work = fetch_several(root, paths, store, gateways=chosen, patience=patience, progress=progress, listing=listing)
+    work = fetch_several(
+        root, paths, store, gateways=chosen, patience=patience, progress=progress, listing=listing, apart=apart
+    )
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -201,11 +213,20 @@ def _apart(path: str) -> tuple[str, str | None]:
     return folder, file
 
 
+def _found(root: CID, folder: str, store: Store, progress: ProgressCallback | None) -> CID:
+    """Return what lies at a path; if it is a directory, its names and those of ``onnx`` in it are here then."""
+    target = bring(root, folder, store, progress=progress, listing=True)
+    node = decode(target, store.get(target))
+    if node.is_directory and any(link.name == FOLDER for link in children(store.get, node)):
+        bring(target, FOLDER, store, listing=True)
+    return target
+
+
 def _listed(store: Store, target: CID) -> dict[str, int]:
     """Return the files of a directory and of ``onnx`` in it, with the bytes that their blocks take."""
     files = {link.name: link.size for link in children(store.get, decode(target, store.get(target)))}
     if files.pop(FOLDER, None) is not None:
-        inner = bring(target, FOLDER, store, listing=True)
+        inner = resolve(store.get, target, FOLDER)[-1]
         node = decode(inner, store.get(inner))
         if node.is_directory:
             files |= {f"{FOLDER}/{link.name}": link.size for link in children(store.get, node)}
@@ -213,34 +234,57 @@ def _listed(store: Store, target: CID) -> dict[str, int]:
 
 
 def _selected(
-    store: Store, target: CID, files: Mapping[str, int], chosen: str, progress: ProgressCallback | None
+    store: Store,
+    target: CID,
+    files: Mapping[str, int],
+    chosen: str,
+    progress: ProgressCallback | None,
+    twin: Twin | None,
 ) -> Path:
     """Return the directory in the cache where a model lies, with what it needs, fetched where it is not here."""
     place = Written(_models() / str(target))
     small = [name for name, nbytes in files.items() if nbytes <= _SMALL and not name.endswith(".onnx")]
     with place.lock():
-        _bring_files(store, target, [chosen, *belongings(files, chosen), *small], place, progress)
+        _bring_files(store, target, [chosen, *belongings(files, chosen), *small], place, progress, twin)
         beside = posixpath.dirname(chosen)
         stated = ["/".join(split(posixpath.join(beside, location))) for location in locations(place.directory / chosen)]
-        _bring_files(store, target, stated, place, progress)
+        _bring_files(store, target, stated, place, progress, twin)
     return place.directory
 
 
 def _bring_files(
-    store: Store, target: CID, names: Sequence[str], place: Written, progress: ProgressCallback | None
+    store: Store,
+    target: CID,
+    names: Sequence[str],
+    place: Written,
+    progress: ProgressCallback | None,
+    twin: Twin | None,
 ) -> None:
     missing = [name for name in dict.fromkeys(names) if name and not place.holds(name)]
-    for name, cid in zip(missing, bring_several(target, missing, store, progress=progress), strict=True):
+    try:
+        bring_several(target, missing, store, progress=progress, apart=twin is not None)
+    except FetchError as error:
+        if twin is None:
+            raise
+        lacking = [name for name in missing if Frontier(target, name, store.find, store.holds).wanted]
+        twin.bring({name: resolve(store.get, target, name)[-1] for name in lacking}, error)
+    for name in missing:
+        cid = resolve(store.get, target, name)[-1]
         if not decode(cid, store.get(cid)).is_directory:
             place.write(store.get, cid, name, _telling(name, progress))
 
 
-def _alone(store: Store, target: CID, progress: ProgressCallback | None) -> Path:
+def _alone(store: Store, target: CID, progress: ProgressCallback | None, twin: Twin | None) -> Path:
     """Return a directory in the cache with nothing but a file in it, which has no name of its own."""
     place = Written(_models() / str(target))
     with place.lock():
         if not place.holds(_LONE_FILE):
-            bring(target, "", store, progress=progress)
+            try:
+                bring(target, "", store, progress=progress)
+            except FetchError as error:
+                if twin is None:
+                    raise
+                twin.bring_root(target, error)
             place.write(store.get, target, _LONE_FILE, _telling(str(target), progress))
     return place.directory
 
