@@ -31,6 +31,9 @@ LAYERS = (
     },
     {
         "result",
+        "choice",
+        "sessions",
+        "sentences",
         "model",
         "sharded",
         "canary",

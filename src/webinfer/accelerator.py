@@ -15,12 +15,13 @@ from typing import Any, Self
 from webinfer import exposition
 from webinfer.browsers.find import find, find_each
 from webinfer.capabilities import Capabilities
+from webinfer.choice import Choice
 from webinfer.errors import BackendUnavailable, OptionError, PoolClosed
 from webinfer.host import Host
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
 from webinfer.metrics.tallies import Tallies
-from webinfer.model import AsyncModel, Choice, Inputs
+from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage, resolve
 from webinfer.models.delivery import deliver
 from webinfer.models.stages import split

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.canary import bar
+from webinfer.choice import Choice, Routings
 from webinfer.errors import (
     EmptyBatch,
     HandleLost,
@@ -25,23 +26,23 @@ from webinfer.errors import (
     UnknownOutput,
 )
 from webinfer.events import SessionLoaded
-from webinfer.lane import Asset, Lane, Recipe, Residents
+from webinfer.lane import Residents
 from webinfer.metrics import Aggregate
-from webinfer.models import ModelFile, ModelPackage
+from webinfer.models import ModelPackage
 from webinfer.models.delivery import Delivery
-from webinfer.models.pooling import mean_pool, normalize
 from webinfer.models.reading import Reader
 from webinfer.models.text import Tokenizer
-from webinfer.options import Backend, Platform
+from webinfer.options import Backend
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.batching import Batching, Mates, group
 from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim, with_rows
-from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
 from webinfer.request import Request
 from webinfer.result import Result, refuse_nan
-from webinfer.tensors import DTYPES, Signature, prepare
+from webinfer.sentences import embed
+from webinfer.sessions import Sessions
+from webinfer.tensors import Signature, prepare
 from webinfer.wire import Message
 
 if TYPE_CHECKING:
@@ -52,16 +53,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("webinfer.model")
 
 Inputs: TypeAlias = "Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str | Path | Image"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which backend was asked for and taken, why it is another one, and which browsers may run it."""
-
-    asked: Platform
-    backend: Backend
-    reason: str | None
-    route: Route | None = None
 
 
 class AsyncModel:
@@ -92,9 +83,9 @@ class AsyncModel:
         self._pool = pool
         self._metrics = metrics
         self._forget = forget
-        self._keys: set[SessionKey] = set()
+        self._sessions = Sessions(pool, package, delivery, choice)
         self._reader = Reader(package)
-        self._routings: dict[str, str] = {}  # why it runs in a browser, by that one's id
+        self._routings = Routings(pool, choice)
         self._closed = False
         self._batched = batch_dimension(package.signature) is not None
         self._batching: Batching | None = None
@@ -234,21 +225,7 @@ class AsyncModel:
             TokenizerMissing: The model came without a tokenizer.
             EmptyBatch: There are no sentences.
         """
-        sentences = [texts] if isinstance(texts, str) else list(texts)
-        if not sentences:
-            raise EmptyBatch("There are no sentences to embed.")
-        order = sorted(range(len(sentences)), key=lambda at: len(sentences[at]))  # alike lengths together: less padding
-        groups = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
-        tokens = [self.tokenizer.encode([sentences[at] for at in group]) for group in groups]
-        hidden = await self.run_batch([self._reader.wanted(encoded) for encoded in tokens])
-        vectors: NDArray[np.float32] | None = None
-        for members, encoded, result in zip(groups, tokens, hidden, strict=True):
-            pooled = _sentence_vectors(result, encoded["attention_mask"])
-            if vectors is None:
-                vectors = np.empty((len(sentences), pooled.shape[1]), np.float32)
-            vectors[members] = normalize(pooled) if normalized else pooled
-        assert vectors is not None
-        return vectors
+        return await embed(self, self._reader, texts, normalized=normalized, batch_size=batch_size)
 
     @property
     def max_batch_size(self) -> int:
@@ -289,8 +266,7 @@ class AsyncModel:
         if not self._closed:
             self._closed = True
             self._forget(self)
-            for key in self._keys:
-                self._pool.unload(key)
+            self._sessions.close()
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -414,7 +390,7 @@ class AsyncModel:
             precision=self.precision,
             rewritten=self._delivery.rewritten,
             browser=lane.browser_name,
-            routing=self._routing(lane),
+            routing=self._routings.of(lane),
             engine=capabilities.engine,
             engine_version=capabilities.engine_version,
             runtime=lane.runtime,
@@ -427,42 +403,8 @@ class AsyncModel:
             attempts=request.attempts,
         )
 
-    def _routing(self, lane: Lane) -> str | None:
-        """Say why it runs in that browser, where there are several."""
-        route = self._choice.route
-        if route is None:
-            return None
-        if lane.browser not in self._routings:
-            missing = (route.wish,) if route.wish and route.wish not in route.names else ()
-            passed = (*missing, *route.names[: route.names.index(lane.browser_name)])
-            obstacles = [(name, self._pool.obstacle(name, self.backend)) for name in passed]
-            self._routings[lane.browser] = explain(route, lane.browser_name, obstacles)
-        return self._routings[lane.browser]
-
     def _open(self, how: Fit) -> SessionKey:
-        """Return the key of the session for a shape, made known to the pool."""
-        dimensions = how.padded if self.backend == "webnn" else ()
-        browsers = self._choice.route.names if self._choice.route else ()
-        key = SessionKey(self.package.sha256, self.backend, self.precision, dimensions, browsers)
-        if key not in self._keys:
-            self._keys.add(key)
-            publish = partial(_publish, self._pool)
-            external = tuple(map(publish, self._delivery.external))
-            device = "cpu" if self.backend == "webnn" else None
-            outputs = {spec.name: DTYPES[spec.dtype] for spec in self.package.signature.outputs}
-            self._pool.open(
-                key,
-                Recipe(
-                    publish(self._delivery.model),
-                    external,
-                    self.backend,
-                    dimensions,
-                    device,
-                    outputs,
-                    self._pool.options.store_models,
-                ),
-            )
-        return key
+        return self._sessions.open(how)
 
 
 def _refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> None:
@@ -474,18 +416,5 @@ def _refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) ->
             )
 
 
-def _publish(pool: Pool, file: ModelFile) -> Asset:
-    url = pool.host.publish(file.path, file.sha256)
-    part = "" if file.start is None else f"?start={file.start}&nbytes={file.nbytes}"
-    return Asset(file.name, url + part, file.nbytes)
-
-
 def _tell(progress: ProgressCallback, stage: str, done: int, total: int | None) -> None:
     progress(Progress(stage, done, total))
-
-
-def _sentence_vectors(result: Result, mask: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the model's own sentence embedding, where it has one, else the mean of its hidden state."""
-    if "sentence_embedding" in result.outputs:
-        return result.outputs["sentence_embedding"]
-    return mean_pool(next(array for array in result.outputs.values() if array.ndim == 3), mask)

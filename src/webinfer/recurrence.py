@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from webinfer.choice import Choice
 from webinfer.errors import BackendUnavailable, UnknownOutput
 from webinfer.lane import Residents
-from webinfer.model import AsyncModel, Choice
+from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.result import Result
 from webinfer.sharded import ShardedModel

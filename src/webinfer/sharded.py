@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from webinfer.choice import Choice
 from webinfer.errors import DeadlineExceeded
 from webinfer.events import SessionLoaded
 from webinfer.metrics import Aggregate
-from webinfer.model import AsyncModel, Choice
+from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.models.delivery import Delivery
 from webinfer.models.stages import Stage
