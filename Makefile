@@ -1,6 +1,8 @@
 # Everything starts here. Each target first makes what it needs and reuses what is already there.
 # Needs Python 3.11-3.13, make and git; npm is taken from PATH or else from PyPI.
 
+export ORT_DISABLE_TELEMETRY := 1
+
 BIN := .venv/bin
 PY := $(BIN)/python
 NPM := $(PY) -m webinfer.browsers.npm --prefix web

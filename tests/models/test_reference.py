@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +58,14 @@ def test_echo_takes_any_length(own_cache: Path) -> None:
     for length in (1, 16, 1024):
         values = np.arange(length, dtype=np.float32)
         np.testing.assert_array_equal(run_native(package, {"x": values})["y"], -values)
+
+
+def test_onnxruntime_reports_to_nobody(write: Write, tmp_path: Path) -> None:
+    code = "import sys; from webinfer.models.reference import *; from webinfer.models import resolve; "
+    code += "run_native(resolve(sys.argv[1]), [1.0])"
+    home = tmp_path / "home"
+    (home / "cache").mkdir(parents=True)
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "WEBINFER_CACHE": str(tmp_path / "own")}
+    subprocess.run([sys.executable, "-c", code, str(write())], env=environment, check=True, timeout=60)
+    assert not list((home / "cache").iterdir())
