@@ -17,9 +17,7 @@ from webinfer.browsers.find import Installation
 from webinfer.connection import OnTransfer, Reply
 from webinfer.deadlines import Deadlines
 from webinfer.errors import (
-    BackendUnavailable,
     DeadlineExceeded,
-    DeviceLost,
     LaneLost,
     LostError,
     PoolClosed,
@@ -29,21 +27,19 @@ from webinfer.errors import (
 from webinfer.events import (
     Event,
     Listener,
-    LoadFailed,
     RunFailed,
     RunFinished,
     SessionLoaded,
 )
 from webinfer.fleet import Fleet
 from webinfer.gathering import Gathering
-from webinfer.homing import Homing
 from webinfer.host import Host
 from webinfer.lane import Lane, Recipe
+from webinfer.loader import Loader
 from webinfer.options import Backend, Options
 from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
 from webinfer.queues import Level, Queues
-from webinfer.request import Loading, Request
-from webinfer.tasks import Tasks
+from webinfer.request import Request
 from webinfer.upkeep import Upkeep
 from webinfer.wire import Message
 
@@ -82,21 +78,20 @@ class Pool:
         self._flights = Flights(self._end)
         self._gathering = Gathering(self._queues, self._state.depth, self._advance)
         self._state.lanes = self._lane_states
-        self._sizes: dict[SessionKey, int] = {}
-        self._state.sizes = self._sizes
-        if options.lane_capacity_mb is not None:
-            self._state.capacity = int(options.lane_capacity_mb * 1e6)
-        self._loadings: dict[SessionKey, Loading] = {}
-        self._sessions: dict[SessionKey, str] = {}  # names on the wire
+        self._loader = Loader(
+            self._fleet,
+            self._state,
+            self._queues,
+            options,
+            announce=self._announce,
+            on_failed=self._fail_queue,
+            on_change=self._advance,
+        )
         self._upkeep = Upkeep(self._fleet, self._state, self._queues, options)
         self._running = self.running_peak = 0
         self._deadlines = Deadlines(self._expire)
         self._listeners: list[Listener] = []
-        self._tasks = Tasks()
         self._submitted = 0  # requests ever submitted
-        self._ticks = 0  # grows with every use of a session
-        self._opened = 0  # sessions ever made known
-        self._homing = Homing(self._fleet, self._state, self._queues, fail=self._fail_loading, on_change=self._advance)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
@@ -176,12 +171,7 @@ class Pool:
 
     def open(self, key: SessionKey, recipe: Recipe) -> None:
         """Make a session known, so that requests for it may be submitted; ``unload`` it as often as it was opened."""
-        if key not in self._loadings:
-            self._opened += 1
-            self._sessions[key] = f"s{self._opened}"
-            self._loadings[key] = Loading(recipe)
-            self._sizes[key] = recipe.nbytes
-        self._loadings[key].users += 1
+        self._loader.open(key, recipe)
 
     def holds(self, key: SessionKey) -> bool:
         """Whether a lane has that session."""
@@ -197,14 +187,7 @@ class Pool:
             WebinferError: As the lane reported it.
         """
         self._check_open()
-        loading = self._loadings[key]
-        if loading.loaded is None:
-            self._queues.want(key)
-            loading.watchers.append(on_transfer) if on_transfer else None
-            self._advance()
-            await loading.wait()
-        assert loading.loaded is not None
-        return loading.loaded
+        return await self._loader.wait(key, on_transfer)
 
     def submit(self, request: Request) -> asyncio.Future[Message]:
         """Queue a request.
@@ -231,7 +214,7 @@ class Pool:
         else:
             self._queues.push(request)
             self._advance()
-        self._homing.call(request.key)
+        self._loader.call(request.key)
         return request.future
 
     def give_up(self, request: Request) -> None:
@@ -244,20 +227,8 @@ class Pool:
 
     def unload(self, key: SessionKey) -> None:
         """Release a session on every lane, unless another model uses it too."""
-        loading = self._loadings.get(key)
-        if loading is None:
-            return
-        loading.users -= 1
-        if loading.users:
-            return
-        del self._loadings[key], self._sizes[key]
-        self._homing.forget(key)
-        session = self._sessions.pop(key, None)
-        self._fail_queue(key, PoolClosed("The model was closed."))
-        for state in self._lane_states.values():
-            if key in state.loaded and session:
-                del state.loaded[key]
-                self.lanes[state.id].unload(session)
+        if self._loader.release(key):
+            self._fail_queue(key, PoolClosed("The model was closed."))
 
     async def close(self) -> None:
         """Fail what waits, end every browser."""
@@ -267,11 +238,8 @@ class Pool:
         self._deadlines.close()
         self._flights.close()
         self._gathering.close()
-        for key in tuple(self._loadings):
-            self._fail_loading(key, PoolClosed("The accelerator was closed."))
+        await self._loader.close()
         await self._upkeep.close()
-        await self._homing.close()
-        await self._tasks.close()
         await self._fleet.close()
 
     # What the plan asks for
@@ -296,14 +264,8 @@ class Pool:
         for key, lane in made.dispatch:
             if count := self._gathering.count(key, level):
                 self._send(self._queues.take(priority, key, count), self.lanes[lane])
-        for key, lane in made.evict:
-            log.info("session %s of lane %s gives way", self._sessions[key], lane)
-            del self._lane_states[lane].loaded[key]
-            self.lanes[lane].unload(self._sessions[key])
-        for key, lane in made.load:
-            self._lane_states[lane].loading = key
-            self._tasks.spawn(self._load(key, self.lanes[lane], self._lane_states[lane]))
-        self._homing.launch(made.launch)
+        self._loader.carry_out(made.load, made.evict)
+        self._loader.launch(made.launch)
 
     def _send(self, requests: list[Request], lane: Lane) -> None:
         batch = Batch(requests, lane)
@@ -313,14 +275,14 @@ class Pool:
         state.runs += len(requests)
         self._running += len(requests)
         self.running_peak = max(self.running_peak, self._running)
-        state.loaded[key] = self._tick()
+        self._loader.use(key, state)
         self._flights.add(batch)
         now = time.perf_counter()
         for request in requests:
             request.sent(lane, len(requests), now)
         try:
             lane.run(
-                self._sessions[key],
+                self._loader.name(key),
                 batch.tensors,
                 requests[0].outputs,
                 lambda reply: self._replied(batch, state, reply),
@@ -365,7 +327,7 @@ class Pool:
         lane, request.lane = request.lane, None
         if lane is not None and isinstance(error, LostError):
             error = self._fleet.write_off(lane, error)
-        if self.closed or request.key not in self._loadings:
+        if self.closed or request.key not in self._loader:
             what = "accelerator" if self.closed else "model"
             error = PoolClosed(f"The {what} was closed before the request was answered.")
             again = False
@@ -406,51 +368,6 @@ class Pool:
             stop = self._fleet.stop_browser if batch.key.backend == "webgpu" else self._fleet.stop_lane
             stop(lane, LaneLost(f"Lane {lane.id} was ended: {why}."))
 
-    async def _load(self, key: SessionKey, lane: Lane, state: LaneState) -> None:
-        loading, session = self._loadings.get(key), self._sessions.get(key)
-        began = time.perf_counter()
-        try:
-            if loading is None or session is None:
-                return
-            loading.attempts += 1
-            answer = await lane.load(session, loading.recipe, self.options.load_timeout, loading.transferred)
-            if self._loadings.get(key) is not loading:  # closed meanwhile, and perhaps opened anew by another name
-                lane.unload(session)
-                return
-        except WebinferError as failure:
-            error = self._fleet.write_off(lane, failure) if isinstance(failure, LostError) else failure
-            if isinstance(error, BackendUnavailable) and self._fleet.give_up(lane, error):
-                error = DeviceLost(str(error))
-            if isinstance(error, DeadlineExceeded) and key.backend == "webgpu":
-                self._fleet.stop_browser(lane, error)
-            self._announce(LoadFailed(lane.id, key, error.code, str(error)))
-            if self._loadings.get(key) is not loading:
-                return
-            if not (error.retryable and loading and loading.attempts <= self.options.retries):
-                self._fail_loading(key, error)
-        else:
-            timing = answer.fields.get("timing", {})
-            loaded = SessionLoaded(
-                lane.id,
-                key,
-                int(answer.fields.get("nbytes", 0)),
-                time.perf_counter() - began,
-                timing.get("fetch", 0.0) / 1e3,
-                timing.get("create", 0.0) / 1e3,
-                int(answer.fields.get("stored", 0)),
-            )
-            state.loaded[key] = self._tick()
-            loading.attempts = 0
-            loading.finish(loaded)
-            self._announce(loaded)
-            self._queues.satisfy(key)
-            for elsewhere in self._homing.settle(key, lane.browser_name):
-                del self._lane_states[elsewhere].loaded[key]
-                self.lanes[elsewhere].unload(session)
-        finally:
-            state.loading = None
-            self._advance()
-
     def _lane_started(self, lane: Lane) -> None:
         backends = frozenset(lane.capabilities.backends)
         self._lane_states[lane.id] = LaneState(lane.id, backends, browser=lane.browser_name)
@@ -460,14 +377,6 @@ class Pool:
         if not self._flights.on(lane.id):
             self._fleet.drained(lane.id)
 
-    def _fail_loading(self, key: SessionKey, error: WebinferError) -> None:
-        """Fail everybody who waits for a session; a later request may try again."""
-        loading = self._loadings.get(key)
-        if loading is not None:
-            loading.attempts = 0
-            loading.fail(error)
-        self._fail_queue(key, error)
-
     def _fail_queue(self, key: SessionKey, error: WebinferError) -> None:
         for request in self._queues.drop(key):
             mates = request.mates
@@ -476,10 +385,6 @@ class Pool:
                 self._queues.push(request)
             else:
                 request.fail(error)
-
-    def _tick(self) -> int:
-        self._ticks += 1
-        return self._ticks
 
     def _check_open(self) -> None:
         if self.closed:

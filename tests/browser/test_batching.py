@@ -264,9 +264,9 @@ async def test_requests_run_alone_where_the_session_for_batches_cannot_be_had(pe
         assert pool is not None
         (state,) = pool.lane_states.values()
         batches = next(key for key in state.loaded if dict(key.dimensions)["batch"] == 8)
-        loading = pool._loadings[batches]
+        loading = pool._loader._loadings[batches]
         loading.recipe = replace(loading.recipe, model=replace(loading.recipe.model, url="/models/gone"))
-        pool.lanes[state.id].unload(pool._sessions[batches])
+        pool.lanes[state.id].unload(pool._loader.name(batches))
         del state.loaded[batches]
         results = await at_once(model, requests)
         assert {result.batch for result in results} == {1}
