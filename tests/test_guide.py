@@ -14,6 +14,7 @@ import pytest
 
 from tests.compat.models import BERT, VIT, build
 from webinfer.errors import BrowserNotFound
+from webinfer.metrics.database import connect
 
 BLOCKS = Path(__file__).parent.parent / "fixtures" / "guide"
 ACCELERATOR = """
@@ -49,6 +50,12 @@ WORKS: dict[str, tuple[str, str]] = {
     ),
     "concurrent_model_execution": (ACCELERATOR + INPUTS + PICTURE, TELL % "[result.to_dict() for result in results]"),
     "batch_processing": (ACCELERATOR + INPUTS, TELL % "[result.to_dict() for result in results]"),
+    "database_integration": (
+        "from fixed_web_platform.resource_pool_integration import create_ipfs_web_accelerator\n"
+        + INPUTS
+        + "inputs, batch_inputs = input1, [input2, input3]",
+        "accelerator.close()",
+    ),
     "resource_monitoring": (
         ACCELERATOR + INPUTS + f"accelerator.run_inference({BERT!r}, input1)",
         "accelerator.close()",
@@ -64,7 +71,6 @@ WORKS: dict[str, tuple[str, str]] = {
 # Block: why it cannot run yet, what it needs before it, and the option that the refusal names.
 LATER: dict[str, tuple[str, str, str]] = {
     "quantization_support": ("models are not quantized yet", ACCELERATOR, "quantization"),
-    "database_integration": ("there is no database yet", ACCELERATOR, "db_path"),
     "performance_reporting": ("there are no reports yet", ACCELERATOR, "get_performance_report"),
 }
 
@@ -139,6 +145,16 @@ def test_concurrent_model_execution_returns_everyones_results(models: Path, tmp_
 def test_batch_processing_returns_every_result_in_order(models: Path, tmp_path: Path) -> None:
     results = last_json(output_of("batch_processing", models, tmp_path))
     assert [len(result["output"]["last_hidden_state"][0]) for result in results] == [2, 3, 3, 2]
+
+
+@pytest.mark.browser("embedded")
+def test_database_integration_leaves_a_row_for_each_request(models: Path, tmp_path: Path) -> None:
+    database = models / "benchmark_db.duckdb"
+    output_of("database_integration", models, tmp_path)
+    connection = connect(database, read_only=True)
+    found = connection.execute("SELECT model_name, is_simulation, latency_ms > 0 FROM webnn_webgpu_results").fetchall()
+    connection.close()
+    assert found == [(BERT, False, True)] * 3
 
 
 @pytest.mark.browser("embedded")

@@ -35,6 +35,7 @@ LAYERS = (
         "choice",
         "sessions",
         "sentences",
+        "recording",
         "model",
         "sharded",
         "canary",

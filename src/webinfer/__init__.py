@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from webinfer.options import Options
     from webinfer.pipelines import AsyncPipeline
     from webinfer.progress import Progress
+    from webinfer.recording import unrecorded
     from webinfer.request import Times
     from webinfer.result import Result
     from webinfer.snapshot import Snapshot
@@ -36,6 +37,7 @@ __all__ = [
     "WebinferError",
     "__version__",
     "pipeline",
+    "unrecorded",
 ]
 
 # Where each name lives. A module is imported when a name of its is first asked for, as all of them take their time.
@@ -56,6 +58,7 @@ _HOMES = {
     "Verdict": "webinfer.capabilities",
     "WebinferError": "webinfer.errors",
     "pipeline": "webinfer.sync",
+    "unrecorded": "webinfer.recording",
 }
 
 

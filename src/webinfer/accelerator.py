@@ -20,6 +20,7 @@ from webinfer.errors import BackendUnavailable, OptionError, PoolClosed
 from webinfer.host import Host
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
+from webinfer.metrics.store import Store
 from webinfer.metrics.tallies import Tallies
 from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage, resolve
@@ -30,6 +31,7 @@ from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy import routing
 from webinfer.pool import Pool
 from webinfer.progress import ProgressCallback
+from webinfer.recording import Recorder
 from webinfer.recurrence import spare_fixed_shapes
 from webinfer.result import Result
 from webinfer.running import Entry, announce, retract
@@ -66,6 +68,7 @@ class AsyncAccelerator:
         self._pool: Pool | None = None
         self._preferences = routing.merge(self.options.browser_preferences or {})
         self._metrics = Aggregate()
+        self._recorder = Recorder(self._metrics)
         self._journal = Journal()
         self._tallies = Tallies()
         self._entry: Entry | None = None  # by which other processes find this accelerator
@@ -159,6 +162,7 @@ class AsyncAccelerator:
         if chosen.backend == "webnn" and any(spec.name in varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name, package.cid)
+        self._recorder.model(package)
         self._journal.name(package.sha256, package.name)
         self._tallies.name(package.sha256, package.name)
         model = await self._model(self._pool, package, chosen)
@@ -178,9 +182,9 @@ class AsyncAccelerator:
         if self.options.shard_models and capacity and package.nbytes > capacity * 1e6:
             count = math.ceil(package.nbytes / (capacity * 1e6))
             stages = await asyncio.to_thread(split, package, chosen.backend, count)
-            return ShardedModel(pool, package, stages, chosen, self._metrics, self._models.discard)
+            return ShardedModel(pool, package, stages, chosen, self._recorder, self._models.discard)
         delivery = await asyncio.to_thread(deliver, package, chosen.backend, optimize=self.options.optimize_graphs)
-        return AsyncModel(pool, package, delivery, chosen, self._metrics, self._models.discard)
+        return AsyncModel(pool, package, delivery, chosen, self._recorder, self._models.discard)
 
     async def pipeline(
         self,
@@ -263,6 +267,25 @@ class AsyncAccelerator:
             )
         )
 
+    async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Ask the database that ``db_path`` names, with everything recorded so far; docs/database.md tells its tables.
+
+        Args:
+            sql: A query, in DuckDB's SQL.
+            parameters: Values for its question marks.
+
+        Returns:
+            The rows, by column; times in seconds, sizes in 10^6 bytes, timestamps in UTC.
+
+        Raises:
+            OptionError: There is no database.
+            DatabaseError: It does not understand the query.
+        """
+        await self._open()
+        if self._recorder.store is None:
+            raise OptionError("There is no database to ask: set db_path, to :memory: if need be.", option="db_path")
+        return await asyncio.to_thread(self._recorder.store.query, sql, parameters)
+
     async def snapshot(self) -> Snapshot:
         """Return what is going on right now: browsers, lanes, sessions, what waits, memory, errors and recoveries.
 
@@ -301,6 +324,7 @@ class AsyncAccelerator:
                 retract(self._entry)  # not in a thread: when the interpreter exits, none can be had any more
             if self._host is not None:
                 await self._host.close()
+            self._recorder.close()  # not in a thread either
         self._models.clear()
 
     async def _open(self) -> Pool:
@@ -313,6 +337,8 @@ class AsyncAccelerator:
                 installations = await asyncio.to_thread(find_each, options.browsers)
             elif self._pool is None:
                 installations = [await asyncio.to_thread(find, options.browser, options.executable)]
+            if self._recorder.store is None and options.db_path is not None:
+                self._recorder.open(await asyncio.to_thread(Store, options.db_path), options)
             if self._host is None:
                 host = Host(
                     options.address, options.port, options.max_message_mb, options.heartbeat, options.metrics_token
@@ -324,6 +350,7 @@ class AsyncAccelerator:
             if self._pool is None:
                 self._pool = Pool(self._host, installations, options)
                 self._pool.listen(self._metrics)
+                self._recorder.watch(self._pool)
                 self._pool.listen(self._journal)
                 self._pool.listen(self._tallies)
             self._check_open()

@@ -50,6 +50,11 @@
     |   +-- UnknownKind
     |   +-- VersionMismatch
     |   +-- Forbidden                         wrong token, Host or Origin
+    +-- DatabaseError                         the file that results are kept in
+    |   +-- DatabaseLocked                    another process has it open
+    |   +-- DatabaseReadOnly
+    |   +-- DatabaseTooNew                    a newer webinfer wrote it
+    |   +-- DatabaseDamaged                   cut off, or no database
     +-- QueueFull
     +-- PoolClosed
 
@@ -371,6 +376,36 @@ class Forbidden(ProtocolError):
     """A connection came with a wrong token, Host or Origin."""
 
     code = "protocol.forbidden"
+
+
+class DatabaseError(WebinferError):
+    """The database of results cannot be opened, read or written."""
+
+    code = "database"
+
+
+class DatabaseLocked(DatabaseError):
+    """Another process has the database open; one may at a time."""
+
+    code = "database.locked"
+
+
+class DatabaseReadOnly(DatabaseError):
+    """The database's file or directory may not be written."""
+
+    code = "database.read_only"
+
+
+class DatabaseTooNew(DatabaseError):
+    """A newer webinfer wrote the database."""
+
+    code = "database.too_new"
+
+
+class DatabaseDamaged(DatabaseError):
+    """The file is cut off, or is no database of webinfer's."""
+
+    code = "database.damaged"
 
 
 class QueueFull(WebinferError):

@@ -24,10 +24,10 @@ from webinfer.errors import (
     OptionError,
     PoolClosed,
     UnknownOutput,
+    WebinferError,
 )
 from webinfer.events import SessionLoaded
 from webinfer.lane import Residents
-from webinfer.metrics import Aggregate
 from webinfer.models import ModelPackage
 from webinfer.models.delivery import Delivery
 from webinfer.models.reading import Reader
@@ -38,6 +38,7 @@ from webinfer.policy.batching import Batching, Mates, group
 from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim, with_rows
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
+from webinfer.recording import Recorder
 from webinfer.request import Request
 from webinfer.result import Result, refuse_nan
 from webinfer.sentences import embed
@@ -71,7 +72,7 @@ class AsyncModel:
         package: ModelPackage,
         delivery: Delivery,
         choice: Choice,
-        metrics: Aggregate,
+        recorder: Recorder,
         forget: Callable[[AsyncModel], None],
     ) -> None:
         self.package = package
@@ -81,7 +82,7 @@ class AsyncModel:
         self._delivery = delivery
         self._choice = choice
         self._pool = pool
-        self._metrics = metrics
+        self._recorder = recorder
         self._forget = forget
         self._sessions = Sessions(pool, package, delivery, choice)
         self._reader = Reader(package)
@@ -123,7 +124,7 @@ class AsyncModel:
         self._check_open()
         if self.loaded is None:
             key = self._open(smallest(self.package.signature, self.backend, self._reader.image_shape))
-            self._metrics.hit(self._pool.holds(key))
+            self._recorder.hit(self._pool.holds(key))
             tell = partial(_tell, progress, f"load {self.name}") if progress else None
             self.loaded = await self._pool.load(key, tell)
         return self.loaded
@@ -161,7 +162,8 @@ class AsyncModel:
         """
         if self._reader.holds_files(inputs):
             inputs = await asyncio.to_thread(self._reader.prepare_files, inputs)
-        return await self._complete(*self._request(inputs, outputs, timeout, priority))
+        request, how = self._request(inputs, outputs, timeout, priority)
+        return await self._recorder.take(self, request, self._complete(request, how))
 
     def submit(
         self,
@@ -202,7 +204,8 @@ class AsyncModel:
         requests = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
         if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")
-        results = await asyncio.gather(*(self._complete(*each) for each in requests), return_exceptions=True)
+        completed = (self._recorder.take(self, request, self._complete(request, how)) for request, how in requests)
+        results = await asyncio.gather(*completed, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -292,6 +295,15 @@ class AsyncModel:
         self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None, priority: int
     ) -> tuple[Request, Fit]:
         self._check_open()
+        try:
+            return self._make_request(inputs, outputs, timeout, priority)
+        except WebinferError as error:
+            self._recorder.failed(error, self)
+            raise
+
+    def _make_request(
+        self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None, priority: int
+    ) -> tuple[Request, Fit]:
         signature = self.package.signature
         tensors = prepare(signature, self._reader.text(inputs))
         self._reader.vocabulary.check(tensors)
@@ -340,7 +352,7 @@ class AsyncModel:
         request = Request(key, tensors, list(outputs), self._pool.options.run_timeout, self._items(tensors))
         request.residents, request.pinned = residents, lane
         try:
-            return self._result(request, EXACT, await self._answer(request))
+            return await self._recorder.take(self, request, self._complete(request, EXACT))
         except BaseException:
             if request.lane is not None:
                 self._free(request.lane.id, [*residents.keep.values()])

@@ -116,6 +116,12 @@ class Options:
     optimize_graphs: bool = _option(
         True, "Replace parts of a model by operators that the backend has a faster kernel for, with the same answers."
     )
+    db_path: Path | None = _option(
+        None,
+        "DuckDB file to record every request, load, fault and sample in; :memory: keeps them until close. One that "
+        "another process has open is left to it, and a file beside it written.",
+    )
+    store_results: bool = _option(True, "Record requests in db_path; off, only what happens around them is.")
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
 
     def __post_init__(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from webinfer.choice import Choice
 from webinfer.errors import DeadlineExceeded
 from webinfer.events import SessionLoaded
-from webinfer.metrics import Aggregate
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.models.delivery import Delivery
@@ -20,6 +19,7 @@ from webinfer.policy.assignment import SessionKey
 from webinfer.policy.buckets import Fit
 from webinfer.pool import Pool
 from webinfer.progress import ProgressCallback
+from webinfer.recording import Recorder
 from webinfer.request import Request, Times
 from webinfer.result import Result
 from webinfer.wire import Message
@@ -37,13 +37,13 @@ class ShardedModel(AsyncModel):
         package: ModelPackage,
         stages: Sequence[Stage],
         choice: Choice,
-        metrics: Aggregate,
+        recorder: Recorder,
         forget: Callable[[AsyncModel], None],
     ) -> None:
         rewritten = stages[0].delivery.rewritten
-        super().__init__(pool, package, Delivery(package.model, package.external, rewritten), choice, metrics, forget)
+        super().__init__(pool, package, Delivery(package.model, package.external, rewritten), choice, recorder, forget)
         self._stages = [
-            AsyncModel(pool, stage.package, stage.delivery, _turned(choice, number), metrics, lambda _: None)
+            AsyncModel(pool, stage.package, stage.delivery, _turned(choice, number), recorder, lambda _: None)
             for number, stage in enumerate(stages)
         ]
 

@@ -210,6 +210,10 @@ class Accelerator:
         """As ``AsyncAccelerator.metrics``."""
         return self._portal.call(self._inner.metrics())
 
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """As ``AsyncAccelerator.query``."""
+        return self._portal.call(self._inner.query(sql, parameters))
+
     def snapshot(self) -> Snapshot:
         """As ``AsyncAccelerator.snapshot``."""
         return self._portal.call(self._inner.snapshot())

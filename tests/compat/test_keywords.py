@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,25 +34,12 @@ def test_unknown_keyword_names_the_nearest_known(wrong: str, right: str) -> None
     assert caught.value.data["option"] == wrong
 
 
-LATER = {"db_path": "results.duckdb"}
-
-
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_keyword_that_is_not_available_yet_says_so(name: str) -> None:
-    with pytest.raises(OptionError, match=f"{name}=.* is not available in this version") as caught:
-        read(**{name: LATER[name]})
-    assert caught.value.data["option"] == name
-
-
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_keyword_that_is_not_available_yet_may_be_switched_off(name: str) -> None:
-    assert read(**{name: None if name == "db_path" else type(LATER[name])()}).options == read().options
-
-
 @pytest.mark.parametrize(
     ("keywords", "option", "value"),
     [
         ({"max_connections": 1}, "lanes", 1),
+        ({"db_path": "./results.duckdb"}, "db_path", Path("results.duckdb")),
+        ({"db_path": None}, "db_path", Path(":memory:")),
         ({"headless": False}, "headless", False),
         ({"websocket_port": 9876}, "port", 9876),
         ({"retry_attempts": 5}, "retries", 5),
@@ -79,8 +67,8 @@ def test_keyword_becomes_an_option(keywords: dict[str, Any], option: str, value:
     assert getattr(read(**keywords).options, option) == value
 
 
-def test_defaults_are_ours_but_for_the_browsers() -> None:
-    assert read(max_connections=1).options == Options(lanes=1, browsers=("all",))
+def test_defaults_are_ours_but_for_the_browsers_and_a_database_in_memory() -> None:
+    assert read(max_connections=1).options == Options(lanes=1, browsers=("all",), db_path=Path(":memory:"))
 
 
 def test_there_are_never_more_lanes_than_cores() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from webinfer.compat.integration import IPFSAccelerateWebIntegration, check_later
-from webinfer.compat.keywords import read
 from webinfer.compat.model import EnhancedWebModel
 from webinfer.errors import OptionError
 from webinfer.model import Inputs
+from webinfer.recording import unrecorded
 from webinfer.result import Result
 
 
@@ -24,7 +25,7 @@ def create_ipfs_web_accelerator(
     """Make an accelerator, the guide's way.
 
     Args:
-        db_path: Not available yet.
+        db_path: DuckDB file to record every request in; ``None`` keeps the newest in memory, for the report.
         max_connections: Lanes that may run at once; never more than there are cores.
         enable_gpu: Whether WebGPU may be used.
         enable_cpu: Whether WebAssembly may be used.
@@ -38,7 +39,7 @@ def create_ipfs_web_accelerator(
             ``enable_cross_browser_sharding``.
 
     Raises:
-        OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.
+        OptionError: A keyword is unknown, or has a value that cannot be.
     """
     return IPFSWebAccelerator(
         IPFSAccelerateWebIntegration(
@@ -53,12 +54,11 @@ class IPFSWebAccelerator:
 
     Attributes:
         integration: The integration that it runs on.
-        db_path: Not available yet.
+        db_path: The database that it was asked to record in, if any.
     """
 
     def __init__(self, integration: IPFSAccelerateWebIntegration | None = None, db_path: str | None = None) -> None:
-        read(db_path=db_path)
-        self.integration = integration or IPFSAccelerateWebIntegration()
+        self.integration = integration or IPFSAccelerateWebIntegration(db_path=db_path)
         self.db_path = db_path
 
     def __repr__(self) -> str:
@@ -103,10 +103,12 @@ class IPFSWebAccelerator:
                 its platform, and else ``webgpu``.
             quantization: As ``accelerate_model``.
             optimizations: As ``accelerate_model``.
-            store_results: Has nothing to store to as long as ``db_path`` is not available.
+            store_results: Whether this request is recorded in the database.
         """
         check_later(quantization, optimizations)
-        return self._model(model_name, model_type, platform).run(inputs)
+        model = self._model(model_name, model_type, platform)
+        with _storing(store_results):
+            return model.run(inputs)
 
     def run_batch_inference(
         self,
@@ -125,9 +127,11 @@ class IPFSWebAccelerator:
             model_type: As ``run_inference``.
             platform: As ``run_inference``.
             batch_size: Requests under way at most; ``None`` leaves it to the model.
-            store_results: Has nothing to store to as long as ``db_path`` is not available.
+            store_results: Whether these requests are recorded in the database.
         """
-        return self._model(model_name, model_type, platform).run_batch(list(batch_inputs), batch_size)
+        model = self._model(model_name, model_type, platform)
+        with _storing(store_results):
+            return model.run_batch(list(batch_inputs), batch_size)
 
     def get_performance_report(self, format: str = "json") -> str:
         """Write a report. Not available yet.
@@ -147,3 +151,7 @@ class IPFSWebAccelerator:
     def _model(self, model_name: str, model_type: str | None, platform: str | None) -> EnhancedWebModel:
         known = self.integration.loaded(model_name, platform)
         return known or self.accelerate_model(model_name, model_type, platform or "webgpu")
+
+
+def _storing(wanted: bool) -> AbstractContextManager[None]:
+    return nullcontext() if wanted else unrecorded()

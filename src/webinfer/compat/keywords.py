@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
 from webinfer.capabilities import Capabilities
@@ -36,9 +37,8 @@ _NOW = (
     "idle_timeout",
     "restart_on_memory_pressure",
     "enable_cross_browser_sharding",
+    "db_path",
 )
-_LATER = ("db_path",)
-"""Keywords of the guide that are only accepted switched off, so far."""
 
 _PLATFORMS: Mapping[str, Platform] = {"auto": "auto", **{name: name for name in BACKENDS}, "cpu": "wasm"}
 
@@ -67,14 +67,15 @@ def read(**keywords: Any) -> Settings:
     told apart where ``enable_input_size_detection`` is set, or only ``large_input_timeout_multiplier`` is given.
     ``adaptive_scaling``, ``min_connections`` or ``idle_timeout`` have the number of lanes follow the work.
     ``enable_cross_browser_sharding`` cuts models that are larger than a lane may hold into stages.
+    Without ``db_path`` a database in memory has what reports are made of.
     ``connection_retry_attempts`` counts the starts of a browser, ``retry_attempts`` the runs of a lost request.
 
     Raises:
-        OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.
+        OptionError: A keyword is unknown, or has a value that cannot be.
     """
-    for name, value in keywords.items():
+    for name in keywords:
         if name not in _NOW:
-            _refuse(name, value)
+            raise OptionError(f"Unknown keyword {name!r}.{_near(name, _NOW)}", option=name)
     standard, run = _timeouts(keywords)
     settings = Settings(
         options=Options(
@@ -88,6 +89,7 @@ def read(**keywords: Any) -> Settings:
             progressive_backoff=bool(keywords.get("enable_progressive_backoff", True)),
             launch_retries=_attempts("connection_retry_attempts", keywords, Options().launch_retries),
             retries=_attempts("retry_attempts", keywords, Options().retries),
+            db_path=Path(keywords.get("db_path") or ":memory:"),
             run_timeout=run,
             load_timeout=Options().load_timeout * standard,
             launch_timeout=Options().launch_timeout * standard,
@@ -191,13 +193,6 @@ def _named(preferences: Mapping[str, NamedBrowsers]) -> list[ManyName]:
     """Return the browsers that preferences name: WebKit, say, is taken only by name."""
     given = {name for each in preferences.values() for name in ([each] if isinstance(each, str) else each)}
     return [name for name in MANY[1:] if name in given]
-
-
-def _refuse(name: str, value: Any) -> None:
-    if name not in _LATER:
-        raise OptionError(f"Unknown keyword {name!r}.{_near(name, (*_NOW, *_LATER))}", option=name)
-    if value:
-        raise OptionError(f"{name}={value!r} is not available in this version; leave it out.", option=name)
 
 
 def _attempts(name: str, keywords: Mapping[str, Any], default: int) -> int:

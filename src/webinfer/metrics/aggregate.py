@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
@@ -17,10 +17,32 @@ from webinfer.events import (
     LaneEnded,
     LoadFailed,
     RunFailed,
-    RunFinished,
     SessionLoaded,
 )
-from webinfer.policy.assignment import SessionKey
+from webinfer.metrics.histogram import Histogram
+
+
+class Spent(Protocol):
+    """Times of a request, in seconds."""
+
+    @property
+    def run(self) -> float: ...
+    @property
+    def total(self) -> float: ...
+
+
+class Answer(Protocol):
+    """What is counted of a result."""
+
+    model_sha256: str
+    browser: str
+    items: int
+    batch: int
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def times(self) -> Spent: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +81,39 @@ class _Totals:
     nbytes: int = 0
     largest_batch: int = 0
     platforms: Counter[str] = field(default_factory=Counter)
+    run_times: Histogram = field(default_factory=Histogram)
+    latencies: Histogram = field(default_factory=Histogram)
+    load_times: Histogram = field(default_factory=Histogram)
 
     def add_load(self, event: SessionLoaded) -> None:
         self.loads += 1
         self.load_seconds += event.seconds
+        self.load_times.add(event.seconds)
         self.nbytes = max(self.nbytes, event.nbytes)
 
-    def add_run(self, event: RunFinished) -> None:
+    def add_run(self, answer: Answer) -> None:
+        times = answer.times
+        run = times.run / answer.batch  # what ran together shares the time
         self.runs += 1
-        self.items += event.items
-        self.run_seconds += event.run / event.together  # what ran together shares the time
-        self.total_seconds += event.total
-        self.largest_batch = max(self.largest_batch, event.items, event.together)
-        self.platforms[event.key.backend] += 1
+        self.items += answer.items
+        self.run_seconds += run
+        self.total_seconds += times.total
+        self.largest_batch = max(self.largest_batch, answer.items, answer.batch)
+        self.platforms[answer.backend] += 1
+        self.run_times.add(run)
+        self.latencies.add(times.total)
+
+    def percentiles(self) -> dict[str, dict[str, float]]:
+        """Return the percentiles of each time, beside its mean."""
+        return {
+            "model_load_time": _percentiles(self.load_times),
+            "inference_time": _percentiles(self.run_times),
+            "latency": _percentiles(self.latencies),
+        }
 
 
 class Aggregate:
-    """Totals since the accelerator was made.
+    """Totals since the accelerator was made: of its results, and of what its pool announced.
 
     Times are in seconds, ``throughput`` in items per second of the requests' own time, memory in 10^6 bytes. A
     mean of nothing is 0.
@@ -87,7 +125,6 @@ class Aggregate:
         self._names: dict[str, str] = {}  # by hash
         self._cids: dict[str, str] = {}  # by hash
         self._browsers: set[str] = set()  # ids of those that run
-        self._browser_names: dict[str, str] = {}  # by id; a retired one still answers what it has
         self._browser_runs: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._created = self._peak = self._retries = self._lanes_lost = 0
@@ -104,17 +141,19 @@ class Aggregate:
         self._hits += found
         self._misses += not found
 
+    def answered(self, answer: Answer) -> None:
+        """Take in a result."""
+        self._totals(answer.model_sha256).add_run(answer)
+        self._all.add_run(answer)
+        self._browser_runs[answer.browser] += 1
+
     def __call__(self, event: Event) -> None:
         """Take in an event."""
         match event:
-            case RunFinished():
-                self._totals(event.key).add_run(event)
-                self._all.add_run(event)
-                self._browser_runs[self._browser_names.get(event.browser, event.browser)] += 1
             case BatchFinished():
                 self._batches[event.size] += 1
             case SessionLoaded():
-                self._totals(event.key).add_load(event)
+                self._totals(event.key.model).add_load(event)
                 self._all.add_load(event)
             case RunFailed():
                 self._errors[event.code] += 1
@@ -126,7 +165,6 @@ class Aggregate:
             case BrowserStarted():
                 self._created += 1
                 self._browsers.add(event.browser)
-                self._browser_names[event.browser] = event.name
                 self._peak = max(self._peak, len(self._browsers))
             case BrowserEnded():
                 self._browsers.discard(event.browser)
@@ -143,8 +181,8 @@ class Aggregate:
             "resource_pool": self._pool(now),
         }
 
-    def _totals(self, key: SessionKey) -> _Totals:
-        return self._models.setdefault(key.model, _Totals())
+    def _totals(self, sha256: str) -> _Totals:
+        return self._models.setdefault(sha256, _Totals())
 
     def _aggregate(self, now: Gauges) -> dict[str, Any]:
         everything = self._all
@@ -158,6 +196,7 @@ class Aggregate:
             "platform_distribution": dict(everything.platforms),
             "browser_distribution": dict(self._browser_runs),
             "total_memory_usage": now.memory_mb,
+            "percentiles": everything.percentiles(),
         }
 
     def _bridge(self, now: Gauges) -> dict[str, Any]:
@@ -219,7 +258,12 @@ def _model(totals: _Totals) -> dict[str, Any]:
         "batch_size": totals.largest_batch,
         "platform_distribution": dict(totals.platforms),
         "inferences": totals.runs,
+        "percentiles": totals.percentiles(),
     }
+
+
+def _percentiles(times: Histogram) -> dict[str, float]:
+    return {f"p{share}": times.percentile(share / 100) for share in (50, 95, 99)}
 
 
 def _mean(total: float, count: float) -> float:

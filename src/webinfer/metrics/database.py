@@ -1,0 +1,112 @@
+"""Opening a database: what can be wrong with its file, as errors with a remedy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from webinfer.errors import DatabaseDamaged, DatabaseError, DatabaseLocked, DatabaseReadOnly, DatabaseTooNew
+from webinfer.metrics import schema
+
+MEMORY = ":memory:"
+
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "threads": "1",  # the cores are the browsers'
+    "memory_limit": "512MB",
+    "pandas_analyze_sample": "0",  # columns that are text stay text, whatever their first rows hold
+    "autoinstall_known_extensions": "false",  # nothing is fetched
+    "autoload_known_extensions": "false",
+}
+_DAMAGED = ("valid DuckDB", "enough bytes", "checksum", "Corrupt", "storage version", "deserialize")
+"""Words of DuckDB's errors about files that are cut off, overwritten, or something else."""
+
+
+def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """Open a database, made where there is none, with our schema in it.
+
+    Args:
+        path: Its file, or ``:memory:``.
+        read_only: Change nothing; the file must be there, and of the current version.
+
+    Raises:
+        DatabaseLocked: Another process has it open.
+        DatabaseReadOnly: It, or its directory, may not be written.
+        DatabaseDamaged: It is cut off, or no database of ours.
+        DatabaseTooNew: A newer webinfer wrote it.
+        DatabaseError: It is not there, or the disk refused.
+    """
+    if read_only and str(path) != MEMORY and not Path(path).is_file():
+        raise DatabaseError(f"There is no database {path}: name one that an accelerator with db_path wrote.")
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only, config=_SETTINGS)
+    except duckdb.Error as error:
+        raise explain(path, error) from error
+    try:
+        if read_only:
+            _check_ours(connection, path)
+        else:
+            schema.prepare(connection)
+    except duckdb.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def select(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """Return the rows that a query finds, by column."""
+    found = connection.execute(sql, list(parameters))
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def explain(path: str | Path, error: duckdb.Error) -> DatabaseError:
+    """Turn DuckDB's error into ours, with what can be done about it."""
+    text = str(error).strip().splitlines()[0]
+    data = {"path": str(path)}
+    if "lock on file" in text:
+        holder = text.partition("held in ")[2].split(". See")[0] or "another process"
+        return DatabaseLocked(
+            f"{path} is open in {holder}, and a database has one writer: wait for it to close, or write to a file of "
+            f"your own and take it in later with `webinfer db merge {path} YOURS`.",
+            **data,
+        )
+    if "Permission denied" in text or "read-only" in text.lower() or _is_read_only(path):
+        return DatabaseReadOnly(f"{path} may not be written ({text}): name another file, or allow it.", **data)
+    if isinstance(error, (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)) or any(
+        sign in text
+        for sign in ("valid DuckDB", "enough bytes", "checksum", "Corrupt", "storage version", "deserialize")
+    ):
+        return DatabaseDamaged(
+            f"{path} cannot be read as a database ({text}): it is cut off or something else. Move it away; "
+            "a new one is made.",
+            **data,
+        )
+    return DatabaseError(f"The database {path} refused: {text}", **data)
+
+
+def quote(name: str | Path) -> str:
+    """Return a text as SQL writes it."""
+    return "'" + str(name).replace("'", "''") + "'"
+
+
+def _check_ours(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
+    found = schema.version_of(connection)
+    if found is None:
+        raise DatabaseDamaged(f"{path} is a DuckDB database, but none of webinfer's.", path=str(path))
+    if found > schema.VERSION:
+        raise DatabaseTooNew(
+            f"{path} has schema version {found}, and this webinfer knows version {schema.VERSION}: upgrade webinfer.",
+            version=found,
+        )
+
+
+def _is_read_only(path: str | Path) -> bool:
+    place = Path(path) if Path(path).exists() else Path(path).parent
+    return place.exists() and not os.access(place, os.W_OK)

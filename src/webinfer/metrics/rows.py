@@ -1,0 +1,111 @@
+"""Rows on their way into a table: columns of numpy arrays, which DuckDB takes without a copy of each value."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+Row = Mapping[str, Any]
+
+KEYS = {
+    "machines": "id",
+    "runs": "id",
+    "models": "sha256",
+    "browsers": "id",
+    "sessions": "id",
+    "benchmarks": "id",
+}
+"""The key of each table that has one: a row takes the place of an earlier one with the same."""
+
+_WHOLE = ("BIGINT", "INTEGER")
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], rows: Sequence[Row]) -> None:
+    """Insert rows, in place of those with the same key where the table has one.
+
+    Args:
+        connection: The database.
+        table: Its table.
+        columns: The table's columns and their types.
+        rows: Values by column. What is no column goes into ``details``; what is missing is NULL.
+    """
+    names = _given(columns, rows)
+    arrays = {f"c{at}": _array(columns[name], [row.get(name) for row in rows]) for at, name in enumerate(names)}
+    wanted = ", ".join(f'"{name}"' for name in names)
+    verb = "INSERT OR REPLACE" if table in KEYS else "INSERT"
+    cursor = connection.register("incoming", arrays)
+    cursor.execute(f"{verb} INTO {table} ({wanted}) SELECT {', '.join(arrays)} FROM incoming")
+    cursor.unregister("incoming")
+
+
+def fold(columns: Mapping[str, str], values: Row) -> Row:
+    """Put what is no column of a table into its ``details``.
+
+    Raises:
+        KeyError: The table has no ``details``.
+    """
+    strange = [name for name in values if name not in columns]
+    if not strange:
+        return values
+    if "details" not in columns:
+        raise KeyError(f"no column {strange[0]!r}")
+    details = {**(values.get("details") or {}), **{name: values[name] for name in strange}}
+    return {**{name: value for name, value in values.items() if name in columns}, "details": details}
+
+
+def group(rows: Sequence[Row], key: str) -> Iterable[Sequence[Row]]:
+    """Merge rows of the same key, the later values over the earlier, and part them by the columns that they give.
+
+    So a column that one row does not give is not emptied because another gives it.
+    """
+    merged: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        merged.setdefault(row[key], {}).update(row)
+    alike: dict[frozenset[str], list[Row]] = {}
+    for whole in merged.values():
+        alike.setdefault(frozenset(whole), []).append(whole)
+    return alike.values()
+
+
+def _given(columns: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
+    given: set[str] = set().union(*rows)
+    return [name for name in columns if name in given]
+
+
+def _array(kind: str, values: list[Any]) -> NDArray[Any]:
+    if kind == "DOUBLE[]":
+        return _objects([None if value is None else [float(each) for each in value] for value in values])
+    if kind == "JSON":
+        return _objects([None if value is None else json.dumps(value, default=_plain) for value in values])
+    if kind == "VARCHAR":
+        return _objects([None if value is None else _clean(str(value)) for value in values])
+    missing = [value is None for value in values]
+    filled = [0 if value is None else value for value in values] if any(missing) else values
+    if kind == "TIMESTAMP":
+        data = np.array([round(value * 1e6) for value in filled], np.int64).view("datetime64[us]")
+    else:
+        data = np.array(filled, np.int64 if kind in _WHOLE else np.bool_ if kind == "BOOLEAN" else np.float64)
+    return np.ma.masked_array(data, missing) if any(missing) else data
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    missing = [value is None for value in values]
+    data = np.empty(len(values), object)
+    data[:] = ["" if absent else value for value, absent in zip(values, missing, strict=True)]
+    return np.ma.masked_array(data, missing) if any(missing) else data
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")  # what a database's text cannot hold

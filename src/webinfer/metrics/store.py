@@ -1,0 +1,300 @@
+"""The database's one writer: a thread that takes rows from memory to disk, so that nobody waits for the disk."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import logging
+import os
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+
+from webinfer.errors import DatabaseError, DatabaseLocked
+from webinfer.metrics.clock import Clock
+from webinfer.metrics.database import MEMORY, connect, explain, select
+from webinfer.metrics.rows import KEYS, Row, fold, group, insert
+from webinfer.metrics.schema import columns_of
+
+log = logging.getLogger("webinfer.metrics")
+
+INTERVAL = 0.5  # seconds between two writes: what a SIGKILL may cost, with the time of a write
+LIMIT = 100_000  # rows that wait for the disk at most; those beyond are dropped and counted
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds after a write that failed
+_KEPT = 200_000  # newest inferences of a database in memory
+
+Entry: TypeAlias = tuple[str, Row]
+Expand: TypeAlias = Callable[[Any], Iterable[Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the recording goes.
+
+    Attributes:
+        path: The file that is written.
+        written: Rows written.
+        waiting: Rows that wait.
+        dropped: Rows that were lost: more came than could be written, or the disk refused to the end.
+        error: Why the last write failed, where it did.
+    """
+
+    path: str
+    written: int
+    waiting: int
+    dropped: int
+    error: str | None
+
+
+class Store:
+    """Rows on their way into a database. Every method may be called from any thread; none waits for the disk, but for
+    ``flush`` and ``close``.
+
+    Args:
+        path: The file, or ``:memory:``.
+        limit: Rows that may wait for the disk.
+        interval: Seconds between two writes.
+
+    Attributes:
+        path: The file that is written: where another process has the wanted one open, one beside it.
+        clock: Where timestamps come from.
+
+    Raises:
+        DatabaseError: The file cannot be opened, for another reason than that another process has.
+    """
+
+    def __init__(self, path: str | Path, *, limit: int = LIMIT, interval: float = INTERVAL) -> None:
+        self.path = str(path)
+        self.clock = Clock()
+        self._connection = self._open()
+        self._columns = columns_of(self._connection)
+        self._ids = itertools.count(secrets.randbits(31) << 32)
+        self._limit, self._interval = limit, interval
+        self._incoming: deque[tuple[Expand | None, Any]] = deque()
+        self._unwritten: dict[str, list[Row]] = {}
+        self._written = self._dropped = self._failures = 0
+        self._error: str | None = None
+        self._wake, self._hurry, self._idle = threading.Event(), threading.Event(), threading.Event()
+        self._access = threading.Lock()  # of the connection, between the writer and who reads
+        self._closing = False
+        self._thread = threading.Thread(target=self._live, name="webinfer-store", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closing else "open"
+        return f"<Store {self.path} written={self._written} dropped={self._dropped} {state}>"
+
+    @property
+    def status(self) -> Status:
+        """How the recording goes."""
+        waiting = len(self._incoming) + sum(map(len, self._unwritten.values()))
+        return Status(self.path, self._written, waiting, self._dropped, self._error)
+
+    def next_id(self) -> int:
+        """Return an identity that no other row has, in this file or another."""
+        return next(self._ids)
+
+    def add(self, table: str, **values: Any) -> int:
+        """Have a row written soon, in place of one with the same key.
+
+        Args:
+            table: Name of the table.
+            values: By column; ``id`` and ``timestamp`` are made where they are missing and wanted. Timestamps are
+                seconds since 1970. What is no column goes into the table's ``details``.
+
+        Returns:
+            The row's id, or 0 where it has none of ours.
+
+        Raises:
+            KeyError: There is no such table, or it has no such column and no ``details``.
+        """
+        columns = self._columns[table]
+        if "id" in columns and "id" not in values:
+            values["id"] = self.next_id()
+        if "timestamp" in columns and "timestamp" not in values:
+            values["timestamp"] = self.clock.now()
+        self.put(None, self.entry(table, **values))
+        made = values.get("id", 0)
+        return made if isinstance(made, int) else 0
+
+    def entry(self, table: str, **values: Any) -> Entry:
+        """Return a row as it is written: what is no column is in its ``details``."""
+        return table, fold(self._columns[table], values)
+
+    def put(self, expand: Expand | None, payload: Any) -> None:
+        """Have rows written soon, which ``expand`` makes of ``payload`` on the writer's thread."""
+        if self._closing or len(self._incoming) >= self._limit:
+            self._dropped += 1
+            return
+        self._incoming.append((expand, payload))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Wait until all that was put before is written, or could not be."""
+        if not self._closing:
+            self._idle.clear()
+            self._hurry.set()
+            self._wake.set()
+            self._idle.wait()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend a connection that sees everything put so far, while the writer goes on.
+
+        Raises:
+            DatabaseError: The store was closed.
+        """
+        self.flush()
+        with self._access:
+            if self._closing:
+                raise DatabaseError(f"{self.path} was closed: open it anew.")
+            cursor = self._connection.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Ask the database, with all that was put so far.
+
+        Raises:
+            DatabaseError: It does not understand, or the store was closed.
+        """
+        with self.reading() as connection:
+            try:
+                return select(connection, sql, parameters)
+            except duckdb.Error as error:
+                raise explain(self.path, error) from error
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        atexit.unregister(self.close)
+        if self._closing:
+            return
+        self._closing = True
+        self._hurry.set()
+        self._wake.set()
+        self._thread.join()
+        lost = sum(map(len, self._unwritten.values()))
+        self._dropped += lost
+        if self._dropped:
+            log.warning("%d rows could not be recorded in %s: %s", self._dropped, self.path, self._error or "too many")
+        with contextlib.suppress(duckdb.Error):
+            self._connection.close()
+
+    # On the writer's thread
+
+    def _live(self) -> None:
+        while not self._closing:
+            self._wake.wait()
+            self._hurry.wait(_PAUSES[min(self._failures, len(_PAUSES)) - 1] if self._failures else self._interval)
+            self._hurry.clear()
+            self._wake.clear()
+            self._write()
+            self._idle.set()
+        self._write()
+        self._idle.set()
+
+    def _write(self) -> None:
+        self.clock.check()
+        self._take_in()
+        with self._access:
+            try:
+                if self._failures:
+                    self._reopen()
+                self._write_rows()
+            except (duckdb.Error, DatabaseError) as error:
+                self._failed(error)
+            else:
+                self._failures, self._error = 0, None
+        if self._unwritten:
+            self._wake.set()  # try again
+
+    def _take_in(self) -> None:
+        """Make rows of what came, as far as there is room."""
+        for _ in range(len(self._incoming)):
+            expand, payload = self._incoming.popleft()
+            try:
+                entries = [payload] if expand is None else expand(payload)
+                for table, row in entries:
+                    self._unwritten.setdefault(table, []).append(row)
+            except Exception:  # a row that cannot be made is no reason to stop recording
+                log.exception("a row could not be made")
+                self._dropped += 1
+        if (most := len(self._unwritten.get("inferences", ()))) > self._limit:
+            del self._unwritten["inferences"][: most - self._limit]
+            self._dropped += most - self._limit
+
+    def _write_rows(self) -> None:
+        if not self._unwritten:
+            return
+        self._connection.execute("BEGIN")
+        try:
+            for table, rows in self._unwritten.items():
+                self._write_table(table, rows)
+            if self.path == MEMORY:
+                self._forget()
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute("ROLLBACK")
+            raise
+        self._written += sum(map(len, self._unwritten.values()))
+        self._unwritten.clear()
+
+    def _write_table(self, table: str, rows: list[Row]) -> None:
+        columns = self._columns[table]
+        for alike in group(rows, KEYS[table]) if table in KEYS else (rows,):
+            insert(self._connection, table, columns, alike)
+
+    def _forget(self) -> None:
+        """Keep a database in memory from growing without end."""
+        (count,) = self._connection.execute("SELECT count(*) FROM inferences").fetchall()[0]
+        if count > _KEPT * 1.1:
+            newest = f"SELECT id FROM inferences ORDER BY id DESC LIMIT {_KEPT}"
+            self._connection.execute(f"DELETE FROM inferences WHERE id NOT IN ({newest})")
+
+    def _failed(self, error: duckdb.Error | DatabaseError) -> None:
+        self._failures += 1
+        told = error if isinstance(error, DatabaseError) else explain(self.path, error)
+        if self._error is None:
+            log.warning("recording stands still: %s", told)
+        self._error = str(told)
+        if isinstance(error, (duckdb.DataError, duckdb.ProgrammingError)):  # it would fail again
+            log.error("rows that do not fit are dropped: %s", told)
+            self._dropped += sum(map(len, self._unwritten.values()))
+            self._unwritten.clear()
+
+    def _reopen(self) -> None:
+        """Open the file anew: after a full disk DuckDB trusts its own view of it no more."""
+        if self.path == MEMORY:
+            return
+        with contextlib.suppress(duckdb.Error):
+            self._connection.close()
+        self._connection = connect(self.path)
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        try:
+            return connect(self.path)
+        except DatabaseLocked as error:
+            wanted = Path(self.path)
+            own = wanted.with_name(f"{wanted.stem}.{os.getpid()}{wanted.suffix}")
+            log.warning(
+                "%s is open in another process, so results go to %s: take them in with `webinfer db merge %s %s`",
+                *(wanted, own, wanted, own),
+            )
+            try:
+                return connect(own)
+            except DatabaseLocked:  # the same number in another container
+                raise error from None
+            finally:
+                self.path = str(own)

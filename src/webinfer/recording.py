@@ -1,0 +1,337 @@
+"""What is recorded of an accelerator: every result, and what its pool announces, as totals and as rows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import asdict, fields
+from operator import attrgetter
+from typing import Any, Protocol
+
+import psutil
+
+import webinfer
+from webinfer.capabilities import Verdict
+from webinfer.events import (
+    BatchFinished,
+    BrowserEnded,
+    BrowserRefused,
+    BrowserStarted,
+    Event,
+    LaneEnded,
+    LaneStarted,
+    LoadFailed,
+    RunFailed,
+    RunFinished,
+    SessionLoaded,
+)
+from webinfer.metrics import Aggregate
+from webinfer.metrics.machine import machine, revision
+from webinfer.metrics.store import Entry, Store
+from webinfer.models import ModelPackage
+from webinfer.options import Options
+from webinfer.policy.assignment import SessionKey
+from webinfer.pool import Pool
+from webinfer.request import Request
+from webinfer.result import Result
+
+_SAMPLED = 5.0  # seconds between two samples of a pool that works
+_MEASURED = ("times", "items", "batch", "attempts")
+_DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in (*_MEASURED, "outputs", "model_cid"))
+_PLAIN = (str, int, float, bool, type(None), Verdict)
+_COLUMNS = {"model": "model_name", "model_sha256": "model", "browser": "browser_name"}  # of sessions, by field
+
+_measured = attrgetter(*_MEASURED)
+_described = attrgetter(*_DESCRIBED)
+
+_recorded: ContextVar[bool] = ContextVar("recorded", default=True)
+
+
+class Described(Protocol):
+    """A model, as far as a request that failed is described by it."""
+
+    @property
+    def package(self) -> ModelPackage: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+
+
+@contextlib.contextmanager
+def unrecorded() -> Iterator[None]:
+    """Leave the requests made in this block out of the database; the running totals have them all the same."""
+    token = _recorded.set(False)
+    try:
+        yield
+    finally:
+        _recorded.reset(token)
+
+
+class Recorder:
+    """A listener of a pool's events that is told of every result, too.
+
+    Args:
+        aggregate: Running totals.
+
+    Attributes:
+        store: Where rows go, once ``open`` was called; ``None`` without a database.
+    """
+
+    def __init__(self, aggregate: Aggregate) -> None:
+        self.store: Store | None = None
+        self._aggregate = aggregate
+        self._pool: Pool | None = None
+        self._run = 0
+        self._requests = True
+        self._browsers: dict[str, int] = {}  # rows, by the browsers' labels
+        self._up: dict[str, int] = {}  # the same, of those that run
+        self._sessions: dict[tuple[Any, ...], int] = {}  # rows, by all that describes them
+        self._last: tuple[tuple[Any, ...], int] = ((), 0)  # the one that was used last
+        self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
+        self._sampled = float("-inf")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Recorder {self.store or 'without a database'}>"
+
+    def open(self, store: Store, options: Options) -> None:
+        """Record in a database from now on."""
+        here = machine()
+        store.add("machines", **here)
+        self._run = store.add(
+            "runs",
+            machine=here["id"],
+            started=store.clock.now(),
+            pid=psutil.Process().pid,
+            version=webinfer.__version__,
+            revision=revision(),
+            options=asdict(options),
+        )
+        self.store, self._requests = store, options.store_results
+
+    def watch(self, pool: Pool) -> None:
+        """Listen to a pool."""
+        self._pool = pool
+        pool.listen(self)
+
+    def model(self, package: ModelPackage) -> None:
+        """Take down a model that was loaded."""
+        if self.store is not None:
+            known = {name: getattr(package, name) for name in ("name", "cid", "family", "weights", "nbytes", "origin")}
+            self.store.add("models", sha256=package.sha256, **known)
+
+    def hit(self, found: bool) -> None:
+        """Take down a look-up of a model: found loaded, or not."""
+        self._aggregate.hit(found)
+
+    async def take(self, model: Described, request: Request, work: Awaitable[Result]) -> Result:
+        """Await a result, and take it down, or that it failed."""
+        try:
+            result = await work
+        except BaseException as error:
+            self.failed(error, model, request)
+            raise
+        self.answered(result)
+        return result
+
+    def answered(self, result: Result) -> None:
+        """Take down a result. Its rows are made later, on the writer's thread."""
+        self._aggregate.answered(result)
+        store = self.store
+        if store is not None and self._requests and _recorded.get():
+            store.put(self._answer, (store.clock.now(), _measured(result), _described(result)))
+
+    def failed(self, error: BaseException, model: Described, request: Request | None = None) -> None:
+        """Take down a request that failed, or whose caller gave it up."""
+        store = self.store
+        if store is not None and self._requests and _recorded.get():
+            code = getattr(error, "code", "cancelled" if isinstance(error, asyncio.CancelledError) else "unknown")
+            lane = request.lane.id if request and request.lane else None
+            spent = time.perf_counter() - request.submitted if request and request.submitted else None
+            tried = (request.items, request.together, request.attempts) if request else (None, None, 0)
+            store.put(self._failure, (store.clock.now(), code, str(error), model, lane, spent, tried))
+
+    def close(self) -> None:
+        """Write what is left. It waits for the disk."""
+        if self.store is not None:
+            now, dropped, jumps = self.store.clock.now(), self.store.status.dropped, self.store.clock.jumps
+            for row in self._up.values():
+                self.store.add("browsers", id=row, ended=now, lost=False, cause="the accelerator was closed")
+            self.store.add("runs", id=self._run, ended=now, dropped=dropped, clock_jumps=jumps)
+            self.store.close()
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        store = self.store
+        if store is None:
+            return
+        match event:
+            case RunFinished():
+                self._recovered(event)
+                self._sample()
+            case BatchFinished():
+                self._add("batches", **_where(event.lane, event.key), size=event.size, seconds=event.run)
+            case SessionLoaded() | LoadFailed():
+                self._load(event)
+            case RunFailed():
+                tried = {"attempts": event.attempts, "retried": event.retried}
+                self._fault("request", event.code, event.lane, event.reason, event.key, **tried)
+            case LaneStarted():
+                self._made_good("lane", event.lane)
+            case LaneEnded(lost=True):
+                self._lost["lane"].append(time.monotonic())
+                self._fault("lane", event.code, event.lane, event.cause)
+            case BrowserStarted() | BrowserRefused() | BrowserEnded():
+                self._browser(event)
+
+    def _load(self, event: SessionLoaded | LoadFailed) -> None:
+        key = event.key
+        row = {**_where(event.lane, key), "precision": key.precision, "shape": dict(key.dimensions)}
+        row["browser"] = self._browsers.get(event.lane.partition(".")[0])
+        if isinstance(event, LoadFailed):
+            self._add("loads", **row, error_code=event.code, error=event.reason)
+            self._fault("load", event.code, event.lane, event.reason, key)
+        else:
+            spent = {"seconds": event.seconds, "fetch_time": event.fetch, "create_time": event.create}
+            self._add("loads", **row, **spent, nbytes=event.nbytes, stored=event.stored)
+
+    def _browser(self, event: BrowserStarted | BrowserRefused | BrowserEnded) -> None:
+        assert self.store is not None
+        now = self.store.clock.now()
+        if isinstance(event, BrowserStarted):
+            row = self._add("browsers", **self._describe(event), started=now)
+            self._browsers[event.browser] = self._up[event.browser] = row
+            self._made_good("browser", event.browser)
+        elif isinstance(event, BrowserRefused):
+            self._add("browsers", name=event.name, cause=event.cause, run=self._run)
+            self._fault("launch", event.code, event.name, event.cause)
+        else:
+            if event.browser in self._up:
+                row = self._up.pop(event.browser)
+                self.store.add("browsers", id=row, ended=now, lost=event.lost, cause=event.cause)
+            if event.lost:
+                self._lost["browser"].append(time.monotonic())
+                self._fault("browser", "lost.browser", event.browser, event.cause)
+
+    def _describe(self, event: BrowserStarted) -> dict[str, Any]:
+        assert self._pool is not None
+        capabilities = self._pool.browsers[event.browser].capabilities
+        return {
+            "label": event.browser,
+            "name": event.name,
+            "engine": capabilities.engine,
+            "engine_version": event.engine_version,
+            "adapter": str(capabilities.adapter) if capabilities.adapter else None,
+            "backends": capabilities.backends,
+            "verdicts": {backend: capabilities.verdict(backend).kind for backend in capabilities.backends},
+            "pid": event.pid,
+            "launch_seconds": event.seconds,
+            "details": {"report": dict(capabilities.report)},
+        }
+
+    def _recovered(self, event: RunFinished) -> None:
+        if event.attempts > 1:
+            self._add("recoveries", kind="request", place=event.lane)
+
+    def _made_good(self, kind: str, place: str) -> None:
+        if self._lost[kind]:
+            self._add("recoveries", kind=kind, place=place, seconds=time.monotonic() - self._lost[kind].popleft())
+
+    def _fault(
+        self, kind: str, code: str, place: str | None, reason: str, key: SessionKey | None = None, **tried: Any
+    ) -> None:
+        of = {"model": key.model, "backend": key.backend} if key else {}
+        self._add("faults", kind=kind, code=code, place=place, reason=reason, **of, **tried)
+
+    def _add(self, table: str, **values: Any) -> int:
+        assert self.store is not None
+        return self.store.add(table, **{"run": self._run, **values})
+
+    # Samples: taken when something was answered, so that an idle accelerator is left alone
+
+    def _sample(self) -> None:
+        now = time.monotonic()
+        if now - self._sampled >= _SAMPLED:
+            self._sampled = now
+            task = asyncio.ensure_future(self._take_sample())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _take_sample(self) -> None:
+        pool = self._pool
+        assert pool is not None
+        now = {
+            "queued": pool.queued,
+            "running": sum(state.running for state in pool.lane_states.values()),
+            "lanes": len(pool.lanes),
+            "busy": pool.busy,
+            "browsers": len(pool.browsers),
+        }
+        memory = await pool.memory() / 1e6
+        python, free = psutil.Process().memory_info().rss / 1e6, psutil.virtual_memory().available / 1e6
+        self._add("samples", **now, browser_mb=memory, python_mb=python, available_mb=free)
+
+    # On the writer's thread
+
+    def _answer(self, payload: tuple[float, tuple[Any, ...], tuple[Any, ...]]) -> Iterable[Entry]:
+        now, (times, items, batch, attempts), described = payload
+        session, new = self._session(now, described)
+        yield from new
+        row = {
+            **self._row(now, session),
+            "queue": times.queue,
+            "wait": times.wait,
+            "run_time": times.run,
+            "transfer": times.transfer,
+            "total": times.total,
+            "items": items,
+            "batch": batch,
+            "attempts": attempts,
+        }
+        yield "inferences", row
+
+    def _failure(self, payload: tuple[Any, ...]) -> Iterable[Entry]:
+        now, code, message, model, lane, spent, (items, batch, attempts) = payload
+        package = model.package
+        known = {"model": package.name, "model_sha256": package.sha256, "family": package.family, "lane": lane}
+        known |= {"weights": package.weights, "backend": model.backend, "precision": model.precision}
+        session, new = self._session(now, tuple(known.get(name) for name in _DESCRIBED))
+        yield from new
+        tried = {"total": spent, "items": items, "batch": batch, "attempts": attempts}
+        yield "inferences", {**self._row(now, session), **tried, "error_code": code, "error": message}
+
+    def _row(self, now: float, session: int) -> dict[str, Any]:
+        assert self.store is not None
+        return {"id": self.store.next_id(), "run": self._run, "timestamp": now, "session": session}
+
+    def _session(self, now: float, described: tuple[Any, ...]) -> tuple[int, Iterable[Entry]]:
+        """Return the row of a session, and it itself where it is new."""
+        if described == self._last[0]:
+            return self._last[1], ()
+        key = tuple(value if isinstance(value, _PLAIN) else repr(value) for value in described)
+        session = self._sessions.get(key)
+        new: tuple[Entry, ...] = ()
+        if session is None:
+            assert self.store is not None
+            session = self._sessions[key] = self.store.next_id()
+            new = (self._session_row(now, session, dict(zip(_DESCRIBED, described, strict=True))),)
+        self._last = described, session
+        return session, new
+
+    def _session_row(self, now: float, session: int, described: Mapping[str, Any]) -> Entry:
+        assert self.store is not None
+        values = {_COLUMNS.get(name, name): value for name, value in described.items()}
+        verdict = values["verdict"]
+        if verdict is not None:
+            values |= {"verdict": verdict.kind, "evidence": verdict.evidence}
+        browser = self._browsers.get((values["lane"] or "").partition(".")[0])
+        return self.store.entry("sessions", id=session, run=self._run, timestamp=now, browser=browser, **values)
+
+
+def _where(lane: str, key: SessionKey) -> dict[str, Any]:
+    return {"lane": lane, "model": key.model, "backend": key.backend}

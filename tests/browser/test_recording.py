@@ -1,0 +1,142 @@
+"""Every request becomes a row that says what its result said; metrics and rows agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from tests.browser.conftest import Save, start
+from webinfer import Accelerator, unrecorded
+from webinfer.errors import DatabaseDamaged, MissingInput, NotANumber
+from webinfer.metrics.database import connect
+from webinfer.result import Result
+
+TIMES = ("queue", "wait", "run", "transfer", "total")
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("database") / "results.duckdb"
+
+
+@pytest.fixture(scope="module")
+def recorded(database: Path) -> Iterator[Accelerator]:
+    accelerator = start("embedded", db_path=database, platform="wasm")
+    yield accelerator
+    accelerator.close()
+
+
+def rows(accelerator: Accelerator, query: str) -> list[dict[str, Any]]:
+    return accelerator.query(query)
+
+
+def test_rows_equal_results_exactly(recorded: Accelerator, save: Save) -> None:
+    model = recorded.load(save(helper.make_node("Neg", ["x"], ["y"])))
+    results = [model.run(np.ones(3, np.float32)) for _ in range(5)]
+    results += model.run_batch([np.ones(2, np.float32)] * 5)
+    found = rows(recorded, f"SELECT * FROM results WHERE model_sha256 = '{model.package.sha256}' ORDER BY id")
+    assert len(found) == len(results)
+    assert sorted(map(said, results)) == sorted(tuple(row[name] for name in SAID) for row in found)
+    assert {row["model_cid"] for row in found} == {model.package.cid}
+    assert all(row["error_code"] is None for row in found)
+
+
+SAID = (
+    *("queue", "wait", "run_time", "transfer", "total", "items", "batch", "attempts", "model_name", "model_sha256"),
+    *("family", "weights", "asked", "backend", "precision", "browser_name", "engine", "engine_version", "runtime"),
+    *("lane", "verdict"),
+)
+
+
+def said(result: Result) -> tuple[Any, ...]:
+    times = [getattr(result.times, name) for name in TIMES]
+    return (
+        *times,
+        *(result.items, result.batch, result.attempts, result.model, result.model_sha256, result.family),
+        *(result.weights, result.asked, result.backend, result.precision, result.browser, result.engine),
+        *(result.engine_version, result.runtime, result.lane, result.verdict.kind),
+    )
+
+
+def test_failed_requests_are_rows_with_their_codes(recorded: Accelerator, save: Save) -> None:
+    model = recorded.load(save(helper.make_node("Sqrt", ["x"], ["y"])))
+    with pytest.raises(NotANumber):
+        model.run(np.full(2, -1, np.float32))
+    with pytest.raises(MissingInput):
+        model.run({})
+    found = rows(recorded, f"SELECT error_code, lane FROM results WHERE model_sha256 = '{model.package.sha256}'")
+    assert {row["error_code"] for row in found} == {NotANumber.code, MissingInput.code}
+
+
+def test_unrecorded_requests_leave_no_row(recorded: Accelerator, save: Save) -> None:
+    model = recorded.load(save(helper.make_node("Abs", ["x"], ["y"])))
+    before = recorded.metrics()["aggregate"]["total_inferences"]
+    with unrecorded():
+        model.run(np.ones(2, np.float32))
+        model.run_batch([np.ones(2, np.float32)])
+        model.submit(np.ones(2, np.float32)).result()
+    assert not rows(recorded, f"SELECT * FROM results WHERE model_sha256 = '{model.package.sha256}'")
+    assert recorded.metrics()["aggregate"]["total_inferences"] == before + 3
+
+
+def test_metrics_agree_with_the_database(recorded: Accelerator, save: Save) -> None:
+    model = recorded.load(save(helper.make_node("Exp", ["x"], ["y"])))
+    model.run_batch([np.ones(2, np.float32)] * 20)
+    metrics = recorded.metrics()
+    (own,) = rows(
+        recorded,
+        "SELECT count(*) AS runs, avg(run_time / batch) AS run, avg(total) AS total, quantile_disc(total, 0.5) AS p50 "
+        f"FROM results WHERE error_code IS NULL AND model_sha256 = '{model.package.sha256}'",
+    )
+    told = metrics["models"][model.name]
+    assert told["inferences"] == own["runs"]
+    assert told["inference_time"] == pytest.approx(own["run"])
+    assert told["latency"] == pytest.approx(own["total"])
+    assert told["percentiles"]["latency"]["p50"] == pytest.approx(own["p50"], rel=0.01)
+    (loads,) = rows(recorded, "SELECT count(*) AS loads FROM loads WHERE error_code IS NULL")
+    assert metrics["aggregate"]["total_models"] > 0
+    assert metrics["bridge"]["bridge_stats"]["total_model_loads"] == loads["loads"]
+
+
+def test_browsers_loads_samples_and_the_run_are_rows(recorded: Accelerator, save: Save) -> None:
+    recorded.load(save(helper.make_node("Neg", ["x"], ["y"]))).run(np.ones(2, np.float32))
+    (browser,) = rows(recorded, "SELECT * FROM browsers")
+    assert (browser["name"], browser["engine"], browser["ended"]) == ("embedded", "chromium", None)
+    (run,) = rows(recorded, "SELECT machine, version, options ->> '$.platform' AS platform FROM runs")
+    assert run["platform"] == "wasm"
+    assert rows(recorded, "SELECT * FROM machines")[0]["id"] == run["machine"]
+    assert rows(recorded, "SELECT * FROM loads WHERE seconds > 0 AND nbytes > 0")
+
+
+def test_guides_views_have_the_guides_columns(recorded: Accelerator, save: Save) -> None:
+    recorded.load(save(helper.make_node("Neg", ["x"], ["y"]))).run(np.ones(2, np.float32))
+    row = rows(recorded, "SELECT * FROM webnn_webgpu_results")[0]
+    assert (row["platform"], row["browser"], row["precision"]) == ("wasm", "embedded", 32)
+    assert (row["is_real_implementation"], row["is_simulation"], row["energy_efficiency_score"]) == (True, False, None)
+    connection = rows(recorded, "SELECT * FROM browser_connection_metrics")[0]
+    assert connection["connection_success"]
+    assert connection["models_executed"] >= 1
+
+
+def test_damaged_database_is_said_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "broken.duckdb").write_bytes(b"nothing of the kind" * 100)
+    accelerator = start("embedded", db_path=tmp_path / "broken.duckdb")
+    with pytest.raises(DatabaseDamaged):
+        accelerator.start()
+    accelerator.close()
+
+
+def test_close_leaves_nothing_behind_to_write(tmp_path: Path, save: Save) -> None:
+    path = tmp_path / "r.duckdb"
+    with start("embedded", db_path=path, platform="wasm") as accelerator:
+        accelerator.load(save(helper.make_node("Neg", ["x"], ["y"]))).run(np.ones(2, np.float32))
+    connection = connect(path, read_only=True)
+    assert connection.execute("SELECT count(*) FROM results").fetchall() == [(1,)]
+    assert connection.execute("SELECT count(ended) FROM runs").fetchall() == [(1,)]
+    assert connection.execute("SELECT lost FROM browsers").fetchall() == [(False,)]
+    connection.close()

@@ -1,0 +1,250 @@
+"""The store keeps what it was given, whatever happens to the disk and to the process; what it cannot keep it counts."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from webinfer.errors import (
+    DatabaseDamaged,
+    DatabaseError,
+    DatabaseLocked,
+    DatabaseReadOnly,
+    DatabaseTooNew,
+)
+from webinfer.metrics import database, schema
+from webinfer.metrics.clock import Clock
+from webinfer.metrics.database import connect
+from webinfer.metrics.histogram import Histogram
+from webinfer.metrics.store import Store
+
+HOLD = """
+import sys, threading
+from webinfer.metrics.store import Store
+store = Store(sys.argv[1])
+for number in range(500):
+    store.add("inferences", total=float(number), attempts=1)
+store.flush()
+print("ready", flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.duckdb"
+
+
+@pytest.fixture
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the database open, with 500 rows written."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def rows(path: Path | str, query: str) -> list[tuple[Any, ...]]:
+    connection = connect(path, read_only=True)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_rows_come_back_as_they_were_given(path: Path) -> None:
+    store = Store(path)
+    name = 'it\'s/a "model"'
+    session = store.add("sessions", model_name=name, shape={"batch": 2}, unheard_of=[1, 2])
+    for total in (0.1, 1 / 3, 1e-9):
+        store.add("inferences", session=session, total=total, items=2, error_code=None)
+    store.add("inferences", session=session, error_code="lost.lane", error="gone")
+    store.close()
+    assert rows(path, "SELECT total, items, error_code, model_name FROM results ORDER BY id") == [
+        (0.1, 2, None, name),
+        (1 / 3, 2, None, name),
+        (1e-9, 2, None, name),
+        (None, None, "lost.lane", name),
+    ]
+    assert rows(path, "SELECT CAST(shape AS TEXT), details ->> '$.unheard_of' FROM sessions") == [
+        ('{"batch": 2}', "[1,2]")
+    ]
+
+
+def test_row_with_a_key_is_completed_and_not_emptied(path: Path) -> None:
+    store = Store(path)
+    first = store.add("runs", machine="m", version="1")
+    store.flush()
+    store.add("runs", machine="n", version="2", options={"lanes": 2})
+    store.add("runs", id=first, dropped=3)
+    store.close()
+    assert rows(path, "SELECT machine, version, dropped FROM runs ORDER BY id") == [("m", "1", 3), ("n", "2", None)]
+
+
+def test_unknown_column_is_refused_where_the_row_is_made(path: Path) -> None:
+    store = Store(path)
+    with pytest.raises(KeyError, match="nonsense"):
+        store.add("inferences", nonsense=1)
+    store.close()
+
+
+def test_row_that_cannot_be_made_is_counted_and_the_others_are_written(path: Path) -> None:
+    def fail(_: object) -> list[Any]:
+        raise ValueError
+
+    store = Store(path)
+    store.put(fail, None)
+    store.add("inferences", total=1.0)
+    store.close()
+    assert store.status.dropped == 1
+    assert rows(path, "SELECT count(*) FROM inferences") == [(1,)]
+
+
+def test_flood_beyond_the_limit_is_dropped_and_counted(path: Path) -> None:
+    store = Store(path, limit=100, interval=60.0)
+    for number in range(1000):
+        store.add("inferences", total=float(number))
+    store.close()
+    (written,) = rows(path, "SELECT count(*) FROM inferences")[0]
+    assert written == 100
+    assert store.status.dropped == 900
+
+
+def test_what_was_written_survives_a_kill(path: Path, holder: subprocess.Popen[str]) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert rows(path, "SELECT count(*), sum(total) FROM inferences") == [(500, sum(range(500)))]
+    store = Store(path)
+    store.add("inferences", total=1.0)
+    store.close()
+    assert rows(path, "SELECT count(*) FROM inferences") == [(501,)]
+
+
+def test_second_process_writes_beside_and_says_how_to_merge(
+    path: Path, holder: subprocess.Popen[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(DatabaseLocked, match=f"PID {holder.pid}"):
+        connect(path)
+    with caplog.at_level(logging.WARNING):
+        store = Store(path)
+    assert "webinfer db merge" in caplog.text
+    store.add("inferences", total=1.0)
+    store.close()
+    assert store.path != str(path)
+    assert rows(store.path, "SELECT total FROM inferences") == [(1.0,)]
+
+
+def test_two_stores_of_one_process_write_to_one_file(path: Path) -> None:
+    stores = [Store(path), Store(path)]
+    for store in stores:
+        for _ in range(100):
+            store.add("inferences", total=1.0)
+    for store in stores:
+        store.close()
+    assert rows(path, "SELECT count(*), count(DISTINCT id) FROM inferences") == [(200, 200)]
+
+
+def test_file_cut_off_is_damaged(path: Path) -> None:
+    Store(path).close()
+    whole = path.read_bytes()
+    for size in (1, 100, 5000, len(whole) // 2):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DatabaseDamaged, match="Move it away"):
+            Store(path)
+    path.write_bytes(b"not a database, but long enough for a header" * 1000)
+    with pytest.raises(DatabaseDamaged):
+        Store(path)
+
+
+def test_database_of_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
+    Store(path).close()
+    connection = duckdb.connect(str(path))
+    connection.execute("INSERT INTO schema_version VALUES (999, NULL)")
+    connection.close()
+    for read_only in (False, True):
+        with pytest.raises(DatabaseTooNew, match="999"):
+            connect(path, read_only=read_only)
+
+
+def test_older_schema_is_migrated_once_and_keeps_its_rows(path: Path) -> None:
+    store = Store(path)
+    store.add("inferences", total=1.0)
+    store.close()
+    connection = duckdb.connect(str(path))
+    migrations = {2: "ALTER TABLE inferences ADD COLUMN energy DOUBLE; UPDATE inferences SET energy = 5.0"}
+    for _ in range(2):
+        schema.prepare(connection, migrations)
+        assert connection.execute("SELECT total, energy FROM inferences").fetchall() == [(1.0, 5.0)]
+        assert schema.version_of(connection) == 2
+    connection.close()
+
+
+def test_migration_that_fails_changes_nothing(path: Path) -> None:
+    Store(path).close()
+    connection = duckdb.connect(str(path))
+    with pytest.raises(duckdb.Error):
+        schema.prepare(connection, {2: "ALTER TABLE runs ADD COLUMN x INTEGER; SELECT * FROM nowhere"})
+    assert schema.version_of(connection) == 1
+    assert "x" not in schema.columns_of(connection)["runs"]
+    connection.close()
+
+
+def test_directory_that_is_missing_or_not_writable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DatabaseError, match="nowhere"):
+        Store(tmp_path / "nowhere" / "x.duckdb")
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    told = database.explain(tmp_path / "x.duckdb", duckdb.IOException("IO Error: Cannot open file: Permission denied"))
+    assert isinstance(told, DatabaseReadOnly)
+
+
+def test_closed_store_counts_what_comes_too_late(path: Path) -> None:
+    store = Store(path)
+    store.close()
+    store.close()
+    store.add("inferences", total=1.0)
+    assert store.status.dropped == 1
+
+
+def test_many_threads_lose_nothing(path: Path) -> None:
+    store = Store(path)
+    threads = [
+        threading.Thread(target=lambda: [store.add("inferences", total=1.0) for _ in range(500)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.close()
+    assert rows(path, "SELECT count(*), count(DISTINCT id) FROM inferences") == [(2000, 2000)]
+
+
+def test_clock_goes_on_when_the_machines_is_set_back_and_catches_up_after_a_sleep() -> None:
+    wall, steady = [1000.0], [0.0]
+    clock = Clock(lambda: wall[0], lambda: steady[0])
+    wall[0], steady[0] = 400.0, 1.0
+    clock.check()
+    clock.check()
+    assert (clock.now(), clock.jumps) == (1001.0, 1)
+    wall[0], steady[0] = 5000.0, 2.0
+    clock.check()
+    assert (clock.now(), clock.jumps) == (5000.0, 1)
+
+
+def test_percentiles_are_within_half_a_percent() -> None:
+    histogram = Histogram()
+    for value in range(1, 1001):
+        histogram.add(value / 1000)
+    for share in (0.5, 0.95, 0.99, 1.0):
+        assert histogram.percentile(share) == pytest.approx(share, rel=0.006)
+    assert Histogram().percentile(0.5) == 0.0
