@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from webinfer.model import AsyncModel
     from webinfer.options import Options
     from webinfer.pipelines import AsyncPipeline
+    from webinfer.placement import Placement
     from webinfer.progress import Progress
     from webinfer.recording import unrecorded
     from webinfer.request import Times
@@ -29,6 +30,7 @@ __all__ = [
     "Model",
     "Options",
     "Pipeline",
+    "Placement",
     "Progress",
     "Result",
     "Snapshot",
@@ -51,6 +53,7 @@ _HOMES = {
     "Model": "webinfer.sync",
     "Options": "webinfer.options",
     "Pipeline": "webinfer.sync",
+    "Placement": "webinfer.placement",
     "Progress": "webinfer.progress",
     "Result": "webinfer.result",
     "Snapshot": "webinfer.snapshot",

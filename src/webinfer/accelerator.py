@@ -26,7 +26,7 @@ from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage, resolve
 from webinfer.models.delivery import deliver
 from webinfer.models.stages import split
-from webinfer.options import Options, Platform
+from webinfer.options import Options, Platform, Requirement
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy import routing
 from webinfer.pool import Pool
@@ -113,6 +113,7 @@ class AsyncAccelerator:
         precision: str | None = None,
         part: str | None = None,
         fallback: bool = False,
+        require: Requirement | None = None,
         progress: ProgressCallback | None = None,
     ) -> AsyncModel:
         """Load a model.
@@ -127,6 +128,8 @@ class AsyncAccelerator:
                 the whole, or else the encoder.
             fallback: Take the next backend that the browser can run, where none can run ``platform``. The
                 results say so.
+            require: ``no-fallback`` refuses the model if the backend does not run every node of it itself; ``None``
+                takes the accelerator's option.
             progress: Called with the bytes fetched so far.
 
         Returns:
@@ -136,9 +139,10 @@ class AsyncAccelerator:
         Raises:
             ModelError: The model cannot be found, fetched or read.
             BackendUnavailable: The browser cannot run that backend.
+            OperatorFallback: Nodes would run elsewhere, and ``require`` forbids that.
             BackendError: The runtime refused the model.
         """
-        return await self._load(reference, platform, precision, fallback, progress, part=part)
+        return await self._load(reference, platform, precision, fallback, progress, part=part, require=require)
 
     async def _load(
         self,
@@ -149,6 +153,7 @@ class AsyncAccelerator:
         progress: ProgressCallback | None,
         *,
         part: str | None = None,
+        require: Requirement | None = None,
         varying: Collection[str] = (),
     ) -> AsyncModel:
         self._check_open()
@@ -158,7 +163,7 @@ class AsyncAccelerator:
         )
         assert self._pool is not None
         chosen = await self._choose(self._pool, package, platform or self.options.platform, fallback)
-        chosen = spare_fixed_shapes(chosen, package)
+        chosen = spare_fixed_shapes(replace(chosen, require=require or self.options.require), package)
         if chosen.backend == "webnn" and any(spec.name in varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         self._metrics.name(package.sha256, package.name, package.cid)

@@ -30,6 +30,7 @@
     |   +-- BackendUnavailable                this browser cannot run that backend
     |   +-- LoadFailed
     |   +-- RunFailed
+    |   +-- OperatorFallback                  nodes ran elsewhere, and `require` forbids that
     |   +-- OutOfMemory (MemoryError)
     |   +-- HandleLost                        a tensor that stayed in the browser is gone; retryable
     +-- BrowserError
@@ -254,6 +255,12 @@ class RunFailed(BackendError):
     """The runtime failed while it ran the model."""
 
     code = "backend.run"
+
+
+class OperatorFallback(BackendError):
+    """The backend does not run every node itself, and the option `require` is `no-fallback`."""
+
+    code = "backend.fallback"
 
 
 class OutOfMemory(BackendError, MemoryError):

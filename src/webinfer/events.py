@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
 
 
@@ -57,7 +58,8 @@ class LaneEnded:
 class SessionLoaded:
     """A session was created. ``fetch`` and ``create`` are the lane's times, ``seconds`` the host's; all in seconds.
 
-    ``stored`` of the ``nbytes`` were in the browser's own store, and not fetched.
+    ``stored`` of the ``nbytes`` were in the browser's own store, and not fetched. ``placement`` tells which backend
+    each node went to, where the runtime told.
     """
 
     lane: str
@@ -67,6 +69,7 @@ class SessionLoaded:
     fetch: float
     create: float
     stored: int = 0
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,17 @@ import numpy as np
 
 from webinfer.capabilities import Capabilities, Verdict
 from webinfer.connection import Connection, OnReply, OnTransfer, Reply
-from webinfer.errors import DeadlineExceeded, LaneLost, MalformedFrame, SocketLost, WebinferError, from_wire
+from webinfer.errors import (
+    DeadlineExceeded,
+    LaneLost,
+    MalformedFrame,
+    OperatorFallback,
+    SocketLost,
+    WebinferError,
+    from_wire,
+)
 from webinfer.options import Backend
+from webinfer.placement import Placement, refuse_fallback
 from webinfer.wire import Message
 from webinfer.wire.codec import Tensors
 
@@ -40,6 +49,7 @@ class Recipe:
         device: WebNN's device type, where the backend is WebNN.
         outputs: The model's outputs, dtype by name, which every answer of the lane is held against.
         store: Keep the files in the browser's own storage, and take them from there.
+        whole: Refuse a session some of whose nodes went to another backend.
     """
 
     model: Asset
@@ -49,6 +59,7 @@ class Recipe:
     device: str | None = None
     outputs: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
     store: bool = False
+    whole: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -118,6 +129,7 @@ class Lane:
         self.blamed = self.retired = False
         self._connection = connection
         self._verdicts: dict[Backend, Verdict] = {}
+        self._placements: dict[str, Placement | None] = {}  # by session
         self._outputs: dict[str, Mapping[str, np.dtype[Any]]] = {}  # by session
         connection.watch(self._notice)
         connection.lost.add_done_callback(lambda lost: self.lose(lost.result()))
@@ -142,6 +154,7 @@ class Lane:
         Raises:
             DeadlineExceeded: It took longer than ``timeout`` seconds. The lane is lost then: a creation that never
                 settles leaves the runtime unusable.
+            OperatorFallback: Some nodes went to another backend, and the recipe forbids that.
             WebinferError: As the lane reported it.
         """
         try:
@@ -152,7 +165,18 @@ class Lane:
                 f"Loading took over {timeout:g} s: raise load_timeout, or use a smaller model.", timeout=timeout
             ) from None
         self._outputs[session] = recipe.outputs
+        placement = self._placements[session] = Placement.of(recipe.backend, answer.fields.get("placement"))
+        if recipe.whole:
+            try:
+                refuse_fallback(placement, recipe.backend)
+            except OperatorFallback:
+                self.unload(session)
+                raise
         return answer
+
+    def placement(self, session: str) -> Placement | None:
+        """Return where the nodes of a session went, where the runtime told."""
+        return self._placements.get(session)
 
     def run(
         self,
@@ -178,6 +202,7 @@ class Lane:
     def unload(self, session: str) -> None:
         """Release a session; nobody waits for it."""
         self._outputs.pop(session, None)
+        self._placements.pop(session, None)
         if not self.lost.done():
             with contextlib.suppress(SocketLost):  # then the session is gone as well
                 self._connection.post("unload", {"session": session}, lambda _: None)

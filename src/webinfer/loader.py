@@ -192,6 +192,7 @@ class Loader:
                 timing.get("fetch", 0.0) / 1e3,
                 timing.get("create", 0.0) / 1e3,
                 int(answer.fields.get("stored", 0)),
+                lane.placement(session),
             )
             self.use(key, state)
             loading.attempts = 0

@@ -33,6 +33,7 @@ from webinfer.models.delivery import Delivery
 from webinfer.models.reading import Reader
 from webinfer.models.text import Tokenizer
 from webinfer.options import Backend
+from webinfer.placement import refuse_fallback
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.batching import Batching, Mates, group
 from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim, with_rows
@@ -126,7 +127,12 @@ class AsyncModel:
             key = self._open(smallest(self.package.signature, self.backend, self._reader.image_shape))
             self._recorder.hit(self._pool.holds(key))
             tell = partial(_tell, progress, f"load {self.name}") if progress else None
-            self.loaded = await self._pool.load(key, tell)
+            loaded = await self._pool.load(key, tell)
+            if (
+                self._choice.require == "no-fallback"
+            ):  # another model may have had the session made, without asking that
+                refuse_fallback(loaded.placement, self.backend)
+            self.loaded = loaded
         return self.loaded
 
     async def run(
@@ -408,6 +414,7 @@ class AsyncModel:
             runtime=lane.runtime,
             lane=lane.id,
             verdict=lane.verdict(self.backend),
+            placement=request.placement,
             shape={} if how.exact else dict(how.padded),
             times=request.times,
             items=request.items,

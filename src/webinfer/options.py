@@ -14,6 +14,7 @@ Backend = Literal["webgpu", "webnn", "wasm"]
 Platform = Literal["auto", "webgpu", "webnn", "wasm"]
 BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
+Requirement = Literal["no-fallback"]
 NamedBrowsers = str | Sequence[str]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -21,6 +22,7 @@ PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BROWSERS: tuple[BrowserName, ...] = get_args(BrowserName)
 MANY: tuple[ManyName, ...] = get_args(ManyName)
 _SECRET = 16  # characters of a token that nobody guesses
+REQUIREMENTS: tuple[Requirement, ...] = get_args(Requirement)
 _NONE_OR_ABOVE_0 = (
     "threads",
     "run_timeout",
@@ -56,6 +58,10 @@ class Options:
     browser_args: tuple[str, ...] = _option((), "Further command-line arguments for the browser.")
     headless: bool = _option(True, "Start the browser without a window.")
     platform: Platform = _option("auto", "Backend to run on; auto chooses by what the browser can do.")
+    require: Requirement | None = _option(
+        None,
+        "Refuse to load a model some of whose nodes the runtime would run elsewhere than on the backend: no-fallback.",
+    )
     lanes: int = _option(1, "Lanes per browser, at most: workers that each run one inference at a time.")
     min_lanes: int | None = _option(
         None,
@@ -127,6 +133,8 @@ class Options:
     def __post_init__(self) -> None:
         one_of("browser", self.browser, BROWSERS)
         one_of("platform", self.platform, PLATFORMS)
+        if self.require is not None:
+            one_of("require", self.require, REQUIREMENTS)
         for browser in self.browsers:
             one_of("browsers", browser, MANY)
         if self.browsers and (self.executable is not None or self.browser != "auto"):

@@ -277,9 +277,9 @@ class Pool:
         self.running_peak = max(self.running_peak, self._running)
         self._loader.use(key, state)
         self._flights.add(batch)
-        now = time.perf_counter()
+        now, placement = time.perf_counter(), lane.placement(self._loader.name(key))
         for request in requests:
-            request.sent(lane, len(requests), now)
+            request.sent(lane, len(requests), now, placement)
         try:
             lane.run(
                 self._loader.name(key),

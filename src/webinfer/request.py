@@ -14,6 +14,7 @@ from webinfer.connection import OnTransfer
 from webinfer.errors import WebinferError
 from webinfer.events import SessionLoaded
 from webinfer.lane import Lane, Recipe, Residents
+from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.batching import Mates
 from webinfer.wire import Message
@@ -56,6 +57,7 @@ class Request:
     submitted: float = 0.0
     dispatched: float = 0.0
     lane: Lane | None = None
+    placement: Placement | None = None  # of the session that it was sent to
     future: asyncio.Future[Message] = field(init=False)
     times: Times = field(init=False)
     settled: bool = False
@@ -66,9 +68,9 @@ class Request:
         where = f"on {self.lane.id}" if self.lane else "waiting"
         return f"<Request {self.key.model[:8]} {self.key.backend} {where} attempts={self.attempts}>"
 
-    def sent(self, lane: Lane, together: int, now: float) -> None:
-        """Note that it was sent, with so many."""
-        self.lane = lane
+    def sent(self, lane: Lane, together: int, now: float, placement: Placement | None = None) -> None:
+        """Note that it was sent, with so many, to a session whose nodes are there."""
+        self.lane, self.placement = lane, placement
         self.together = together
         self.attempts += 1
         self.dispatched = now

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from webinfer.capabilities import Verdict
 from webinfer.errors import NotANumber
 from webinfer.options import Backend, Platform
+from webinfer.placement import Placement
 from webinfer.request import Times
 
 Array = NDArray[Any]
@@ -40,6 +41,7 @@ class Result:
         runtime: ONNX Runtime Web's version and bundle.
         lane: The lane that ran it.
         verdict: Whether that was hardware, with the evidence.
+        placement: Which backend each node went to; ``None`` where the runtime did not tell.
         shape: Sizes that the symbolic dimensions were padded to, where they were padded.
         times: Where the time went.
         items: Rows of the request's own inputs.
@@ -65,6 +67,7 @@ class Result:
     runtime: str
     lane: str
     verdict: Verdict
+    placement: Placement | None
     shape: dict[str, int]
     times: Times
     items: int
@@ -129,6 +132,7 @@ class Result:
             "lane": self.lane,
             "verdict": self.verdict.kind,
             "evidence": list(self.verdict.evidence),
+            "placement": self.placement.to_dict() if self.placement else None,
             "shape": self.shape,
             "times": {name: getattr(self.times, name) for name in ("queue", "wait", "run", "transfer", "total")},
             "batch": self.batch,

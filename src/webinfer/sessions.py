@@ -57,6 +57,7 @@ class Sessions:
             "cpu" if key.backend == "webnn" else None,
             {spec.name: DTYPES[spec.dtype] for spec in self._package.signature.outputs},
             self._pool.options.store_models,
+            self._choice.require == "no-fallback",
         )
 
     def _publish(self, file: ModelFile) -> Asset:

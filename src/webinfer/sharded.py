@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.models.delivery import Delivery
 from webinfer.models.stages import Stage
+from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.buckets import Fit
 from webinfer.pool import Pool
@@ -56,6 +58,7 @@ class ShardedModel(AsyncModel):
             lane=" + ".join(load.lane for load in loads),
             **{name: sum(getattr(load, name) for load in loads) for name in ("nbytes", "fetch", "create", "stored")},
             seconds=max(load.seconds for load in loads),
+            placement=_joined([load.placement for load in loads]),
         )
         return self.loaded
 
@@ -86,6 +89,7 @@ class ShardedModel(AsyncModel):
             known |= (await stage._answer(step)).tensors
             steps.append(step)
         names = request.outputs or [spec.name for spec in self.package.signature.outputs]
+        request.placement = _joined([step.placement for step in steps])
         request.lane, request.attempts = steps[-1].lane, max(step.attempts for step in steps)
         request.times = _sum([step.times for step in steps], time.perf_counter() - began)
         result = self._result(request, how, Message("ok", 0, {}, {name: known[name] for name in names}))
@@ -102,6 +106,23 @@ def _turned(choice: Choice, number: int) -> Choice:
     names = choice.route.names
     at = number % len(names)
     return replace(choice, route=replace(choice.route, wish=None, names=names[at:] + names[:at]))
+
+
+def _joined(placements: Sequence[Placement | None]) -> Placement | None:
+    """Add up where the nodes of each stage went; ``None`` where it is not known of one."""
+    known = [placement for placement in placements if placement is not None]
+    if len(known) < len(placements):
+        return None
+    nodes, fallen = (
+        dict(sum((Counter(getattr(each, part)) for each in known), Counter())) for part in ("nodes", "fallen")
+    )
+    return Placement(
+        backend=known[0].backend,
+        nodes=nodes,
+        fallen=fallen,
+        copies=sum(each.copies for each in known),
+        graphs=sum(each.graphs for each in known),
+    )
 
 
 def _sum(times: Sequence[Times], total: float) -> Times:

@@ -26,7 +26,7 @@ from webinfer.events import SessionLoaded
 from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage
 from webinfer.models.text import Tokenizer
-from webinfer.options import Backend, Options, Platform, describe
+from webinfer.options import Backend, Options, Platform, Requirement, describe
 from webinfer.pipelines import AsyncPipeline
 from webinfer.progress import ProgressCallback
 from webinfer.result import Result
@@ -175,11 +175,18 @@ class Accelerator:
         precision: str | None = None,
         part: str | None = None,
         fallback: bool = False,
+        require: Requirement | None = None,
         progress: ProgressCallback | None = None,
     ) -> Model:
         """As ``AsyncAccelerator.load``; ``progress`` is called on other threads."""
         work = self._inner.load(
-            reference, platform=platform, precision=precision, part=part, fallback=fallback, progress=progress
+            reference,
+            platform=platform,
+            precision=precision,
+            part=part,
+            fallback=fallback,
+            require=require,
+            progress=progress,
         )
         return Model(self._portal.call(work), self._portal, self)
 

@@ -3,6 +3,7 @@
 import { Channel } from "./channel";
 import { toBody } from "./errors";
 import { PROTOCOL, type LaneToHost, type WorkerEvent, type WorkerStart } from "./messages";
+import { RuntimeLog } from "./placement";
 import { importRuntime } from "./runtime";
 import { LaneService } from "./service";
 
@@ -18,10 +19,12 @@ interface WorkerScope {
 const scope = globalThis as unknown as WorkerScope;
 
 async function serve(start: WorkerStart): Promise<void> {
+  const log = new RuntimeLog();
   // The import and the dialling take their time side by side; the host hears of the lane when both are done.
   const [{ ort, info }, channel] = await Promise.all([importRuntime(start.threads), Channel.open<LaneToHost>(start.token)]);
   channel.maxBytes = start.max_message_bytes;
-  const service = new LaneService(ort, start.access, (message, tensors, complete) => channel.send(message, tensors, complete));
+  const send = (...message: Parameters<typeof channel.send>) => channel.send(...message);
+  const service = new LaneService(ort, start.access, send, log);
   channel.listen({ receive: (data) => service.receive(data), closed: () => scope.close() });
   scope.addEventListener("error", (event) => service.crash(event.error ?? event.message));
   scope.addEventListener("unhandledrejection", (event) => service.crash(event.reason));

@@ -15,6 +15,7 @@ const FILES: Record<Bundle, string> = {
 };
 
 const LOG_LEVEL = 3; // errors only
+const EVERYTHING = 0;
 
 /** What a browser has, as far as the choice of a bundle needs it. */
 export interface Abilities {
@@ -83,16 +84,17 @@ export type Target =
   | { readonly backend: "webnn"; readonly context: object; readonly deviceType: DeviceType | null }
   | { readonly backend: "wasm" };
 
-/** Make a session's options. The one execution provider asked for is the only one named. */
+/** Make a session's options. The one execution provider asked for is the only one named. `told`: log everything. */
 export function sessionOptions(
   target: Target,
   dimensions: Readonly<Record<string, number>>,
   external: { path: string; data: Uint8Array }[],
+  told = false,
 ): SessionOptions {
   return {
     executionProviders: [provider(target)],
     graphOptimizationLevel: "all",
-    logSeverityLevel: LOG_LEVEL,
+    logSeverityLevel: told ? EVERYTHING : LOG_LEVEL,
     freeDimensionOverrides: dimensions,
     externalData: external,
   };

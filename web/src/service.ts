@@ -6,6 +6,7 @@ import { CodedError, WireError, toBody } from "./errors";
 import { fetchModel, type FetchedModel } from "./fetching";
 import { Kept, type Feeds } from "./kept";
 import { readHostToLane, type ErrorBody, type HostToLane, type LaneToHost, type Load, type Run, type Unload } from "./messages";
+import { readPlacement, type RuntimeLog } from "./placement";
 import { SerialQueue } from "./queue";
 import { RUN_OPTIONS, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
 import { ModelStore } from "./store";
@@ -43,6 +44,7 @@ export class LaneService {
     private readonly ort: Runtime,
     private readonly access: string,
     private readonly send: Send,
+    private readonly log?: RuntimeLog,
   ) {
     // If it fails, so will the first load, which can tell somebody.
     this.#warm = makeSmallest(ort).catch(() => undefined);
@@ -139,7 +141,9 @@ export class LaneService {
     const { nbytes, stored } = files;
     const fetched = performance.now();
     await this.#warm; // the runtime cannot make two sessions at once
-    const session = await this.#create(files, target, message);
+    this.log?.open();
+    let lines: string[] = [];
+    const session = await this.#create(files, target, message).finally(() => (lines = this.log?.close() ?? []));
     const timing = { fetch: round(fetched - start), create: round(performance.now() - fetched) };
     const gpu = target.backend === "webgpu";
     const fault = gpu ? this.#devices.takeFault() : undefined;
@@ -148,7 +152,8 @@ export class LaneService {
       throw new Error(`The GPU reported: ${fault.message}`);
     }
     this.#sessions.set(message.session, { session, gpu });
-    this.#reply(job, { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes, stored });
+    const placement = readPlacement(message.backend, lines) ?? null;
+    this.#reply(job, { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes, stored, placement });
   }
 
   // Not async, and the bytes are taken out of `files`: nothing of ours may hold them while the session is made.
@@ -156,7 +161,8 @@ export class LaneService {
     const { model, external } = files;
     files.model = new Uint8Array();
     files.external = [];
-    const creating = this.ort.InferenceSession.create(model, sessionOptions(target, message.dimensions, external));
+    const options = sessionOptions(target, message.dimensions, external, this.log !== undefined);
+    const creating = this.ort.InferenceSession.create(model, options);
     return target.backend === "webnn" ? creating.catch((error: unknown) => this.#recover(error, target)) : creating;
   }
 

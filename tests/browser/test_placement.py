@@ -1,0 +1,76 @@
+"""Where the nodes of a graph really went, told by the runtime in each browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from tests.browser.conftest import PLACES, Save
+from webinfer import Accelerator
+from webinfer.errors import OperatorFallback, OptionError
+
+
+@pytest.fixture
+def patchwork(save: Save) -> Path:
+    """Three nodes, of which WebNN has no kernel for the one in the middle."""
+    nodes = [
+        helper.make_node("Neg", ["x"], ["a"]),
+        helper.make_node("Mod", ["a", "two"], ["b"], fmod=1),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    two = onnx.numpy_helper.from_array(np.array(2, np.float32), "two")
+    return save(*nodes, shape=(4,), initializers=(two,))
+
+
+@pytest.mark.parametrize(("browser", "backend"), PLACES)
+def test_a_graph_that_the_backend_runs_is_on_it_as_a_whole(
+    accelerators: Callable[[str], Accelerator], perceptron: Path, browser: str, backend: Any
+) -> None:
+    with accelerators(browser).load(perceptron, platform=backend, require="no-fallback") as model:
+        placement = model.run({"x": np.ones((1, 8), np.float32)}).placement
+    assert placement is not None
+    assert placement.whole
+    assert set(placement.nodes) == {backend}
+    assert not placement.fallen
+    assert placement.graphs == (1 if backend == "webnn" else 0)
+    assert model.loaded is not None
+    assert model.loaded.placement == placement
+
+
+def test_an_operator_that_webnn_lacks_is_named(embedded: Accelerator, patchwork: Path) -> None:
+    with embedded.load(patchwork, platform="webnn") as model:
+        result = model.run({"x": np.array([1, -3, 5, -7], np.float32)})
+    assert result["y"].tolist() == [0, 1, 0, 1]
+    placement = result.placement
+    assert placement is not None
+    assert dict(placement.fallen) == {"Mod": 1}
+    assert dict(placement.nodes) == {"webnn": 2, "wasm": 1}
+    assert placement.graphs == 2
+    assert str(placement) == "2 of 3 nodes on webnn, in 2 graphs, 1 on wasm (Mod)"
+    assert result.observed()["placement"]["fallen"] == {"Mod": 1}
+
+
+def test_no_fallback_refuses_a_model_and_names_the_operators(embedded: Accelerator, patchwork: Path) -> None:
+    with pytest.raises(OperatorFallback, match="Mod") as caught:
+        embedded.load(patchwork, platform="webnn", require="no-fallback")
+    assert caught.value.data["operators"] == {"Mod": 1}
+    with embedded.load(patchwork, platform="wasm", require="no-fallback") as model:
+        assert model.run({"x": np.zeros(4, np.float32)}).placement is not None
+
+
+def test_no_fallback_refuses_a_session_that_another_model_made_without_it(
+    embedded: Accelerator, patchwork: Path
+) -> None:
+    with embedded.load(patchwork, platform="webnn"), pytest.raises(OperatorFallback, match="Mod"):
+        embedded.load(patchwork, platform="webnn", require="no-fallback")
+
+
+def test_what_is_required_must_be_known() -> None:
+    with pytest.raises(OptionError, match="no-fallback"):
+        Accelerator(require="no_fallback")
