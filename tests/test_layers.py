@@ -39,6 +39,7 @@ LAYERS = (
         "model",
         "sharded",
         "canary",
+        "warming",
         "snapshot",
         "exposition",
         "recurrence",

@@ -174,6 +174,8 @@ class AsyncAccelerator:
         self._models.add(model)
         try:
             await model.load(progress)
+            if self.options.warm_up:
+                await model.warm_up()
             if self.options.max_batch_size > 1:
                 await model.set_max_batch_size(self.options.max_batch_size)
         except BaseException:

@@ -45,6 +45,7 @@ from webinfer.result import Result, refuse_nan
 from webinfer.sentences import embed
 from webinfer.sessions import Sessions
 from webinfer.tensors import Signature, prepare
+from webinfer.warming import Warmth
 from webinfer.wire import Message
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class AsyncModel:
         self._closed = False
         self._batched = batch_dimension(package.signature) is not None
         self._batching: Batching | None = None
+        self._warmth = Warmth(pool, package, lambda inputs: self._make_request(inputs, None, None, 0))
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self.loaded else "new"
@@ -270,6 +272,22 @@ class AsyncModel:
             self._batching = batching
         return reason
 
+    async def warm_up(self, lengths: Sequence[int] | None = None) -> int:
+        """Run the model once in each shape expected, so that no request waits for shaders or sessions to be made.
+
+        Args:
+            lengths: Tokens of a sequence, for a model that takes one; ``None`` takes the option ``warm_up_lengths``.
+                Other models are run once.
+
+        Returns:
+            How many lanes and shapes are warm; results of theirs say so in ``warmed``.
+
+        Raises:
+            PoolClosed: The model or its accelerator was closed.
+        """
+        self._check_open()
+        return await self._warmth.spread(self._pool.options.warm_up_lengths if lengths is None else lengths)
+
     async def close(self) -> None:
         """Release the model on every lane. Later runs raise ``PoolClosed``."""
         if not self._closed:
@@ -407,6 +425,7 @@ class AsyncModel:
             reason=self._choice.reason,
             precision=self.precision,
             rewritten=self._delivery.rewritten,
+            warmed=self._warmth.holds(lane.id, how),
             browser=lane.browser_name,
             routing=self._routings.of(lane),
             engine=capabilities.engine,

@@ -128,6 +128,14 @@ class Options:
         "another process has open is left to it, and a file beside it written.",
     )
     store_results: bool = _option(True, "Record requests in db_path; off, only what happens around them is.")
+    warm_up: bool = _option(
+        False,
+        "Run a model once in each shape expected when it is loaded, so that its first request does not wait for "
+        "shaders to be compiled or sessions to be made.",
+    )
+    warm_up_lengths: tuple[int, ...] = _option(
+        (16, 128), "Tokens of the sequences that warm_up expects, for models that take sequences."
+    )
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
 
     def __post_init__(self) -> None:
@@ -155,6 +163,8 @@ class Options:
             "max_batch_size",
         ):
             positive(name, getattr(self, name))
+        for length in self.warm_up_lengths:
+            positive("warm_up_lengths", length)
         for name in _NONE_OR_ABOVE_0:
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -187,6 +197,8 @@ class Options:
                     + (f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."),
                     option=name,
                 )
+        if isinstance(values.get("warm_up_lengths"), list):
+            values["warm_up_lengths"] = tuple(values["warm_up_lengths"])
         if isinstance(values.get("browsers"), (str, list)):  # as one types them
             given = values["browsers"]
             values["browsers"] = (given,) if isinstance(given, str) else tuple(given)

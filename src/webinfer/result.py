@@ -34,6 +34,7 @@ class Result:
         reason: Why that backend, where it is not the one asked for.
         precision: Precision of the weights.
         rewritten: Subgraphs that were replaced by one operator each for that backend, by that operator.
+        warmed: Whether that lane had run this shape when the model was warmed up.
         browser: Name of the browser.
         routing: Why that browser, where there are several.
         engine: ``chromium``, ``firefox`` or ``webkit``.
@@ -60,6 +61,7 @@ class Result:
     reason: str | None
     precision: str
     rewritten: Mapping[str, int]
+    warmed: bool
     browser: str
     routing: str | None
     engine: str
@@ -85,8 +87,9 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return the result with the guide's keys, and ours beside them.
 
-        ``memory_usage_mb`` is ``None``: a single run's memory is not measured. ``compute_shader_optimized``,
-        ``precompile_shaders`` and ``parallel_loading`` are false: nothing of the kind was done.
+        ``memory_usage_mb`` is ``None``: a single run's memory is not measured. ``precompile_shaders``
+        is true where the lane had compiled them for this shape before: see ``warmed``. ``compute_shader_optimized`` and
+        ``parallel_loading`` are false: nothing of the kind was done.
         """
         run = self.times.run
         return {
@@ -108,7 +111,7 @@ class Result:
             "total_time": self.times.total,
             "model_family": self.family,
             "compute_shader_optimized": False,
-            "precompile_shaders": False,
+            "precompile_shaders": self.warmed and self.backend == "webgpu",
             "parallel_loading": False,
             **self.observed(),
         }
@@ -125,6 +128,7 @@ class Result:
             "reason": self.reason,
             "precision": self.precision,
             "rewritten": dict(self.rewritten),
+            "warmed": self.warmed,
             "routing": self.routing,
             "engine": self.engine,
             "engine_version": self.engine_version,

@@ -66,6 +66,10 @@ class ShardedModel(AsyncModel):
         """Refuse: stages of different requests overlap, but do not run together."""
         return "the model runs in stages" if size > 1 else None
 
+    async def warm_up(self, lengths: Sequence[int] | None = None) -> int:
+        """Leave the stages cold: what passes between them is not known before a request comes."""
+        return 0
+
     async def close(self) -> None:
         """Release every stage. Later runs raise ``PoolClosed``."""
         await asyncio.gather(*(stage.close() for stage in self._stages))

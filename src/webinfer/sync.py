@@ -342,6 +342,10 @@ class Model:
         """As ``AsyncModel.max_batch_size``."""
         return self._inner.max_batch_size
 
+    def warm_up(self, lengths: Sequence[int] | None = None) -> int:
+        """As ``AsyncModel.warm_up``."""
+        return self._portal.call(self._inner.warm_up(lengths))
+
     def set_max_batch_size(self, size: int) -> str | None:
         """As ``AsyncModel.set_max_batch_size``."""
         return self._portal.call(self._inner.set_max_batch_size(size))

@@ -103,7 +103,7 @@ async def test_browser_without_a_stand_in_is_an_error() -> None:
     assert not connection.is_healthy()
 
 
-@pytest.mark.parametrize("name", ["compute_shaders", "precompile_shaders", "parallel_loading"])
+@pytest.mark.parametrize("name", ["compute_shaders", "parallel_loading"])
 def test_optimization_that_is_not_available_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"{name} is not available"):
         BrowserConnection("one", "embedded", **{name: True})  # type: ignore[arg-type]

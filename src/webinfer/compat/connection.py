@@ -36,7 +36,7 @@ class BrowserConnection:
         platform: Platform of models that do not name one.
         headless: Start it without a window.
         compute_shaders: Not available.
-        precompile_shaders: Not available.
+        precompile_shaders: Warm models up when they are loaded; see the option ``warm_up``.
         parallel_loading: Not available.
         websocket_port: Port that the host listens on; 0 takes a free one.
         options: Further options of the accelerator.
@@ -66,7 +66,7 @@ class BrowserConnection:
         enable_gpu: bool = True,
         enable_cpu: bool = True,
     ) -> None:
-        for name in ("compute_shaders", "precompile_shaders", "parallel_loading"):
+        for name in ("compute_shaders", "parallel_loading"):
             if locals()[name]:
                 raise OptionError(f"{name} is not available in this version; leave it out.", option=name)
         if browser_name not in BROWSERS:
@@ -74,7 +74,8 @@ class BrowserConnection:
         self.connection_id = connection_id
         self.browser_name = browser_name
         self.platform = platform_of(platform)
-        self._options = {"headless": headless, "port": websocket_port, **(options or {})}
+        given = {"headless": headless, "port": websocket_port, "warm_up": precompile_shaders}
+        self._options = {**given, **(options or {})}
         Options.of(**self._options)  # refused now, not at the start
         self._gpu, self._cpu = enable_gpu, enable_cpu
         self._accelerator: AsyncAccelerator | None = None
