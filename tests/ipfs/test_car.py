@@ -18,7 +18,7 @@ BLOCKS = [Block.of(RAW, data) for data in (b"", b"a", b"b" * 1000)]
 
 def archive(blocks: list[Block], roots: int = 1) -> bytes:
     return header(tuple(block.cid for block in blocks[:roots])) + b"".join(
-        section_head(block) + block.data for block in blocks
+        section_head(block.cid, len(block.data)) + block.data for block in blocks
     )
 
 

@@ -30,7 +30,9 @@ EVIL = Block.of(RAW, b"evil")
 
 
 def archive(blocks: list[Block]) -> bytes:
-    return header((blocks[0].cid,)) + b"".join(section_head(block) + block.data for block in blocks)
+    return header((blocks[0].cid,)) + b"".join(
+        section_head(block.cid, len(block.data)) + block.data for block in blocks
+    )
 
 
 def always(body: bytes, *, status: int = 200, kind: str = CAR_ACCEPT, **headers: str) -> Answer:

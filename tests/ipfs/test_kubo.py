@@ -43,7 +43,7 @@ class Node:
             return web.Response(body=self.lie or self.store.get(cid), content_type="text/plain")
         assert request.query["progress"] == "false"
         blocks = [Block(block.cid, self.lie or block.data) for block in walk(self.store.get, [cid], "all")]
-        body = header((cid,)) + b"".join(section_head(block) + block.data for block in blocks)
+        body = header((cid,)) + b"".join(section_head(block.cid, len(block.data)) + block.data for block in blocks)
         return web.Response(body=body, content_type="application/vnd.ipld.car")
 
 

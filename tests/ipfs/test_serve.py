@@ -37,6 +37,8 @@ async def test_archive_has_every_block_once_depth_first(asked: aiohttp.ClientSes
     got = await blocks(asked, f"/ipfs/{root}?format=car")
     assert got[0].cid == root
     assert len({block.cid for block in got}) == len(got) == len(list(source.directory.rglob("*/*")))
+    async with asked.get(f"/ipfs/{root}?format=car") as response:
+        assert response.content_length == len(await response.read())  # said beforehand, so nothing is chunked
 
 
 async def test_scopes_say_how_much_comes(asked: aiohttp.ClientSession, source: Store, root: CID) -> None:

@@ -95,7 +95,7 @@ def export_archive(store: Store, root: CID, path: Path, tell: Tell | None = None
             file.write(header((root,)))
             for block in walk(store.get, [root], "all"):
                 count += 1
-                file.write(section_head(block))
+                file.write(section_head(block.cid, len(block.data)))
                 file.write(block.data)
                 if tell is not None:
                     tell(len(block.data))

@@ -18,16 +18,18 @@ _CID_TAG = b"\xd8\x2a\x58"  # CBOR: tag 42, byte string with a length byte
 
 
 class CarReader:
-    """Takes an archive in pieces of any size and gives the blocks that are whole."""
+    """Takes an archive in pieces of any size and gives the blocks that are whole. Their bytes are copied once."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._place = 0  # what lies before was given out already
+        self._left = bytearray()  # of the header, or of what stands before a block, as long as it is not whole
+        self._cid: CID | None = None  # of the block that is coming
+        self._body: list[memoryview] = []  # what came of it
+        self._missing = 0  # what is to come of it, in bytes
         self.roots: tuple[CID, ...] | None = None
         self.nbytes = 0
 
     def __repr__(self) -> str:
-        return f"<CarReader {self.nbytes} bytes, {len(self._buffer) - self._place} waiting>"
+        return f"<CarReader {self.nbytes} bytes, {self._missing} to come of {self._cid}>"
 
     def feed(self, piece: bytes) -> Iterator[Block]:
         """Take a piece, and yield the blocks that it completes.
@@ -35,21 +37,11 @@ class CarReader:
         Raises:
             IntegrityError: This is no archive, or a block is larger than 2 MiB.
         """
-        self._buffer += piece
         self.nbytes += len(piece)
         try:
-            if self.roots is None:
-                found = self._section(MAX_HEADER)
-                if found is None:
-                    return
-                self.roots = _read_header(bytes(self._buffer[slice(*found)]))
-            while (found := self._section(MAX_CID + MAX_BLOCK)) is not None:
-                yield self._block(*found)
+            yield from self._blocks(piece)
         except InvalidModel as error:
             raise IntegrityError(f"What came is no archive of blocks (CARv1): {error}") from None
-        finally:
-            del self._buffer[: self._place]
-            self._place = 0
 
     def finish(self) -> None:
         """Say that nothing more comes.
@@ -57,33 +49,80 @@ class CarReader:
         Raises:
             FetchError: The archive ends within its header or a block.
         """
-        if self.roots is None or self._buffer:
+        if self.roots is None or self._left or self._cid is not None:
             raise FetchError(f"The archive ends in the middle, after {self.nbytes} bytes.", nbytes=self.nbytes)
 
-    def _block(self, start: int, end: int) -> Block:
-        cid, length = read_cid(self._buffer[start : min(end, start + MAX_CID)], 0)
-        check_size(cid, end - start - length)
-        with memoryview(self._buffer) as view:
-            return Block(cid, bytes(view[start + length : end]))  # the only copy of it
+    def _blocks(self, piece: bytes) -> Iterator[Block]:
+        if self._left or self.roots is None:
+            self._left += piece
+            if self.roots is None and not self._begin():
+                return
+            piece, self._left = bytes(self._left), bytearray()
+        place = 0
+        while place < len(piece) or self._cid is not None:
+            if self._cid is None:
+                start = self._open(piece, place)
+                if start is None:
+                    self._left += piece[place:]
+                    return
+                place = start
+            taken = memoryview(piece)[place : place + self._missing]
+            place += len(taken)
+            self._missing -= len(taken)
+            self._body.append(taken)
+            if self._missing:
+                return
+            yield self._close()
 
-    def _section(self, limit: int) -> tuple[int, int] | None:
-        """Pass the next length-prefixed part, if it is whole, and say where in the buffer it is."""
-        waiting = len(self._buffer) - self._place
-        if waiting == 0 or (waiting < 9 and not any(byte < 0x80 for byte in self._buffer[self._place :])):
-            return None
-        length, start = read_varint(self._buffer, self._place)
-        if self.roots is None and self._buffer[self._place : self._place + len(_V2)] == _V2:
+    def _begin(self) -> bool:
+        """Pass the header, if it is whole."""
+        found = _length(self._left, 0)
+        if found is None:
+            return False
+        length, start = found
+        if self._left[: len(_V2)] == _V2:
             raise InvalidModel("it is a CARv2; write it as CARv1.")
-        if length > limit:
-            if self.roots is not None:
-                check_size(None, length)
+        if length > MAX_HEADER:
             raise InvalidModel(f"a part of {length} bytes.")
-        if length == 0:
-            raise InvalidModel("a part without bytes.")
-        if start + length > len(self._buffer):
+        if start + length > len(self._left):
+            return False
+        self.roots = _read_header(bytes(self._left[start : start + length]))
+        del self._left[: start + length]
+        return True
+
+    def _open(self, data: bytes, place: int) -> int | None:
+        """Read what stands before a block, and return where its bytes begin, or ``None`` where that is not whole."""
+        found = _length(data, place)
+        if found is None:
             return None
-        self._place = start + length
-        return start, start + length
+        length, start = found
+        if length > MAX_CID + MAX_BLOCK:
+            check_size(None, length)
+        name = data[start : start + min(length, MAX_CID)]
+        if len(name) < min(length, MAX_CID):
+            return None
+        cid, taken = read_cid(name, 0)
+        check_size(cid, length - taken)
+        self._cid, self._missing = cid, length - taken
+        return start + taken
+
+    def _close(self) -> Block:
+        assert self._cid is not None
+        block = Block(self._cid, b"".join(self._body))  # the only copy of it
+        self._cid = None
+        self._body.clear()
+        return block
+
+
+def _length(data: bytes | bytearray, place: int) -> tuple[int, int] | None:
+    """Read the length of the next part, and where it begins, or return ``None`` where the number is not whole."""
+    ahead = data[place : place + 9]
+    if len(ahead) < 9 and not any(byte < 0x80 for byte in ahead):
+        return None
+    length, start = read_varint(data, place)
+    if length == 0:
+        raise InvalidModel("a part without bytes.")
+    return length, start
 
 
 def header(roots: tuple[CID, ...]) -> bytes:
@@ -93,10 +132,10 @@ def header(roots: tuple[CID, ...]) -> bytes:
     return varint(len(body)) + body
 
 
-def section_head(block: Block) -> bytes:
-    """Write what stands before a block's bytes in an archive."""
-    name = bytes(block.cid)
-    return varint(len(name) + len(block.data)) + name
+def section_head(cid: CID, nbytes: int) -> bytes:
+    """Write what stands before the bytes of a block in an archive."""
+    name = bytes(cid)
+    return varint(len(name) + nbytes) + name
 
 
 def _array(length: int) -> bytes:

@@ -26,6 +26,7 @@ from webinfer.models.ipfs.unixfs import Get, resolve
 LOOPBACK = "127.0.0.1"
 SCOPES = ("block", "entity", "all")
 _FOREVER = "public, max-age=29030400, immutable"  # the value that the specification asks for
+_COUNTED = 4096  # blocks whose sizes are looked up before an archive's first byte is sent; 4 GiB of a file
 _STORE = web.AppKey("store", Store)
 
 
@@ -101,6 +102,11 @@ def walk(get: Get, passed: list[CID], scope: str) -> Iterator[Block]:
         passed: The CIDs along the path; the last one is the end.
         scope: ``block``: nothing but the end's block; ``entity``: a file, or a directory's listing; ``all``: all.
     """
+    return (Block(cid, get(cid)) for cid in names(get, passed, scope))
+
+
+def names(get: Get, passed: list[CID], scope: str) -> Iterator[CID]:
+    """Yield the names of the blocks that ``walk`` yields, reading only those that lead to others."""
     seen: set[CID] = set()
     waiting = [passed[-1], *reversed(passed[:-1])]
     on_the_way = set(passed[:-1])
@@ -109,11 +115,24 @@ def walk(get: Get, passed: list[CID], scope: str) -> Iterator[Block]:
         if cid in seen:
             continue
         seen.add(cid)
-        data = get(cid)
         if cid.inline is None:
-            yield Block(cid, data)
+            yield cid
         if cid not in on_the_way and scope != "block" and cid.codec != RAW:
-            waiting += reversed(_below(decode(cid, data), scope))
+            waiting += reversed(_below(decode(cid, get(cid)), scope))
+
+
+def length(store: Store, passed: list[CID], scope: str) -> int | None:
+    """Return the bytes of an archive, or ``None`` where a part of it is not here, or it has very many blocks."""
+    nbytes = len(header((passed[0],)))
+    try:
+        for count, cid in enumerate(names(store.get, passed, scope)):
+            if count == _COUNTED:
+                return None
+            size = store.size(cid)
+            nbytes += len(section_head(cid, size)) + size
+    except (FetchError, InvalidModel):
+        return None
+    return nbytes
 
 
 def _below(node: Node, scope: str) -> list[CID]:
@@ -139,20 +158,22 @@ async def _answer(request: web.Request) -> web.StreamResponse:
     if wish.form == "raw":
         data = await asyncio.to_thread(store.get, passed[-1])
         return web.Response(body=data, headers=headers | {"Content-Type": RAW_TYPE})
-    return await _stream(request, walk(store.get, passed, wish.scope), wish.root, headers)
+    nbytes = await asyncio.to_thread(length, store, passed, wish.scope)
+    return await _stream(request, walk(store.get, passed, wish.scope), wish.root, headers, nbytes)
 
 
 async def _stream(
-    request: web.Request, blocks: Iterator[Block], root: CID, headers: dict[str, str]
+    request: web.Request, blocks: Iterator[Block], root: CID, headers: dict[str, str], nbytes: int | None
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers | {"Content-Type": CAR_ACCEPT})
+    response.content_length = nbytes  # where it is known nothing is chunked, which would copy each block once more
     await response.prepare(request)
     if request.method == "HEAD":
         return response
     await response.write(header((root,)))
     try:
         async for block in _ahead(blocks):
-            await response.write(section_head(block))
+            await response.write(section_head(block.cid, len(block.data)))
             await response.write(block.data)
     except (
         FetchError,

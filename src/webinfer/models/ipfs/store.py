@@ -44,6 +44,17 @@ class Store:
         """Tell whether a block is here, without reading it."""
         return cid.inline is not None or self._path(cid).exists()
 
+    def size(self, cid: CID) -> int:
+        """Return the bytes of a block, without reading it.
+
+        Raises:
+            FetchError: It is not here.
+        """
+        try:
+            return len(cid.inline) if cid.inline is not None else self._path(cid).stat().st_size
+        except OSError as error:
+            raise FetchError(f"Block {cid} is not in the store {self.directory}.", cid=str(cid)) from error
+
     def find(self, cid: CID) -> bytes | None:
         """Return the verified bytes of a block, or ``None`` if it is not here.
 
@@ -97,24 +108,10 @@ class Store:
         path = self._path(block.cid)
         if block.cid.inline is not None or path.exists():
             return
-        work: str | None = None
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            handle, work = tempfile.mkstemp(suffix=_PART, dir=self.directory)
-            with os.fdopen(handle, "wb") as file:
-                file.write(block.data)
-                file.flush()
-                stamp = _stamp(os.fstat(handle))
-            path.parent.mkdir(exist_ok=True)
-            Path(work).replace(path)
-            self._hashed[path] = stamp
-            work = None
+            self._hashed[path] = _write(path, block.data, self.directory)
         except OSError as error:
             raise failure(error, f"keep block {block.cid} in {self.directory}") from error
-        finally:
-            if work is not None:
-                with contextlib.suppress(OSError):
-                    Path(work).unlink(missing_ok=True)
 
     def remove(self, cid: CID) -> int:
         """Remove a block, and return the bytes freed."""
@@ -132,6 +129,30 @@ class Store:
         """Name the file by the multihash alone: the same bytes have one file, whatever their codec."""
         name = base64.b32encode(cid.multihash).decode().lower().rstrip("=")
         return self.directory / name[-2] / name  # the last letter but one is even over the alphabet, the last is not
+
+
+def _write(path: Path, data: bytes, beside: Path) -> _Stamp:
+    """Write a file under another name, then give it its own in one step. Directories are made where one is missing."""
+    try:
+        handle, work = tempfile.mkstemp(suffix=_PART, dir=beside)
+    except FileNotFoundError:
+        beside.mkdir(parents=True, exist_ok=True)
+        handle, work = tempfile.mkstemp(suffix=_PART, dir=beside)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            stamp = _stamp(os.fstat(handle))
+        try:
+            Path(work).replace(path)
+        except FileNotFoundError:
+            path.parent.mkdir(exist_ok=True)
+            Path(work).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(work).unlink(missing_ok=True)
+        raise
+    return stamp
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
