@@ -56,6 +56,7 @@
     |   +-- DatabaseReadOnly
     |   +-- DatabaseTooNew                    a newer webinfer wrote it
     |   +-- DatabaseDamaged                   cut off, or no database
+    +-- BenchmarkError                        what a benchmark wrote cannot be read, or compared
     +-- QueueFull
     +-- PoolClosed
 
@@ -413,6 +414,12 @@ class DatabaseDamaged(DatabaseError):
     """The file is cut off, or is no database of webinfer's."""
 
     code = "database.damaged"
+
+
+class BenchmarkError(WebinferError):
+    """What a benchmark wrote cannot be read, or cannot be compared."""
+
+    code = "benchmark"
 
 
 class QueueFull(WebinferError):

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from webinfer.statistics import Comparison, between, paired, severity, unpaired
+from webinfer.statistics.comparison import adjusted
 
 Times = NDArray[np.float64]
 TRIALS, ROUNDS = 20, 20
@@ -52,11 +53,12 @@ def test_runs_of_several_launches_are_told_apart_and_equal_ones_are_not() -> Non
     assert {each.unit for each in slower} == {"launch"}
 
 
-def test_rounds_are_compared_where_there_are_too_few_launches() -> None:
+def test_rounds_of_too_few_launches_are_compared_and_prove_nothing() -> None:
     chance = np.random.default_rng(9)
     compared = between(launches(chance, 0, 1), launches(chance, 0.3, 1))
     assert compared.unit == "round"
-    assert compared.is_regression()
+    assert compared.p_value < 0.01
+    assert not compared.is_regression()
 
 
 @pytest.mark.parametrize("compare", [paired, unpaired])
@@ -93,6 +95,11 @@ def test_identical_times_are_no_change() -> None:
         assert compared.change == 0
         assert compared.p_value == 1
         assert compared.effect == 0
+
+
+def test_many_p_values_are_corrected_for_their_number() -> None:
+    assert adjusted([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.04 * 4 / 3, 0.04 * 4 / 3, 0.5])
+    assert adjusted([]) == []
 
 
 @pytest.mark.parametrize(

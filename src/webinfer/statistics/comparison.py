@@ -23,7 +23,7 @@ from webinfer.statistics.ranks import (
 Severity = Literal["none", "unclear", "improvement", "minor", "moderate", "severe"]
 MARGIN = 0.05
 _MODERATE, _SEVERE = 0.10, 0.25
-_LAUNCHES = 3  # of each side, from which on launches are compared, not the rounds in them
+LAUNCHES = 3  # of each side, from which on launches are compared, not the rounds in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        """Whether chance is an unlikely reason."""
-        return self.p_value < 1 - self.confidence
+        """Whether chance is an unlikely reason; rounds of one launch cannot say that."""
+        return self.unit != "round" and self.p_value < 1 - self.confidence
 
     def is_regression(self, margin: float = MARGIN) -> bool:
         """Whether B is slower by more than ``margin``, and chance is an unlikely reason."""
@@ -146,16 +146,18 @@ def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CON
     """Compare two benchmark runs, each of one or several launches.
 
     A launch of a browser is faster or slower than the next one for as long as it lasts, so that its rounds say less
-    than as many independent measurements. From three launches of each side on, these are what is compared, by Welch's
-    t-test over their median logarithms; with fewer, the rounds, as ``unpaired`` does.
+    than as many independent measurements. From ``LAUNCHES`` of each side on, these are what is compared, by Welch's
+    t-test over their median logarithms. With fewer, the rounds are, as ``unpaired`` does, and the result is never
+    significant: it cannot tell a change from the chance of a launch.
 
     Args:
         a: Times of rounds, by launch.
         b: Times of rounds, by launch.
         confidence: That of the interval.
     """
-    if min(len(a), len(b)) < _LAUNCHES:
-        return unpaired([time for launch in a for time in launch], [time for launch in b for time in launch])
+    if min(len(a), len(b)) < LAUNCHES:
+        sides = [[time for launch in side for time in launch] for side in (a, b)]
+        return unpaired(sides[0], sides[1], confidence=confidence)
     first, second = (np.array([np.median(np.log(launch)) for launch in side]) for side in (a, b))
     difference = float(second.mean() - first.mean())
     errors = np.array([side.var(ddof=1) / len(side) for side in (first, second)])
@@ -195,3 +197,17 @@ def _made(
     cut = min(cut, (len(ordered) - 1) // 2)
     low, middle, high = np.expm1([ordered[cut], np.median(ordered), ordered[len(ordered) - 1 - cut]])
     return Comparison(float(middle), float(low), float(high), p_value, effect, n, unit, confidence)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for there being many of them, so that the share of false ones among the significant is kept.
+
+    By Benjamini and Hochberg (1995), "Controlling the false discovery rate", J. R. Statist. Soc. B 57.
+    """
+    count = len(p_values)
+    order = sorted(range(count), key=lambda at: p_values[at], reverse=True)
+    made, least = [1.0] * count, 1.0
+    for place, at in enumerate(order):
+        least = min(least, p_values[at] * count / (count - place))
+        made[at] = least
+    return made

@@ -84,3 +84,28 @@ def outliers(values: Values) -> NDArray[np.bool_]:
     deviation = spread(values)
     marks: NDArray[np.bool_] = np.greater(np.abs(sample - np.median(sample)), _FENCE * deviation)
     return marks
+
+
+def bootstrap_launches(
+    launches: Sequence[Values], confidence: float = CONFIDENCE, *, resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """Bound the median of measurements that came in groups, each of which may be off as a whole.
+
+    Draws groups, then measurements within each, as in the data (a hierarchical bootstrap; Davison and Hinkley,
+    "Bootstrap Methods and their Application", 3.8). The estimate is the mean of the groups' medians.
+
+    Args:
+        launches: Measurements by group.
+        confidence: How often the interval is to hold the true figure.
+        resamples: Samples to draw.
+        seed: Chooses them.
+    """
+    chance = np.random.default_rng(seed)
+    samples = [np.asarray(launch, float) for launch in launches]
+    drawn = [np.median(sample[chance.integers(0, len(sample), (resamples, len(sample)))], axis=1) for sample in samples]
+    medians = np.stack(drawn)
+    chosen = chance.integers(0, len(samples), (len(samples), resamples))
+    figures = np.take_along_axis(medians, chosen, axis=0).mean(axis=0)
+    low, high = np.quantile(figures, [(1 - confidence) / 2, (1 + confidence) / 2])
+    estimate = float(np.mean([np.median(sample) for sample in samples]))
+    return Interval(estimate, float(low), float(high), confidence)

@@ -43,9 +43,9 @@ class Limit:
 def limit(load: Load) -> Limit:
     """Say what held the throughput.
 
-    The bridge, where Python's thread is busy all the time or most of a request's time is spent on the way while lanes
-    wait; the cores, where all of them work; the GPU, where lanes wait for it with idle cores; the callers, where even
-    the lanes are idle.
+    The bridge, where Python's thread is busy all the time; the cores, where all of them work, whoever has them; the
+    bridge again, where much of a request's time is spent on the way while lanes wait; the GPU, where lanes wait for it
+    with idle cores; the callers, where even the lanes are idle.
     """
     seen = (
         f"{load.cores:.0%} of the cores worked",
@@ -53,10 +53,12 @@ def limit(load: Load) -> Limit:
         f"lanes ran {load.lanes:.0%} of the time",
         f"{load.transfer:.0%} of a request's time was on the way",
     )
-    if load.python > _FULL or (load.transfer > _NOTABLE and load.lanes < _FULL):
+    if load.python > _FULL:
         return Limit("bridge", seen)
     if load.cores > _FULL:
         return Limit("cores", seen)
+    if load.transfer > _NOTABLE and load.lanes < _FULL:
+        return Limit("bridge", seen)
     if load.hardware and load.lanes > _FULL:
         return Limit("gpu", seen)
     return Limit("callers" if load.lanes < 1 - _NOTABLE else "unknown", seen)

@@ -1,0 +1,68 @@
+"""Requests made up for a model, by its signature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.models import ModelPackage
+from webinfer.tensors import DTYPES, TensorSpec, prepare
+
+_SAMPLES = 16000  # of sound: a second
+_SIDE = 224  # of images
+_VOCABULARY = 1000  # where the model does not tell its own
+
+
+def sample(package: ModelPackage, sequence: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Make one request up: ordinary token ids, noise for images and sound.
+
+    A decoder with a cache gets one step: one token, after ``sequence - 1`` others.
+
+    Args:
+        package: The model.
+        sequence: Length of texts.
+        seed: Chooses the values.
+
+    Raises:
+        InputError: The model wants something that cannot be made up.
+    """
+    chance = np.random.default_rng(seed)
+    steps = any("past" in spec.name for spec in package.signature.inputs)
+    made = {spec.name: _array(spec, package, sequence, steps, chance) for spec in package.signature.inputs}
+    return prepare(package.signature, made)
+
+
+def _array(
+    spec: TensorSpec, package: ModelPackage, sequence: int, steps: bool, chance: np.random.Generator
+) -> NDArray[Any]:
+    dtype = DTYPES[spec.dtype]
+    shape = tuple(
+        each if isinstance(each, int) else _size(str(each or ""), at, spec, sequence, steps)
+        for at, each in enumerate(spec.shape)
+    )
+    if dtype.kind == "f":
+        return chance.standard_normal(shape).astype(dtype)
+    if dtype.kind == "b" or "mask" in spec.name:
+        return np.ones(shape, dtype)
+    if "position" in spec.name:
+        return np.broadcast_to(np.arange(shape[-1]) + (sequence - 1 if steps else 0), shape).astype(dtype)
+    if spec.name.endswith("input_ids"):
+        known = int(package.config.get("vocab_size") or _VOCABULARY)
+        return chance.integers(min(100, known // 2), known, shape).astype(dtype)
+    return np.zeros(shape, dtype)
+
+
+def _size(name: str, axis: int, spec: TensorSpec, sequence: int, steps: bool) -> int:
+    if axis == 0 or "batch" in name:
+        return 1
+    if "total" in name or "+" in name or (steps and "mask" in spec.name):
+        return sequence
+    if "past" in name or "past" in spec.name:
+        return sequence - 1
+    if spec.name == "input_values" or "sample" in name:
+        return _SAMPLES
+    if spec.name == "pixel_values":
+        return _SIDE
+    return 1 if steps else sequence

@@ -1,0 +1,305 @@
+"""A benchmark and a comparison as Markdown, as JUnit's XML and as a summary on GitHub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from xml.etree import ElementTree
+
+import numpy as np
+
+from webinfer.bench.compare import Finding
+from webinfer.bench.record import Cell, LoadTimes, Record, launches, ratios
+from webinfer.bench.runner import interval
+from webinfer.errors import BenchmarkError
+from webinfer.statistics import Interval, Limit, Load, Scaling, limit, outliers, scaling
+from webinfer.statistics.interval import spread
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+SPEED = ("Model", "Where", "Verdict", "ms per item", "Items/s", "Of native", "p95 ms", "Outliers", "Answers")
+LOADING = ("Model", "Where", "Start", "Cold", "Warm", "Cached", "First run, cold", "First run, warm", "Memory")
+_NONE = "–"
+_SAID = {
+    "none": "the same",
+    "unclear": "unclear",
+    "improvement": "faster",
+    "minor": "slower",
+    "moderate": "slower, moderate",
+    "severe": "slower, severe",
+}
+
+
+def markdown(record: Record) -> str:
+    """Write a benchmark down as Markdown: the figures, what could not be measured and why, the method."""
+    parts = [f"# Benchmark {record.id}", machine_line(record)]
+    if record.measured:
+        parts += ["## Speed", table(SPEED, (speed(record, cell) for cell in record.measured))]
+        parts += ["## Loading", table(LOADING, map(loading, record.measured))]
+        parts += scalability(record)
+    notes = dict.fromkeys(cell.note for cell in record.cells if cell.note)
+    if notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
+    if absent := absences(record):
+        parts += ["## Not measured", table(("Configuration", "Why"), absent)]
+    parts += ["## Method", method(record)]
+    return "\n\n".join(parts) + "\n"
+
+
+def speed(record: Record, cell: Cell) -> list[str]:
+    """Return the cells of a row: how fast one configuration is."""
+    times = [seconds for turn in cell.turns for seconds in turn.seconds]
+    found, reference = cell.interval, record.reference(cell)
+    against = _NONE
+    if reference is not None:
+        relative = interval(launches(list(ratios(cell.turns, reference))), record.method.confidence)
+        against = f"{1 / relative.estimate:.3f} ({1 / relative.high:.3f}–{1 / relative.low:.3f})"
+    return [
+        cell.configuration.name,
+        cell.configuration.place,
+        cell.verdict or _NONE,
+        milliseconds(found) + ("" if cell.reached else " *"),
+        f"{1 / found.estimate:.4g}" if found else _NONE,
+        against,
+        f"{np.quantile(times, 0.95) * 1e3:.4g}",
+        f"{outliers(times).sum()} of {len(times)}",
+        answers(cell),
+    ]
+
+
+def loading(cell: Cell) -> list[str]:
+    """Return the cells of a row: how long one configuration takes to be there."""
+
+    def told(loads: Sequence[LoadTimes], which: Callable[[LoadTimes], float]) -> str:
+        return _seconds([which(each) for each in loads])
+
+    return [
+        cell.configuration.name,
+        cell.configuration.place,
+        _seconds(cell.starts),
+        told(cell.cold, lambda each: each.seconds),
+        told(cell.warm, lambda each: each.seconds),
+        told(cell.cached, lambda each: each.seconds),
+        told(cell.cold, lambda each: each.first_run),
+        told(cell.warm, lambda each: each.first_run),
+        f"{cell.memory_mb:.0f} MB" if cell.memory_mb else _NONE,
+    ]
+
+
+def answers(cell: Cell) -> str:
+    """Say how a cell's answers compare with native's."""
+    found = cell.agreement
+    if found is None:
+        return "not checked"
+    hashes = {turn.digest for turn in cell.turns}
+    repeated = "" if len(hashes) <= 1 else f", {len(hashes)} different hashes"
+    if found.digest == found.native:
+        return f"equal to the bit{repeated}"
+    far = "not comparable" if found.difference is None else f"within {found.difference:.1g}"
+    return f"{far}{repeated}" if found.passed else f"WRONG: {far}, {found.tolerance:.0e} allowed"
+
+
+def curves(record: Record) -> list[tuple[str, dict[int, float], Scaling | None, Limit]]:
+    """Return, for each configuration that was measured at several concurrencies: its throughputs, law and limit."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in record.measured:
+        asked = cell.configuration
+        groups.setdefault(f"{asked.name}, {asked.backend} in {asked.browser}", []).append(cell)
+    made = []
+    for name, cells in groups.items():
+        rates = {cell.configuration.concurrency: 1 / cell.interval.estimate for cell in cells if cell.interval}
+        if len(rates) > 1:
+            most = max(cells, key=lambda cell: cell.configuration.concurrency)
+            made.append((name, dict(sorted(rates.items())), scaling(rates), limit(_load(most))))
+    return made
+
+
+def scalability(record: Record) -> list[str]:
+    """Write down what more lanes gain, if that was measured."""
+    rows = []
+    for name, rates, law, held in curves(record):
+        told = ", ".join(f"{n}: {rate:.4g}" for n, rate in rates.items())
+        fitted = f"{law.contention:.3f}, {law.crosstalk:.4f}" if law else "needs three concurrencies"
+        rows.append([name, told, fitted, f"{held.kind} ({'; '.join(held.evidence)})"])
+    columns = ("Configuration", "Items/s by requests at once", "Contention, crosstalk", "What limits it")
+    return ["## Scaling", table(columns, rows)] if rows else []
+
+
+def absences(record: Record) -> list[list[str]]:
+    """Return what was not measured, and why; what has the same reason is told once."""
+    by_reason: dict[str, list[Cell]] = {}
+    for cell in record.cells:
+        if cell.status != "measured":
+            by_reason.setdefault(cell.why or "not done yet: --resume takes it up again", []).append(cell)
+    return [[_together(cells), why] for why, cells in by_reason.items()]
+
+
+def method(record: Record) -> str:
+    """Say how it was measured, and how steady the machine was."""
+    how = record.method
+    lines = [
+        f"{how.launches} launches of each browser; warm-up until times are steady; then rounds in which everyone has "
+        f"a turn of about {how.turn * 1e3:.0f} ms, in an order that changes from round to round, native onnxruntime "
+        f"among them. Rounds end when every {how.confidence:.0%} interval is within ±{how.margin:.0%}; where time ran "
+        "out before that, the figure has a star. Intervals are bootstrapped over launches and their rounds. No time "
+        "was left out: outliers are counted, and are in the file. Of native: throughput in units of native's."
+    ]
+    if noise := noise_line(record):
+        lines.append(noise)
+    return " ".join(lines)
+
+
+def noise_line(record: Record) -> str | None:
+    """Say how steady the machine was, by a fixed piece of work that was done in every round."""
+    sticks = record.yardstick
+    if len(sticks) < 2:
+        return None
+    middle = median(sticks)
+    return (
+        f"The machine's noise: a fixed piece of work scattered by {spread(sticks) / middle:.1%} over {len(sticks)} "
+        f"rounds, and took {max(sticks) / middle:.2f} times its median at worst."
+    )
+
+
+def machine_line(record: Record) -> str:
+    """Describe the machine and the program."""
+    seen = record.machine
+    revision = f" ({record.revision[:12]})" if record.revision else ""
+    return (
+        f"{seen.get('cores')} x {seen.get('cpu')}, {seen.get('os')}, Python {seen.get('python')}, "
+        f"webinfer {record.version}{revision}, {record.started}, {record.status}."
+    )
+
+
+def compared(a: Record, b: Record, findings: Sequence[Finding], fail_on: float | None) -> str:
+    """Write a comparison down as Markdown."""
+    rows = []
+    for each in findings:
+        change, sure = each.counted, ""
+        if change is not None:
+            sure = f"{change.p_value:.2g} ({change.n} {'launches' if change.unit == 'launch' else 'rounds'})"
+        failing = fail_on is not None and each.fails(fail_on)
+        said = _SAID[each.severity] if each.kind == "compared" else each.kind
+        rows.append(
+            [
+                str(each.configuration),
+                f"**{said}**" if failing else said,
+                percent(each.relative) if each.relative else _NONE,
+                percent(each.raw) if each.raw else _NONE,
+                percent(each.native) if each.native else _NONE,
+                sure or _NONE,
+                each.why or "",
+            ]
+        )
+    columns = ("Configuration", "Verdict", "Time against native", "Time", "Native's own time", "p-value", "")
+    parts = [f"# {b.id} against {a.id}", table(columns, rows)]
+    if a.machine.get("id") != b.machine.get("id"):
+        parts.append("They ran on different machines: only the times against native can be compared.")
+    if fail_on is not None:
+        count = sum(each.fails(fail_on) for each in findings)
+        parts.append(
+            f"{count} of {len(findings)} fail: slower by more than {fail_on:.0%} beyond chance, broken or wrong."
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def junit_of_record(record: Record) -> str:
+    """Write a benchmark as JUnit's XML: one case per configuration."""
+    suite = ElementTree.Element("testsuite", name=f"webinfer bench {record.id}", timestamp=record.started)
+    for cell in record.cells:
+        case = _case(suite, "webinfer.bench", str(cell.configuration), cell.interval.estimate if cell.interval else 0)
+        if cell.status == "failed":
+            ElementTree.SubElement(case, "error", message=cell.why or "", type=cell.code or "")
+        elif cell.status != "measured":
+            ElementTree.SubElement(case, "skipped", message=cell.why or "not done")
+        elif cell.agreement is not None and not cell.agreement.passed:
+            ElementTree.SubElement(case, "failure", message=answers(cell), type="wrong")
+    return _xml(suite)
+
+
+def junit_of_findings(findings: Sequence[Finding], fail_on: float) -> str:
+    """Write a comparison as JUnit's XML: one case per configuration, those that fail as failures."""
+    suite = ElementTree.Element("testsuite", name="webinfer compare")
+    for each in findings:
+        case = _case(suite, "webinfer.compare", str(each.configuration), 0)
+        if each.fails(fail_on):
+            change = each.counted
+            said = each.why or (f"{percent(change)} slower, p = {change.p_value:.2g}" if change else "")
+            ElementTree.SubElement(case, "failure", message=said, type=each.kind)
+        elif each.kind in ("added", "removed"):
+            ElementTree.SubElement(case, "skipped", message=f"{each.kind}: nothing to compare with")
+    return _xml(suite)
+
+
+def to_summary(text: str) -> None:
+    """Add Markdown to the summary of the GitHub Actions step that this runs in.
+
+    Raises:
+        BenchmarkError: It runs in none, or the summary cannot be written.
+    """
+    path = os.environ.get(SUMMARY)
+    if not path:
+        raise BenchmarkError(f"--github-summary writes to the file named by {SUMMARY}, which is not set.")
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise BenchmarkError(f"The summary {path} cannot be written: {error}.") from error
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(
+        f"| {' | '.join(each.replace('|', '/').replace(chr(10), ' ') for each in line)} |" for line in lines
+    )
+
+
+def milliseconds(found: Interval | None) -> str:
+    """Write an interval of seconds down in milliseconds."""
+    if found is None:
+        return _NONE
+    return f"{found.estimate * 1e3:.4g} ({found.low * 1e3:.4g}–{found.high * 1e3:.4g})"
+
+
+def percent(change: object) -> str:
+    """Write a change down, with its interval."""
+    low, middle, high = (getattr(change, name) for name in ("low", "change", "high"))
+    return f"{middle:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+def _load(cell: Cell) -> Load:
+    def middle(name: str) -> float:
+        values = [value for turn in cell.turns if (value := getattr(turn, name)) is not None]
+        return float(median(values)) if values else 0.0
+
+    shares = {name: middle(name) for name in ("cores", "python", "lanes", "transfer")}
+    return Load(**shares, hardware=cell.verdict == "hardware")
+
+
+def _seconds(values: Sequence[float]) -> str:
+    return f"{median(values):.3g} s" if values else _NONE
+
+
+def _together(cells: Sequence[Cell]) -> str:
+    """Name the configurations that have one thing in common, shortly."""
+    if len(cells) == 1:
+        return str(cells[0].configuration)
+    names = []
+    for part in ("model", "precision", "backend", "browser"):
+        values = list(dict.fromkeys(getattr(cell.configuration, part) for cell in cells))
+        names.append(", ".join(values[:4]) + (f" and {len(values) - 4} more" if len(values) > 4 else ""))
+    return f"{names[0]} ({names[1]}); {names[2]} in {names[3]}"
+
+
+def _case(suite: ElementTree.Element, group: str, name: str, seconds: float) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=group, name=name, time=f"{seconds:.6f}")
+
+
+def _xml(suite: ElementTree.Element) -> str:
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(len(suite.findall(f".//{tag}"))))
+    suite.set("tests", str(len(suite)))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

@@ -1,0 +1,122 @@
+"""A benchmark from the asking to the last row: begun or taken up again, measured, written down."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from webinfer.bench import plan, storage
+from webinfer.bench.plan import Ask
+from webinfer.bench.record import Method, Record, read
+from webinfer.bench.runner import Step, Tell, measure
+from webinfer.cache import cache_dir
+from webinfer.errors import BenchmarkError
+
+HARDWARE, FAILED, SOFTWARE = 0, 1, 2
+KEPT = 20  # journals
+
+
+def journals() -> Path:
+    """Return the directory that benchmarks are kept in while they run, and after."""
+    return cache_dir() / "benchmarks"
+
+
+async def benchmark(
+    ask: Ask,
+    method: Method,
+    tell: Tell,
+    *,
+    resume: bool = False,
+    db_path: str | None = None,
+    note: str | None = None,
+    options: dict[str, Any] | None = None,
+) -> Record:
+    """Measure.
+
+    Args:
+        ask: What.
+        method: How.
+        tell: Is told how far it is.
+        resume: Take up the latest one that asked for the same and was not finished, if there is one.
+        db_path: Database that it is written to at its end, finished or not.
+        note: What is done differently from what was asked, for every cell.
+        options: Further options of the accelerators.
+
+    Returns:
+        What was found, which is also in ``journals()``.
+
+    Raises:
+        OptionError: There is no such option.
+        DatabaseError: The database cannot be opened.
+    """
+    with storage.opened(db_path) as database:  # one that cannot be opened is said before the work, not after
+        record = unfinished(ask, method) if resume else None
+        if record is None:
+            seen = await plan.survey(ask.browsers, lambda text: tell(Step(text)), options or {})
+            record = plan.begin(ask, method, seen)
+            for cell in record.cells:
+                cell.note = note
+        path = journals() / f"{record.id}.json"
+        try:
+            await measure(record, path, tell, options)
+        finally:
+            record.ended = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            record.save(path)
+            if database is not None:
+                storage.write(database, record)
+            _forget_old()
+    return record
+
+
+def exit_code(record: Record) -> int:
+    """Return 0 where some real hardware computed, 2 where only software did, 1 where nothing was measured."""
+    verdicts = {cell.verdict for cell in record.measured}
+    if not verdicts:
+        return FAILED
+    return HARDWARE if verdicts & {"hardware", "mixed"} else SOFTWARE
+
+
+def unfinished(ask: Ask, method: Method) -> Record | None:
+    """Return the latest benchmark that asked for the same and was not finished."""
+    wanted = (ask.to_dict(), msgspec.to_builtins(method))
+    for record in _records():
+        if record.status != "finished" and (record.command, msgspec.to_builtins(record.method)) == wanted:
+            return record
+    return None
+
+
+def named(name: str) -> Record:
+    """Return a benchmark by the name that it was given, or the path of its file.
+
+    Raises:
+        BenchmarkError: There is none.
+    """
+    path = Path(name)
+    if path.is_file():
+        return read(path)
+    kept = journals() / f"{name}.json"
+    if kept.is_file():
+        return read(kept)
+    known = [path.stem for path in _paths()][:5]
+    hint = f"The latest: {', '.join(known)}." if known else "`webinfer bench` makes one."
+    raise BenchmarkError(f"No benchmark {name!r}: it is neither a file nor one kept in {journals()}. {hint}")
+
+
+def _records() -> Iterator[Record]:
+    for path in _paths():
+        with suppress(BenchmarkError):
+            yield read(path)
+
+
+def _paths() -> list[Path]:
+    return sorted(journals().glob("*.json"), reverse=True)
+
+
+def _forget_old() -> None:
+    for path in _paths()[KEPT:]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""Benchmarks in the database: one row for each, one for each figure, and the whole record beside."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from webinfer.bench.record import Cell, Record, launches, of, ratios
+from webinfer.bench.runner import interval
+from webinfer.errors import BenchmarkError
+from webinfer.metrics.database import connect
+from webinfer.metrics.machine import machine
+from webinfer.metrics.store import Store
+from webinfer.statistics import Interval
+
+Figure = tuple[str, str, list[float], Interval | None]
+
+
+@contextlib.contextmanager
+def opened(path: str | None) -> Iterator[Store | None]:
+    """Open a database for as long as the block runs; ``None`` opens none.
+
+    Raises:
+        DatabaseError: It cannot be opened.
+    """
+    if path is None:
+        yield None
+        return
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def write(store: Store, record: Record) -> None:
+    """Write a benchmark down, and wait until it is on the disk."""
+    store.add("machines", **machine())
+    number = store.add(
+        "benchmarks",
+        machine=record.machine.get("id"),
+        started=_seconds(record.started),
+        ended=_seconds(record.ended),
+        name=record.id,
+        command=json.dumps(record.command),
+        version=record.version,
+        revision=record.revision,
+        configuration=record.to_dict()["method"],
+        status=record.status,
+        details={"record": record.to_dict()},
+    )
+    for cell in record.cells:
+        for metric, unit, values, bounds in figures(record, cell):
+            store.add(
+                "measurements",
+                benchmark=number,
+                **_described(cell),
+                metric=metric,
+                unit=unit,
+                value=bounds.estimate if bounds else values[-1],
+                low=bounds.low if bounds else None,
+                high=bounds.high if bounds else None,
+                count=len(values),
+                raw=values,
+            )
+        if cell.status in ("failed", "cannot"):
+            store.add("measurements", benchmark=number, **_described(cell), error=f"{cell.code}: {cell.why}")
+    store.flush()
+
+
+def load(path: str, name: str) -> Record:
+    """Read a benchmark from a database.
+
+    Args:
+        path: The database.
+        name: The benchmark's name, or ``latest`` or ``previous``.
+
+    Raises:
+        DatabaseError: It cannot be opened.
+        BenchmarkError: It holds none of that name.
+    """
+    connection = connect(path, read_only=True)
+    try:
+        rows = connection.execute("SELECT name, details FROM benchmarks ORDER BY started DESC, id DESC").fetchall()
+    finally:
+        connection.close()
+    names = [row[0] for row in rows]
+    at = {"latest": 0, "previous": 1}.get(name, names.index(name) if name in names else len(rows))
+    if at >= len(rows):
+        raise BenchmarkError(f"{path} has no benchmark {name!r}. It has: {', '.join(names[:10]) or 'none'}.")
+    return of(json.loads(rows[at][1])["record"], f"{path}, {names[at]}")
+
+
+def figures(record: Record, cell: Cell) -> Iterator[Figure]:
+    """Yield a cell's figures: name, unit, every value, and the bounds where there are rounds to make them of."""
+    if cell.turns:
+        costs = launches(cell.turns)
+        yield "time_per_item", "s", [cost for launch in costs for cost in launch], cell.interval
+        yield "latency", "s", [seconds for turn in cell.turns for seconds in turn.seconds], None
+        if (reference := record.reference(cell)) is not None:
+            times = launches(list(ratios(cell.turns, reference)))
+            values = [cost for launch in times for cost in launch]
+            yield "time_over_native", "1", values, interval(times, record.method.confidence)
+    if cell.starts:
+        yield "start", "s", cell.starts, None
+    for kind, loads in (("cold", cell.cold), ("warm", cell.warm), ("cached", cell.cached)):
+        if loads:
+            yield f"{kind}_load", "s", [each.seconds for each in loads], None
+            yield f"{kind}_first_run", "s", [each.first_run for each in loads], None
+    if cell.memory_mb is not None:
+        yield "memory", "MB", [cell.memory_mb], None
+    if cell.agreement is not None and cell.agreement.difference is not None:
+        yield "difference_from_native", "1", [cell.agreement.difference], None
+
+
+def _described(cell: Cell) -> dict[str, Any]:
+    asked, seen = cell.configuration, cell.observed
+    return {
+        "label": str(asked),
+        "model_name": asked.model,
+        "model": seen.get("model_sha256"),
+        "family": seen.get("family"),
+        "weights": seen.get("weights"),
+        "backend": asked.backend,
+        "precision": seen.get("precision", asked.precision),
+        "browser_name": asked.browser,
+        "engine_version": seen.get("engine_version"),
+        "verdict": cell.verdict,
+        "concurrency": asked.concurrency,
+        "batch": 1,
+    }
+
+
+def _seconds(moment: str | None) -> float | None:
+    return datetime.datetime.fromisoformat(moment).timestamp() if moment else None

@@ -1,0 +1,137 @@
+"""How a benchmark and a comparison look in a terminal, while they run and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from webinfer.bench import Cell, Finding, Record, report
+from webinfer.bench.runner import Step
+from webinfer.cli.layout import heading
+from webinfer.cli.terminal import Terminal
+
+_VERDICTS = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
+_SEVERITIES = {
+    "none": "quiet",
+    "unclear": "warn",
+    "improvement": "good",
+    "minor": "bad",
+    "moderate": "bad",
+    "severe": "bad",
+}
+
+
+class Progress:
+    """What a benchmark is at: a table that grows in a terminal, a line per launch elsewhere. Call it with a step.
+
+    Args:
+        terminal: Where to draw.
+    """
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._err = terminal.err
+        self._drawn = self._err.is_terminal and not terminal.quiet
+        self._silent = terminal.quiet
+        self._live = Live(console=self._err, transient=True, refresh_per_second=8)
+        self._said: set[str] = set()
+
+    def __enter__(self) -> Self:
+        if self._drawn:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._drawn:
+            self._live.stop()
+
+    def __call__(self, step: Step) -> None:
+        """Show a step."""
+        if self._drawn:
+            self._live.update(_drawn(step))
+        elif not self._silent and "round" not in step.text and step.text not in self._said:
+            self._said.add(step.text)
+            self._err.print(Text(f"==> {step.text}"))
+
+
+def view(record: Record) -> RenderableType:
+    """Lay out what a benchmark found."""
+    parts: list[RenderableType] = []
+    if record.measured:
+        rows = [_styled(report.speed(record, cell), cell) for cell in record.measured]
+        parts += [heading("Speed"), table(report.SPEED, rows)]
+        parts += [heading("Loading"), table(report.LOADING, [_plain(report.loading(cell)) for cell in record.measured])]
+    for name, rates, law, held in report.curves(record):
+        told = ", ".join(f"{n} at once {rate:.4g} items/s" for n, rate in rates.items())
+        said = f"; contention {law.contention:.3f}, crosstalk {law.crosstalk:.4f}" if law else ""
+        parts += [heading(f"Scaling of {name}"), Text(f"  {told}{said}")]
+        parts.append(Text.assemble("  limited by ", (held.kind, "title"), f": {'; '.join(held.evidence)}"))
+    if absent := report.absences(record):
+        parts += [heading("Not measured"), table(("Configuration", "Why"), [_plain(row) for row in absent])]
+    notes = dict.fromkeys(cell.note for cell in record.cells if cell.note)
+    last = [report.noise_line(record), *notes, f"Kept as {record.id}: webinfer compare takes that name."]
+    return Group(*parts, Text(), *(Text(f"  {line}", style="quiet") for line in last if line))
+
+
+def findings_view(findings: Sequence[Finding], margin: float) -> RenderableType:
+    """Lay out what a comparison found."""
+    rows = []
+    for each in findings:
+        said = each.severity if each.kind == "compared" else each.kind
+        style = "bad" if each.fails(margin) else _SEVERITIES[each.severity]
+        changes = (each.relative, each.raw, each.native)
+        rows.append(
+            [
+                Text(str(each.configuration)),
+                Text(said, style=style),
+                *(Text(report.percent(change) if change else "–") for change in changes),
+                Text(f"{each.counted.p_value:.2g}" if each.counted else "–"),
+            ]
+        )
+    columns = ("Configuration", "Severity", "Time against native", "Time", "Native's own", "p-value")
+    whys = [Text(f"  {each.configuration}: {each.why}") for each in findings if each.why]
+    return Group(heading("Changes"), table(columns, rows), *whys)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
+    """Lay out rows below their headings."""
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="label")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return Padding(made, (0, 0, 0, 2))
+
+
+def _drawn(step: Step) -> RenderableType:
+    rows = [
+        [
+            Text(str(cell.configuration)),
+            Text(report.milliseconds(cell.interval) + " ms" if cell.interval else cell.status, style="quiet"),
+            Text(f"±{cell.interval.margin:.1%}" if cell.interval else "", style="good" if cell.reached else "warn"),
+            Text(f"{len(cell.turns)} rounds", style="quiet"),
+        ]
+        for cell in step.block
+    ]
+    return Group(Spinner("dots", Text(step.text), style="label"), table(("", "", "", ""), rows))
+
+
+def _styled(values: Sequence[str], cell: Cell) -> list[Text]:
+    row = _plain(values)
+    row[2].stylize(_VERDICTS.get(values[2], ""))
+    if cell.agreement is not None and not cell.agreement.passed:
+        row[-1].stylize("bad")
+    return row
+
+
+def _plain(values: Sequence[str]) -> list[Text]:
+    return [Text(value) for value in values]

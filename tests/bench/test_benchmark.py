@@ -1,0 +1,92 @@
+"""A whole benchmark in a real browser, small: measured, interrupted, taken up again, written down."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from webinfer.bench import Ask, Method, benchmark, exit_code, read, storage
+from webinfer.bench.runner import Step
+
+pytestmark = pytest.mark.browser("embedded")
+
+TINY = Method(launches=2, least=2, most=2, turn=0.02, patience=4, sequence=8)
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep benchmarks apart from the user's own."""
+    monkeypatch.setattr("webinfer.bench.run.journals", lambda: tmp_path / "journals")
+    return tmp_path / "journals"
+
+
+def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept: Path) -> None:
+    ask = Ask(models=("random:bert-tiny", "no-such-model"), browsers=("embedded", "edge"), platforms=("wasm",))
+    said: list[Step] = []
+    record = asyncio.run(benchmark(ask, TINY, said.append, db_path=str(tmp_path / "b.duckdb")))
+    measured, absent, *unknown = record.cells
+    assert record.status == "finished"
+    assert exit_code(record) == 2  # WebAssembly is software
+    assert measured.status == "measured"
+    assert [(turn.launch, turn.round) for turn in measured.turns] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert measured.agreement is not None
+    assert measured.agreement.passed
+    assert (len(measured.starts), len(measured.cold), len(measured.warm)) == (2, 2, 1)
+    assert measured.cached[0].stored == measured.cached[0].nbytes > 0
+    assert measured.memory_mb
+    assert measured.memory_mb > 50
+    assert len(record.yardstick) == 4
+    reference = record.reference(measured)
+    assert reference is not None
+    assert len(reference.turns) == 4
+    assert absent.status == "cannot"
+    assert "edge" in str(absent.why)
+    assert [cell.status for cell in unknown] == ["cannot", "cannot"]
+    assert "no-such-model" in str(unknown[0].why)
+    assert storage.load(str(tmp_path / "b.duckdb"), "latest") == record
+    assert read(kept / f"{record.id}.json") == record
+    assert any(step.block for step in said)
+
+
+def test_an_interrupted_benchmark_is_taken_up_where_it_was(kept: Path) -> None:
+    ask = Ask(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
+    method = Method(launches=1, least=2, most=2, turn=0.02, patience=4, sequence=8)
+
+    def stop_at_the_second(step: Step) -> None:
+        if step.block and step.block[0].configuration.model == "random:gpt2-tiny" and step.block[0].turns:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(benchmark(ask, method, stop_at_the_second))
+    (path,) = kept.glob("*.json")
+    left = read(path)
+    assert (left.status, [cell.status for cell in left.cells]) == ("interrupted", ["measured", "waiting"])
+    assert not left.cells[1].turns
+    record = asyncio.run(benchmark(ask, method, lambda step: None, resume=True))
+    assert (record.id, record.status) == (left.id, "finished")
+    assert record.cells[0] == left.cells[0]
+    assert record.cells[1].status == "measured"
+
+
+def test_the_command_exits_with_2_for_software_and_130_when_interrupted(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "webinfer", "bench", "--model", "random:bert-tiny", "--sequence", "8"]
+    quick = ["--platform", "wasm", "--browser", "embedded", "--quick", "--patience", "2", "--json"]
+    done = subprocess.run([*command, *quick], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert json.loads(done.stdout)["cells"][0]["status"] == "measured"
+    wrong = subprocess.run([*command, "--browser", "netscape"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 1
+    assert "netscape" in wrong.stderr
+    with subprocess.Popen([*command, *quick, "--patience", "60"], stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        next(line for line in running.stderr if "launch 1" in line)
+        os.kill(running.pid, signal.SIGINT)
+        assert "Interrupted" in running.stderr.read()
+        assert running.wait(60) == 130

@@ -1,0 +1,59 @@
+"""Two benchmarks side by side: what fails, and what must not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench.records import RIGHT, WASM, WEBNN, WRONG, record
+from webinfer.bench.compare import check_launches, compare
+from webinfer.errors import BenchmarkError
+
+
+def test_a_slower_program_fails_and_an_equal_one_does_not() -> None:
+    slower = compare(record(1), record(2, slower=1.15))
+    assert [each.severity for each in slower] == ["moderate", "moderate"]
+    assert all(each.fails(0.10) for each in slower)
+    assert not any(each.fails(0.10) for each in compare(record(1), record(2)))
+
+
+def test_equal_benchmarks_seldom_raise_an_alarm() -> None:
+    pairs = [compare(record(seed), record(100 + seed)) for seed in range(20)]
+    assert sum(any(each.fails(0.05) for each in found) for found in pairs) <= 1
+
+
+def test_a_slower_machine_is_no_slower_program() -> None:
+    for found in compare(record(3), record(4, machine=1.5)):
+        assert found.raw is not None
+        assert found.raw.change == pytest.approx(0.5, abs=0.1)
+        assert not found.fails(0.10)
+
+
+def test_a_faster_machine_hides_no_slower_program() -> None:
+    assert all(found.fails(0.10) for found in compare(record(5), record(6, slower=1.3, machine=0.7)))
+
+
+def test_what_no_longer_runs_or_answers_wrongly_fails() -> None:
+    now = record(8)
+    now.cells[0].status, now.cells[0].why = "failed", "the lane was lost"
+    broken, _ = compare(record(7), now)
+    assert (broken.kind, broken.why, broken.fails(1.0)) == ("broken", "the lane was lost", True)
+    wrong, _ = compare(record(7, agreement=RIGHT), record(8, agreement=WRONG))
+    assert (wrong.kind, wrong.fails(1.0)) == ("wrong", True)
+    assert not any(found.fails(1.0) for found in compare(record(7, agreement=WRONG), record(8, agreement=WRONG)))
+
+
+def test_what_only_one_asked_for_is_told_and_fails_nothing() -> None:
+    found = compare(record(9, cells=(WASM,)), record(10, cells=(WASM, WEBNN)))
+    assert [each.kind for each in found] == ["compared", "added"]
+    assert not any(each.fails(0.0) for each in found[1:])
+
+
+def test_benchmarks_of_different_things_are_refused() -> None:
+    with pytest.raises(BenchmarkError, match="no configuration in common"):
+        compare(record(1, cells=(WASM,)), record(2, cells=(WEBNN,)))
+
+
+def test_one_launch_is_too_few_to_judge_by() -> None:
+    with pytest.raises(BenchmarkError, match="too few launches"):
+        check_launches(record(1), record(2, launched=1))
+    assert {each.severity for each in compare(record(1, launched=1), record(2, slower=2, launched=1))} == {"unclear"}

@@ -1,0 +1,88 @@
+"""Reports: nothing is left out, and what is wrong is seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.bench.records import WASM, WEBNN, WRONG, record
+from webinfer.bench import Configuration, compare, report
+from webinfer.errors import BenchmarkError
+
+
+def test_markdown_tells_the_figures_the_absences_and_the_method() -> None:
+    made = record(1)
+    made.cells[1].status, made.cells[1].why = "cannot", "the browser has no navigator.ml"
+    text = report.markdown(made)
+    assert "| random:bert-tiny | wasm in embedded | software |" in text
+    assert "| random:bert-tiny, webnn in embedded | the browser has no navigator.ml |" in text
+    assert "3 launches of each browser" in text
+    assert "fixed piece of work scattered by" in text
+
+
+def test_a_ratio_to_native_is_that_of_their_times() -> None:
+    made = record(2)
+    row = report.speed(made, made.cells[0])
+    assert float(row[report.SPEED.index("Of native")].split()[0]) == pytest.approx(0.25, rel=0.05)
+
+
+def test_wrong_answers_are_seen_in_every_report() -> None:
+    made = record(3, cells=(WASM,), agreement=WRONG)
+    assert "WRONG" in report.markdown(made)
+    suite = ElementTree.fromstring(report.junit_of_record(made))
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+
+
+def test_what_has_one_reason_is_told_once() -> None:
+    made = record(4, cells=(WASM, WEBNN))
+    for cell in made.cells:
+        cell.status, cell.why = "cannot", "no browser found"
+    assert report.absences(made) == [["random:bert-tiny (full); wasm, webnn in embedded", "no browser found"]]
+    assert 'skipped="2"' in report.junit_of_record(made)
+
+
+def test_outliers_are_counted_and_not_dropped() -> None:
+    made = record(5, cells=(WASM,))
+    made.cells[0].turns[0].seconds[0] = 5.0
+    row = report.speed(made, made.cells[0])
+    told = row[report.SPEED.index("Outliers")]
+    assert told.endswith("of 120")
+    assert int(told.split()[0]) >= 1
+
+
+def test_several_concurrencies_tell_what_limits_them() -> None:
+    lanes = [Configuration(model=WASM.model, browser="embedded", backend="wasm", concurrency=n) for n in (1, 2, 4)]
+    made = record(6, cells=tuple(lanes))
+    ((name, rates, law, held),) = report.curves(made)
+    assert name == "random:bert-tiny, wasm in embedded"
+    assert list(rates) == [1, 2, 4]
+    assert law is not None
+    assert law.contention == pytest.approx(1, abs=0.1)  # what was made up is as fast with four as with one
+    assert held.kind == "callers"
+    assert "## Scaling" in report.markdown(made)
+
+
+def test_a_comparison_names_what_fails() -> None:
+    a, b = record(7), record(8, slower=1.4)
+    found = compare(a, b)
+    text = report.compared(a, b, found, 0.10)
+    assert text.count("**slower, severe**") == 2
+    assert "2 of 2 fail" in text
+    suite = ElementTree.fromstring(report.junit_of_findings(found, 0.10))
+    assert suite.get("failures") == "2"
+
+
+def test_the_summary_goes_where_github_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(report.SUMMARY, str(tmp_path / "summary.md"))
+    report.to_summary("# One")
+    report.to_summary("# Two")
+    assert (tmp_path / "summary.md").read_text() == "# One\n# Two\n"
+    monkeypatch.delenv(report.SUMMARY)
+    with pytest.raises(BenchmarkError, match=report.SUMMARY):
+        report.to_summary("# Three")
+
+
+def test_a_name_with_a_bar_does_not_break_a_table() -> None:
+    assert report.table(("A",), [["x|y\nz"]]).splitlines()[-1] == "| x/y z |"

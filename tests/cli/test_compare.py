@@ -1,0 +1,69 @@
+"""``webinfer compare``, over made-up benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.records import record
+from tests.cli.conftest import Call
+from webinfer.bench import report, storage
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    record(1).save(tmp_path / "a.json")
+    record(2).save(tmp_path / "same.json")
+    record(3, slower=1.3).save(tmp_path / "slower.json")
+    record(4, launched=1).save(tmp_path / "one.json")
+    return tmp_path
+
+
+def test_only_a_real_regression_fails(call: Call, files: Path) -> None:
+    limit = ("--fail-on", "10%", "--json")
+    same = call("compare", str(files / "a.json"), str(files / "same.json"), *limit)
+    slower = call("compare", str(files / "a.json"), str(files / "slower.json"), *limit)
+    assert (same.code, same.object["failing"]) == (0, 0)
+    assert (slower.code, slower.object["failing"]) == (1, 2)
+    assert slower.object["findings"][0]["severity"] == "severe"
+    assert (
+        call("compare", str(files / "a.json"), str(files / "slower.json")).code == 0
+    )  # without a limit, it only tells
+
+
+def test_a_comparison_is_written_for_machines(call: Call, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(report.SUMMARY, str(files / "summary.md"))
+    arguments = ("--fail-on", "10", "--junit", str(files / "c.xml"), "--github-summary")
+    assert call("compare", str(files / "a.json"), str(files / "slower.json"), *arguments).code == 1
+    assert 'failures="2"' in (files / "c.xml").read_text()
+    assert "**slower, severe**" in (files / "summary.md").read_text()
+
+
+def test_benchmarks_are_taken_from_a_database(call: Call, files: Path) -> None:
+    path = str(files / "bench.duckdb")
+    with storage.opened(path) as store:
+        assert store is not None
+        for seed in (1, 3):
+            made = record(seed, slower=1.3 if seed == 3 else 1.0)
+            made.started = f"2026-01-0{seed}T00:00:00+00:00"
+            storage.write(store, made)
+    answer = call("compare", "previous", "latest", "--db-path", path, "--json")
+    assert (answer.object["a"], answer.object["b"]) == ("made-up-1", "made-up-3")
+
+
+def test_one_launch_is_no_gate(call: Call, files: Path) -> None:
+    answer = call("compare", str(files / "a.json"), str(files / "one.json"), "--fail-on", "10%")
+    assert answer.code == 1
+    assert "too few launches" in answer.err
+
+
+@pytest.mark.parametrize("text", ["ten", "-1%", "nan"])
+def test_a_limit_that_is_none_is_a_usage_error(call: Call, files: Path, text: str) -> None:
+    assert call("compare", str(files / "a.json"), str(files / "same.json"), f"--fail-on={text}").code == 2
+
+
+def test_an_unknown_name_says_what_there_is(call: Call, files: Path) -> None:
+    answer = call("compare", "nothing", str(files / "a.json"))
+    assert answer.code == 1
+    assert "nothing" in answer.err
