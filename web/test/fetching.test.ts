@@ -75,9 +75,27 @@ describe("a model", () => {
     expect(reports.at(-1)).toEqual([12, 12]);
   });
 
-  test("that is shorter than announced is refused", async () => {
+  test.each([9, 2 ** 28])("that is shorter than the %d bytes announced is refused", async (nbytes) => {
     answer = (_, response) => void response.end("abc");
-    expect(await failure(9)).toMatchObject({ code: "model.fetch", message: expect.stringContaining("3 of 9 bytes") as string });
+    expect(await failure(nbytes)).toMatchObject({
+      code: "model.fetch",
+      message: expect.stringContaining(`3 of ${nbytes} bytes`) as string,
+    });
+  });
+
+  test("beyond 128 MiB tells its progress while it comes", async () => {
+    const nbytes = 2 ** 27 + 1;
+    let more: () => void = none;
+    answer = (_, response) => {
+      more = () => response.end(Buffer.alloc(nbytes - 2 ** 22));
+      response.write(Buffer.alloc(2 ** 22));
+    };
+    const reports: number[] = [];
+    await fetchModel({ url: `${url}/m`, nbytes }, [], "key", (done) => {
+      if (reports.push(done) === 2) more(); // the rest comes only when some of it was told
+    });
+    expect(reports[1]).toBeLessThan(nbytes);
+    expect(reports.at(-1)).toBe(nbytes);
   });
 
   test("that is longer than announced is refused", async () => {
