@@ -14,9 +14,10 @@ from typing import Any, Self
 
 from webinfer import exposition
 from webinfer.browsers.find import find, find_each
+from webinfer.browsers.profiles import note_port, port_of
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
-from webinfer.errors import BackendUnavailable, OptionError, PoolClosed
+from webinfer.errors import BackendUnavailable, OptionError, PoolClosed, PortInUse
 from webinfer.host import Host
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
@@ -347,11 +348,7 @@ class AsyncAccelerator:
             if self._recorder.store is None and options.db_path is not None:
                 self._recorder.open(await asyncio.to_thread(Store, options.db_path), options)
             if self._host is None:
-                host = Host(
-                    options.address, options.port, options.max_message_mb, options.heartbeat, options.metrics_token
-                )
-                await host.start()
-                self._host = host
+                self._host = host = await _start_host(options)
                 host.report, host.exposition = self._report, self._exposition
                 self._entry = await asyncio.to_thread(_announce, host)
             if self._pool is None:
@@ -397,3 +394,21 @@ def _announce(host: Host) -> Entry | None:
     except (OSError, OptionError) as error:
         log.warning("other processes will not find this accelerator: %s", error)
         return None
+
+
+async def _start_host(options: Options) -> Host:
+    """Start the host, where browsers' profiles are kept at the port that it had before, if that is free."""
+    kept = options.profiles
+    known = await asyncio.to_thread(port_of, kept) if kept is not None else 0
+    wanted = options.port or known
+    for port in dict.fromkeys((wanted, options.port)):
+        host = Host(options.address, port, options.max_message_mb, options.heartbeat, options.metrics_token)
+        try:
+            await host.start()
+            break
+        except PortInUse:
+            if port == options.port:
+                raise
+    if kept is not None and (not known or options.port):
+        await asyncio.to_thread(note_port, kept, host.port)
+    return host

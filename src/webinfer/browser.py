@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from webinfer.browsers.find import Installation
@@ -68,7 +69,15 @@ class Browser:
 
     @classmethod
     async def launch(
-        cls, name: str, host: Host, installation: Installation, *, headless: bool, args: tuple[str, ...], timeout: float
+        cls,
+        name: str,
+        host: Host,
+        installation: Installation,
+        *,
+        headless: bool,
+        args: tuple[str, ...],
+        timeout: float,
+        profiles: Path | None = None,
     ) -> Browser:
         """Start a browser and wait until its page has reported what it can do.
 
@@ -82,7 +91,7 @@ class Browser:
         if is_visitor(installation):
             process = await expect(installation, url)
         else:
-            process = await launch(installation, url, headless=headless, args=args)
+            process = await launch(installation, url, headless=headless, args=args, profiles=profiles)
         try:
             async with asyncio.timeout(timeout):
                 browser = cls(name, host, process, await _dial(ticket, process))

@@ -297,6 +297,7 @@ class Fleet:
             headless=options.headless,
             args=options.browser_args,
             timeout=options.launch_timeout,
+            profiles=options.profiles,
         )
         self.browsers[browser.id] = browser
         self.capabilities[name] = browser.capabilities

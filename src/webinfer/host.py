@@ -182,6 +182,7 @@ class Host:
         response = await handler(request)
         if not response.prepared:
             response.headers.update(_ISOLATION)
+            response.headers.setdefault("Cache-Control", "no-cache")  # a profile may outlive this version's page
         return response
 
     async def _page(self, request: web.Request) -> web.StreamResponse:

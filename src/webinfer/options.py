@@ -114,6 +114,11 @@ class Options:
     store_models: bool = _option(
         False, "Keep model files in the browser's own storage, by hash, so that it need not fetch them again."
     )
+    profiles: Path | None = _option(
+        None,
+        "Directory to keep the profiles of Chromium and Firefox in, so that with store_models the next accelerator has "
+        "the models already. One browser at a time has a profile, others get fresh ones. Not on Windows.",
+    )
     shard_models: bool = _option(
         False,
         "Cut a model that is larger than lane_capacity_mb into stages, each on another browser or lane where there are "
@@ -199,6 +204,8 @@ class Options:
                 )
         if isinstance(values.get("warm_up_lengths"), list):
             values["warm_up_lengths"] = tuple(values["warm_up_lengths"])
+        if isinstance(values.get("profiles"), str):
+            values["profiles"] = Path(values["profiles"]).expanduser()
         if isinstance(values.get("browsers"), (str, list)):  # as one types them
             given = values["browsers"]
             values["browsers"] = (given,) if isinstance(given, str) else tuple(given)

@@ -21,6 +21,7 @@ from webinfer.browsers.chromium import plan_chromium
 from webinfer.browsers.find import Engine, Installation
 from webinfer.browsers.firefox import plan_firefox
 from webinfer.browsers.plan import LaunchPlan, Machine, Planner, profile_of
+from webinfer.browsers.profiles import Kept, claimed
 from webinfer.browsers.webkit import plan_webkit
 from webinfer.errors import LaunchFailed
 
@@ -103,9 +104,14 @@ class BrowserProcess:
 
 
 async def launch(
-    installation: Installation, url: str, *, headless: bool = True, args: Sequence[str] = ()
+    installation: Installation,
+    url: str,
+    *,
+    headless: bool = True,
+    args: Sequence[str] = (),
+    profiles: Path | None = None,
 ) -> BrowserProcess:
-    """Start a browser at a URL, with a profile of its own that is thrown away.
+    """Start a browser at a URL, with a profile of its own that is thrown away, or one that is kept.
 
     It ends when it is closed and when this process ends, however that ends, and leaves neither a process nor a file.
 
@@ -114,6 +120,7 @@ async def launch(
         url: The page to open.
         headless: Whether to do without a window.
         args: Further command-line arguments for the browser.
+        profiles: Where a profile is kept for the next one; while another browser has it, one is thrown away as ever.
 
     Raises:
         LaunchFailed: It cannot be executed, or its engine cannot be started by webinfer.
@@ -123,8 +130,9 @@ async def launch(
     except OSError as error:
         raise _no_room(installation, error) from error
     try:
-        plan = _plan(installation, url, home, headless, tuple(args))
-        guard = await _started(_start_guard(plan, home), home)
+        with claimed(profiles, installation.name) as kept:
+            plan = _plan(installation, url, home, headless, tuple(args), kept)
+            guard = await _started(_start_guard(plan, home, kept), home)
     except OSError as error:
         shutil.rmtree(home, ignore_errors=True)
         raise _no_room(installation, error) from error
@@ -166,16 +174,21 @@ def _make_home() -> Path:
     return Path(tempfile.mkdtemp(prefix="webinfer-", dir=place)).resolve()
 
 
-def _plan(installation: Installation, url: str, home: Path, headless: bool, args: tuple[str, ...]) -> LaunchPlan:
+def _plan(
+    installation: Installation, url: str, home: Path, headless: bool, args: tuple[str, ...], kept: Kept | None
+) -> LaunchPlan:
     planner = PLANNERS[installation.engine]
     plan = planner(installation, url, home, headless=headless, args=args, machine=Machine.here(), inherited=os.environ)
-    profile_of(home).mkdir()
+    if kept is None:
+        profile_of(home).mkdir()
+    else:
+        profile_of(home).symlink_to(kept.path, target_is_directory=True)  # all that goes with ``home`` is the link
     for path, contents in plan.files.items():
         path.write_text(contents, encoding="utf-8")
     return plan
 
 
-async def _start_guard(plan: LaunchPlan, home: Path) -> asyncio.subprocess.Process:
+async def _start_guard(plan: LaunchPlan, home: Path, kept: Kept | None) -> asyncio.subprocess.Process:
     with (home / "stderr.log").open("wb") as stderr:
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -187,6 +200,7 @@ async def _start_guard(plan: LaunchPlan, home: Path) -> asyncio.subprocess.Proce
             stderr=stderr,
             env=dict(plan.env),
             limit=_LINE,
+            pass_fds=() if kept is None else (kept.lock,),
             start_new_session=True,  # On Windows it does nothing, and the flag does the like.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
