@@ -64,13 +64,16 @@ WORKS: dict[str, tuple[str, str]] = {
         "",
         INPUTS + "import json; print(json.dumps(integration.run_inference(model, input1).to_dict()))",
     ),
+    "quantization_support": (
+        ACCELERATOR + INPUTS,
+        TELL % "accelerator.run_inference('bert-base-uncased', input2).to_dict() | model.model.package.quantized",
+    ),
     "websocket_communication_issues": (INTEGRATION, "print(integration)"),
     "memory_related_issues": (INTEGRATION, "print(integration._accelerator.options.memory_limits)"),
 }
 
 # Block: why it cannot run yet, what it needs before it, and the option that the refusal names.
 LATER: dict[str, tuple[str, str, str]] = {
-    "quantization_support": ("models are not quantized yet", ACCELERATOR, "quantization"),
     "performance_reporting": ("there are no reports yet", ACCELERATOR, "get_performance_report"),
 }
 
@@ -171,6 +174,15 @@ def test_resource_pool_hands_out_an_integration_that_runs(models: Path, tmp_path
     result = last_json(output_of("resource_pool_integration", models, tmp_path))
     assert result["success"]
     assert result["platform"] == "webgpu"
+
+
+@pytest.mark.browser("embedded")
+def test_quantization_support_gives_smaller_models_and_says_what_they_lose(models: Path, tmp_path: Path) -> None:
+    told = last_json(output_of("quantization_support", models, tmp_path))
+    assert told["precision"] == "q4-mixed"
+    assert told["nbytes"] < told["nbytes_before"] / 4
+    assert told["loss"]["cosine"] > 0.9
+    assert len(told["output"]["last_hidden_state"][0]) == 3
 
 
 def test_model_timeouts_are_taken_as_written(models: Path, tmp_path: Path) -> None:

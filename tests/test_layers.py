@@ -44,6 +44,7 @@ LAYERS = (
         "exposition",
         "recurrence",
         "pipelines",
+        "precisions",
         "accelerator",
         "sync",
     },

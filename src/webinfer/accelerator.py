@@ -17,20 +17,21 @@ from webinfer.browsers.find import find, find_each
 from webinfer.browsers.profiles import note_port, port_of
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
-from webinfer.errors import BackendUnavailable, OptionError, PoolClosed, PortInUse
+from webinfer.errors import BackendUnavailable, LoadFailed, OptionError, PoolClosed, PortInUse, UnsupportedOperator
 from webinfer.host import Host
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
 from webinfer.metrics.store import Store
 from webinfer.metrics.tallies import Tallies
 from webinfer.model import AsyncModel, Inputs
-from webinfer.models import ModelPackage, resolve
+from webinfer.models import ModelPackage
 from webinfer.models.delivery import deliver
 from webinfer.models.stages import split
 from webinfer.options import Options, Platform, Requirement
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy import routing
 from webinfer.pool import Pool
+from webinfer.precisions import instead, obstacle, obtained, told
 from webinfer.progress import ProgressCallback
 from webinfer.recording import Recorder
 from webinfer.recurrence import spare_fixed_shapes
@@ -123,15 +124,16 @@ class AsyncAccelerator:
             reference: Path of an ONNX file or of a directory in the hub's layout, a name under ``WEBINFER_MODELS``,
                 ``wheel:NAME`` or ``random:NAME``.
             platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
-            precision: Which of the model's own variants: ``fp32``, ``fp16``, ``q8``, ``int8``, ``uint8``, ``q4``,
-                ``q4f16``, ``bnb4`` or ``q2``; ``None`` takes the full one.
+            precision: Precision of the weights: one that the model's author ships, or else ``fp16``, ``q8``, ``int8``,
+                ``q4``, ``q4f16``, ``q4-mixed``, ``q3`` or ``q2``, made here of the full model; ``None`` takes the full
+                one. ``model.package.quantized`` tells how it was made and what it loses.
             part: Which part of a model that comes in several files, such as ``decoder_model_merged``; ``None`` takes
                 the whole, or else the encoder.
-            fallback: Take the next backend that the browser can run, where none can run ``platform``. The
-                results say so.
+            fallback: Take the next backend that the browser can run, where none can run ``platform``, and the next
+                precision with more bits, where that backend cannot run ``precision``. The results say so.
             require: ``no-fallback`` refuses the model if the backend does not run every node of it itself; ``None``
                 takes the accelerator's option.
-            progress: Called with the bytes fetched so far.
+            progress: Called with the bytes fetched, or quantized, so far.
 
         Returns:
             The model, loaded on one lane at least. Models loaded more than once share their sessions, which are
@@ -139,7 +141,8 @@ class AsyncAccelerator:
 
         Raises:
             ModelError: The model cannot be found, fetched or read.
-            BackendUnavailable: The browser cannot run that backend.
+            NotQuantizable: It cannot be brought to that precision.
+            BackendUnavailable: The browser cannot run that backend, or that precision on it.
             OperatorFallback: Nodes would run elsewhere, and ``require`` forbids that.
             BackendError: The runtime refused the model.
         """
@@ -156,17 +159,41 @@ class AsyncAccelerator:
         part: str | None = None,
         require: Requirement | None = None,
         varying: Collection[str] = (),
+        lost: str | None = None,
     ) -> AsyncModel:
+        """See ``load``; ``lost`` says why it is another precision than was asked for."""
         self._check_open()
+
+        async def again(other: str, why: str) -> AsyncModel:
+            log.info("%s: %s", reference, why)
+            reasons = f"{lost}; {why}" if lost else why
+            return await self._load(
+                reference,
+                platform,
+                other,
+                fallback,
+                progress,
+                part=part,
+                require=require,
+                varying=varying,
+                lost=reasons,
+            )
+
         started = self._open() if self.options.browsers else self.start()  # of several, the family decides which
-        package, _ = await asyncio.gather(
-            asyncio.to_thread(resolve, reference, progress=progress, precision=precision, part=part), started
-        )
+        package, _ = await asyncio.gather(obtained(reference, precision, part, progress), started)
         assert self._pool is not None
-        chosen = await self._choose(self._pool, package, platform or self.options.platform, fallback)
+        chosen, capabilities = await self._choose(self._pool, package, platform or self.options.platform, fallback)
         chosen = spare_fixed_shapes(replace(chosen, require=require or self.options.require), package)
         if chosen.backend == "webnn" and any(spec.name in varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
+        chosen = told(chosen, lost)
+        why, other = obstacle(package, chosen.backend, capabilities), instead(package, precision, fallback)
+        if why and precision and not other:
+            raise BackendUnavailable(
+                f"{why}: take another platform or precision, or allow a fallback.", backend=chosen.backend
+            )
+        if why and other:
+            return await again(other, f"{why}, so {other} was taken")
         self._metrics.name(package.sha256, package.name, package.cid)
         self._recorder.model(package)
         self._journal.name(package.sha256, package.name)
@@ -179,10 +206,14 @@ class AsyncAccelerator:
                 await model.warm_up()
             if self.options.max_batch_size > 1:
                 await model.set_max_batch_size(self.options.max_batch_size)
-        except BaseException:
+        except BaseException as error:
             await model.close()
-            raise
-        return model
+            if not isinstance(error, LoadFailed | UnsupportedOperator) or other is None:
+                raise
+            why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
+        else:
+            return model
+        return await again(other, why)
 
     async def _model(self, pool: Pool, package: ModelPackage, chosen: Choice) -> AsyncModel:
         """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
@@ -360,7 +391,9 @@ class AsyncAccelerator:
             self._check_open()
             return self._pool
 
-    async def _choose(self, pool: Pool, package: ModelPackage, asked: Platform, fallback: bool) -> Choice:
+    async def _choose(
+        self, pool: Pool, package: ModelPackage, asked: Platform, fallback: bool
+    ) -> tuple[Choice, Capabilities]:
         """Decide on a browser and a backend."""
         installed = [each.name for each in pool.installations]
         route = routing.route(package.family, self._preferences, installed) if len(installed) > 1 else None
@@ -374,7 +407,7 @@ class AsyncAccelerator:
                 raise
             browser, why = await pool.ensure(names), str(error)
         backend = wanted if wanted and not why else browser.capabilities.choose()
-        return Choice(asked, backend, why, route)
+        return Choice(asked, backend, why, route), browser.capabilities
 
     async def _report(self) -> dict[str, Any]:
         return (await self.snapshot()).to_dict()

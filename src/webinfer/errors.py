@@ -19,6 +19,7 @@
     |   +-- ModelNotFound (LookupError)
     |   +-- InvalidModel                      corrupt, truncated or not ONNX
     |   +-- UnsupportedOperator               an operator that the runtime lacks
+    |   +-- NotQuantizable                    its weights cannot be brought to that precision
     |   +-- TokenizerMissing
     |   +-- TokenizerMismatch                 it has more tokens than the model knows
     |   +-- TaskMismatch                      the task needs another kind of model
@@ -190,6 +191,12 @@ class UnsupportedOperator(ModelError):
     """The model has an operator that the runtime lacks."""
 
     code = "model.operator"
+
+
+class NotQuantizable(ModelError):
+    """The model cannot be brought to that precision: it is quantized already, say, or has no weights to quantize."""
+
+    code = "model.quantize"
 
 
 class TokenizerMissing(ModelError):

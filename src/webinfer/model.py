@@ -424,6 +424,7 @@ class AsyncModel:
             backend=self.backend,
             reason=self._choice.reason,
             precision=self.precision,
+            quantized=self.package.quantized,
             rewritten=self._delivery.rewritten,
             warmed=self._warmth.holds(lane.id, how),
             browser=lane.browser_name,

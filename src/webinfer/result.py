@@ -31,8 +31,9 @@ class Result:
         family: ``text_embedding``, ``vision``, ``audio``, ``text_generation``, ``multimodal`` or ``unknown``.
         asked: Platform that was asked for.
         backend: Backend that ran it.
-        reason: Why that backend, where it is not the one asked for.
+        reason: Why that backend or precision, where it is not the one asked for.
         precision: Precision of the weights.
+        quantized: How they were brought to it, and what that lost, where it was done here: see ``ModelPackage``.
         rewritten: Subgraphs that were replaced by one operator each for that backend, by that operator.
         warmed: Whether that lane had run this shape when the model was warmed up.
         browser: Name of the browser.
@@ -60,6 +61,7 @@ class Result:
     backend: Backend
     reason: str | None
     precision: str
+    quantized: Mapping[str, Any]
     rewritten: Mapping[str, int]
     warmed: bool
     browser: str
@@ -127,6 +129,7 @@ class Result:
             "backend": self.backend,
             "reason": self.reason,
             "precision": self.precision,
+            "loss": _told(self.quantized),
             "rewritten": dict(self.rewritten),
             "warmed": self.warmed,
             "routing": self.routing,
@@ -142,6 +145,12 @@ class Result:
             "batch": self.batch,
             "attempts": self.attempts,
         }
+
+
+def _told(quantized: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what quantizing lost, in short; ``None`` where nothing was quantized here."""
+    lost = quantized.get("loss")
+    return {name: lost[name] for name in ("cosine", "max_error", "relative_error")} if lost else None
 
 
 def refuse_nan(outputs: Mapping[str, NDArray[Any]], model: str) -> None:

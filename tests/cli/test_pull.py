@@ -60,4 +60,4 @@ def test_pulling_offline_says_so(spawn: Call) -> None:
 
 
 def test_pulling_an_unknown_precision_is_a_wrong_command_line(call: Call) -> None:
-    assert call("pull", "org/name", "--precision", "q3").code == 2
+    assert call("pull", "org/name", "--precision", "q5").code == 2

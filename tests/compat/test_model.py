@@ -220,10 +220,20 @@ def test_what_is_switched_off_is_not_used_and_the_result_says_so(
     assert result.to_dict()["platform"] == {"cpu": "wasm"}.get(platform, platform)
 
 
-def test_quantization_is_refused_on_a_loaded_model_too(accelerator: IPFSWebAccelerator, bert: EnhancedWebModel) -> None:
-    with pytest.raises(OptionError, match=r"quantization=.* is not available"):
-        accelerator.run_inference(BERT, TOKENS, platform="cpu", quantization={"bits": 8})
-    assert accelerator.run_inference(BERT, TOKENS, platform="cpu", quantization={"bits": 16}).model == BERT
+def test_plain_run_uses_the_model_that_was_quantized(accelerator: IPFSWebAccelerator, bert: EnhancedWebModel) -> None:
+    accelerator.accelerate_model(BERT, platform="cpu", quantization={"bits": 4, "mixed_precision": False})
+    result = accelerator.run_inference(BERT, TOKENS)
+    assert (result.precision, result.backend) == ("q4", "wasm")
+    told = result.to_dict()
+    assert 0.5 < told["loss"]["cosine"] < 1
+    full = accelerator.run_inference(BERT, TOKENS, platform="cpu", quantization={"bits": 16})
+    assert (full.model, full.precision, full.to_dict()["loss"]) == (BERT, "fp32", None)
+    assert accelerator.run_inference(BERT, TOKENS, quantization={"bits": 4}).precision == "q4"
+
+
+def test_quantization_with_impossible_bits_is_refused(accelerator: IPFSWebAccelerator, bert: EnhancedWebModel) -> None:
+    with pytest.raises(OptionError, match="bits must be one of"):
+        accelerator.run_inference(BERT, TOKENS, platform="cpu", quantization={"bits": 7})
 
 
 @pytest.mark.parametrize("platform", ["webnn", "cpu"])

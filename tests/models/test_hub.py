@@ -167,8 +167,8 @@ def test_missing_precision_names_those_there_are(hub: HubServer, model: bytes) -
     hub.add("org/bert", {"onnx/model.onnx": model, "onnx/model_fp16.onnx": model})
     with pytest.raises(ModelNotFound, match=r"no q4: org/bert has fp32, fp16\. Choose one"):
         resolve("org/bert", precision="q4")
-    with pytest.raises(OptionError, match=r"precision must be one of fp32, .*'q3'"):
-        resolve("org/bert", precision="q3")
+    with pytest.raises(OptionError, match=r"precision must be one of fp32, .*'q5'"):
+        resolve("org/bert", precision="q5")
 
 
 def test_parts_of_a_model_are_named_when_it_is_in_several(hub: HubServer, model: bytes) -> None:

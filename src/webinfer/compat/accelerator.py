@@ -101,12 +101,13 @@ class IPFSWebAccelerator:
             model_type: As ``accelerate_model``, where the model is loaded now.
             platform: As ``accelerate_model``; ``None`` takes the model of this name that was loaded last, whatever
                 its platform, and else ``webgpu``.
-            quantization: As ``accelerate_model``.
+            quantization: As ``accelerate_model``; ``None`` takes the model of this name that was loaded last, whatever
+                its precision, and else the full one.
             optimizations: As ``accelerate_model``.
             store_results: Whether this request is recorded in the database.
         """
-        check_later(quantization, optimizations)
-        model = self._model(model_name, model_type, platform)
+        check_later(optimizations)
+        model = self._model(model_name, model_type, platform, quantization)
         with _storing(store_results):
             return model.run(inputs)
 
@@ -148,9 +149,15 @@ class IPFSWebAccelerator:
         """End the browsers."""
         self.integration.close()
 
-    def _model(self, model_name: str, model_type: str | None, platform: str | None) -> EnhancedWebModel:
-        known = self.integration.loaded(model_name, platform)
-        return known or self.accelerate_model(model_name, model_type, platform or "webgpu")
+    def _model(
+        self,
+        model_name: str,
+        model_type: str | None,
+        platform: str | None,
+        quantization: Mapping[str, Any] | None = None,
+    ) -> EnhancedWebModel:
+        known = self.integration.loaded(model_name, platform, quantization)
+        return known or self.accelerate_model(model_name, model_type, platform or "webgpu", quantization)
 
 
 def _storing(wanted: bool) -> AbstractContextManager[None]:

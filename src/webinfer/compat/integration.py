@@ -10,6 +10,8 @@ from webinfer.compat import resources
 from webinfer.compat.keywords import choose, factors_of, platform_of, read, refuse_later
 from webinfer.compat.model import EnhancedWebModel, nbytes_of, run_parallel
 from webinfer.model import Inputs
+from webinfer.models.quantize import precision_of
+from webinfer.options import Platform
 from webinfer.policy.timeouts import run_timeout
 from webinfer.result import Result
 from webinfer.sync import Accelerator
@@ -50,8 +52,8 @@ class IPFSAccelerateWebIntegration:
         )
         self._timeouts = self._settings.timeouts
         self._accelerator = Accelerator(self._settings.options)
-        self._models: dict[tuple[str, str], EnhancedWebModel] = {}
-        self._latest: dict[str, EnhancedWebModel] = {}  # the one asked for last under each name
+        # By name, platform and precision as asked for, the one asked for last at the end.
+        self._models: dict[tuple[str, Platform, str | None], EnhancedWebModel] = {}
         resources.share(self)
 
     def __repr__(self) -> str:
@@ -81,18 +83,20 @@ class IPFSAccelerateWebIntegration:
             model_type: The model's family, or ``text``; ``None`` takes what its files say.
             platform: ``webgpu``, ``webnn``, ``wasm`` (or ``cpu``), or ``auto``.
             batch_size: As ``EnhancedWebModel.set_max_batch_size``; 1 leaves it as it is.
-            quantization: Not available yet.
+            quantization: ``{"bits": 16 | 8 | 4 | 3 | 2, "mixed_precision": bool}``; see ``precision_of``. The model is
+                quantized where its author ships nothing in that precision. Where the platform cannot run it, the next
+                precision with more bits is taken, and the results say so.
             optimizations: Not available yet.
 
         Raises:
             OptionError: An argument has a value that cannot be, or asks for what is not available yet.
             WebinferError: As ``Accelerator.load``.
         """
-        check_later(quantization, optimizations)
-        asked = platform_of(platform)
+        check_later(optimizations)
+        asked, precision = platform_of(platform), precision_of(quantization)
         gpu, cpu = self._settings.gpu, self._settings.cpu
         chosen, reason = (asked, None) if gpu and cpu else choose(asked, self._accelerator.start(), gpu=gpu, cpu=cpu)
-        model = self._accelerator.load(model_name, platform=chosen, fallback=gpu and cpu)
+        model = self._accelerator.load(model_name, platform=chosen, precision=precision, fallback=gpu and cpu)
         made = EnhancedWebModel(
             model,
             model_name,
@@ -102,13 +106,13 @@ class IPFSAccelerateWebIntegration:
             limit=self._limit,
             figures=self._figures,
         )
-        kept = self._models.setdefault((model_name, asked), made)
+        key = model_name, asked, precision
+        kept = self._models[key] = self._models.pop(key, made)
         if kept is not made:
             model.close()  # its sessions stay: they are the kept one's too
             kept.model_type = made.model_type if model_type else kept.model_type
         if batch_size != 1:
             kept.set_max_batch_size(batch_size)
-        self._latest[model_name] = kept
         return kept
 
     def run_inference(
@@ -163,11 +167,22 @@ class IPFSAccelerateWebIntegration:
         by_model: dict[str, dict[str, Any]] = metrics["models"]
         return {**metrics, "models": _by_figure(by_model, metrics["aggregate"]), "by_model": by_model}
 
-    def loaded(self, model_name: str, platform: str | None = None) -> EnhancedWebModel | None:
-        """Return the model that was loaded under this name, the latest where no platform is given, if there is one."""
-        if platform is None:
-            return self._latest.get(model_name)
-        return self._models.get((model_name, platform_of(platform)))
+    def loaded(
+        self, model_name: str, platform: str | None = None, quantization: Mapping[str, Any] | None = None
+    ) -> EnhancedWebModel | None:
+        """Return the model that was loaded under this name, if there is one.
+
+        Args:
+            model_name: The name.
+            platform: ``None`` for whichever was loaded last.
+            quantization: Likewise.
+        """
+        wanted = None if platform is None else platform_of(platform)
+        for (name, asked, precision), model in reversed(self._models.items()):
+            fits = quantization is None or precision_of(quantization) == precision
+            if name == model_name and wanted in (None, asked) and fits:
+                return model
+        return None
 
     def close(self) -> None:
         """End the browsers."""
@@ -183,13 +198,12 @@ class IPFSAccelerateWebIntegration:
         return figures
 
 
-def check_later(quantization: Mapping[str, Any] | None, optimizations: Mapping[str, Any] | None) -> None:
+def check_later(optimizations: Mapping[str, Any] | None) -> None:
     """Refuse what is not available yet.
 
     Raises:
         OptionError: It is asked for.
     """
-    refuse_later("quantization", quantization, {"bits": 16, "mixed_precision": False})
     refuse_later("optimizations", optimizations, {})
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class ModelPackage:
         config: Contents of config.json, or empty.
         family: What kind of model it is.
         weights: ``random`` for an architecture without training, else ``real``.
-        precision: ``fp32``, ``fp16``, ``q8`` or ``q4``.
+        precision: ``fp32``, ``fp16``, ``q8`` or ``q4`` by what the file holds; or as it was brought to here.
         tokenizer: Path of tokenizer.json, or ``None``.
         origin: Where its weights come from, as far as that is known: for the hub ``hf:ORG/NAME@COMMIT``, which may
             be a conversion of what was named.
@@ -59,6 +60,8 @@ class ModelPackage:
             ``webinfer ipfs add`` prints for them.
         available: Precisions that the same model can be had in, by the hub's names.
         parts: What it consists of, where it is split into several files, of which ``model`` is one.
+        quantized: How it was brought to its precision, and what it lost by that, where that was done here: sizes before
+            and after, methods, and ``loss``, measured against the full model; empty otherwise.
     """
 
     reference: str
@@ -76,6 +79,7 @@ class ModelPackage:
     cid: str = ""
     available: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    quantized: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
@@ -110,6 +114,7 @@ def describe(path: Path, reference: str, name: str | None = None) -> ModelPackag
     external = tuple(_file(location, path.parent / location) for location in contents.external)
     config = _read_json(_companion(path, "config.json"))
     origin = _read_json(_companion(path, ORIGIN))
+    quantized = (origin.get("quantized") or {}).get(path.stem) or {}
     return ModelPackage(
         reference=reference,
         name=name or _name(path),
@@ -120,10 +125,11 @@ def describe(path: Path, reference: str, name: str | None = None) -> ModelPackag
         config=config,
         family=family(config, contents.signature),
         weights="random" if origin.get("weights") == "random" else "real",
-        precision=contents.precision,
+        precision=quantized.get("precision") or contents.precision,
         tokenizer=_companion(path, "tokenizer.json"),
         origin=str(origin.get("origin", "")),
         cid=model_cid({file.name: file.path for file in (model, *external)}),
+        quantized=quantized,
     )
 
 

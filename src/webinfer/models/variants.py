@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 
 from webinfer.errors import OptionError
 
-# Fullest first. The suffixes are those of Transformers.js and of the conversions made for it.
+# Fullest first. The suffixes are those of Transformers.js and of the conversions made for it; q4-mixed and q3 are ours.
 PRECISIONS: dict[str, str] = {
     "fp32": "",
     "fp16": "_fp16",
@@ -18,6 +18,8 @@ PRECISIONS: dict[str, str] = {
     "q4": "_q4",
     "q4f16": "_q4f16",
     "bnb4": "_bnb4",
+    "q4-mixed": "_q4_mixed",
+    "q3": "_q3",
     "q2": "_q2",
 }
 COMPANIONS = (

@@ -1,0 +1,54 @@
+"""Which precisions a backend can run, and what is taken in place of one that it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from webinfer.capabilities import Capabilities
+from webinfer.choice import Choice
+from webinfer.models import ModelPackage
+from webinfer.models.quantize import Job, following, obtain
+from webinfer.options import Backend
+from webinfer.progress import ProgressCallback
+
+_HALF = ("fp16", "q4f16")
+
+
+async def obtained(
+    reference: str | Path, precision: str | None, part: str | None, progress: ProgressCallback | None
+) -> ModelPackage:
+    """Find or make a model in a precision, in a thread; what is being made is given up with whoever waits for it."""
+    job = Job()
+    try:
+        return await asyncio.to_thread(obtain, reference, precision=precision, part=part, progress=progress, job=job)
+    except asyncio.CancelledError:
+        job.cancel()
+        raise
+
+
+def obstacle(package: ModelPackage, backend: Backend, capabilities: Capabilities) -> str | None:
+    """Say why a browser cannot run a model's precision on a backend, as far as that is known before it is tried."""
+    features = (capabilities.report.get("webgpu") or {}).get("features") or ()
+    if package.precision in _HALF and backend == "webgpu" and "shader-f16" not in features:
+        return f"{package.precision} needs shader-f16, which this browser's WebGPU adapter lacks"
+    return None
+
+
+def instead(package: ModelPackage, asked: str | None, fallback: bool) -> str | None:
+    """Return the precision to try where one cannot be run; ``None`` to give up.
+
+    Args:
+        package: The model in the precision that cannot be run.
+        asked: Precision that was asked for.
+        fallback: Whether another one may be taken.
+    """
+    return following(package.precision) if fallback and asked is not None else None
+
+
+def told(choice: Choice, lost: str | None) -> Choice:
+    """Have a choice say why it is another precision than was asked for."""
+    if lost is None:
+        return choice
+    return replace(choice, reason=f"{choice.reason}; {lost}" if choice.reason else lost)
