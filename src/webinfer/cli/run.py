@@ -23,7 +23,7 @@ from webinfer.cli.terminal import Terminal
 from webinfer.cli.vectors import sentence_vectors
 from webinfer.errors import MissingInput
 from webinfer.events import SessionLoaded
-from webinfer.models import resolve
+from webinfer.models.quantize import obtain
 from webinfer.models.variants import PRECISIONS
 from webinfer.pipelines import TASKS
 
@@ -135,7 +135,10 @@ def run(
     ] = 1,
     precision: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help=f"Variant of the model: {', '.join(PRECISIONS)}; the full one if not given."),
+        typer.Option(
+            metavar="NAME",
+            help=f"{', '.join(PRECISIONS)}: as the author ships it, else made here; full precision if not given.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the outputs to a .npz file.")
@@ -156,7 +159,7 @@ def run(
         raise typer.BadParameter("it sets parameters of a --task", param_hint="--set")
     given = gather([*(texts or []), *(text or [])], inputs or [], npz, json_input, embed)
     with terminal.steps() as steps:
-        package = resolve(model, progress=steps, precision=precision)
+        package = obtain(model, progress=steps, precision=precision)
         if not given:
             raise MissingInput(run_view.wanted(package), inputs=[spec.name for spec in package.signature.inputs])
         with closing(Accelerator(options)) as accelerator:
