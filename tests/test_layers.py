@@ -39,6 +39,7 @@ LAYERS = (
         "model",
         "sharded",
         "canary",
+        "gate",
         "warming",
         "snapshot",
         "exposition",

@@ -17,7 +17,16 @@ from webinfer.browsers.find import find, find_each
 from webinfer.browsers.profiles import note_port, port_of
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
-from webinfer.errors import BackendUnavailable, LoadFailed, OptionError, PoolClosed, PortInUse, UnsupportedOperator
+from webinfer.errors import (
+    BackendUnavailable,
+    LoadFailed,
+    ModelError,
+    OptionError,
+    PoolClosed,
+    PortInUse,
+    UnsupportedOperator,
+)
+from webinfer.gate import Gate
 from webinfer.host import Host
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
@@ -198,22 +207,42 @@ class AsyncAccelerator:
         self._recorder.model(package)
         self._journal.name(package.sha256, package.name)
         self._tallies.name(package.sha256, package.name)
-        model = await self._model(self._pool, package, chosen)
-        self._models.add(model)
         try:
-            await model.load(progress)
+            model = await self._loaded(package, chosen, progress)
+        except (LoadFailed, UnsupportedOperator) as error:
+            if other is None:
+                raise
+            why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
+        else:
+            full = partial(_in_full, reference, package, part)
+            return await self._prepared(await Gate(self._pool, self.options).admit(model, self._loaded, full))
+        return await again(other, why)
+
+    async def _prepared(self, model: AsyncModel) -> AsyncModel:
+        """Do with a loaded model what the options ask for."""
+        try:
             if self.options.warm_up:
                 await model.warm_up()
             if self.options.max_batch_size > 1:
                 await model.set_max_batch_size(self.options.max_batch_size)
-        except BaseException as error:
+        except BaseException:
             await model.close()
-            if not isinstance(error, LoadFailed | UnsupportedOperator) or other is None:
-                raise
-            why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
-        else:
-            return model
-        return await again(other, why)
+            raise
+        return model
+
+    async def _loaded(
+        self, package: ModelPackage, chosen: Choice, progress: ProgressCallback | None = None
+    ) -> AsyncModel:
+        """Make a model and load it."""
+        assert self._pool is not None
+        model = await self._model(self._pool, package, chosen)
+        self._models.add(model)
+        try:
+            await model.load(progress)
+        except BaseException:
+            await model.close()
+            raise
+        return model
 
     async def _model(self, pool: Pool, package: ModelPackage, chosen: Choice) -> AsyncModel:
         """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
@@ -418,6 +447,15 @@ class AsyncAccelerator:
     def _check_open(self) -> None:
         if self._closed:
             raise PoolClosed("The accelerator is closed: make a new one.")
+
+
+async def _in_full(reference: str | Path, package: ModelPackage, part: str | None) -> ModelPackage | None:
+    """Return a model in full precision; ``None`` where it is in that, or there is no such."""
+    try:
+        full = await obtained(reference, "fp32", part, None)
+    except ModelError:
+        return None
+    return None if full.sha256 == package.sha256 else full
 
 
 def _announce(host: Host) -> Entry | None:

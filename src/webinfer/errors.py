@@ -15,6 +15,7 @@
     |   +-- InvalidAudio                      no sound that can be read, or an empty one
     |   +-- InvalidImage                      no image that can be read, or one without pixels
     +-- NotANumber                            the model answered NaN
+    +-- AccuracyError                         a browser computes something else than native onnxruntime
     +-- ModelError                            the model itself
     |   +-- ModelNotFound (LookupError)
     |   +-- InvalidModel                      corrupt, truncated or not ONNX
@@ -167,6 +168,12 @@ class NotANumber(WebinferError):
     """The model answered NaN, and the option `allow_nan` is off."""
 
     code = "output.nan"
+
+
+class AccuracyError(WebinferError):
+    """A model's answers in the browser are not those of native onnxruntime, and the option `accuracy` forbids that."""
+
+    code = "accuracy"
 
 
 class ModelError(WebinferError):

@@ -29,6 +29,7 @@ from webinfer.errors import (
 from webinfer.events import SessionLoaded
 from webinfer.lane import Residents
 from webinfer.models import ModelPackage
+from webinfer.models.accuracy import Accuracy
 from webinfer.models.delivery import Delivery
 from webinfer.models.reading import Reader
 from webinfer.models.text import Tokenizer
@@ -90,6 +91,7 @@ class AsyncModel:
         self._reader = Reader(package)
         self._routings = Routings(pool, choice)
         self._closed = False
+        self._accuracies: dict[tuple[str, str, str], Accuracy] = {}  # by engine, its version and the runtime
         self._batched = batch_dimension(package.signature) is not None
         self._batching: Batching | None = None
         self._warmth = Warmth(pool, package, lambda inputs: self._make_request(inputs, None, None, 0))
@@ -130,9 +132,7 @@ class AsyncModel:
             self._recorder.hit(self._pool.holds(key))
             tell = partial(_tell, progress, f"load {self.name}") if progress else None
             loaded = await self._pool.load(key, tell)
-            if (
-                self._choice.require == "no-fallback"
-            ):  # another model may have had the session made, without asking that
+            if self._choice.require == "no-fallback":  # another model may have made the session without asking that
                 refuse_fallback(loaded.placement, self.backend)
             self.loaded = loaded
         return self.loaded
@@ -387,6 +387,12 @@ class AsyncModel:
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
+    async def _probe(self, inputs: Mapping[str, NDArray[Any]]) -> Result:
+        """Run a request that is nobody's, and counts nowhere; for the correctness gate."""
+        request, how = self._make_request(inputs, None, None, 0)
+        request.mates, request.nobodys = None, True
+        return await self._complete(request, how)
+
     async def _complete(self, request: Request, how: Fit) -> Result:
         message = await self._answer(request)
         try:
@@ -435,6 +441,7 @@ class AsyncModel:
             lane=lane.id,
             verdict=lane.verdict(self.backend),
             placement=request.placement,
+            accuracy=self._accuracies.get((capabilities.engine, capabilities.engine_version, lane.runtime)),
             shape={} if how.exact else dict(how.padded),
             times=request.times,
             items=request.items,

@@ -15,6 +15,7 @@ Platform = Literal["auto", "webgpu", "webnn", "wasm"]
 BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 Requirement = Literal["no-fallback"]
+AccuracyMode = Literal["off", "warn", "fallback", "raise"]
 NamedBrowsers = str | Sequence[str]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -22,6 +23,7 @@ PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 BROWSERS: tuple[BrowserName, ...] = get_args(BrowserName)
 MANY: tuple[ManyName, ...] = get_args(ManyName)
 _SECRET = 16  # characters of a token that nobody guesses
+ACCURACY_MODES: tuple[AccuracyMode, ...] = get_args(AccuracyMode)
 REQUIREMENTS: tuple[Requirement, ...] = get_args(Requirement)
 _NONE_OR_ABOVE_0 = (
     "threads",
@@ -61,6 +63,14 @@ class Options:
     require: Requirement | None = _option(
         None,
         "Refuse to load a model some of whose nodes the runtime would run elsewhere than on the backend: no-fallback.",
+    )
+    accuracy: AccuracyMode = _option(
+        "off",
+        "What to do when the browser's answers to canary inputs, compared when a model is first loaded, are not native "
+        "onnxruntime's: warn, take the next backend or precision (fallback), or raise; off compares nothing.",
+    )
+    accuracy_limits: Mapping[str, Mapping[str, float]] | None = _option(
+        None, "Limits of that comparison that differ: cosine, error, top or equal, by precision; * is all of them."
     )
     lanes: int = _option(1, "Lanes per browser, at most: workers that each run one inference at a time.")
     min_lanes: int | None = _option(
@@ -146,6 +156,7 @@ class Options:
     def __post_init__(self) -> None:
         one_of("browser", self.browser, BROWSERS)
         one_of("platform", self.platform, PLATFORMS)
+        one_of("accuracy", self.accuracy, ACCURACY_MODES)
         if self.require is not None:
             one_of("require", self.require, REQUIREMENTS)
         for browser in self.browsers:

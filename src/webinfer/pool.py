@@ -313,7 +313,8 @@ class Pool:
 
     def _finish(self, request: Request, message: Message) -> None:
         request.succeed(message)
-        asyncio.get_running_loop().call_soon(self._tell_finished, request)  # once the caller has its answer
+        if not request.nobodys:
+            asyncio.get_running_loop().call_soon(self._tell_finished, request)  # once the caller has its answer
 
     def _tell_finished(self, request: Request) -> None:
         assert request.lane is not None

@@ -62,6 +62,7 @@ class Request:
     times: Times = field(init=False)
     settled: bool = False
     residents: Residents | None = None
+    nobodys: bool = False  # a canary, which counts nowhere
     pinned: str | None = None  # the lane that holds its residents: it runs there or not at all
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from webinfer.capabilities import Verdict
 from webinfer.errors import NotANumber
+from webinfer.models.accuracy import Accuracy
 from webinfer.options import Backend, Platform
 from webinfer.placement import Placement
 from webinfer.request import Times
@@ -44,6 +45,7 @@ class Result:
         lane: The lane that ran it.
         verdict: Whether that was hardware, with the evidence.
         placement: Which backend each node went to; ``None`` where the runtime did not tell.
+        accuracy: How this browser's answers compare with native onnxruntime's; ``None`` where that was not looked at.
         shape: Sizes that the symbolic dimensions were padded to, where they were padded.
         times: Where the time went.
         items: Rows of the request's own inputs.
@@ -72,6 +74,7 @@ class Result:
     lane: str
     verdict: Verdict
     placement: Placement | None
+    accuracy: Accuracy | None
     shape: dict[str, int]
     times: Times
     items: int
@@ -140,6 +143,7 @@ class Result:
             "verdict": self.verdict.kind,
             "evidence": list(self.verdict.evidence),
             "placement": self.placement.to_dict() if self.placement else None,
+            "accuracy": self.accuracy.to_dict() if self.accuracy else None,
             "shape": self.shape,
             "times": {name: getattr(self.times, name) for name in ("queue", "wait", "run", "transfer", "total")},
             "batch": self.batch,
