@@ -251,7 +251,10 @@ class AsyncAccelerator:
             count = math.ceil(package.nbytes / (capacity * 1e6))
             stages = await asyncio.to_thread(split, package, chosen.backend, count)
             return ShardedModel(pool, package, stages, chosen, self._recorder, self._models.discard)
-        delivery = await asyncio.to_thread(deliver, package, chosen.backend, optimize=self.options.optimize_graphs)
+        wanted = {"optimize": self.options.optimize_graphs, "integers": self.options.integer_matmul}
+        delivery = await asyncio.to_thread(deliver, package, chosen.backend, **wanted)
+        if delivery.rounded:
+            package = replace(package, precision="int8")
         return AsyncModel(pool, package, delivery, chosen, self._recorder, self._models.discard)
 
     async def pipeline(

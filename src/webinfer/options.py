@@ -143,6 +143,10 @@ class Options:
         "another process has open is left to it, and a file beside it written.",
     )
     store_results: bool = _option(True, "Record requests in db_path; off, only what happens around them is.")
+    integer_matmul: bool = _option(
+        False,
+        "Round weights to 8 bits on WebAssembly, and multiply in integers: faster, with answers that differ a little.",
+    )
     warm_up: bool = _option(
         False,
         "Run a model once in each shape expected when it is loaded, so that its first request does not wait for "

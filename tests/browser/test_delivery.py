@@ -38,3 +38,16 @@ def test_rewriting_can_be_switched_off() -> None:
     expected = NativeSession(resolve("wheel:all-MiniLM-L6-v2")).run(tokens())
     assert result.rewritten == {}
     np.testing.assert_allclose(result["last_hidden_state"], expected["last_hidden_state"], atol=1e-4)
+
+
+def test_products_in_integers_come_close_and_say_so() -> None:
+    with Accelerator(browser="embedded", platform="wasm", integer_matmul=True) as accelerator:
+        model = accelerator.load("wheel:all-MiniLM-L6-v2")
+        loaded = model.load()
+        result = model.run(tokens())
+    expected = NativeSession(resolve("wheel:all-MiniLM-L6-v2")).run(tokens())["last_hidden_state"].ravel()
+    got = result["last_hidden_state"].ravel()
+    assert result.rewritten == {"MatMulIntegerToFloat": 36}
+    assert result.precision == "int8"
+    assert loaded.nbytes < 65e6  # of 91 MB: what was replaced is not fetched
+    assert 0.995 < expected @ got / np.linalg.norm(expected) / np.linalg.norm(got) < 0.99999

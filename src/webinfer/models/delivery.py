@@ -6,10 +6,15 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from onnx import ModelProto
+
 from webinfer.cache import cache_dir, claim, hash_file
-from webinfer.models.fusion import fuse
+from webinfer.models.fusion import fuse, import_contrib
+from webinfer.models.fusion.integers import OPERATOR, to_integers
+from webinfer.models.moving import move_weights, read_weight
 from webinfer.models.outline import outline
 from webinfer.models.package import ModelFile, ModelPackage
 from webinfer.options import Backend
@@ -17,7 +22,7 @@ from webinfer.options import Backend
 log = logging.getLogger("webinfer.models")
 
 _MADE = "1"  # raised when what is made of a model changes
-_GRAPH, _ABOUT = "model.onnx", "about.json"
+_GRAPH, _ABOUT, _WEIGHTS = "model.onnx", "about.json", "weights.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,13 @@ class Delivery:
     external: tuple[ModelFile, ...]
     rewritten: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def rounded(self) -> bool:
+        """Whether weights were rounded to 8 bits on the way."""
+        return OPERATOR in self.rewritten
 
-def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True) -> Delivery:
+
+def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, integers: bool = False) -> Delivery:
     """Make a model ready for a backend, or find it made in the cache.
 
     The graph goes without its weights, which are fetched from the model's own file: see ``outline``. Where the cache
@@ -45,35 +55,59 @@ def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True) -
         package: The model.
         backend: Backend that is to run it.
         optimize: Replace subgraphs by operators that the backend has a faster kernel for: see ``fuse``.
+        integers: Compute products with constant weights in 8-bit integers, where the backend is faster at them:
+            WebAssembly is. See ``to_integers``.
 
     Raises:
         InvalidModel: The file is not ONNX, or is cut off.
     """
-    place = cache_dir() / "delivered" / f"{package.model.sha256}-{backend if optimize else 'plain'}-{_MADE}"
+    integers = integers and backend == "wasm"
+    kind = (backend if optimize else "plain") + ("-integers" if integers else "")
+    place = cache_dir() / "delivered" / f"{package.model.sha256}-{kind}-{_MADE}"
     try:
         with claim(place) as work:
             if work is not None:
-                _make(package.model, work, backend if optimize else None)
+                _make(package, work, backend if optimize else None, integers)
         return _found(place, package)
     except OSError as error:
         log.warning("%s goes to the browser as it is: the cache cannot be used (%s)", package.name, error)
         return Delivery(package.model, package.external)
 
 
-def _make(source: ModelFile, work: Path, backend: Backend | None) -> None:
+def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: bool) -> None:
+    source = package.model
     model = outline(source.path, source.sha256)
     weights = any(entry.value == source.sha256 for tensor in model.graph.initializer for entry in tensor.external_data)
     rewritten = fuse(model, backend) if backend else {}
+    own = integers and _to_integers(model, package, work, rewritten)
     if weights or rewritten:
         (work / _GRAPH).write_bytes(model.SerializeToString())
-    (work / _ABOUT).write_text(json.dumps({"weights": weights, "rewritten": rewritten}), encoding="utf-8")
+    about = {"weights": weights, "own": own, "rewritten": rewritten}
+    (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+
+def _to_integers(model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int]) -> bool:
+    """Rewrite products, and give the graph a file of its own for all its weights, unless there are none."""
+    files = {each.name: each.path for each in package.external} | {package.model.sha256: package.model.path}
+    count = to_integers(model, partial(read_weight, files=files))
+    if count:
+        rewritten[OPERATOR] = count
+        import_contrib(model)
+        with (work / _WEIGHTS).open("wb") as target:
+            move_weights(model, files, target, _WEIGHTS)
+    return count > 0
 
 
 def _found(place: Path, package: ModelPackage) -> Delivery:
     about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
-    path = place / _GRAPH
-    if not path.exists():  # There was nothing to gain.
+    if not (place / _GRAPH).exists():  # There was nothing to gain.
         return Delivery(package.model, package.external)
-    graph = ModelFile(path.name, path, path.stat().st_size, hash_file(path))
+    graph = _file(place / _GRAPH)
+    if about.get("own"):
+        return Delivery(graph, (_file(place / _WEIGHTS),), about["rewritten"])
     weights = (replace(package.model, name=package.model.sha256),) if about["weights"] else ()
     return Delivery(graph, (*weights, *package.external), about["rewritten"])
+
+
+def _file(path: Path) -> ModelFile:
+    return ModelFile(path.name, path, path.stat().st_size, hash_file(path))

@@ -1,0 +1,60 @@
+"""What a rewriting must know of a graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from onnx import GraphProto, NodeProto, numpy_helper
+
+CONTRIB = "com.microsoft"
+"""The domain of the runtime's own operators, which do not depend on the model's opset."""
+
+
+class Known:
+    """Who makes and who uses each value of a graph."""
+
+    def __init__(self, graph: GraphProto) -> None:
+        self.maker = {name: node for node in graph.node for name in node.output}
+        self.users: dict[str, list[NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.users.setdefault(name, []).append(node)
+        self._results = {value.name for value in graph.output}
+        self._constants = {
+            tensor.name: tensor for tensor in graph.initializer if math.prod(tensor.dims) == 1 and tensor.raw_data
+        }
+        for node in graph.node:
+            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+                self._constants[node.output[0]] = node.attribute[0].t
+
+    def only_user(self, node: NodeProto, operator: str) -> NodeProto | None:
+        """Return the one node that uses a node's result, if there is one alone and of that operator."""
+        name = node.output[0]
+        users = self.users.get(name, [])
+        alone = len(users) == 1 and name not in self._results
+        return users[0] if alone and users[0].op_type == operator else None
+
+    def other(self, node: NodeProto, name: str) -> str | None:
+        """Return the other input of a node of two, or the same where it takes a value twice."""
+        inputs = list(node.input)
+        inputs.remove(name)
+        return inputs[0] if len(inputs) == 1 else None
+
+    def is_number(self, name: str | None, number: float) -> bool:
+        """Say whether a value is a constant of one element, equal to a number in its dtype's precision."""
+        tensor = self._constants.get(name or "")
+        if tensor is None or tensor.external_data or math.prod(tensor.dims) != 1:
+            return False
+        value = numpy_helper.to_array(tensor).reshape(())
+        return value.dtype.kind == "f" and bool(
+            np.isclose(float(value), number, rtol=2e-3 if value.itemsize < 4 else 1e-6)
+        )
+
+
+def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
+    """Give a graph other nodes, some of which may be its own."""
+    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)

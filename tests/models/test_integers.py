@@ -1,0 +1,87 @@
+"""Products in 8-bit integers come close to the exact ones, row by row, whatever else is in the batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from tests.models.conftest import Write, value
+from webinfer.models.fusion import import_contrib
+from webinfer.models.fusion.integers import OPERATOR, to_integers
+
+RANDOM = np.random.default_rng(3)
+WIDE, TALL = RANDOM.standard_normal((64, 96), np.float32), RANDOM.standard_normal((64, 32), np.float32)
+
+
+def save(write: Write, opset: int = 17) -> Path:
+    """Two products of one factor, and one that is too narrow."""
+    weights = {"wide": WIDE, "tall": TALL, "narrow": WIDE[:, :8].copy()}
+    path = write(
+        nodes=[helper.make_node("MatMul", ["x", name], [f"{name}_y"]) for name in weights],
+        inputs=[value("x", shape=("rows", 64))],
+        outputs=[value(f"{name}_y", shape=None) for name in weights],
+        initializers=[numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    onnx.save(model, path)
+    return path
+
+
+def rewritten(path: Path) -> tuple[onnx.ModelProto, int]:
+    model = onnx.load(path)
+    count = to_integers(model, numpy_helper.to_array)
+    import_contrib(model)
+    return model, count
+
+
+def run(model: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:
+    return list(onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x}))
+
+
+def error(exact: np.ndarray, got: np.ndarray) -> float:
+    return float(np.linalg.norm(exact - got) / np.linalg.norm(exact))
+
+
+@pytest.mark.parametrize("opset", [17, 18, 21])
+def test_products_with_wide_constants_are_computed_in_integers(write: Write, opset: int) -> None:
+    path = save(write, opset)
+    model, count = rewritten(path)
+    assert count == 2
+    assert [node.op_type for node in model.graph.node].count(OPERATOR) == 2
+    assert [node.op_type for node in model.graph.node].count("QuantizeLinear") == 1  # of the factor that they share
+    assert {"wide", "tall"}.isdisjoint(tensor.name for tensor in model.graph.initializer)
+    x = RANDOM.standard_normal((5, 64), np.float32)
+    for exact, got in zip(run(onnx.load(path), x), run(model, x), strict=True):
+        assert error(exact, got) < 0.015
+
+
+def test_outlier_costs_only_its_own_row_precision(write: Write) -> None:
+    model, _ = rewritten(save(write))
+    x = RANDOM.standard_normal((2, 64), np.float32)
+    alone = run(model, x[:1])[0]
+    x[1, 0] = 1e4
+    np.testing.assert_array_equal(run(model, x)[0][:1], alone)
+
+
+def test_row_of_zeros_gives_zeros(write: Write) -> None:
+    model, _ = rewritten(save(write))
+    assert not run(model, np.zeros((1, 64), np.float32))[0].any()
+
+
+def test_model_without_wide_products_is_left_alone(write: Write) -> None:
+    path = write(
+        nodes=[helper.make_node("MatMul", ["x", "narrow"], ["y"])],
+        inputs=[value("x", shape=("rows", 64))],
+        outputs=[value("y", shape=None)],
+        initializers=[numpy_helper.from_array(WIDE[:, :8].copy(), "narrow")],
+    )
+    model = onnx.load(path)
+    before = model.SerializeToString()
+    assert to_integers(model, numpy_helper.to_array) == 0
+    assert model.SerializeToString() == before
