@@ -31,7 +31,7 @@ test: $(PAGE) ## Run every test: TypeScript, Python, and real browsers (installs
 	@echo "==> TypeScript tests"
 	@$(NPM) --silent test
 	@echo "==> Python and browser tests"
-	@browsers=$$($(PY) scripts/install_browsers.py) && WEBINFER_REQUIRE_BROWSERS=$$browsers $(PY) -m pytest $(ARGS)
+	@browsers=$$($(PY) scripts/install_browsers.py) && WEBINFER_REQUIRE_BROWSERS=$$browsers $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 peers: $(VENV) $(PEERS_MODULES) ## Hold our IPFS against Helia, ipfs-car and Kubo, and tamper with it (Linux on x86-64)
 	@$(PY) -m pytest --quiet --no-header --evidence tests/ipfs/test_peers.py tests/ipfs/test_fetch.py
