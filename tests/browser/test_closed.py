@@ -19,6 +19,7 @@ ACCELERATOR: dict[str, Callable[[Accelerator, Model], object]] = {
     "load": lambda accelerator, model: accelerator.load(model.package.model.path),
     "metrics": lambda accelerator, _: accelerator.metrics(),
     "pipeline": lambda accelerator, model: accelerator.pipeline("fill-mask", model.package.model.path),
+    "query": lambda accelerator, _: accelerator.query("SELECT 1"),
     "run": lambda accelerator, model: accelerator.run(model.package.model.path, ROW),
     "run_parallel": lambda accelerator, model: accelerator.run_parallel([(model, ROW)]),
     "snapshot": lambda accelerator, _: accelerator.snapshot(),
