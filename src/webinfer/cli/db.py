@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
         name="db",
-        help="Look into databases of results, merge, export and query them; docs/database.md tells their tables.",
+        help="Look into databases of results, merge, export and query them. See docs/database.md for their tables.",
         context_settings=HELP,
         rich_markup_mode=None,
         no_args_is_help=True,

@@ -33,6 +33,7 @@ webinfer run wheel:all-MiniLM-L6-v2 "A browser ran this." --embed
 webinfer run wheel:all-MiniLM-L6-v2 --text "One." --text "Two." --embed --output vectors.npz
 webinfer run wheel:all-MiniLM-L6-v2 --task sentence-similarity "A cat sat." "A kitten was sitting." "Oil prices rose."
 webinfer run wheel:efficientnet-lite0 photo.jpg --task image-classification
+webinfer run ./detr photo.jpg --task object-detection --output boxes.png
 webinfer run --task automatic-speech-recognition recording.wav
 webinfer run model.onnx --input x=array.npy --platform webgpu --repeat 20
 webinfer run model.onnx --input 'x=[[1, 2, 3]]' --json
@@ -141,7 +142,13 @@ def run(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the outputs to a .npz file.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the outputs to a .npz file; with --task object-detection, the image with boxes to a .png.",
+        ),
     ] = None,
 ) -> None:
     """Run a model in a browser; show outputs, and where the time went.
@@ -150,10 +157,10 @@ def run(
     ones the model wants. With --task, takes what the task takes and shows its answer.
     """
     if task is not None:
-        if inputs or npz or embed or output:
+        if inputs or npz or embed:
             raise typer.BadParameter("it takes text, paths of files or --json-input", param_hint="--task")
         said = [*(texts or []), *(text or [])]
-        run_task(terminal, options, task, model, said, json_input, parameters or [], precision, repeat)
+        run_task(terminal, options, task, model, said, json_input, parameters or [], precision, repeat, output)
         return
     if parameters:
         raise typer.BadParameter("it sets parameters of a --task", param_hint="--set")

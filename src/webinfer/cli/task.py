@@ -17,13 +17,14 @@ import typer
 from rich.text import Text
 
 from webinfer import Accelerator, Options, Pipeline, Result
-from webinfer.cli import task_view
+from webinfer.cli import boxes, task_view
 from webinfer.cli.inputs import read_json
 from webinfer.cli.terminal import Terminal
 from webinfer.errors import MissingInput
 from webinfer.pipelines import pipeline_class
 
 _TWO_SIDES = {"sentence-similarity"}  # the first input is compared with the rest
+_PICTURED = "object-detection"  # the task whose answer can be drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,15 @@ def run_task(
     parameters: Sequence[str],
     precision: str | None,
     repeat: int,
+    output: Path | None = None,
 ) -> None:
     """Answer, and show the answer."""
     kind = pipeline_class(task)
     if kind.default is not None and not given and not json_input and _is_input(model):
         model, given = kind.default, [model]
     inputs = gather(kind.task, given, json_input)
+    if output is not None:
+        _check_output(kind.task, inputs, output)
     named = read_parameters(parameters)
     with closing(Accelerator(options)) as accelerator:
         with terminal.steps() as steps:
@@ -90,10 +94,23 @@ def run_task(
         else:
             with terminal.steps() as steps, steps.step("answer"):
                 answered = repeated(pipeline, inputs, load, repeat)
+    if output is not None:
+        boxes.draw(inputs[0], answered.answer, output)
     if terminal.json:
-        terminal.emit(answered.to_dict())
+        terminal.emit(answered.to_dict() | ({} if output is None else {"output": output}))
     else:
-        terminal.show(task_view.view(answered, told=told))
+        terminal.show(task_view.view(answered, told=told, picture=output))
+
+
+def _check_output(task: str, inputs: tuple[Any, ...], output: Path) -> None:
+    """Refuse a file to write where the answer is no picture.
+
+    Raises:
+        typer.BadParameter: The task is another, there are several images, or the file is no picture's.
+    """
+    if task != _PICTURED or not isinstance(inputs[0], str):
+        raise typer.BadParameter(f"with --task it takes {_PICTURED} and one image", param_hint="--output")
+    boxes.check(output)
 
 
 def _is_input(argument: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,18 +24,20 @@ _BAR = 24  # columns of a score of 1
 _LONG = 60  # characters of an input that are shown
 
 
-def view(answered: Answered, *, told: bool = False) -> RenderableType:
+def view(answered: Answered, *, told: bool = False, picture: Path | None = None) -> RenderableType:
     """Lay out an answer, what gave it, and its times.
 
     Args:
         answered: What was asked and answered.
         told: The answer stands there already.
+        picture: Where it was drawn.
     """
     result = answered.result
     head = f"{result.weights} weights, {result.precision}"
     parts: list[RenderableType] = [
         Text.assemble((answered.task, "title"), "  ", (f"{result.model}, {head}", "quiet")),
         *(() if told else _answers(answered.inputs, answered.answer)),
+        *(() if picture is None else (Text(f"Drawn: {picture}"),)),
         heading("What did it"),
         pairs(who(result)),
         heading("Where the time went"),
