@@ -39,6 +39,7 @@ from webinfer.models.stages import split
 from webinfer.options import Options, Platform, Requirement
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy import routing
+from webinfer.policy.timeouts import check_factors
 from webinfer.pool import Pool
 from webinfer.precisions import instead, obstacle, obtained, told
 from webinfer.progress import ProgressCallback
@@ -78,6 +79,7 @@ class AsyncAccelerator:
         self._host: Host | None = None
         self._pool: Pool | None = None
         self._preferences = routing.merge(self.options.browser_preferences or {})
+        check_factors(self.options.timeout_factors or {})
         self._metrics = Aggregate()
         self._recorder = Recorder(self._metrics)
         self._journal = Journal()
@@ -381,6 +383,21 @@ class AsyncAccelerator:
         self.options = replace(self.options, memory_limits={**(self.options.memory_limits or {}), **limits})
         if self._pool is not None:
             self._pool.limit_memory(limits)
+
+    async def scale_timeouts(self, factors: Mapping[str, float]) -> None:
+        """Scale the time limit of runs by their model's family; see the option ``timeout_factors``.
+
+        Args:
+            factors: By family; ``text`` stands for ``text_embedding`` and ``text_generation``, where these are not
+                named themselves. Families that are not named keep theirs.
+
+        Raises:
+            OptionError: A family is unknown, or a factor is not above 0.
+        """
+        check_factors(factors)
+        self.options = replace(self.options, timeout_factors={**(self.options.timeout_factors or {}), **factors})
+        if self._pool is not None:
+            self._pool.timeouts = replace(self._pool.timeouts, families=self.options.timeout_factors or {})
 
     async def close(self) -> None:
         """End the browser and fail whatever still waits. Later calls raise ``PoolClosed``."""

@@ -38,6 +38,7 @@ from webinfer.placement import refuse_fallback
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.batching import Batching, Mates, group
 from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim, with_rows
+from webinfer.policy.timeouts import run_timeout
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
 from webinfer.recording import Recorder
@@ -64,6 +65,7 @@ class AsyncModel:
 
     Attributes:
         package: Its files, signature, family and tokenizer.
+        family: The family, or group of families, whose factor its time limit has.
         backend: Backend that runs it.
         precision: Precision of its weights.
         loaded: Times and size of its first loading.
@@ -79,6 +81,7 @@ class AsyncModel:
         forget: Callable[[AsyncModel], None],
     ) -> None:
         self.package = package
+        self.family: str = package.family
         self.backend: Backend = choice.backend
         self.precision = package.precision
         self.loaded: SessionLoaded | None = None
@@ -155,7 +158,8 @@ class AsyncModel:
                 name or, where it takes no text, bare. One with ``input_values`` or ``input_features`` takes recordings
                 likewise: paths, the bytes of files, or ``{"array": samples, "sampling_rate": hertz}``.
             outputs: Names of the outputs wanted; ``None`` for all.
-            timeout: Seconds until ``DeadlineExceeded``; ``None`` takes the option ``run_timeout``.
+            timeout: Seconds until ``DeadlineExceeded``; ``None`` takes the option ``run_timeout``, scaled by
+                ``timeout_factors`` and ``large_timeout_factor``.
             priority: Where requests wait, those of a higher priority go first, whatever their model. Within a
                 priority models take turns, and a model's requests keep their order.
 
@@ -199,6 +203,8 @@ class AsyncModel:
     ) -> list[Result]:
         """Run many requests, on as many lanes as there are; see ``run``.
 
+        Where no ``timeout`` is given, they share the longest of their own, because they wait for each other.
+
         Returns:
             Their results, in order.
 
@@ -212,6 +218,9 @@ class AsyncModel:
         requests = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
         if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")
+        longest = max((request.timeout for request, _ in requests if request.timeout is not None), default=None)
+        for request, _ in requests:
+            request.timeout = longest  # they wait for each other
         completed = (self._recorder.take(self, request, self._complete(request, how)) for request, how in requests)
         results = await asyncio.gather(*completed, return_exceptions=True)
         for result in results:
@@ -329,7 +338,7 @@ class AsyncModel:
         self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None, priority: int
     ) -> tuple[Request, Fit]:
         signature = self.package.signature
-        tensors = prepare(signature, self._reader.text(inputs))
+        tensors = given = prepare(signature, self._reader.text(inputs))
         self._reader.vocabulary.check(tensors)
         how = fit(signature, tensors, self.backend)
         if not how.exact:
@@ -338,7 +347,7 @@ class AsyncModel:
             _refuse_unknown(outputs, signature, self.name)
         if not isinstance(priority, int):
             raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
-        limit = self._pool.options.run_timeout if timeout is None else timeout
+        limit = self._limit(given) if timeout is None else timeout
         wanted = list(outputs) if outputs else None
         key = self._open(how)
         mates = self._mates(key, how, tensors, wanted) if self._batching else None
@@ -359,6 +368,12 @@ class AsyncModel:
         if self._closed:
             raise PoolClosed(f"{self.name} was closed: load it again.")
 
+    def _limit(self, tensors: Mapping[str, NDArray[Any]]) -> float | None:
+        """Return the seconds that a run may take."""
+        timeouts = self._pool.timeouts
+        nbytes = sum(array.nbytes for array in tensors.values()) if timeouts.large != 1 else 0
+        return run_timeout(timeouts, self.family, nbytes)
+
     def _items(self, tensors: Mapping[str, NDArray[Any]]) -> int:
         for array in tensors.values():
             return array.shape[0] if self._batched and array.ndim > 1 else 1
@@ -373,7 +388,7 @@ class AsyncModel:
         key = self._open(EXACT)
         if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
             raise HandleLost(f"Lane {lane} or its session is gone, and the tensors kept there: start over.", lane=lane)
-        request = Request(key, tensors, list(outputs), self._pool.options.run_timeout, self._items(tensors))
+        request = Request(key, tensors, list(outputs), self._limit(tensors), self._items(tensors))
         request.residents, request.pinned = residents, lane
         try:
             return await self._recorder.take(self, request, self._complete(request, EXACT))

@@ -105,6 +105,12 @@ class Options:
     launch_timeout: float = _option(60.0, "Time for a browser to start and dial back.")
     load_timeout: float = _option(300.0, "Time for a lane to load a model.")
     run_timeout: float | None = _option(300.0, "Time for one inference, from asking to answer.")
+    timeout_factors: Mapping[str, float] | None = _option(
+        None, "Factors of run_timeout by the model's family; text stands for both families of text."
+    )
+    large_timeout_factor: float = _option(
+        1.0, "Factor of run_timeout for inputs of over 1 MB, such as batches of images; 1 takes sizes for no matter."
+    )
     heartbeat: float = _option(
         5.0, "Interval of the heartbeat between host and page; three missed ones mean that the other is lost."
     )
@@ -178,6 +184,7 @@ class Options:
             "max_queue",
             "launch_timeout",
             "load_timeout",
+            "large_timeout_factor",
             "heartbeat",
             "max_message_mb",
             "max_batch_size",

@@ -38,6 +38,7 @@ from webinfer.lane import Lane, Recipe
 from webinfer.loader import Loader
 from webinfer.options import Backend, Options
 from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
+from webinfer.policy.timeouts import Timeouts
 from webinfer.queues import Level, Queues
 from webinfer.request import Request
 from webinfer.upkeep import Upkeep
@@ -55,6 +56,7 @@ class Pool:
         options: Options of the accelerator.
 
     Attributes:
+        timeouts: What the time limit of a run is made of.
         running_peak: The most requests that ever were on lanes.
     """
 
@@ -62,6 +64,7 @@ class Pool:
         self.host = host
         self.installations = tuple(installations)
         self.options = options
+        self.timeouts = Timeouts(options.run_timeout, options.timeout_factors or {}, options.large_timeout_factor)
         self.closed = False
         self._fleet = Fleet(
             host,

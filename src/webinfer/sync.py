@@ -229,6 +229,10 @@ class Accelerator:
         """As ``AsyncAccelerator.limit_memory``."""
         self._portal.call(self._inner.limit_memory(limits))
 
+    def scale_timeouts(self, factors: Mapping[str, float]) -> None:
+        """As ``AsyncAccelerator.scale_timeouts``."""
+        self._portal.call(self._inner.scale_timeouts(factors))
+
     def close(self) -> None:
         """As ``AsyncAccelerator.close``."""
         if self._forget.detach() is not None:

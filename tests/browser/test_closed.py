@@ -22,6 +22,7 @@ ACCELERATOR: dict[str, Callable[[Accelerator, Model], object]] = {
     "query": lambda accelerator, _: accelerator.query("SELECT 1"),
     "run": lambda accelerator, model: accelerator.run(model.package.model.path, ROW),
     "run_parallel": lambda accelerator, model: accelerator.run_parallel([(model, ROW)]),
+    "scale_timeouts": lambda accelerator, _: accelerator.scale_timeouts({"audio": 2.0}),
     "snapshot": lambda accelerator, _: accelerator.snapshot(),
     "start": lambda accelerator, _: accelerator.start(),
 }

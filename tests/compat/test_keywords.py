@@ -86,7 +86,7 @@ def test_there_are_never_more_lanes_than_cores() -> None:
     ],
 )
 def test_large_inputs_are_told_apart_when_asked_to(keywords: dict[str, Any], factor: float) -> None:
-    assert read(**keywords).timeouts.large == factor
+    assert read(**keywords).options.large_timeout_factor == factor
 
 
 @pytest.mark.parametrize(

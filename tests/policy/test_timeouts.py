@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from webinfer.policy.timeouts import LARGE_BYTES, Timeouts, run_timeout
+from webinfer.errors import OptionError
+from webinfer.models.family import Family
+from webinfer.policy.routing import GROUPS
+from webinfer.policy.timeouts import FAMILIES, LARGE_BYTES, Timeouts, check_factors, run_timeout
 
 
 def test_standard_time_holds_where_nothing_is_scaled() -> None:
@@ -32,3 +37,16 @@ def test_large_inputs_begin_above_the_threshold(nbytes: int, expected: float) ->
 
 def test_factors_multiply() -> None:
     assert run_timeout(Timeouts(10.0, {"audio": 3.0}, large=5.0), "audio", LARGE_BYTES + 1) == 150.0
+
+
+def test_families_are_those_that_models_have() -> None:
+    assert set(FAMILIES) - set(GROUPS) == set(get_args(Family))
+    check_factors(dict.fromkeys(FAMILIES, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"), [({"visoin": 2.0}, "Did you mean 'vision'"), ({"audio": 0.0}, "audio must be above 0")]
+)
+def test_factor_that_cannot_be_is_refused(factors: dict[str, float], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        check_factors(factors)

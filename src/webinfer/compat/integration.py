@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from webinfer.compat import resources
 from webinfer.compat.keywords import choose, factors_of, platform_of, read, refuse_later
-from webinfer.compat.model import EnhancedWebModel, nbytes_of, run_parallel
+from webinfer.compat.model import EnhancedWebModel, run_parallel
 from webinfer.model import Inputs
 from webinfer.models.quantize import precision_of
 from webinfer.options import Platform
-from webinfer.policy.timeouts import run_timeout
 from webinfer.result import Result
 from webinfer.sync import Accelerator
 
@@ -50,7 +48,6 @@ class IPFSAccelerateWebIntegration:
             adaptive_scaling=adaptive_scaling,
             **keywords,
         )
-        self._timeouts = self._settings.timeouts
         self._accelerator = Accelerator(self._settings.options)
         # By name, platform and precision as asked for, the one asked for last at the end.
         self._models: dict[tuple[str, Platform, str | None], EnhancedWebModel] = {}
@@ -103,7 +100,6 @@ class IPFSAccelerateWebIntegration:
             model_type=model_type,
             asked=asked,
             reason=reason,
-            limit=self._limit,
             figures=self._figures,
         )
         key = model_name, asked, precision
@@ -142,7 +138,7 @@ class IPFSAccelerateWebIntegration:
         Raises:
             OptionError: A family is unknown, or a factor is not above 0.
         """
-        self._timeouts = replace(self._timeouts, families={**self._timeouts.families, **factors_of(factors)})
+        self._accelerator.scale_timeouts(factors_of(factors))
 
     def configure_memory_limits(self, limits: Mapping[str, float]) -> None:
         """Limit the browsers' memory.
@@ -188,10 +184,6 @@ class IPFSAccelerateWebIntegration:
         """End the browsers."""
         resources.forget(self)
         self._accelerator.close()
-
-    def _limit(self, family: str, inputs: Inputs) -> float | None:
-        timeouts = self._timeouts
-        return run_timeout(timeouts, family, nbytes_of(inputs) if timeouts.large != 1 else 0)
 
     def _figures(self, name: str) -> Mapping[str, Any]:
         figures: Mapping[str, Any] = self._accelerator.metrics()["models"].get(name, {})

@@ -7,16 +7,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from webinfer.capabilities import Capabilities
 from webinfer.errors import BackendUnavailable, OptionError
-from webinfer.models.family import Family
 from webinfer.options import BACKENDS, MANY, ManyName, NamedBrowsers, Options, Platform
 from webinfer.policy.routing import merge
-from webinfer.policy.timeouts import GROUPS, LARGE_FACTOR, Timeouts
-
-FAMILIES: tuple[str, ...] = (*get_args(Family), *GROUPS)
+from webinfer.policy.timeouts import FAMILIES, LARGE_FACTOR
 
 _NOW = (
     "max_connections",
@@ -49,13 +46,11 @@ class Settings:
 
     Attributes:
         options: Options of the accelerator.
-        timeouts: What a run's time limit is made of.
         gpu: Whether WebGPU may be used.
         cpu: Whether WebAssembly may be used.
     """
 
     options: Options
-    timeouts: Timeouts
     gpu: bool
     cpu: bool
 
@@ -91,10 +86,10 @@ def read(**keywords: Any) -> Settings:
             retries=_attempts("retry_attempts", keywords, Options().retries),
             db_path=Path(keywords.get("db_path") or ":memory:"),
             run_timeout=run,
+            large_timeout_factor=_large(keywords),
             load_timeout=Options().load_timeout * standard,
             launch_timeout=Options().launch_timeout * standard,
         ),
-        timeouts=Timeouts(run, large=_large(keywords)),
         gpu=bool(keywords.get("enable_gpu", True)),
         cpu=bool(keywords.get("enable_cpu", True)),
     )

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from webinfer.compat.keywords import family_of
 from webinfer.errors import InputError, MissingInput, OptionError
 from webinfer.model import Inputs
@@ -17,7 +15,6 @@ from webinfer.result import Result
 from webinfer.sync import Model
 from webinfer.tensors import prepare
 
-Limit = Callable[[str, Inputs], float | None]
 Figures = Callable[[str], Mapping[str, Any]]
 
 
@@ -27,7 +24,6 @@ class EnhancedWebModel:
     Attributes:
         model: Ours.
         model_name: As it was asked for.
-        model_type: Its family, which decides on its time limit.
         max_batch_size: Requests that ``run_batch`` has under way at most; ``None`` leaves it to the pool.
     """
 
@@ -39,7 +35,6 @@ class EnhancedWebModel:
         model_type: str | None = None,
         asked: Platform | None = None,
         reason: str | None = None,
-        limit: Limit,
         figures: Figures,
     ) -> None:
         """Wrap ``model``.
@@ -50,20 +45,28 @@ class EnhancedWebModel:
             model_type: Its family; ``None`` takes what its files say.
             asked: Platform that the caller asked for, where another one had to be asked of the accelerator.
             reason: Why that was.
-            limit: Returns the seconds that a run may take, from its family and its inputs.
             figures: Returns the figures of the model of a name.
         """
         self.model = model
         self.model_name = model_name
-        self.model_type = family_of(model_type) if model_type else model.package.family
+        if model_type:
+            self.model_type = model_type
         self.max_batch_size: int | None = None
         self._asked = asked
         self._reason = reason
-        self._limit = limit
         self._figures = figures
 
     def __repr__(self) -> str:
         return f"<EnhancedWebModel {self.model!r}>"
+
+    @property
+    def model_type(self) -> str:
+        """Its family, which decides on its time limit."""
+        return self.model.inner.family
+
+    @model_type.setter
+    def model_type(self, name: str) -> None:
+        self.model.inner.family = family_of(name)
 
     def __call__(self, inputs: Inputs) -> Result | list[Result]:
         """Run one request, or each of a list of requests."""
@@ -73,7 +76,7 @@ class EnhancedWebModel:
 
     def run(self, inputs: Inputs) -> Result:
         """Run one request; see ``Model.run``."""
-        return self._tell(self.model.run(inputs, timeout=self._timeout([inputs])))
+        return self._tell(self.model.run(inputs))
 
     def run_batch(self, batch_inputs: Sequence[Inputs], batch_size: int | None = None) -> list[Result]:
         """Run many requests, and return their results in order.
@@ -91,7 +94,7 @@ class EnhancedWebModel:
         batch = list(batch_inputs)
         most = _size(batch_size) or self.max_batch_size or max(1, len(batch))
         waves = [batch[at : at + most] for at in range(0, len(batch), most)] or [batch]
-        results = [self.model.run_batch(wave, timeout=self._timeout(wave)) for wave in waves]
+        results = [self.model.run_batch(wave) for wave in waves]
         return [self._tell(result) for wave in results for result in wave]
 
     def run_concurrent(
@@ -152,10 +155,6 @@ class EnhancedWebModel:
             **self._figures(self.model.name),
         }
 
-    def _timeout(self, batch: Sequence[Inputs]) -> float | None:
-        limits = [self._limit(self.model_type, inputs) for inputs in batch]
-        return max((limit for limit in limits if limit is not None), default=None)
-
     def _tell(self, result: Result) -> Result:
         """Have a result say what the caller asked for."""
         if self._reason is None or self._asked is None:
@@ -205,20 +204,6 @@ def run_parallel(requests: Sequence[tuple[EnhancedWebModel, Inputs]], batch_size
     for own, batch in zip(places.values(), batches, strict=True):
         found.update(zip(own, batch.result(), strict=True))
     return [found[place] for place in range(len(requests))]
-
-
-def nbytes_of(inputs: Inputs) -> int:
-    """Return the size of a request's inputs: the bytes of arrays and of text, eight for each number in a list."""
-    if isinstance(inputs, Mapping):
-        return sum(map(nbytes_of, inputs.values()))
-    if isinstance(inputs, str):
-        return len(inputs.encode())
-    if isinstance(inputs, list) and inputs and isinstance(inputs[0], str):
-        return sum(len(str(text).encode()) for text in inputs)
-    try:
-        return int(np.asarray(inputs).nbytes)
-    except ValueError:  # ragged: refused, by name, when it is run
-        return 0
 
 
 def _size(size: int | None) -> int | None:

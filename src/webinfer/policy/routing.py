@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from webinfer.errors import OptionError
 from webinfer.options import BROWSERS, NamedBrowsers
-from webinfer.policy.timeouts import GROUPS
 
 PREFERENCES: Mapping[str, tuple[str, ...]] = {
     "audio": ("firefox",),
@@ -20,6 +19,9 @@ PREFERENCES: Mapping[str, tuple[str, ...]] = {
 }
 """Browsers that each family goes to, where they are to be had: the guide's recommendations, which nobody here has
 measured. ``browser_preferences`` overrides them."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = {"text": ("text_embedding", "text_generation")}
+"""Names that stand for several families."""
 
 STANDINS: Mapping[str, tuple[str, ...]] = {
     "chrome": ("embedded", "chromium"),

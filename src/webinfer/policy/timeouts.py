@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from webinfer.errors import OptionError
+from webinfer.policy.routing import GROUPS, PREFERENCES
 
 LARGE_BYTES = 1_000_000
 """Inputs of more bytes are large. One item of the usual models stays below: an image of 3 x 224 x 224 float32 has
@@ -14,8 +18,7 @@ LARGE_FACTOR = 2.0
 """Factor for large inputs where size detection is on and no factor is given: at least twice an image's bytes take
 at least about twice its time on the wire, and in models whose cost is linear in their input."""
 
-GROUPS: Mapping[str, tuple[str, ...]] = {"text": ("text_embedding", "text_generation")}
-"""Names that stand for several families."""
+FAMILIES = (*PREFERENCES, *GROUPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,23 @@ def run_timeout(timeouts: Timeouts, family: str, nbytes: int) -> float | None:
         return None
     factor = timeouts.large if nbytes > LARGE_BYTES else 1.0
     return timeouts.standard * factor * _family_factor(timeouts.families, family)
+
+
+def check_factors(factors: Mapping[str, float]) -> None:
+    """Check factors by family.
+
+    Raises:
+        OptionError: A family is unknown, or a factor is not above 0.
+    """
+    for family, factor in factors.items():
+        if family not in FAMILIES:
+            near = difflib.get_close_matches(str(family), FAMILIES, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(FAMILIES)}."
+            raise OptionError(f"timeout_factors names no family with {family!r}.{hint}", option="timeout_factors")
+        if not factor > 0:
+            raise OptionError(
+                f"The timeout factor of {family} must be above 0, not {factor}.", option="timeout_factors"
+            )
 
 
 def _family_factor(factors: Mapping[str, float], family: str) -> float:
