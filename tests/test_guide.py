@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.compat.models import BERT, VIT, build
+from webinfer.compat import create_ipfs_web_accelerator
+from webinfer.compat.keywords import read
 from webinfer.errors import BrowserNotFound
 from webinfer.metrics.database import connect
 
@@ -40,6 +43,9 @@ import json
 print(json.dumps(%s))
 accelerator.close()
 """
+
+# Keywords that the guide shows with what they are anyway.
+DEFAULTS = {"max_connections=2", "retry_attempts=2", "enable_progressive_backoff=True"}
 
 # Block: what the guide leaves undefined before it, and what to look at after it.
 WORKS: dict[str, tuple[str, str]] = {
@@ -191,6 +197,37 @@ def test_model_timeouts_are_taken_as_written(models: Path, tmp_path: Path) -> No
 
 def test_memory_limits_are_taken_as_written(models: Path, tmp_path: Path) -> None:
     assert "{'chrome': 2048, 'firefox': 1536, 'edge': 1024}" in output_of("memory_related_issues", models, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "accelerator = create_ipfs_web_accelerator(websocket_port=9876)",
+        "create_ipfs_web_accelerator(connection_retry_attempts=3)",
+        "accelerator = create_ipfs_web_accelerator(headless=True)",
+    ],
+)
+def test_lines_of_troubleshooting_are_taken_as_written(line: str) -> None:
+    names: dict[str, Any] = {"create_ipfs_web_accelerator": create_ipfs_web_accelerator}
+    exec(line, names)
+    gc.collect()
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        "max_connections=2",
+        "retry_attempts=2",
+        "timeout_multiplier=3",
+        "enable_progressive_backoff=True",
+        "enable_input_size_detection=True",
+        "large_input_timeout_multiplier=3",
+        "restart_on_memory_pressure=True",
+        "enable_cross_browser_sharding=True",
+    ],
+)
+def test_keywords_of_troubleshooting_are_taken_as_written(keyword: str) -> None:
+    assert eval(f"read({keyword})", {"read": read}).options != read().options or keyword in DEFAULTS
 
 
 @pytest.mark.parametrize("name", sorted(LATER))

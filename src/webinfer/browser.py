@@ -173,7 +173,11 @@ class Browser:
 
     def _greet(self) -> None:
         self._page.notify(
-            "welcome", browser=self.id, heartbeat=self._host.heartbeat, max_message_bytes=self._host.max_bytes
+            "welcome",
+            browser=self.id,
+            heartbeat=self._host.heartbeat,
+            patience=self._host.patience,
+            max_message_bytes=self._host.max_bytes,
         )
 
     def _notice(self, message: Message) -> None:

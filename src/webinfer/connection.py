@@ -20,6 +20,7 @@ Reply = Message | WebinferError
 OnReply = Callable[[Reply], None]
 OnTransfer = Callable[[int, int | None], None]
 OnNotice = Callable[[Message], None]
+OnStall = Callable[[float], None]
 
 
 class Connection:
@@ -30,14 +31,19 @@ class Connection:
         hello: Fields of its first message.
         lost: Done once the socket is closed, with the reason.
         on_notice: Called with each message that answers no request.
+
+    ``on_stall`` is called with the seconds by which the event loop was late, where a heartbeat and more fell out.
     """
 
-    def __init__(self, socket: WebSocket, role: str, max_bytes: int, heartbeat: float | None) -> None:
+    def __init__(
+        self, socket: WebSocket, role: str, max_bytes: int, heartbeat: float | None, on_stall: OnStall | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.role = role
         self.hello: dict[str, Any] = {}
         self.lost: asyncio.Future[WebinferError] = loop.create_future()
         self.on_notice: OnNotice | None = None
+        self._on_stall = on_stall
         self._notices: list[Message] = []  # that came before anyone listened
         self._socket = socket
         self._session = Session(role, max_bytes, heartbeat, time.monotonic())
@@ -199,6 +205,8 @@ class Connection:
         while True:
             await asyncio.sleep(self._session.heartbeat)
             ping = self._session.tick(time.monotonic())
+            if self._on_stall is not None and self._session.stalled >= self._session.heartbeat:
+                self._on_stall(self._session.stalled)
             if ping is None:
                 log.warning("%s is silent: its socket counts as lost", self.role)
                 self._lose(SocketLost(f"The {self.role} missed its heartbeats."))

@@ -10,6 +10,12 @@ from collections.abc import Callable
 
 from webinfer.request import Request
 
+STALL = 0.25
+"""Seconds by which a timer is late where the loop was blocked by something else."""
+
+GRACE = 1.0
+"""Seconds for reading what came meanwhile, at most; as many as were lost, where these are fewer."""
+
 
 class Deadlines:
     """The requests under way and when each is late.
@@ -50,10 +56,15 @@ class Deadlines:
         self._queues.clear()
 
     def _arm(self, timeout: float, delay: float) -> None:
-        self._timers[timeout] = asyncio.get_running_loop().call_later(delay, self._fire, timeout)
+        loop = asyncio.get_running_loop()
+        self._timers[timeout] = loop.call_at(loop.time() + delay, self._fire, timeout, loop.time() + delay)
 
-    def _fire(self, timeout: float) -> None:
+    def _fire(self, timeout: float, due: float) -> None:
         queue = self._queues[timeout]
+        late = asyncio.get_running_loop().time() - due
+        if late > STALL:  # the answers may have come meanwhile, and nobody has read them yet
+            self._arm(timeout, min(late, GRACE))
+            return
         while queue:
             request = queue[0]()
             if request is not None and not request.settled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
@@ -52,6 +53,14 @@ class LaneEnded:
     code: str
     cause: str
     lost: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HostStalled:
+    """The event loop was blocked, so that a heartbeat and more fell out."""
+
+    code: ClassVar[str] = "host.stalled"
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,7 @@ Event = (
     | BrowserEnded
     | LaneStarted
     | LaneEnded
+    | HostStalled
     | SessionLoaded
     | LoadFailed
     | RunFinished

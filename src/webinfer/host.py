@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import hmac
+import ipaddress
 import logging
+import math
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from webinfer.connection import Connection
+from webinfer.connection import Connection, OnStall
 from webinfer.errors import Forbidden, HostError, PortInUse, ProtocolError
 from webinfer.websocket import WebSocket
+from webinfer.wire.session import MISSED
 
 log = logging.getLogger("webinfer.host")
 
@@ -74,6 +78,7 @@ class Host:
         access: Lets lanes read model files.
         status_token: Lets other processes read the status.
         report: Makes the status; whoever started the host sets it.
+        on_stall: Called with the seconds for which the event loop was blocked, where a heartbeat and more fell out.
         exposition: Makes the metrics for an ``Accept`` header: the text and its content type; set likewise.
     """
 
@@ -92,6 +97,8 @@ class Host:
         self.access = secrets.token_urlsafe(24)
         self.status_token = secrets.token_urlsafe(24)
         self.report: Report | None = None
+        self.on_stall: OnStall | None = None
+        self._stall_told = -math.inf
         self.exposition: Exposition | None = None
         self._metrics_token = metrics_token
         self.connections: set[Connection] = set()
@@ -147,6 +154,23 @@ class Host:
             self._runner = None
             log.info("host on %s is closed", self.origin)
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds of our silence after which a page may take us for gone; ``None`` for as long as its socket is open.
+
+        On this machine a socket closes when its process ends, however that ends, so an open one that is silent has a
+        process at its end that is blocked or stopped. Between machines it may as well be the network.
+        """
+        return None if self.local else MISSED * self.heartbeat
+
+    @property
+    def local(self) -> bool:
+        """Whether pages can only be on this machine."""
+        try:
+            return ipaddress.ip_address(self.address).is_loopback
+        except ValueError:
+            return self.address == "localhost"
+
     def invite(self, role: str) -> Ticket:
         """Issue a token for one socket of ``role``, ``"page"`` or ``"lane"``."""
         ticket = Ticket(role)
@@ -162,6 +186,16 @@ class Host:
         """
         self._files[sha256] = path
         return f"/models/{sha256}"
+
+    def _stalled(self, seconds: float) -> None:
+        """Tell of a stall once, though every page's heart finds it."""
+        now = time.monotonic()
+        if now - self._stall_told < seconds:
+            return
+        self._stall_told = now
+        log.warning("the event loop was blocked for %.1f s: do what takes long in a thread", seconds)
+        if self.on_stall is not None:
+            self.on_stall(seconds)
 
     def _cannot_listen(self, error: OSError) -> HostError:
         if error.errno == errno.EADDRINUSE:
@@ -221,7 +255,7 @@ class Host:
             return _refuse("The token is unknown or was used already.")
         socket, response = await WebSocket.accept(request, self.max_bytes)
         heartbeat = self.heartbeat if ticket.role == "page" else None
-        connection = Connection(socket, ticket.role, self.max_bytes, heartbeat)
+        connection = Connection(socket, ticket.role, self.max_bytes, heartbeat, self._stalled)
         self.connections.add(connection)
         try:
             async with asyncio.timeout(_GREETING):

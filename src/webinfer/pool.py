@@ -26,6 +26,7 @@ from webinfer.errors import (
 )
 from webinfer.events import (
     Event,
+    HostStalled,
     Listener,
     RunFailed,
     RunFinished,
@@ -93,6 +94,7 @@ class Pool:
         self._upkeep = Upkeep(self._fleet, self._state, self._queues, options)
         self._running = self.running_peak = 0
         self._deadlines = Deadlines(self._expire)
+        host.on_stall = lambda seconds: self._announce(HostStalled(seconds))
         self._listeners: list[Listener] = []
         self._submitted = 0  # requests ever submitted
 

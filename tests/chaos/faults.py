@@ -21,7 +21,7 @@ from tests.chaos import sockets
 from tests.chaos.debugger import GONE, chrome, firefox
 from tests.chaos.target import SILENCE, Target
 from webinfer.errors import DeadlineExceeded, LostError, OutOfMemory, WebinferError
-from webinfer.events import BrowserRefused
+from webinfer.events import BrowserRefused, HostStalled
 
 Fault = Callable[[Target], Awaitable[str]]
 
@@ -94,8 +94,13 @@ async def thaw_browser(target: Target) -> str:
 
 
 async def stall_host(target: Target) -> str:
-    """Block the event loop for longer than a page waits for its host."""
+    """Block the event loop for longer than a silent page would be waited for: no browser may be lost by it."""
+    before = set(target.pool.browsers)
+    told = target.events[HostStalled.__name__]
     time.sleep(SILENCE * 1.5)  # noqa: ASYNC251  # to block is the point
+    await asyncio.sleep(SILENCE * 1.5)
+    assert before <= set(target.pool.browsers), "a browser was lost by a stall of its host"
+    assert not before or target.events[HostStalled.__name__] > told, "the stall was not told"
     return f"{SILENCE * 1.5:g} s"
 
 
@@ -226,6 +231,7 @@ CHROMIUM: tuple[Fault, ...] = (kill_gpu_process, stop_gpu_process, destroy_devic
 # What a request outlives on the lane that it is on; all others must cost a lane, or they did no harm at all.
 HARMLESS = {
     "pause_browser",
+    "stall_host",
     "exhaust_memory",
     "delay_answers",
     "read_slowly",

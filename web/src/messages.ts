@@ -44,7 +44,7 @@ export type Failure = { readonly kind: "error"; readonly id: number; readonly er
 
 // ---- page ----
 
-export type Welcome = { kind: "welcome"; browser: string; heartbeat: number; max_message_bytes: number };
+export type Welcome = { kind: "welcome"; browser: string; heartbeat: number; patience: number | null; max_message_bytes: number };
 export type StartLane = {
   kind: "start_lane";
   id: number;
@@ -203,6 +203,7 @@ export function readHostToPage(header: Header): HostToPage {
         kind: "welcome",
         browser: text(header, "browser"),
         heartbeat: positive(header, "heartbeat"),
+        patience: header["patience"] === null ? null : positive(header, "patience"),
         max_message_bytes: positive(header, "max_message_bytes"),
       };
     case "start_lane":

@@ -48,8 +48,6 @@ interface Lane {
   running: boolean;
 }
 
-const MISSED = 3; // heartbeats without a word from the host, after which it is gone
-
 export class Supervisor {
   readonly #lanes = new Map<string, Lane>();
   #state: State = "connecting";
@@ -92,7 +90,7 @@ export class Supervisor {
       case "welcome":
         this.#browser = message.browser;
         this.#state = "connected";
-        this.#watch(message.heartbeat * MISSED);
+        if (message.patience !== null) this.#watch(message.patience);
         return this.#show();
       case "start_lane":
         return this.#startLane(message);

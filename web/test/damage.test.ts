@@ -46,4 +46,4 @@ test("a hundred thousand damaged frames are read or refused, and nothing else ha
     }
   }
   expect(refused).toBeGreaterThan(FRAMES / 2);
-});
+}, 60_000); // a busy machine is not a bug

@@ -80,9 +80,12 @@ describe("to a lane", () => {
 describe("to a page", () => {
   test("each kind is read", () => {
     expect(readHostToPage({ kind: "ping", id: 0 })).toEqual({ kind: "ping" });
-    expect(readHostToPage({ kind: "welcome", id: 0, browser: "b1", heartbeat: 5, max_message_bytes: 9 })).toMatchObject({
+    expect(
+      readHostToPage({ kind: "welcome", id: 0, browser: "b1", heartbeat: 5, patience: null, max_message_bytes: 9 }),
+    ).toMatchObject({
       browser: "b1",
       heartbeat: 5,
+      patience: null,
     });
     expect(readHostToPage(START)).toEqual(START);
     expect(readHostToPage({ kind: "stop_lane", id: 5, lane: "b1.1" })).toEqual({ kind: "stop_lane", id: 5, lane: "b1.1" });

@@ -5,7 +5,7 @@ import { Supervisor, type Status, type WorkerListener } from "../src/supervisor"
 import { FrameWriter } from "../src/wire";
 
 const START = { kind: "start_lane", id: 1, lane: "b1.1", token: "t", access: "a", threads: 2, max_message_bytes: 1e9 };
-const WELCOME = { kind: "welcome", browser: "b1", heartbeat: 5, max_message_bytes: 1e9 };
+const WELCOME = { kind: "welcome", browser: "b1", heartbeat: 5, patience: 15, max_message_bytes: 1e9 };
 
 /** A page whose time, workers and window are the test's. */
 class Page {
@@ -126,7 +126,16 @@ describe("the host", () => {
     expect(page.sent).toEqual([{ kind: "pong" }]);
   });
 
-  test("is gone after three heartbeats of silence: lanes end, and the page leaves once", () => {
+  test("may be silent for as long as its socket is open, where it says so", () => {
+    page = new Page();
+    page.receive({ ...WELCOME, patience: null });
+    page.pass(1e6);
+    expect(page.left).toBe(0);
+    page.supervisor.shutDown();
+    expect(page.left).toBe(1);
+  });
+
+  test("is gone when its patience is at an end: lanes end, and the page leaves once", () => {
     page.receive(START);
     page.pass(14.9);
     expect(page.left).toBe(0);

@@ -14,6 +14,7 @@ from webinfer.events import (
     BrowserRefused,
     BrowserStarted,
     Event,
+    HostStalled,
     LaneEnded,
     LaneStarted,
     LoadFailed,
@@ -52,8 +53,9 @@ class Fault:
     """Something that failed, was lost or was refused by the runtime.
 
     Attributes:
-        kind: ``"request"``, ``"load"``, ``"lane"``, ``"browser"``, or ``"launch"`` of one that did not start.
-        code: The error's code.
+        kind: ``"request"``, ``"load"``, ``"lane"``, ``"browser"``, ``"launch"`` of one that did not start, or
+            ``"host"`` when the event loop was blocked.
+        code: The error's code; ``host.stalled`` of the host, which is no error to anyone.
         where: Id of the lane or browser, where there was one; of one that did not start, its name.
         model: Name of the model, where there was one.
         reason: The error's message.
@@ -103,8 +105,8 @@ class Journal:
 
     Attributes:
         errors: Failed attempts of requests and loads, by code.
-        recoveries: What was lost, retired on purpose and started, and the requests that were run again or answered
-            after that.
+        recoveries: What was lost, retired on purpose and started, how often the event loop was blocked, and the
+            requests that were run again or answered after that.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -125,6 +127,7 @@ class Journal:
             lanes_started=0,
             lanes_lost=0,
             lanes_retired=0,
+            host_stalls=0,
             requests_rerun=0,
             requests_recovered=0,
         )
@@ -189,6 +192,11 @@ class Journal:
                 self._failed("request", event.code, event.lane, event.key, event.reason)
             case LoadFailed():
                 self._failed("load", event.code, event.lane, event.key, event.reason)
+            case HostStalled():
+                self.recoveries["host_stalls"] += 1
+                self._note(
+                    "host", HostStalled.code, None, None, f"The event loop was blocked for {event.seconds:.1f} s."
+                )
             case SessionLoaded():
                 self.loads += 1
             case LaneStarted():

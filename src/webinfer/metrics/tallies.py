@@ -16,6 +16,7 @@ from webinfer.events import (
     BrowserRefused,
     BrowserStarted,
     Event,
+    HostStalled,
     LaneEnded,
     LoadFailed,
     RunFailed,
@@ -178,6 +179,8 @@ class Tallies:
                 self.starts[event.name] += 1
             case BrowserRefused():
                 self.faults["launch", event.code] += 1
+            case HostStalled():
+                self.faults["host", HostStalled.code] += 1
             case LaneEnded():
                 self.retired["lane"] += 1
             case BrowserEnded():

@@ -69,7 +69,8 @@ class Session:
         self.greeted = False
         self.pending: set[int] = set()  # ids sent and not yet answered
         self._last_id = 0
-        self._last_heard = now
+        self._last_heard = self._last_tick = now
+        self.stalled = 0.0  # by how many seconds the last tick was late
 
     def __repr__(self) -> str:
         return f"<Session {self.role} greeted={self.greeted} pending={len(self.pending)}>"
@@ -111,6 +112,7 @@ class Session:
         if not self.greeted:
             check_hello(message, self.role)
             self.greeted = True
+            self._last_tick = now
             return Notice(message)
         check(message, self.role)
         match message.kind:
@@ -135,9 +137,13 @@ class Session:
     def tick(self, now: float) -> bytes | None:
         """Return the ping to send now, or ``None`` when the other side has been silent for too long.
 
-        Call it every ``heartbeat`` seconds.
+        Call it every ``heartbeat`` seconds. What a tick is late by is time in which nobody here listened or pinged, and
+        is not held against the other side.
         """
         assert self.heartbeat is not None
+        self.stalled = max(0.0, now - self._last_tick - self.heartbeat)
+        self._last_tick = now
+        self._last_heard = min(now, self._last_heard + self.stalled)
         if now - self._last_heard > MISSED * self.heartbeat:
             return None
         return self.notify("ping")

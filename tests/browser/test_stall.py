@@ -1,0 +1,86 @@
+"""A host that was blocked or stopped for long keeps its browser, and says that it was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from webinfer import AsyncAccelerator
+from webinfer.browsers.process import processes
+from webinfer.events import Event, HostStalled
+
+HEARTBEAT = 0.3
+STALL = 6 * HEARTBEAT  # twice the silence after which a page is lost
+X = [0.0] * 8
+
+pytestmark = pytest.mark.browser("embedded")
+
+
+async def test_blocked_loop_loses_neither_browser_nor_answers_and_is_counted(perceptron: Path) -> None:
+    events: list[Event] = []
+    async with AsyncAccelerator(browser="embedded", platform="wasm", heartbeat=HEARTBEAT) as accelerator:
+        model = await accelerator.load(perceptron)
+        assert accelerator._pool is not None
+        accelerator._pool.listen(events.append)
+        large = model.submit(np.zeros((200_000, 8), np.float32), timeout=STALL / 2)  # MBs of answer, late by then
+        small = model.submit(X, timeout=STALL / 2)
+        await asyncio.sleep(0.05)
+        time.sleep(STALL)  # noqa: ASYNC251  # to block is the point
+        assert [(result.lane, result.attempts) for result in (await large, await small)] == [("b1.1", 1)] * 2
+        await asyncio.sleep(4 * HEARTBEAT)  # a page that took its host for gone would be missed by now
+        assert (await model.run(X)).lane == "b1.1"
+        (stall,) = [event for event in events if isinstance(event, HostStalled)]
+        assert STALL - HEARTBEAT <= stall.seconds < 2 * STALL
+        seen = await accelerator.snapshot()
+        assert seen.recoveries["host_stalls"] == 1
+        assert (seen.recoveries["lanes_lost"], seen.recoveries["browsers_lost"]) == (0, 0)
+        assert (seen.faults[0].kind, seen.faults[0].code) == ("host", "host.stalled")
+
+
+_SCRIPT = f"""
+import sys, time
+from webinfer import Accelerator
+with Accelerator(browser="embedded", platform="wasm", heartbeat={HEARTBEAT}) as accelerator:
+    model = accelerator.load(sys.argv[1])
+    print(model.run({X}).lane, flush=True)
+    sys.stdin.readline()
+    print(model.run({X}).lane, accelerator.snapshot().recoveries["browsers_lost"], flush=True)
+"""
+
+
+def test_stopped_process_has_its_browser_when_it_goes_on(perceptron: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _SCRIPT, str(perceptron)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == "b1.1\n"
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(STALL)
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(4 * HEARTBEAT)
+        print(file=process.stdin, flush=True)
+        assert process.stdout.read() == "b1.1 0\n"
+    assert process.returncode == 0
+
+
+async def test_page_that_is_silent_while_its_host_listens_is_lost_all_the_same(perceptron: Path) -> None:
+    async with AsyncAccelerator(browser="embedded", platform="wasm", heartbeat=HEARTBEAT) as accelerator:
+        model = await accelerator.load(perceptron)
+        assert accelerator._pool is not None
+        (browser,) = accelerator._pool.browsers.values()
+        for process in processes(browser.pid):
+            process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        await asyncio.wait([browser.lost], timeout=30)
+        assert "missed its heartbeats" in str(browser.lost.result())
+        assert time.monotonic() - began < 5 * HEARTBEAT + 1
+        assert (await model.run(X)).lane == "b2.1"
