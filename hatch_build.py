@@ -8,7 +8,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 WEB = Path("src", "webinfer", "_web")
-PAGE = ("index.html", "assets/page.js", "assets/lane.js", "runtime")
+PAGE = ("index.html", "assets/page.js", "assets/lane.js", "report/report.html", "report/report.js", "runtime")
 
 
 class PageCheck(BuildHookInterface):  # type: ignore[type-arg]

@@ -42,5 +42,16 @@ await build({
   legalComments: "none",
   logLevel: "warning",
 });
+await build({
+  entryPoints: [join(here, "src", "report", "report.ts")],
+  outdir: join(output, "report"),
+  bundle: true,
+  format: "iife",
+  target: "es2022",
+  minify: true,
+  legalComments: "none",
+  logLevel: "warning",
+});
+await copyFile(join(here, "src", "report", "report.html"), join(output, "report", "report.html"));
 await Promise.all(RUNTIME.map((file) => copyFile(join(runtime, file), join(output, "runtime", file))));
 await writeFile(join(output, "index.html"), await renderIndex()); // last: its presence means a whole page

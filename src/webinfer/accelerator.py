@@ -354,10 +354,25 @@ class AsyncAccelerator:
             OptionError: There is no database.
             DatabaseError: It does not understand the query.
         """
+        return await asyncio.to_thread((await self._database()).query, sql, parameters)
+
+    async def report(self, format: str = "markdown") -> str:
+        """Write a report of what this accelerator did, from its database; ``webinfer report`` writes one of any.
+
+        Args:
+            format: ``markdown``, ``html``, which is one file that needs no other, or ``json``.
+
+        Raises:
+            OptionError: There is no database, or no such format.
+        """
+        await self._database()
+        return await asyncio.to_thread(self._recorder.report, format)
+
+    async def _database(self) -> Store:
         await self._open()
         if self._recorder.store is None:
             raise OptionError("There is no database to ask: set db_path, to :memory: if need be.", option="db_path")
-        return await asyncio.to_thread(self._recorder.store.query, sql, parameters)
+        return self._recorder.store
 
     async def snapshot(self) -> Snapshot:
         """Return what is going on right now: browsers, lanes, sessions, what waits, memory, errors and recoveries.

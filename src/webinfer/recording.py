@@ -30,7 +30,9 @@ from webinfer.events import (
     SessionLoaded,
 )
 from webinfer.metrics import Aggregate
+from webinfer.metrics.database import MEMORY
 from webinfer.metrics.machine import machine, revision
+from webinfer.metrics.report import report as write_report
 from webinfer.metrics.store import Entry, Store
 from webinfer.models import ModelPackage
 from webinfer.options import Options
@@ -155,6 +157,14 @@ class Recorder:
             spent = time.perf_counter() - request.submitted if request and request.submitted else None
             tried = (request.items, request.together, request.attempts) if request else (None, None, 0)
             store.put(self._failure, (store.clock.now(), code, str(error), model, lane, spent, tried))
+
+    def report(self, format: str) -> str:
+        """Write a report of this run. It waits for the disk."""
+        assert self.store is not None
+        status = self.store.status
+        loss = status.error or (f"{status.dropped:,} rows were lost so far." if status.dropped else None)
+        with self.store.reading() as connection:
+            return write_report(connection, format, runs=[self._run], path=_named(self.store.path), loss=loss)
 
     def close(self) -> None:
         """Write what is left. It waits for the disk."""
@@ -331,6 +341,10 @@ class Recorder:
             values |= {"verdict": verdict.kind, "evidence": verdict.evidence}
         browser = self._browsers.get((values["lane"] or "").partition(".")[0])
         return self.store.entry("sessions", id=session, run=self._run, timestamp=now, browser=browser, **values)
+
+
+def _named(path: str) -> str:
+    return "" if path == MEMORY else path
 
 
 def _where(lane: str, key: SessionKey) -> dict[str, Any]:

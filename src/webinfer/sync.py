@@ -221,6 +221,10 @@ class Accelerator:
         """As ``AsyncAccelerator.query``."""
         return self._portal.call(self._inner.query(sql, parameters))
 
+    def report(self, format: str = "markdown") -> str:
+        """As ``AsyncAccelerator.report``."""
+        return self._portal.call(self._inner.report(format))
+
     def snapshot(self) -> Snapshot:
         """As ``AsyncAccelerator.snapshot``."""
         return self._portal.call(self._inner.snapshot())

@@ -8,7 +8,6 @@ from typing import Any
 
 from webinfer.compat.integration import IPFSAccelerateWebIntegration, check_later
 from webinfer.compat.model import EnhancedWebModel
-from webinfer.errors import OptionError
 from webinfer.model import Inputs
 from webinfer.recording import unrecorded
 from webinfer.result import Result
@@ -135,15 +134,15 @@ class IPFSWebAccelerator:
             return model.run_batch(list(batch_inputs), batch_size)
 
     def get_performance_report(self, format: str = "json") -> str:
-        """Write a report. Not available yet.
+        """Write a report of what this accelerator did.
+
+        Args:
+            format: ``json``, ``markdown`` or ``html``.
 
         Raises:
-            OptionError: Always.
+            OptionError: There is no such format.
         """
-        raise OptionError(
-            "get_performance_report is not available in this version: integration.get_metrics() has the figures.",
-            option="format",
-        )
+        return self.integration.get_performance_report(format)
 
     def close(self) -> None:
         """End the browsers."""

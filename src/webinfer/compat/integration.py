@@ -163,6 +163,10 @@ class IPFSAccelerateWebIntegration:
         by_model: dict[str, dict[str, Any]] = metrics["models"]
         return {**metrics, "models": _by_figure(by_model, metrics["aggregate"]), "by_model": by_model}
 
+    def get_performance_report(self, format: str = "json") -> str:
+        """Write a report of what the pool did, as ``json``, ``markdown`` or ``html``."""
+        return self._accelerator.report(format)
+
     def loaded(
         self, model_name: str, platform: str | None = None, quantization: Mapping[str, Any] | None = None
     ) -> EnhancedWebModel | None:

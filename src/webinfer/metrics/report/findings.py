@@ -1,0 +1,87 @@
+"""What a database says, gathered for a report: plain values by section."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from webinfer.metrics.database import select
+from webinfer.metrics.report import queries, words
+
+Rows = list[dict[str, Any]]
+
+_JSON = ("evidence", "placement", "options", "backends", "configuration", "details", "verdicts")
+
+
+def gather(
+    connection: duckdb.DuckDBPyConnection, runs: Sequence[int] | None = None, *, path: str = "", loss: str | None = None
+) -> dict[str, Any]:
+    """Return everything that a report shows.
+
+    Args:
+        connection: The database, open.
+        runs: Rows of ``runs`` that it is about; ``None`` for all.
+        path: What the database is called.
+        loss: What could not be recorded, in words, where that is known.
+    """
+    chosen = "TRUE" if runs is None else f"run IN ({', '.join(map(str, map(int, runs))) or 'NULL'})"
+
+    def ask(sql: str, **also: str) -> Rows:
+        return [_read(row) for row in select(connection, queries.scoped(sql, chosen, **also))]
+
+    known = ask(queries.RUNS)
+    newest = f"run = {known[-1]['id']}" if known else "FALSE"
+    configurations = ask(queries.CONFIGURATIONS)
+    _label(configurations)
+    found: dict[str, Any] = {
+        "written": datetime.now(UTC).replace(tzinfo=None),
+        "path": path,
+        "summary": {**ask(queries.SUMMARY)[0], "loss": loss},
+        "machines": ask(queries.MACHINES),
+        "runs": known,
+        "configurations": configurations,
+        "distributions": ask(queries.DISTRIBUTIONS),
+        "timeline": ask(queries.TIMELINE, newest=newest),
+        "loads": ask(queries.LOADS),
+        "first": ask(queries.FIRST),
+        "scaling": ask(queries.SCALING) + ask(queries.SCALING_MEASURED),
+        "accuracy": ask(queries.ACCURACY),
+        "memory": ask(queries.MEMORY, newest=newest),
+        "browsers": ask(queries.BROWSERS),
+        "verdicts": ask(queries.VERDICTS),
+        "placement": _distinct(ask(queries.PLACEMENT)),
+        "failures": ask(queries.FAILURES),
+        "faults": ask(queries.FAULTS),
+        "recoveries": ask(queries.RECOVERIES),
+        "native": ask(queries.NATIVE),
+        "earlier": ask(queries.EARLIER, newest=newest),
+        "benchmarks": ask(queries.BENCHMARKS),
+    }
+    return {**found, "machine": words.machine(found), "notes": words.notes(found), "method": words.METHOD}
+
+
+def _read(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn columns of JSON into values."""
+    return {
+        name: json.loads(value) if name in _JSON and isinstance(value, str) else value for name, value in row.items()
+    }
+
+
+def _label(configurations: Rows) -> None:
+    """Name each configuration by what tells it from the others."""
+    parts = ("model_name", "backend", "precision", "browser_name")
+    telling = [part for part in parts if len({row[part] for row in configurations}) > 1] or ["model_name", "backend"]
+    for row in configurations:
+        row["label"] = ", ".join(str(row[part]) for part in telling if row[part] is not None)
+
+
+def _distinct(rows: Rows) -> Rows:
+    """Leave out what is said twice."""
+    seen: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        seen.setdefault(repr(row), row)
+    return [*seen.values()]

@@ -1,0 +1,60 @@
+"""What a report says in plain words: the machine, the method, and what its figures do not show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+METHOD = (
+    "Every figure was recorded while webinfer ran models in real browsers; nothing is estimated or simulated. "
+    "Percentiles are of requests, not of averages.",
+    "Latency is the time from asking to answer. It is made up of the queue (until the request is sent to a "
+    "lane), the wait (in the lane, behind an earlier request), the run (inside ONNX Runtime Web) and the "
+    "transfer (the rest of the round trip).",
+    "Throughput is items per second while at least one request was under way; pauses do not count.",
+    "A verdict says what the browser's report proves about hardware: software means that the CPU did the work, "
+    "whatever the backend is called.",
+    "Concurrency is read from the record by Little's law, in windows of a second or of five median requests: "
+    "the summed times of the requests answered in a window, divided by its length, are the requests that were "
+    "under way.",
+    "First inferences are the first of each session; what comes later is the median of all others.",
+    "A difference from an earlier run is one of medians, of one process each: launches differ among themselves "
+    "by more than their requests do. `webinfer compare` judges benchmarks of several launches.",
+)
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """Describe the machines in a sentence each."""
+    told = [
+        f"{each['cpu']}, {each['cores']} cores, {each['memory_mb'] / 1e3:.0f} GB of memory, {each['os']}, "
+        f"Python {each['python']}"
+        for each in found["machines"]
+        if each["memory_mb"] is not None
+    ]
+    return "; ".join(told) or "not recorded"
+
+
+def notes(found: Mapping[str, Any]) -> list[str]:
+    """Say what a reader must know before believing the figures."""
+    summary, said = found["summary"], []
+    if not summary["requests"]:
+        return ["No request was recorded yet: there is nothing to report. Run a model with db_path set."]
+    configurations = found["configurations"]
+    random = sorted({row["model_name"] for row in configurations if row["weights"] == "random"})
+    if random:
+        named = ", ".join(random)
+        said.append(f"Random weights: {named}. Their speed is the architecture's; their answers mean nothing.")
+    kinds = {kind for row in configurations for kind in (row["verdict"] or "").split(", ")}
+    if kinds and "hardware" not in kinds:
+        said.append("No hardware acceleration was at work: every verdict is " + ", ".join(sorted(kinds)) + ".")
+    if len(found["machines"]) > 1:
+        said.append("The runs are of several machines: configurations that ran on different ones cannot be compared.")
+    if summary["dropped"]:
+        said.append(f"{summary['dropped']:,} rows could not be recorded, so counts are too low.")
+    if summary["loss"]:
+        said.append(f"Recording is disturbed: {summary['loss']}")
+    few = [row["label"] for row in configurations if row["requests"] < 20]
+    if few:
+        more = " and others" if len(few) > 6 else ""
+        said.append(f"Fewer than 20 requests, so the tails mean little: {'; '.join(few[:6])}{more}.")
+    return said

@@ -1,0 +1,108 @@
+"""Reports say what the database holds, of nothing too, and no text of it can break the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from webinfer.errors import OptionError
+from webinfer.metrics.database import MEMORY, connect
+from webinfer.metrics.report import FORMATS, report
+from webinfer.metrics.store import Store
+
+EVIL = "a/<script>alert('1')</script>|b"
+
+
+def two_runs(path: Path) -> Path:
+    """Write a database of two runs with two configurations, a failure and a fault."""
+    store = Store(path)
+    for factor in (1.0, 2.0):
+        run = store.add("runs", machine="m", started=store.clock.now(), revision="abc")
+        for backend in ("wasm", "webnn"):
+            session = store.add(
+                "sessions",
+                run=run,
+                model_name=EVIL,
+                backend=backend,
+                precision="fp32",
+                browser_name="embedded",
+                verdict="software",
+                evidence=["it says so"],
+                weights="random",
+                placement={"nodes": {backend: 9, "cpu": 1}, "fallen": {"Shape": 1}},
+            )
+            for number in range(1, 101):
+                spent = dict.fromkeys(("queue", "wait", "transfer"), 0.0)
+                run_time = factor * number / 1000
+                store.add(
+                    "inferences",
+                    **{"run": run, "session": session, "run_time": run_time, "total": run_time, **spent},
+                    **dict.fromkeys(("items", "batch", "attempts"), 1),
+                )
+        store.add("inferences", run=run, session=session, error_code="nan", error="It is NaN.")
+        store.add("faults", run=run, kind="lane", code="lost.lane", reason="gone")
+        store.add("recoveries", run=run, kind="lane", seconds=0.5)
+    store.close()
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return two_runs(tmp_path / "results.duckdb")
+
+
+def write(path: Path | str, format: str) -> str:
+    connection = connect(path)
+    try:
+        return report(connection, format, path=str(path))
+    finally:
+        connection.close()
+
+
+def test_figures_are_those_of_the_rows(path: Path) -> None:
+    found = json.loads(write(path, "json"))
+    assert (found["summary"]["answered"], found["summary"]["failed"]) == (400, 2)
+    wasm = next(row for row in found["configurations"] if row["backend"] == "wasm")
+    assert (wasm["requests"], wasm["failed"]) == (200, 0)
+    assert wasm["p50"] == pytest.approx(0.067, abs=0.002)
+    assert [(row["error_code"], row["times"]) for row in found["failures"]] == [("nan", 2)]
+    assert [(row["code"], row["times"]) for row in found["faults"]] == [("lost.lane", 2)]
+    assert [row["change"] for row in found["earlier"]] == pytest.approx([1.0, 1.0])
+    assert sum(row["count"] for row in found["distributions"]) == 400
+    assert len(found["placement"]) == 2
+
+
+def test_random_weights_and_software_are_said_first(path: Path) -> None:
+    written = write(path, "markdown")
+    assert "Random weights" in written
+    assert "No hardware acceleration" in written
+
+
+def test_markdown_tables_stay_tables_whatever_a_model_is_called(path: Path) -> None:
+    rows = [line for line in write(path, "markdown").splitlines() if line.startswith("|")]
+    assert rows
+    heads = {re.sub(r"\\\|", "", row).count("|") for row in rows if EVIL.replace("|", "\\|") in row}
+    assert len(rows) > 8
+    assert 1 not in heads
+
+
+def test_page_needs_nothing_else_and_no_text_ends_its_script(path: Path) -> None:
+    page = write(path, "html")
+    assert EVIL not in page
+    assert page.count("<script") == 2
+    assert not re.search(r"""(src|href)=["']https?:""", page)
+    data = page.partition('type="application/json">')[2].partition("</script>")[0]
+    assert json.loads(data)["configurations"][0]["model_name"] == EVIL
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_report_of_nothing_says_so(format: str) -> None:
+    assert "nothing to report" in write(MEMORY, format)
+
+
+def test_unknown_format_is_named() -> None:
+    with pytest.raises(OptionError, match="pdf"):
+        write(MEMORY, "pdf")

@@ -1,0 +1,133 @@
+// A chart on the page: drawn as SVG, so that it prints sharply, and drawn anew when the colours or the width change.
+
+import { BarChart, BoxplotChart, LineChart, ScatterChart } from "echarts/charts";
+import { DataZoomComponent, GridComponent, LegendComponent, MarkLineComponent, TooltipComponent } from "echarts/components";
+import { init, use, type EChartsType } from "echarts/core";
+import { SVGRenderer } from "echarts/renderers";
+
+import { theme, type Theme } from "./theme.js";
+import { tick } from "./words.js";
+
+use([BarChart, BoxplotChart, LineChart, ScatterChart, GridComponent, LegendComponent, TooltipComponent]);
+use([DataZoomComponent, MarkLineComponent, SVGRenderer]);
+
+export type Option = Record<string, unknown>;
+export type Draw = (colours: Theme, narrow: boolean) => Option;
+
+const drawn: { chart: EChartsType; draw: Draw; frame: HTMLElement }[] = [];
+const NARROW = 620;
+export const BAR = 16;
+
+export function chart(title: string, height: number, draw: Draw): HTMLElement {
+  const figure = document.createElement("figure");
+  const caption = document.createElement("figcaption");
+  caption.textContent = title;
+  const frame = document.createElement("div");
+  frame.className = "chart";
+  frame.style.height = `${height}px`;
+  frame.setAttribute("role", "img");
+  frame.setAttribute("aria-label", title);
+  figure.append(caption, frame);
+  pending.push({ frame, draw });
+  return figure;
+}
+
+const pending: { frame: HTMLElement; draw: Draw }[] = [];
+
+/** Draw what was made, once it is on the page and has a width. */
+export function drawAll(): void {
+  for (const { frame, draw } of pending.splice(0)) {
+    drawn.push({ chart: init(frame, null, { renderer: "svg" }), draw, frame });
+  }
+  redraw();
+}
+
+export function redraw(): void {
+  const colours = theme();
+  for (const { chart, draw, frame } of drawn) {
+    chart.resize();
+    chart.setOption({ ...base(colours), ...draw(colours, frame.clientWidth < NARROW) }, true);
+  }
+}
+
+function base(colours: Theme): Option {
+  return {
+    animation: false,
+    color: colours.series,
+    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: colours.text },
+    grid: { left: 8, right: 64, top: 8, bottom: 8, containLabel: true },
+    tooltip: tooltip(colours),
+  };
+}
+
+export function tooltip(colours: Theme, more: Option = {}): Option {
+  return {
+    confine: true,
+    backgroundColor: colours.surface,
+    borderColor: colours.line,
+    textStyle: { color: colours.text, fontSize: 13 },
+    extraCssText: "box-shadow: 0 4px 16px rgb(0 0 0 / 18%); border-radius: 8px; max-width: 28rem; white-space: normal",
+    ...more,
+  };
+}
+
+export function categories(names: readonly string[], colours: Theme, narrow: boolean): Option {
+  return {
+    type: "category",
+    data: names,
+    inverse: true,
+    axisLine: { show: false },
+    axisTick: { show: false },
+    axisLabel: { color: colours.text, fontSize: 12.5, width: narrow ? 120 : 260, overflow: "truncate" },
+  };
+}
+
+export function values(colours: Theme, format: (value: number) => string, more: Option = {}): Option {
+  return {
+    type: "value",
+    axisLine: { show: false },
+    splitLine: { lineStyle: { color: colours.line } },
+    axisLabel: { color: colours.muted, formatter: tick(format), hideOverlap: true },
+    nameTextStyle: { color: colours.muted },
+    ...more,
+  };
+}
+
+export function legend(colours: Theme, more: Option = {}): Option {
+  return {
+    type: "scroll",
+    top: 0,
+    left: 0,
+    icon: "roundRect",
+    itemWidth: 12,
+    itemHeight: 12,
+    itemGap: 16,
+    textStyle: { color: colours.text, fontSize: 12.5 },
+    pageTextStyle: { color: colours.muted },
+    pageIconColor: colours.text,
+    pageIconInactiveColor: colours.line,
+    ...more,
+  };
+}
+
+/** Return the ends of a logarithmic axis, with air at both. */
+export function span(lows: readonly number[], highs: readonly number[]): Option {
+  return { min: Math.min(...lows) * 0.8, max: Math.max(...highs) * 1.25 };
+}
+
+/** Escape what goes into a tooltip, which is HTML. */
+export function safe(text: string): string {
+  return text.replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+}
+
+export function rows(head: string, pairs: readonly (readonly [string, string])[]): string {
+  const lines = pairs.map(
+    ([name, value]) =>
+      `<div style="display:flex;gap:1.5rem;justify-content:space-between"><span>${safe(name)}</span><b>${safe(value)}</b></div>`,
+  );
+  return `<div style="font-weight:600;margin-bottom:4px">${safe(head)}</div>${lines.join("")}`;
+}
+
+export function heightOf(count: number, legended = false): number {
+  return Math.max(96, count * (BAR + 16) + 48 + (legended ? 28 : 0));
+}

@@ -1,0 +1,107 @@
+// The report: a page without a server, made of what Python found in the database.
+
+import { drawAll, redraw } from "./chart.js";
+import type { Findings } from "./findings.js";
+import { accuracy, comparisons, hardware, loading, memory, method, scaling, trouble } from "./more.js";
+import { element } from "./parts.js";
+import { speed } from "./speed.js";
+import { count, day, rate, seconds } from "./words.js";
+
+const found = JSON.parse(document.getElementById("findings")?.textContent ?? "{}") as Findings;
+
+function tile(value: string, name: string, more = ""): HTMLElement {
+  return element("div", "tile", element("b", "", value), element("span", "", name), element("small", "", more));
+}
+
+function head(): HTMLElement {
+  const { summary } = found;
+  const span = summary.first ? `${day(summary.first)} to ${day(summary.last)} UTC` : "nothing recorded yet";
+  const verdicts = [...new Set(found.configurations.flatMap((row) => (row.verdict ?? "").split(", ")))].filter(Boolean);
+  const overall = summary.busy ? summary.items / summary.busy : null;
+  const title = element(
+    "div",
+    "",
+    element("h1", "", "Performance report"),
+    element("p", "where", `${found.path || "in memory"} · ${span}`),
+  );
+  const tiles = [
+    tile(
+      count(summary.answered),
+      "requests answered",
+      summary.recovered ? `${count(summary.recovered)} of them after a loss` : "none after a loss",
+    ),
+    tile(
+      count(summary.failed),
+      summary.failed === 1 ? "request failed" : "requests failed",
+      `in ${count(summary.runs)} ${summary.runs === 1 ? "run" : "runs"}`,
+    ),
+    tile(seconds(summary.p50), "median latency", `95% within ${seconds(summary.p95)}`),
+    tile(rate(overall), "items per second", "over all that ran"),
+    tile(
+      verdicts.join(", ") || "–",
+      "hardware verdict",
+      `${found.browsers.filter((row) => row.connection_success).length} browsers started`,
+    ),
+  ];
+  const made = element("header", "", element("div", "bar", element("span", "brand", "webinfer"), themes()), title);
+  if (summary.requests) made.append(element("div", "tiles", ...tiles));
+  if (found.notes.length) made.append(element("ul", "notes", ...found.notes.map((note) => element("li", "", note))));
+  return made;
+}
+
+function themes(): HTMLElement {
+  const buttons = ["system", "light", "dark"].map((name) => {
+    const button = element("button", "", name);
+    button.setAttribute("aria-pressed", String(name === "system"));
+    button.addEventListener("click", () => {
+      if (name === "system") delete document.documentElement.dataset["theme"];
+      else document.documentElement.dataset["theme"] = name;
+      for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+      redraw();
+    });
+    return button;
+  });
+  return element("div", "themes", ...buttons);
+}
+
+function contents(sections: readonly HTMLElement[]): HTMLElement {
+  const links = sections.map((one) => {
+    const link = element("a", "", one.querySelector("h2")?.textContent ?? "") as HTMLAnchorElement;
+    link.href = `#${one.id}`;
+    return link;
+  });
+  return element("nav", "", ...links);
+}
+
+function build(): void {
+  const sections =
+    found.summary.requests || found.faults.length || found.accuracy.length || found.native.length
+      ? [
+          ...speed(found),
+          ...loading(found),
+          ...scaling(found),
+          ...accuracy(found),
+          ...memory(found),
+          ...hardware(found),
+          ...trouble(found),
+          ...comparisons(found),
+          method(found),
+        ]
+      : [];
+  const foot = element("footer", "", `Written by webinfer on ${day(found.written)} UTC. Times are in UTC.`);
+  document.querySelector("main")?.replaceChildren(head(), ...(sections.length ? [contents(sections)] : []), ...sections, foot);
+  drawAll();
+}
+
+function printed(on: boolean): void {
+  const root = document.documentElement;
+  root.toggleAttribute("data-printed", on);
+  if (on) for (const details of document.querySelectorAll("details")) details.open = true;
+  redraw();
+}
+
+build();
+addEventListener("resize", () => redraw());
+addEventListener("beforeprint", () => printed(true));
+addEventListener("afterprint", () => printed(false));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
