@@ -258,6 +258,21 @@ def test_published_architectures_answer_as_native_does(embedded: Accelerator) ->
         assert classify(PHOTOS[0]) == expected[:5]
 
 
+@pytest.mark.slow
+def test_the_whole_of_clip_answers_as_native_does(embedded: Accelerator) -> None:
+    reference = "random:clip-vit-base-patch32"  # both towers, 605 MB
+    package = resolve(reference)
+    assert package.tokenizer is not None
+    tokens = Tokenizer(package.tokenizer).encode(["a cat", "a cup of coffee"])
+    pixels = prepared(PHOTOS[0], 224, 224)
+    inputs = {"pixel_values": pixels, **{name: tokens[name] for name in ("input_ids", "attention_mask")}}
+    expected = native(reference, **inputs)
+    with embedded.load(reference, platform="wasm") as model:
+        answers = model.run(inputs).outputs
+    for name in ("logits_per_image", "image_embeds", "text_embeds"):
+        np.testing.assert_allclose(answers[name], expected[name], rtol=1e-3, atol=1e-4 * np.abs(expected[name]).max())
+
+
 # Models of another kind
 
 
