@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from webinfer.browsers.find import Installation
+from webinfer.browsers.hardware import list_gpus
 from webinfer.browsers.launch import BrowserProcess, launch
 from webinfer.browsers.visit import Visit, expect, is_visitor
 from webinfer.capabilities import Capabilities
@@ -97,6 +99,9 @@ class Browser:
                 browser = cls(name, host, process, await _dial(ticket, process))
                 browser._greet()
                 browser.capabilities = await browser._reported
+                if not is_visitor(installation):
+                    gpus = await asyncio.to_thread(list_gpus)
+                    browser.capabilities = replace(browser.capabilities, gpus=gpus)
         except TimeoutError:
             await process.close()
             who = (

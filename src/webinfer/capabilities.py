@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from webinfer.judging import VerdictKind, judge_adapter, judge_webnn
 from webinfer.options import BACKENDS, Backend
+from webinfer.placement import Placement
 
-VerdictKind = Literal["hardware", "software", "mixed", "unproven"]
-
-_SOFTWARE_NAMES = ("swiftshader", "llvmpipe", "lavapipe", "softpipe", "warp", "basic render")
+WEBNN_DEVICE = "cpu"
+"""The device that WebNN's contexts are asked for: the only one that every implementation has."""
+_MOSTLY = 0.9  # part of the nodes that must be on a GPU for its verdict to stand for the whole
+_TEXTS = ("vendor", "architecture", "device", "description", "type", "backend", "driver")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,12 @@ class Verdict:
 
     def __str__(self) -> str:
         return self.kind
+
+    def over(self, placement: Placement | None) -> Verdict:
+        """Return the verdict on a graph placed so: ``mixed``, where a good part of it is not on the hardware."""
+        if self.kind != "hardware" or placement is None or placement.share >= _MOSTLY:
+            return self
+        return Verdict("mixed", (f"only {placement}", *self.evidence))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Capabilities:
         webnn: WebNN device types whose context could be created.
         errors: Why a backend is missing, by backend.
         report: The page's whole report: features, limits, WASM threads, SIMD and JSPI.
+        gpus: GPUs that the operating system lists; ``None`` where it does not tell, or the browser is elsewhere.
     """
 
     engine: str
@@ -72,6 +82,7 @@ class Capabilities:
     webnn: tuple[str, ...] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
+    gpus: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Capabilities:
@@ -107,7 +118,7 @@ class Capabilities:
         if backend == "wasm":
             return Verdict("software", ("WebAssembly runs on the CPU",))
         if backend == "webnn":
-            return self._webnn_verdict()
+            return Verdict(*judge_webnn(self.engine, self.platform, WEBNN_DEVICE))
         return self._webgpu_verdict()
 
     def choose(self) -> Backend:
@@ -123,30 +134,11 @@ class Capabilities:
     def _webgpu_verdict(self) -> Verdict:
         if self.adapter is None:
             return Verdict("unproven", (self.errors["webgpu"],))
-        text = " ".join(
-            (self.adapter.vendor, self.adapter.architecture, self.adapter.device, self.adapter.description)
-        ).lower()
-        software = [f"the adapter is called {name}" for name in _SOFTWARE_NAMES if name in text]
-        if self.adapter.is_fallback:
-            software.append("the adapter says that it is a fallback")
-        if self.adapter.type.upper() == "CPU":
-            software.append("the adapter's type is CPU")
-        if software:
-            return Verdict("software", tuple(software))
-        if self.adapter.type in ("discrete GPU", "integrated GPU"):
-            return Verdict("hardware", (f"the adapter's type is {self.adapter.type}", f"it is called {self.adapter}"))
-        if self.adapter.vendor:
-            return Verdict("hardware", (f"the adapter's vendor is {self.adapter.vendor} and it is no fallback",))
-        return Verdict("unproven", ("the adapter tells neither vendor nor type",))
-
-    def _webnn_verdict(self) -> Verdict:
-        if self.engine == "chromium" and "linux" in self.platform.lower():
-            return Verdict("software", ("on Linux Chromium's WebNN is LiteRT with XNNPACK, which runs on the CPU",))
-        return Verdict("unproven", ("WebNN does not tell which device ran a graph",))
+        told = {name: getattr(self.adapter, name) for name in _TEXTS}
+        return Verdict(*judge_adapter(told, self.adapter.is_fallback, self.gpus))
 
 
 def _adapter(described: Mapping[str, Any]) -> Adapter:
-    texts = ("vendor", "architecture", "device", "description", "type", "backend", "driver")
     return Adapter(
-        **{name: str(described.get(name) or "") for name in texts}, is_fallback=bool(described.get("is_fallback"))
+        **{name: str(described.get(name) or "") for name in _TEXTS}, is_fallback=bool(described.get("is_fallback"))
     )

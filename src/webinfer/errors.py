@@ -32,6 +32,7 @@
     |   +-- BackendUnavailable                this browser cannot run that backend
     |   +-- LoadFailed
     |   +-- RunFailed
+    |   +-- SoftwareAdapter                   no hardware, or none that is proven, and `require_hardware` wants it
     |   +-- OperatorFallback                  nodes ran elsewhere, and `require` forbids that
     |   +-- OutOfMemory (MemoryError)
     |   +-- HandleLost                        a tensor that stayed in the browser is gone; retryable
@@ -270,6 +271,12 @@ class RunFailed(BackendError):
     """The runtime failed while it ran the model."""
 
     code = "backend.run"
+
+
+class SoftwareAdapter(BackendError):
+    """That hardware computes is not proven, and the option `require_hardware` wants it to be."""
+
+    code = "backend.software"
 
 
 class OperatorFallback(BackendError):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.canary import bar
+from webinfer.capabilities import Verdict
 from webinfer.choice import Choice, Routings
 from webinfer.errors import (
     EmptyBatch,
@@ -23,6 +24,7 @@ from webinfer.errors import (
     NotANumber,
     OptionError,
     PoolClosed,
+    SoftwareAdapter,
     UnknownOutput,
     WebinferError,
 )
@@ -137,6 +139,8 @@ class AsyncModel:
             loaded = await self._pool.load(key, tell)
             if self._choice.require == "no-fallback":  # another model may have made the session without asking that
                 refuse_fallback(loaded.placement, self.backend)
+            if self._pool.options.require_hardware:
+                self._require_hardware(loaded)
             self.loaded = loaded
         return self.loaded
 
@@ -402,6 +406,20 @@ class AsyncModel:
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
+    def _require_hardware(self, loaded: SessionLoaded) -> None:
+        lane = self._pool.lanes.get(loaded.lane)
+        verdict = (
+            lane.verdict(self.backend).over(loaded.placement) if lane else Verdict("unproven", ("its lane is gone",))
+        )
+        if verdict.kind != "hardware":
+            raise SoftwareAdapter(
+                f"{self.name} runs in {verdict.kind} on {self.backend}: {'; '.join(verdict.evidence)}. "
+                "Choose another backend or browser, or do without require_hardware.",
+                verdict=verdict.kind,
+                evidence=list(verdict.evidence),
+                backend=self.backend,
+            )
+
     async def _probe(self, inputs: Mapping[str, NDArray[Any]]) -> Result:
         """Run a request that is nobody's, and counts nowhere; for the correctness gate."""
         request, how = self._make_request(inputs, None, None, 0)
@@ -454,7 +472,7 @@ class AsyncModel:
             engine_version=capabilities.engine_version,
             runtime=lane.runtime,
             lane=lane.id,
-            verdict=lane.verdict(self.backend),
+            verdict=lane.verdict(self.backend).over(request.placement),
             placement=request.placement,
             accuracy=self._accuracies.get((capabilities.engine, capabilities.engine_version, lane.runtime)),
             shape={} if how.exact else dict(how.padded),

@@ -64,6 +64,9 @@ class Options:
         None,
         "Refuse to load a model some of whose nodes the runtime would run elsewhere than on the backend: no-fallback.",
     )
+    require_hardware: bool = _option(
+        False, "Refuse to load a model where it is not proven that hardware beyond the CPU runs it."
+    )
     accuracy: AccuracyMode = _option(
         "off",
         "What to do when the browser's answers to canary inputs, compared when a model is first loaded, are not native "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from webinfer.capabilities import WEBNN_DEVICE
 from webinfer.choice import Choice
 from webinfer.lane import Asset, Recipe
 from webinfer.models import ModelFile, ModelPackage
@@ -54,7 +55,7 @@ class Sessions:
             tuple(map(self._publish, self._delivery.external)),
             key.backend,
             key.dimensions,
-            "cpu" if key.backend == "webnn" else None,
+            WEBNN_DEVICE if key.backend == "webnn" else None,
             {spec.name: DTYPES[spec.dtype] for spec in self._package.signature.outputs},
             self._pool.options.store_models,
             self._choice.require == "no-fallback",

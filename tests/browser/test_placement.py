@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from onnx import helper
 
 from tests.browser.conftest import PLACES, Save
 from webinfer import Accelerator
-from webinfer.errors import OperatorFallback, OptionError
+from webinfer.errors import OperatorFallback, OptionError, SoftwareAdapter
 
 
 @pytest.fixture
@@ -74,3 +75,18 @@ def test_no_fallback_refuses_a_session_that_another_model_made_without_it(
 def test_what_is_required_must_be_known() -> None:
     with pytest.raises(OptionError, match="no-fallback"):
         Accelerator(require="no_fallback")
+
+
+@pytest.mark.parametrize(("backend", "evidence"), [("webgpu", "swiftshader"), ("webnn", "XNNPACK"), ("wasm", "CPU")])
+def test_required_hardware_is_refused_with_the_evidence_where_software_computes(
+    embedded: Accelerator, perceptron: Path, monkeypatch: pytest.MonkeyPatch, backend: Any, evidence: str
+) -> None:
+    embedded.start()
+    pool = embedded._inner._pool
+    assert pool is not None
+    if embedded.load(perceptron, platform="webgpu").run({"x": np.ones((1, 8), np.float32)}).verdict.kind == "hardware":
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setattr(pool, "options", replace(pool.options, require_hardware=True))
+    with pytest.raises(SoftwareAdapter, match=evidence) as caught:
+        embedded.load(perceptron, platform=backend)
+    assert caught.value.data["verdict"] == "software"

@@ -1,0 +1,89 @@
+"""What a WebGPU adapter's own words prove about hardware, beside what the operating system lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+VerdictKind = Literal["hardware", "software", "mixed", "unproven"]
+
+_SOFTWARE = re.compile(
+    r"swiftshader|llvmpipe|lavapipe|softpipe|\bwarp\b|basic render|software rasteri[sz]er|\bsoftware\b"
+)
+_MAKERS = ("nvidia", "amd", "ati", "intel", "apple", "qualcomm", "arm", "img-tec", "imagination", "samsung", "broadcom")
+"""Makers of GPUs, as browsers spell them: https://www.w3.org/TR/webgpu/#gpuadapterinfo and Dawn's list of vendors."""
+_REAL = ("discrete GPU", "integrated GPU")
+_SOFT_MAKERS = {"google": "SwiftShader's", "mesa": "llvmpipe's", "microsoft": "the Basic Render Driver's"}
+
+
+def judge_adapter(
+    told: Mapping[str, str], is_fallback: bool, listed: Sequence[str] | None = None
+) -> tuple[VerdictKind, tuple[str, ...]]:
+    """Judge an adapter.
+
+    Args:
+        told: ``vendor``, ``architecture``, ``device``, ``description``, ``type``, ``backend`` and ``driver``, as far as
+            the browser tells them.
+        is_fallback: What the browser says of that.
+        listed: GPUs that the operating system lists; ``None`` where that is not known.
+
+    Returns:
+        The verdict and the observations that it rests on, those against hardware first.
+    """
+    against = _against(told, is_fallback)
+    stated = _stated(told)
+    system = _system(listed)
+    if against:
+        return "software", (*against, *stated, *system)
+    kind, vendor = told.get("type", ""), told.get("vendor", "").lower()
+    if kind == "virtual GPU":
+        return "unproven", ("the adapter's type is virtual GPU: what stands behind it is not told", *stated, *system)
+    words = set(re.findall(r"[a-z]+(?:-[a-z]+)?", vendor))
+    known = any(maker in words for maker in _MAKERS)
+    for_it = [f"the adapter's type is {kind}"] if kind in _REAL else []
+    for_it += [f"the adapter's vendor is {vendor} and it is no fallback"] if known else []
+    if not for_it:
+        nothing = (
+            "the adapter tells neither a type nor a vendor" if not vendor else f"{vendor} is no known maker of GPUs"
+        )
+        return "unproven", (nothing, *stated, *system)
+    if listed is not None and not listed:
+        return "unproven", (*for_it, *stated, "but the operating system lists no GPU")
+    return "hardware", (*for_it, *stated, *system)
+
+
+def judge_webnn(engine: str, platform: str, device: str) -> tuple[VerdictKind, tuple[str, ...]]:
+    """Judge WebNN by the device that its context was asked for, since no browser tells which one ran a graph."""
+    asked = f"the context was asked for {device}"
+    if engine == "chromium" and "linux" in platform.lower():
+        return "software", (asked, "on Linux Chromium's WebNN is LiteRT with XNNPACK, which runs on the CPU")
+    if device == "cpu":
+        return "software", (f"{asked}, and a context may use no other device then",)
+    return "unproven", (asked, "WebNN does not tell which device ran a graph")
+
+
+def _against(told: Mapping[str, str], is_fallback: bool) -> list[str]:
+    named = " ".join(
+        told.get(part, "") for part in ("vendor", "architecture", "device", "description", "driver")
+    ).lower()
+    found = [f"the adapter is called {name}" for name in dict.fromkeys(_SOFTWARE.findall(named))]
+    vendor = told.get("vendor", "").lower()
+    if not found and vendor in _SOFT_MAKERS and told.get("type", "") not in _REAL:
+        found.append(f"the vendor {vendor} is {_SOFT_MAKERS[vendor]}")
+    if is_fallback:
+        found.append("the adapter says that it is a fallback")
+    if told.get("type", "").upper() == "CPU":
+        found.append("the adapter's type is CPU")
+    return found
+
+
+def _stated(told: Mapping[str, str]) -> list[str]:
+    parts = [f"{part} {told[part]}" for part in ("description", "driver", "backend") if told.get(part)]
+    return [f"the browser states {', '.join(parts)}"] if parts else []
+
+
+def _system(listed: Sequence[str] | None) -> list[str]:
+    if listed is None:
+        return []
+    return [f"the operating system lists {', '.join(listed)}" if listed else "the operating system lists no GPU"]
