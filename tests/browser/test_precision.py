@@ -1,0 +1,78 @@
+"""Each precision answers alike in the browser and natively, or another one is taken and the result says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from webinfer import Accelerator
+from webinfer.errors import BackendUnavailable
+from webinfer.models.quantize import obtain
+from webinfer.models.reference import run_native
+from webinfer.options import Backend
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tokens looked up in a table of a tenth of a megabyte, and two layers."""
+    random = np.random.default_rng(11)
+    weights = {name: random.standard_normal(shape) for name, shape in {"t": (200, 96), "w": (96, 96)}.items()}
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, (1, 6))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 6, 96))
+    nodes = [
+        helper.make_node("Gather", ["t", "ids"], ["a"]),
+        helper.make_node("MatMul", ["a", "w"], ["b"]),
+        helper.make_node("Tanh", ["b"], ["c"]),
+        helper.make_node("MatMul", ["c", "w"], ["y"]),
+    ]
+    tensors = [numpy_helper.from_array(array.astype(np.float32) * 0.1, name) for name, array in weights.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "graph", [ids], [y], tensors),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path = tmp_path_factory.mktemp("precision") / "model.onnx"
+    onnx.save(model, path)
+    return path
+
+
+IDS = {"ids": np.array([[0, 199, 7, 64, 3, 5]], np.int64)}
+
+
+@pytest.mark.parametrize("precision", ["q8", "q4", "q3", "q2"])
+@pytest.mark.parametrize("backend", ["wasm", "webnn", "webgpu"])
+def test_blocks_of_few_bits_answer_as_they_do_natively(
+    embedded: Accelerator, network: Path, precision: str, backend: Backend
+) -> None:
+    with embedded.load(network, platform=backend, precision=precision) as model:
+        result = model.run(IDS)
+    assert (result.backend, result.precision, result.reason) == (backend, precision, None)
+    assert result.quantized["loss"]["cosine"] > 0.7
+    np.testing.assert_allclose(result["y"], run_native(obtain(network, precision=precision), IDS)["y"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("precision", "backend", "taken", "why"),
+    [("q4f16", "webgpu", "q4", "shader-f16"), ("int8", "webnn", "q8", "answers wrongly")],
+)
+def test_what_a_backend_cannot_run_is_refused_or_another_taken(
+    embedded: Accelerator, network: Path, precision: str, backend: Backend, taken: str, why: str
+) -> None:
+    with pytest.raises(BackendUnavailable, match=why):
+        embedded.load(network, platform=backend, precision=precision)
+    with embedded.load(network, platform=backend, precision=precision, fallback=True) as model:
+        result = model.run(IDS)
+    assert (result.backend, result.precision) == (backend, taken)
+    assert result.reason is not None
+    assert why in result.reason
+
+
+def test_half_floats_run_where_there_are_half_floats(embedded: Accelerator, network: Path) -> None:
+    with embedded.load(network, platform="wasm", precision="q4f16") as model:
+        result = model.run(IDS)
+    assert result.precision == "q4f16"
+    np.testing.assert_allclose(result["y"], run_native(obtain(network, precision="q4f16"), IDS)["y"], atol=5e-3)
