@@ -17,7 +17,7 @@ from webinfer.bench.runner import Step
 
 pytestmark = pytest.mark.browser("embedded")
 
-TINY = Method(launches=2, least=2, most=2, turn=0.02, patience=4, sequence=8)
+TINY = Method(launches=2, least=2, most=2, turn=0.02, patience=10, sequence=8)
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +28,12 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept: Path) -> None:
-    ask = Ask(models=("random:bert-tiny", "no-such-model"), browsers=("embedded", "edge"), platforms=("wasm",))
+    models = ("random:bert-tiny", "random:gpt2-tiny", "no-such-model")
+    ask = Ask(models=models, browsers=("embedded", "edge"), platforms=("wasm",))
     said: list[Step] = []
-    record = asyncio.run(benchmark(ask, TINY, said.append, db_path=str(tmp_path / "b.duckdb")))
-    measured, absent, *unknown = record.cells
+    path = str(tmp_path / "b.duckdb")
+    record = asyncio.run(benchmark(ask, TINY, said.append, db_path=path, at_once=2, note="a note"))
+    measured, absent, _, _, *unknown = record.cells
     assert record.status == "finished"
     assert exit_code(record) == 2  # WebAssembly is software
     assert measured.status == "measured"
@@ -42,7 +44,10 @@ def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept
     assert measured.cached[0].stored == measured.cached[0].nbytes > 0
     assert measured.memory_mb
     assert measured.memory_mb > 50
-    assert len(record.yardstick) == 4
+    assert len(record.yardstick) == 2 * 4
+    (together,) = record.together
+    assert together.models == list(models[:2])
+    assert 0 < together.gain < 2.5
     reference = record.reference(measured)
     assert reference is not None
     assert len(reference.turns) == 4
@@ -50,7 +55,7 @@ def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept
     assert "edge" in str(absent.why)
     assert [cell.status for cell in unknown] == ["cannot", "cannot"]
     assert "no-such-model" in str(unknown[0].why)
-    assert storage.load(str(tmp_path / "b.duckdb"), "latest") == record
+    assert storage.load(path, "latest") == record
     assert read(kept / f"{record.id}.json") == record
     assert any(step.block for step in said)
 

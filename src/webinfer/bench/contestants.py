@@ -168,7 +168,12 @@ class InBrowser:
                 await accelerator.close()
 
     async def load_cached(self) -> None:
-        """Load the model from the browser's own storage, in a browser that has put it there just before."""
+        """Load the model from the browser's own storage, in a browser that has put it there just before.
+
+        What took longer than the patience already is left out.
+        """
+        if sum(each.seconds + each.first_run for each in self.cell.cold[:1]) > self._method.patience:
+            return
         async with AsyncAccelerator(self._configured(store_models=True)) as accelerator:
             model, _ = await self._load(accelerator)
             await model.close()

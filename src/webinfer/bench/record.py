@@ -207,6 +207,30 @@ class Reference:
     why: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Models that ran at the same time in one pool. Rates are answers per second.
+
+    Attributes:
+        models: The models.
+        place: Where.
+        lanes: Lanes that they shared.
+        alone: Rate of each one by itself.
+        together: Rate of each one beside the others.
+    """
+
+    models: list[str]
+    place: str
+    lanes: int
+    alone: list[float]
+    together: list[float]
+
+    @property
+    def gain(self) -> float:
+        """Work done beside each other, in units of that of one after the other: 2 where two run as fast as one."""
+        return sum(both / own for both, own in zip(self.together, self.alone, strict=True))
+
+
 @dataclass(slots=True, kw_only=True)
 class Record:
     """A benchmark.
@@ -224,6 +248,7 @@ class Record:
         browsers: What each browser said of itself, by name, or why it is missing.
         cells: The configurations.
         references: Native onnxruntime beside them.
+        together: Models that ran at the same time, where that was asked for.
         yardstick: Seconds of one fixed piece of work, once in every round: how steady the machine was.
     """
 
@@ -239,6 +264,7 @@ class Record:
     browsers: dict[str, Any] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
+    together: list[Together] = field(default_factory=list)
     yardstick: list[float] = field(default_factory=list)
     format: int = FORMAT
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from webinfer.bench.compare import Finding
-from webinfer.bench.record import Cell, LoadTimes, Record, launches, ratios
+from webinfer.bench.record import Cell, LoadTimes, Record, Together, launches, ratios
 from webinfer.bench.runner import interval
 from webinfer.errors import BenchmarkError
 from webinfer.statistics import Interval, Limit, Load, Scaling, limit, outliers, scaling
@@ -38,6 +38,10 @@ def markdown(record: Record) -> str:
         parts += ["## Speed", table(SPEED, (speed(record, cell) for cell in record.measured))]
         parts += ["## Loading", table(LOADING, map(loading, record.measured))]
         parts += scalability(record)
+    for each in record.together:
+        columns = (f"{each.place}, {each.lanes} lanes", "Items/s alone", "Items/s together")
+        parts += [f"## {len(each.models)} models at once: {each.gain:.2f} times one after the other"]
+        parts.append(table(columns, rates(each)))
     notes = dict.fromkeys(cell.note for cell in record.cells if cell.note)
     if notes:
         parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
@@ -124,6 +128,12 @@ def scalability(record: Record) -> list[str]:
         rows.append([name, told, fitted, f"{held.kind} ({'; '.join(held.evidence)})"])
     columns = ("Configuration", "Items/s by requests at once", "Contention, crosstalk", "What limits it")
     return ["## Scaling", table(columns, rows)] if rows else []
+
+
+def rates(ran: Together) -> list[list[str]]:
+    """Return rows: how fast each model was alone, and beside the others."""
+    pairs = zip(ran.models, ran.alone, ran.together, strict=True)
+    return [[model, f"{own:.4g}", f"{both:.4g}"] for model, own, both in pairs]
 
 
 def absences(record: Record) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from webinfer.bench import plan, storage
 from webinfer.bench.plan import Ask
 from webinfer.bench.record import Method, Record, read
 from webinfer.bench.runner import Step, Tell, measure
+from webinfer.bench.together import together
 from webinfer.cache import cache_dir
 from webinfer.errors import BenchmarkError
 
@@ -34,6 +36,7 @@ async def benchmark(
     resume: bool = False,
     db_path: str | None = None,
     note: str | None = None,
+    at_once: int = 1,
     options: dict[str, Any] | None = None,
 ) -> Record:
     """Measure.
@@ -44,6 +47,7 @@ async def benchmark(
         tell: Is told how far it is.
         resume: Take up the latest one that asked for the same and was not finished, if there is one.
         db_path: Database that it is written to at its end, finished or not.
+        at_once: How many of the models to run at the same time besides, on as many lanes.
         note: What is done differently from what was asked, for every cell.
         options: Further options of the accelerators.
 
@@ -64,6 +68,8 @@ async def benchmark(
         path = journals() / f"{record.id}.json"
         try:
             await measure(record, path, tell, options)
+            if at_once > 1:
+                await _together(record, at_once, tell, options or {})
         finally:
             record.ended = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             record.save(path)
@@ -71,6 +77,21 @@ async def benchmark(
                 storage.write(database, record)
             _forget_old()
     return record
+
+
+async def _together(record: Record, count: int, tell: Tell, options: dict[str, Any]) -> None:
+    """Run models at the same time, wherever enough of them could be run."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for cell in record.measured:
+        asked = cell.configuration
+        places.setdefault((asked.backend, asked.browser), []).append(asked.model)
+    record.together.clear()
+    for (backend, browser), models in places.items():
+        chosen = list(dict.fromkeys(models))[:count]
+        if len(chosen) > 1:
+            tell(Step(f"{len(chosen)} models at once: {backend} in {browser}"))
+            lanes = min(count, os.cpu_count() or 1)
+            record.together.append(await together(chosen, backend, browser, lanes, record.method, options))
 
 
 def exit_code(record: Record) -> int:

@@ -17,7 +17,8 @@ from webinfer.bench.contestants import InBrowser, Inputs, Native, yardstick
 from webinfer.bench.inputs import sample
 from webinfer.bench.record import Cell, Method, Record, Reference, launches
 from webinfer.errors import WebinferError
-from webinfer.models import ModelPackage, resolve
+from webinfer.models import ModelPackage
+from webinfer.models.quantize import obtain
 from webinfer.models.reference import NativeSession
 from webinfer.statistics import Interval, bootstrap
 from webinfer.statistics.interval import bootstrap_launches
@@ -129,7 +130,7 @@ class Block:
             if precision not in answers:
                 self._tell(Step(f"find {self._asked.model}", self._cells))
                 try:
-                    package = resolve(self._asked.model, precision=None if precision == "full" else precision)
+                    package = obtain(self._asked.model, precision=None if precision == "full" else precision)
                     inputs = sample(package, self._method.sequence, self._method.seed)
                 except WebinferError as error:
                     _give_up(cell, error, began=False)

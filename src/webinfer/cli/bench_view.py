@@ -75,6 +75,10 @@ def view(record: Record) -> RenderableType:
         said = f"; contention {law.contention:.3f}, crosstalk {law.crosstalk:.4f}" if law else ""
         parts += [heading(f"Scaling of {name}"), Text(f"  {told}{said}")]
         parts.append(Text.assemble("  limited by ", (held.kind, "title"), f": {'; '.join(held.evidence)}"))
+    for each in record.together:
+        parts.append(heading(f"{len(each.models)} models at once: {each.gain:.2f} times one after the other"))
+        columns = (f"{each.place}, {each.lanes} lanes", "Items/s alone", "Items/s together")
+        parts.append(table(columns, [_plain(row) for row in report.rates(each)]))
     if absent := report.absences(record):
         parts += [heading("Not measured"), table(("Configuration", "Why"), [_plain(row) for row in absent])]
     notes = dict.fromkeys(cell.note for cell in record.cells if cell.note)
