@@ -56,6 +56,7 @@ bench: $(PAGE) ## Measure: the bridge, models against native, the pool, whole ta
 	@$(PY) -m benchmarks.bridge
 	@$(PY) -m benchmarks.native
 	@$(PY) -m benchmarks.pool
+	@$(PY) -m benchmarks.store
 	@$(PY) -m benchmarks.models
 
 docs: $(VENV) ## Write the generated pages of docs/: options, errors, command line, tasks

@@ -35,6 +35,8 @@ from webinfer.metrics.machine import machine, revision
 from webinfer.metrics.report import report as write_report
 from webinfer.metrics.store import Entry, Store
 from webinfer.models import ModelPackage
+from webinfer.models.accuracy import Accuracy
+from webinfer.models.comparison import limits_for
 from webinfer.options import Options
 from webinfer.policy.assignment import SessionKey
 from webinfer.pool import Pool
@@ -93,6 +95,9 @@ class Recorder:
         self._browsers: dict[str, int] = {}  # rows, by the browsers' labels
         self._up: dict[str, int] = {}  # the same, of those that run
         self._sessions: dict[tuple[Any, ...], int] = {}  # rows, by all that describes them
+        self._checked: set[tuple[tuple[str, str], ...]] = set()  # combinations whose accuracy has a row
+        self._sizes: dict[str, int] = {}  # of models, in bytes
+        self._limits: Mapping[str, Mapping[str, float]] | None = None
         self._last: tuple[tuple[Any, ...], int] = ((), 0)  # the one that was used last
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
         self._sampled = float("-inf")
@@ -114,7 +119,7 @@ class Recorder:
             revision=revision(),
             options=asdict(options),
         )
-        self.store, self._requests = store, options.store_results
+        self.store, self._requests, self._limits = store, options.store_results, options.accuracy_limits
 
     def watch(self, pool: Pool) -> None:
         """Listen to a pool."""
@@ -126,6 +131,7 @@ class Recorder:
         if self.store is not None:
             known = {name: getattr(package, name) for name in ("name", "cid", "family", "weights", "nbytes", "origin")}
             self.store.add("models", sha256=package.sha256, **known)
+            self._sizes[package.sha256] = package.nbytes
 
     def hit(self, found: bool) -> None:
         """Take down a look-up of a model: found loaded, or not."""
@@ -329,9 +335,31 @@ class Recorder:
         if session is None:
             assert self.store is not None
             session = self._sessions[key] = self.store.next_id()
-            new = (self._session_row(now, session, dict(zip(_DESCRIBED, described, strict=True))),)
+            told = dict(zip(_DESCRIBED, described, strict=True))
+            accuracy = told.pop("accuracy")
+            new = self._session_row(now, session, told), *(self._checks(now, told, accuracy) if accuracy else ())
         self._last = described, session
         return session, new
+
+    def _checks(self, now: float, described: Mapping[str, Any], accuracy: Accuracy) -> Iterable[Entry]:
+        """Yield how a model's answers compared with the reference, once for each that was compared."""
+        assert self.store is not None
+        about = tuple(accuracy.combination.items())
+        if about in self._checked or not accuracy.tried:
+            return
+        self._checked.add(about)
+        row: dict[str, Any] = {"run": self._run, "timestamp": accuracy.at, "model": described["model_sha256"]}
+        row |= {"model_name": described["model"], "precision": described["precision"], "backend": described["backend"]}
+        row |= {"browser_name": described["browser"], "reference": f"onnxruntime {accuracy.reference}".strip()}
+        row |= {"nbytes": self._sizes.get(described["model_sha256"]), "details": accuracy.to_dict()}
+        row["passed"] = accuracy.fault(limits_for(described["precision"], self._limits)) is None
+        measured = [("cosine", each.cosine) for each in accuracy.deviations if each.cosine is not None]
+        measured += [("equal", each.equal) for each in accuracy.deviations if each.equal is not None]
+        for metric in dict.fromkeys(name for name, _ in measured):  # the worst output
+            worst = min(value for name, value in measured if name == metric)
+            yield self.store.entry("accuracy_checks", id=self.store.next_id(), metric=metric, value=worst, **row)
+        if accuracy.broken:
+            yield self.store.entry("accuracy_checks", id=self.store.next_id(), metric="broken", **row)
 
     def _session_row(self, now: float, session: int, described: Mapping[str, Any]) -> Entry:
         assert self.store is not None

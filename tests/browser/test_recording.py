@@ -140,3 +140,17 @@ def test_close_leaves_nothing_behind_to_write(tmp_path: Path, save: Save) -> Non
     assert connection.execute("SELECT count(ended) FROM runs").fetchall() == [(1,)]
     assert connection.execute("SELECT lost FROM browsers").fetchall() == [(False,)]
     connection.close()
+
+
+def test_accuracy_that_was_checked_is_a_row(tmp_path: Path, save: Save) -> None:
+    with start("embedded", db_path=tmp_path / "r.duckdb", platform="wasm", accuracy="warn") as accelerator:
+        model = accelerator.load(save(helper.make_node("Neg", ["x"], ["y"])))
+        model.run_batch([np.ones(2, np.float32)] * 2)
+        (row,) = rows(accelerator, "SELECT model, metric, value, passed, nbytes FROM accuracy_checks")
+    assert row == {
+        "model": model.package.sha256,
+        "metric": "cosine",
+        "value": pytest.approx(1.0),
+        "passed": True,
+        "nbytes": model.package.nbytes,
+    }

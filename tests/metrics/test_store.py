@@ -38,6 +38,28 @@ print("ready", flush=True)
 threading.Event().wait()
 """
 
+FULL = """
+import resource, signal, sys
+from webinfer.metrics.store import Store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = Store(sys.argv[1], limit=3000)
+def give(count):
+    for number in range(count):
+        store.add("inferences", total=float(number), error=str(number) * 50)
+    store.flush()
+give(1000)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+give(2000)
+full = store.status
+give(2000)
+assert full.error and full.waiting == 2000 and not full.dropped, full
+assert store.status.waiting == 3000 and store.status.dropped == 1000, store.status
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.flush()
+assert store.status.error is None and store.status.waiting == 0, store.status
+store.close()
+"""
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -206,6 +228,12 @@ def test_directory_that_is_missing_or_not_writable_is_named(tmp_path: Path, monk
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
     told = database.explain(tmp_path / "x.duckdb", duckdb.IOException("IO Error: Cannot open file: Permission denied"))
     assert isinstance(told, DatabaseReadOnly)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_full_disk_stops_the_recording_which_goes_on_when_there_is_room(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FULL, str(path)], check=True, timeout=60)
+    assert rows(path, "SELECT count(*), count(DISTINCT id) FROM inferences") == [(4000, 4000)]
 
 
 def test_closed_store_counts_what_comes_too_late(path: Path) -> None:

@@ -1,0 +1,162 @@
+"""What recording costs: requests of a tiny model, recorded and not, in turns on one accelerator.
+
+A turn with the store on ends when its last row is on the disk, so nothing is put off until nobody counts. Then each row
+is held against the result that its caller got, a flood shows what the writer takes by itself, and a process that is
+killed while it records shows what a kill costs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import machine, parser, show
+from webinfer import Accelerator, Model, Result, unrecorded
+from webinfer.metrics.database import connect
+from webinfer.metrics.store import Store
+from webinfer.models.probe import echo_model
+from webinfer.statistics import bootstrap
+
+REQUESTS, ROUND, AT_ONCE = 20_000, 2_000, 16
+FLOOD, FLOODED = 10_000, 5  # rows a second, and for how long
+TIMES = ("queue", "wait", "run", "transfer", "total")
+
+_KILLED = """
+import sys, time
+from webinfer.metrics.store import Store
+store, number = Store(sys.argv[1]), 0
+while True:
+    for _ in range(10):
+        store.add("inferences", total=float(number))
+        number += 1
+    print(number, time.time(), flush=True)
+    time.sleep(0.005)
+"""
+
+
+def turn(model: Model, count: int) -> list[Result]:
+    """Run requests, so many at once, and return their results."""
+    tensor = np.ones(16, np.float32)
+    results: list[Result] = []
+    while len(results) < count:
+        results += model.run_batch([tensor] * min(AT_ONCE, count - len(results)))
+    return results
+
+
+def compare(
+    accelerator: Accelerator, model: Model, rounds: int, size: int
+) -> tuple[list[float], list[float], list[Result]]:
+    """Return items per second with the store on and off, in turns whose order changes, and all recorded results."""
+    on: list[float] = []
+    off: list[float] = []
+    kept: list[Result] = []
+    for number in range(rounds):
+        for recorded in (number % 2 == 0, number % 2 == 1):
+            began = time.perf_counter()
+            with contextlib.nullcontext() if recorded else unrecorded():
+                results = turn(model, size)
+            if recorded:
+                accelerator.query("SELECT 1")  # waits until all is on the disk
+                kept += results
+            (on if recorded else off).append(size / (time.perf_counter() - began))
+    return on, off, kept
+
+
+def differences(accelerator: Accelerator, results: list[Result]) -> int:
+    """Count the results that have no row with the same values, to the last bit."""
+    columns = "queue, wait, run_time, transfer, total, items, batch, attempts, model_sha256, backend, lane, verdict"
+    rows = accelerator.query(f"SELECT {columns} FROM results WHERE error_code IS NULL")
+    left = {tuple(row.values()) for row in rows}
+    expected = [
+        (
+            *(getattr(each.times, name) for name in TIMES),
+            *(each.items, each.batch, each.attempts, each.model_sha256, each.backend, each.lane, each.verdict.kind),
+        )
+        for each in results
+    ]
+    return sum(each not in left for each in expected) + abs(len(rows) - len(expected))
+
+
+def flood(path: Path, seconds: float) -> tuple[float, int, int]:
+    """Give the writer ten thousand rows a second; returns the part of a core that it takes, rows written and lost."""
+    store = Store(path)
+    began, spent, given = time.perf_counter(), time.process_time(), 0
+    while (now := time.perf_counter() - began) < seconds:
+        while given < now * FLOOD:
+            store.add("inferences", queue=0.1, wait=0.1, run_time=0.1, transfer=0.1, total=0.4, items=1, attempts=1)
+            given += 1
+        time.sleep(0.001)
+    store.close()
+    return (time.process_time() - spent) / (time.perf_counter() - began), store.status.written, store.status.dropped
+
+
+def kill(path: Path, seconds: float) -> tuple[int, int, float]:
+    """Kill a process that records; returns the rows that it gave, those found, and the seconds that are missing."""
+    process = subprocess.Popen([sys.executable, "-c", _KILLED, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said: list[tuple[int, float]] = []
+    ends = float("inf")
+    for line in process.stdout:
+        number, at = line.split()
+        said.append((int(number), float(at)))
+        ends = min(ends, float(at) + seconds)
+        if float(at) >= ends:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    connection = connect(path)
+    (found,) = connection.execute("SELECT count(*) FROM inferences").fetchall()[0]
+    connection.close()
+    last = max((at for number, at in said if number <= found), default=said[0][1])
+    return said[-1][0], found, said[-1][1] - last
+
+
+def main() -> None:
+    """Measure, and print."""
+    asked = parser(__doc__).parse_args()
+    rounds = max(2, REQUESTS // ROUND // (10 if asked.quick else 1))
+    print(machine())
+    with tempfile.TemporaryDirectory() as place:
+        with Accelerator(browser=asked.browser, platform="wasm", db_path=Path(place, "results.duckdb")) as accelerator:
+            model = accelerator.load(echo_model())
+            with unrecorded():
+                turn(model, ROUND)
+            on, off, results = compare(accelerator, model, rounds, ROUND)
+            wrong = differences(accelerator, results)
+        ratio = bootstrap([a / b for a, b in zip(on, off, strict=True)])
+        show(
+            f"{len(results):,} requests recorded, as many not, in turns of {ROUND:,}, {AT_ONCE} at once",
+            ["", "items/s, median", "on / off", "rows that differ from results"],
+            [
+                ["store off", f"{statistics.median(off):,.0f}", "", ""],
+                [
+                    "store on, until on the disk",
+                    f"{statistics.median(on):,.0f}",
+                    f"{ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
+                    f"{wrong}",
+                ],
+            ],
+        )
+        share, written, dropped = flood(Path(place, "flood.duckdb"), 1 if asked.quick else FLOODED)
+        title = f"A flood of {FLOOD:,} rows a second, and a process killed while it records 2,000 a second"
+        given, found, missing = kill(Path(place, "killed.duckdb"), 1 if asked.quick else 3)
+        show(
+            title,
+            ["", "given", "found", "lost", ""],
+            [
+                ["flood", f"{written + dropped:,}", f"{written:,}", f"{dropped:,}", f"{share:.0%} of a core"],
+                ["kill -9", f"{given:,}", f"{found:,}", f"{given - found:,}", f"the last {missing:.2f} s"],
+            ],
+        )
+
+
+if __name__ == "__main__":
+    main()
