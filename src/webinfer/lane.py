@@ -49,6 +49,7 @@ class Recipe:
         device: WebNN's device type, where the backend is WebNN.
         outputs: The model's outputs, dtype by name, which every answer of the lane is held against.
         store: Keep the files in the browser's own storage, and take them from there.
+        resident: Outputs that WebGPU leaves in its own memory.
         whole: Refuse a session some of whose nodes went to another backend.
     """
 
@@ -60,6 +61,7 @@ class Recipe:
     outputs: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
     store: bool = False
     whole: bool = False
+    resident: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -77,6 +79,7 @@ class Recipe:
             "dimensions": dict(self.dimensions),
             "device": self.device,
             "store": self.store,
+            "resident": list(self.resident),
         }
 
 

@@ -156,6 +156,10 @@ class Options:
         False,
         "Round weights to 8 bits on WebAssembly, and multiply in integers: faster, with answers that differ a little.",
     )
+    resident_state: bool = _option(
+        False,
+        "Leave a decoder's keys and values in the memory of the GPU between steps, on WebGPU.",
+    )
     warm_up: bool = _option(
         False,
         "Run a model once in each shape expected when it is loaded, so that its first request does not wait for "

@@ -12,6 +12,8 @@ from webinfer.policy.buckets import Fit
 from webinfer.pool import Pool
 from webinfer.tensors import DTYPES
 
+_STATE = "present"  # how exporters begin the names of keys and values
+
 
 class Sessions:
     """What the pool knows of one model.
@@ -59,7 +61,15 @@ class Sessions:
             {spec.name: DTYPES[spec.dtype] for spec in self._package.signature.outputs},
             self._pool.options.store_models,
             self._choice.require == "no-fallback",
+            self._resident(),
         )
+
+    def _resident(self) -> tuple[str, ...]:
+        """Return the outputs of a step that the next one takes, where they may stay with the GPU."""
+        if not self._pool.options.resident_state:
+            return ()
+        outputs = self._package.signature.outputs
+        return tuple(spec.name for spec in outputs if spec.name.startswith(_STATE))
 
     def _publish(self, file: ModelFile) -> Asset:
         url = self._pool.host.publish(file.path, file.sha256)

@@ -41,8 +41,8 @@ def adder(tmp_path: Path) -> Path:
 _SIZES: dict[str, Any] = {"before": "past", "x": "n", "total": "all", "y": 1}
 
 
-@pytest.mark.parametrize("platform", ["wasm", "webgpu"])
-async def test_decoder_gives_natives_logits_token_by_token(tmp_path: Path, platform: Any) -> None:
+@pytest.mark.parametrize(("platform", "resident"), [("wasm", False), ("webgpu", False), ("webgpu", True)])
+async def test_decoder_gives_natives_logits_token_by_token(tmp_path: Path, platform: Any, resident: bool) -> None:
     path = tmp_path / "gpt2.onnx"
     gpt2(GPT2).save(path, loud)
     ids = np.random.default_rng(2).integers(0, 40, 12)
@@ -53,8 +53,9 @@ async def test_decoder_gives_natives_logits_token_by_token(tmp_path: Path, platf
         if ".key" in spec.name or ".value" in spec.name
     }
     whole = native.run(feeds(ids, 0) | past)["logits"][0]
-    async with AsyncAccelerator(browser="embedded", lanes=2) as accelerator:
+    async with AsyncAccelerator(browser="embedded", lanes=2, resident_state=resident) as accelerator:
         model = await accelerator.load(path, platform=platform)
+        sent = (await model.run(feeds(ids, 0) | past)).outputs
         recurrence = Recurrence(model, cache_of(model.package))
         got = []
         for start, stop in [(0, 5), *((at, at + 1) for at in range(5, 12))]:
@@ -62,7 +63,9 @@ async def test_decoder_gives_natives_logits_token_by_token(tmp_path: Path, platf
             assert list(result.outputs) == ["logits"]
             assert result.lane == recurrence.lane
             got.append(result["logits"][0])
-        np.testing.assert_allclose(np.concatenate(got), whole, atol=1e-4)
+    for name, expected in native.run(feeds(ids, 0) | past).items():
+        np.testing.assert_allclose(sent[name], expected, atol=1e-4)  # what may stay with the GPU is had all the same
+    np.testing.assert_allclose(np.concatenate(got), whole, atol=1e-4)
 
 
 def feeds(ids: Any, past: int) -> dict[str, Any]:

@@ -77,6 +77,8 @@ export type Load = {
   dimensions: Readonly<Record<string, number>>;
   device: DeviceType | null;
   store: boolean;
+  /** Outputs that WebGPU leaves in its own memory, since later runs take them from there. */
+  resident: readonly string[];
 };
 /** Names of inputs or outputs, and the handles of tensors that stay on the lane. */
 export type Handles = Readonly<Record<string, string>>;
@@ -239,6 +241,7 @@ export function readHostToLane(header: Header): HostToLane {
         dimensions: dimensions(header),
         device: (header["device"] ?? null) === null ? null : oneOf<DeviceType>(header, "device", ["cpu", "gpu", "npu"]),
         store: header["store"] === true,
+        resident: names(header, "resident"),
       };
     case "unload":
       return { kind: "unload", id: request(header), session: text(header, "session") };

@@ -90,6 +90,7 @@ export function sessionOptions(
   dimensions: Readonly<Record<string, number>>,
   external: { path: string; data: Uint8Array }[],
   told = false,
+  resident: readonly string[] = [],
 ): SessionOptions {
   return {
     executionProviders: [provider(target)],
@@ -97,8 +98,11 @@ export function sessionOptions(
     logSeverityLevel: told ? EVERYTHING : LOG_LEVEL,
     freeDimensionOverrides: dimensions,
     externalData: external,
+    ...(target.backend === "webgpu" && resident.length > 0 ? { preferredOutputLocation: inGpu(resident) } : {}),
   };
 }
+
+const inGpu = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, "gpu-buffer" as const]));
 
 function provider(target: Target): Ort.InferenceSession.ExecutionProviderConfig {
   switch (target.backend) {

@@ -117,12 +117,18 @@ export class LaneService {
     }
   }
 
-  #answer(job: Job, message: Run, feeds: Feeds, started: number, gpu: boolean, outputs: Outputs): void {
+  #answer(job: Job, message: Run, feeds: Feeds, started: number, gpu: boolean, outputs: Outputs): Promise<void> | void {
     const ran = performance.now();
     const fault = gpu ? this.#devices.takeFault() : undefined;
     if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
     const timing = { wait: round(started - job.received), run: round(ran - started), encode: 0 };
     const sent = this.#kept.settle(message, feeds, outputs);
+    const away = sent.filter(([, value]) => value.location !== "cpu");
+    const finish = () => this.#deliver(job, message, sent, timing, ran);
+    return away.length === 0 ? finish() : Promise.all(away.map(([, value]) => value.getData())).then(finish);
+  }
+
+  #deliver(job: Job, message: Run, sent: [string, Outputs[string]][], timing: { encode: number }, ran: number): void {
     const tensors = sent.map(([name, value]) => toWire(name, value));
     this.#reply(job, { timing }, tensors, () => (timing.encode = round(performance.now() - ran)));
     for (const [name, value] of sent) if (!(name in message.keep)) value.dispose();
@@ -161,7 +167,7 @@ export class LaneService {
     const { model, external } = files;
     files.model = new Uint8Array();
     files.external = [];
-    const options = sessionOptions(target, message.dimensions, external, this.log !== undefined);
+    const options = sessionOptions(target, message.dimensions, external, this.log !== undefined, message.resident);
     const creating = this.ort.InferenceSession.create(model, options);
     return target.backend === "webnn" ? creating.catch((error: unknown) => this.#recover(error, target)) : creating;
   }

@@ -59,6 +59,15 @@ test.each([
 });
 
 describe("a session's options", () => {
+  test("outputs stay with the GPU only where there is one", () => {
+    const device = {} as GPUDevice;
+    expect(sessionOptions({ backend: "webgpu", device }, {}, [], false, ["present"]).preferredOutputLocation).toEqual({
+      present: "gpu-buffer",
+    });
+    expect(sessionOptions({ backend: "webgpu", device }, {}, []).preferredOutputLocation).toBeUndefined();
+    expect(sessionOptions({ backend: "wasm" }, {}, [], false, ["present"]).preferredOutputLocation).toBeUndefined();
+  });
+
   test("name the one backend asked for, so that no other stands in for it as a whole", () => {
     const context = {};
     expect(sessionOptions({ backend: "wasm" }, {}, []).executionProviders).toEqual(["wasm"]);
