@@ -9,6 +9,7 @@ import pytest
 from tests.bench.records import record
 from tests.cli.conftest import Call
 from webinfer.bench import report, storage
+from webinfer.metrics.machine import machine
 
 
 @pytest.fixture
@@ -67,3 +68,18 @@ def test_an_unknown_name_says_what_there_is(call: Call, files: Path) -> None:
     answer = call("compare", "nothing", str(files / "a.json"))
     assert answer.code == 1
     assert "nothing" in answer.err
+
+
+def test_a_history_says_since_when_something_is_slower(call: Call, tmp_path: Path) -> None:
+    path = str(tmp_path / "history.duckdb")
+    with storage.opened(path) as store:
+        assert store is not None
+        for day in range(1, 15):
+            made = record(day, slower=1.0 if day < 8 else 1.3, launched=1)
+            made.id, made.started, made.machine = f"day-{day}", f"2026-01-{day:02}T00:00:00+00:00", machine()
+            storage.write(store, made)
+    found = call("history", "--db-path", path, "--json").object["configurations"]
+    (change,) = found["random:bert-tiny, wasm in embedded"]["changes"]
+    assert change["since"] == "day-8"
+    assert change["change"] == pytest.approx(0.3, abs=0.05)
+    assert "day-8" in call("history", "--db-path", path).out

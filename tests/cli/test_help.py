@@ -7,7 +7,7 @@ from tests.cli.conftest import Call
 from webinfer.cli.terminal import FAILED, FINE, INTERRUPTED, USAGE
 from webinfer.options import describe
 
-COMMANDS = ["demo", "doctor", "run", "bench", "compare", "top", "install", "pull", "models"]
+COMMANDS = ["demo", "doctor", "run", "bench", "compare", "history", "top", "install", "pull", "models"]
 IPFS = ["add", "get", "cat", "ls", "verify", "export", "import", "serve"]
 COMMON = ["--json", "--quiet", "--verbose", "--help"]
 

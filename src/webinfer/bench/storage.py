@@ -136,3 +136,30 @@ def _described(cell: Cell) -> dict[str, Any]:
 
 def _seconds(moment: str | None) -> float | None:
     return datetime.datetime.fromisoformat(moment).timestamp() if moment else None
+
+
+def history(path: str) -> dict[str, list[tuple[str, float]]]:
+    """Return the benchmarks' names and figures, the earliest first, by configuration; of this machine alone.
+
+    Figures are times in units of native onnxruntime's, where all benchmarks of a configuration have that, else seconds.
+
+    Raises:
+        DatabaseError: It cannot be opened.
+    """
+    connection = connect(path, read_only=True)
+    try:
+        rows = connection.execute(
+            "SELECT m.label, m.metric, b.name, m.value FROM measurements m JOIN benchmarks b ON b.id = m.benchmark "
+            "WHERE m.metric IN ('time_per_item', 'time_over_native') AND b.machine = ? ORDER BY b.started, b.id",
+            [machine()["id"]],
+        ).fetchall()
+    finally:
+        connection.close()
+    by_metric: dict[str, dict[str, list[tuple[str, float]]]] = {"time_per_item": {}, "time_over_native": {}}
+    for label, metric, name, value in rows:
+        by_metric[metric].setdefault(label, []).append((name, value))
+    times, relative = by_metric["time_per_item"], by_metric["time_over_native"]
+    return {
+        label: relative[label] if len(relative.get(label, ())) == len(known) else known
+        for label, known in times.items()
+    }

@@ -10,7 +10,22 @@ from typing import Annotated
 import typer
 
 import webinfer
-from webinfer.cli import bench, compare, db, demo, doctor, install, ipfs, models, pull, quantize, report, run, top
+from webinfer.cli import (
+    bench,
+    compare,
+    db,
+    demo,
+    doctor,
+    history,
+    install,
+    ipfs,
+    models,
+    pull,
+    quantize,
+    report,
+    run,
+    top,
+)
 from webinfer.cli.command import HELP
 from webinfer.cli.terminal import INTERRUPTED
 
@@ -53,7 +68,7 @@ def root(
     """Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly."""
 
 
-for module in (demo, doctor, run, bench, compare, top, install, pull, quantize, models, ipfs, db, report):
+for module in (demo, doctor, run, bench, compare, history, top, install, pull, quantize, models, ipfs, db, report):
     module.register(app)
 
 

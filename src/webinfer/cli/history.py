@@ -1,0 +1,77 @@
+"""``webinfer history``: since when something is slower, or faster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from webinfer.bench import storage
+from webinfer.cli.bench_view import table
+from webinfer.cli.command import command
+from webinfer.cli.layout import heading
+from webinfer.cli.terminal import Terminal
+from webinfer.statistics import Change, changes
+from webinfer.statistics.comparison import MARGIN
+
+_EXAMPLES = """
+webinfer history --db-path results.duckdb
+webinfer history --db-path results.duckdb --margin 0.1 --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "history", examples=_EXAMPLES)(history)
+
+
+def history(
+    terminal: Terminal,
+    db_path: Annotated[Path, typer.Option(metavar="FILE", help="Database of benchmarks.")],
+    margin: Annotated[float, typer.Option(min=0.0, help="Relative change that nobody minds.")] = MARGIN,
+) -> None:
+    """Find where the benchmarks in a database changed for good.
+
+    Looks at the benchmarks of this machine, in units of native onnxruntime's time where all of them have that.
+    """
+    figures = storage.history(str(db_path))
+    found = {label: changes([value for _, value in known], margin=margin) for label, known in figures.items()}
+    if terminal.json:
+        told = {label: _told(figures[label], every) for label, every in found.items()}
+        terminal.emit({"configurations": told})
+        return
+    rows = [
+        [
+            Text(label),
+            Text(str(len(figures[label]))),
+            Text(since),
+            Text(f"{each.change:+.1%}"),
+            Text(f"{each.p_value:.2g}"),
+        ]
+        for label, every in found.items()
+        for each, since in ((each, figures[label][each.index][0]) for each in every)
+    ]
+    steady = [
+        [Text(label), Text(str(len(known))), Text("no change found", style="quiet"), Text(), Text()]
+        for label, known in figures.items()
+        if not found[label]
+    ]
+    terminal.show(heading("History"), table(("Configuration", "Benchmarks", "Since", "Time", "p-value"), rows + steady))
+
+
+def _told(known: list[tuple[str, float]], found: list[Change]) -> dict[str, Any]:
+    return {
+        "benchmarks": len(known),
+        "changes": [
+            {
+                "since": known[each.index][0],
+                "before": each.before,
+                "after": each.after,
+                "change": each.change,
+                "p_value": each.p_value,
+            }
+            for each in found
+        ],
+    }
