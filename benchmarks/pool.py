@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import statistics
 import time
 import tracemalloc
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -203,33 +204,53 @@ async def batching(browser: str, quick: bool) -> None:
 
 
 async def queue(browser: str, quick: bool) -> None:
-    """Show what a request costs, in time and in Python's memory, when so many were asked for at once."""
+    """Show what a request costs, in time and in Python's memory, while so many wait."""
+    rounds, count = (2, 500) if quick else (12, 3000)
     async with AsyncAccelerator(browser=browser, lanes=1, threads=1) as accelerator:
         model = await accelerator.load(echo_model(), platform="wasm")
         inputs = {"x": np.zeros(16, np.float32)}
-        times: dict[int, list[float]] = {count: [] for count in WAITING}
-        await at_once(model, inputs, 200)
-        for _ in range(2 if quick else 6):
-            for count in WAITING:
-                repeats = 1 if count >= 1000 else (100 if quick else 1000) // count
-                began = time.perf_counter()
-                for _ in range(repeats):
-                    await at_once(model, inputs, count)
-                times[count].append((time.perf_counter() - began) / repeats / count)
-        memory = {count: await memory_of(model, inputs, count) for count in WAITING}
+        times: dict[int, list[float]] = {waiting: [] for waiting in WAITING}
+        await steadily(model, inputs, 100, count)
+        for number in range(rounds):
+            turn = number % len(WAITING)  # a machine that slows down does not always do so for the same one
+            for waiting in WAITING[turn:] + WAITING[:turn]:
+                times[waiting].append(await steadily(model, inputs, waiting, count))
+        memory = {waiting: await memory_of(model, inputs, waiting) for waiting in WAITING}
     base = times[100]
     rows = [
         [
-            f"{count:,}",
+            f"{waiting:,}",
             f"{statistics.median(own) * 1e6:.0f}",
             ratio(own, base),
-            f"{memory[count] / 1e6:.2f}",
-            f"{memory[count] / count / 1e3:.2f}",
+            f"{memory[waiting] / 1e6:.2f}",
+            f"{memory[waiting] / waiting / 1e3:.2f}",
         ]
-        for count, own in times.items()
+        for waiting, own in times.items()
     ]
-    columns = ["requests at once", "us a request", "against 100 at once (range)", "Python's memory, MB", "kB a request"]
-    show("A tiny model, requests submitted at once and awaited", columns, rows)
+    columns = ["requests that wait", "us a request", "against 100 (range)", "Python's memory, MB", "kB a request"]
+    show("A tiny model, each answered request followed by another, without garbage collections", columns, rows)
+
+
+async def steadily(model: AsyncModel, inputs: Inputs, waiting: int, count: int) -> float:
+    """Return the seconds a request, of ``count`` that are answered while ``waiting`` others wait for the lane.
+
+    The lane holds two. Python's garbage collector, whose cost depends on all that lives in the process and strikes
+    when it will, runs before and after.
+    """
+    under_way = deque(model.submit(inputs) for _ in range(waiting + 2))
+    await under_way.popleft()
+    gc.collect()
+    gc.disable()
+    try:
+        began = time.perf_counter()
+        for _ in range(count):
+            under_way.append(model.submit(inputs))
+            await under_way.popleft()
+        return (time.perf_counter() - began) / count
+    finally:
+        gc.enable()
+        for future in under_way:
+            await future
 
 
 async def at_once(model: AsyncModel, inputs: Inputs, count: int) -> None:

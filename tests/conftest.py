@@ -18,6 +18,10 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from tests.matrix import note_place, pytest_addoption, pytest_terminal_summary
+
+__all__ = ["pytest_addoption", "pytest_terminal_summary"]  # hooks: see there
+
 REQUIRED_BROWSERS = frozenset(filter(None, os.environ.get("WEBINFER_REQUIRE_BROWSERS", "").split(",")))
 SESSION_MARK = "WEBINFER_TEST_SESSION"
 BROWSER_TESTS = Path(__file__).parent / "browser"
@@ -50,6 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if BROWSER_TESTS in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            note_place(item)
 
 
 @pytest.hookimpl(wrapper=True)

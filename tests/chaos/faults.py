@@ -19,7 +19,7 @@ import psutil
 
 from tests.chaos import sockets
 from tests.chaos.debugger import GONE, chrome, firefox
-from tests.chaos.target import SILENCE, Target
+from tests.chaos.target import HEARTBEAT, SILENCE, Target
 from webinfer.errors import DeadlineExceeded, LostError, OutOfMemory, WebinferError
 from webinfer.events import BrowserRefused, HostStalled
 
@@ -126,10 +126,12 @@ async def hang_lane(target: Target) -> str:
 async def leave_hanging(target: Target) -> str:
     """Run a model that never ends and walk away from it: its deadline still has to free the lane."""
     running = asyncio.create_task(target.endless.run({"x": [1e6]}, timeout=1.5))
-    await asyncio.sleep(0.3)
+    model = target.endless.package.sha256
+    while not running.done() and not _computes(target, model):  # noqa: ASYNC110  # it waits for a lane, and to be loaded
+        await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.wait([running])
-    return "cancelled" if running.cancelled() else ""
+    return "cancelled" if running.cancelled() or running.exception() is None else ""
 
 
 async def destroy_device(target: Target) -> str:
@@ -243,10 +245,39 @@ HARMLESS = {
 }
 
 
+SLACK = 5.0
+"""Seconds that the news of a loss may take on a busy machine, the fault's own doing included."""
+
+DELAYS = {
+    "stop_browser": SILENCE + HEARTBEAT,
+    "stop_renderer": SILENCE + HEARTBEAT,
+    "thaw_browser": SILENCE + HEARTBEAT,
+    "stall_host": SILENCE * 1.5 + HEARTBEAT,
+    "hang_lane": 1.0,
+    "leave_hanging": 1.5,
+    "stop_gpu_process": 12.0,
+    "destroy_device": 10.0,
+}
+"""Seconds that pass before anything can tell of a fault: missed heartbeats, a run's deadline, the next use of a GPU.
+What is not named is told of at once, by a socket or a process that ends or by an answer that cannot be."""
+
+
+def bound(name: str) -> float:
+    """Return the seconds within which a fault must have been noticed."""
+    return DELAYS.get(name, 0.0) + SLACK
+
+
 def faults_for(target: Target) -> tuple[Fault, ...]:
     """Return the faults that can be provoked in a target's browser, and on this machine."""
     disk = (fill_disk,) if target.full_disk else ()
+    if target.engine == "webkit":  # it has no debugger that could be asked to reload
+        return (*(fault for fault in EVERYWHERE if fault is not reload_page), *disk)
     return (*EVERYWHERE, *disk, *CHROMIUM) if target.engine == "chromium" else (*EVERYWHERE, *disk)
+
+
+def _computes(target: Target, model: str) -> bool:
+    """Whether a lane computes a request of that model."""
+    return any(sent and sent[0].key.model == model for sent in target.pool.flying.values())
 
 
 def _signal(found: list[psutil.Process], number: signal.Signals) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.chaos import debugger
-from tests.chaos.faults import HARMLESS, Fault, faults_for
+from tests.chaos.faults import HARMLESS, Fault, bound, faults_for
 from tests.chaos.target import HEARTBEAT, Target
 from tests.chaos.workload import Subject, make_bulk, make_endless, make_glutton
 from webinfer import AsyncAccelerator
@@ -25,6 +25,7 @@ from webinfer.errors import WebinferError
 from webinfer.model import AsyncModel
 
 CALLERS = 16
+REPAIRED = 60.0  # seconds in which all must be well again once a fault was noticed: a browser may have to be started
 BOUND = 120.0  # seconds in which every request must have ended, one way or the other
 DEADLINE = 90.0  # seconds that a request is allowed
 GPU_DEADLINE = 12.0  # and one on WebGPU: nothing but its deadline tells of a GPU that hangs
@@ -36,6 +37,7 @@ class Strike:
 
     Attributes:
         did: What it did, or ``""`` where it found nothing to harm.
+        noticed: Seconds from the strike until the pool told of it; ``None`` where it told of nothing.
         seconds: From the strike until all was well again.
         ended: Lanes that ended meanwhile.
         recovered: Whether it struck, and each model answered once more when all requests had ended.
@@ -44,6 +46,7 @@ class Strike:
     engine: str
     name: str
     did: str
+    noticed: float | None
     seconds: float
     ended: int
     recovered: bool
@@ -52,6 +55,13 @@ class Strike:
     def harmed(self) -> bool:
         """Whether it did the harm that it is meant to do."""
         return self.ended > 0 or self.name in HARMLESS
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it was noticed and repaired within its bounds; what does no harm need not be noticed."""
+        unnoticed = self.noticed is None and self.name in HARMLESS
+        in_time = unnoticed or (self.noticed is not None and self.noticed <= bound(self.name))
+        return in_time and self.seconds <= REPAIRED + bound(self.name)
 
 
 @dataclass
@@ -124,23 +134,27 @@ class Attack:
         callers = [asyncio.create_task(call()) for _ in range(CALLERS)]
         await due.wait()
         began, before = time.monotonic(), self.target.events["LaneEnded"]
-        did = await self._strike(fault)
+        did, struck = await self._strike(fault)
         await asyncio.gather(*callers)
         answers = [await self._ask(number) for number in range(len(self._models))]
         seconds, ended = time.monotonic() - began, self.target.events["LaneEnded"] - before
         recovered = bool(did) and all(answers)
-        self.tally.strikes.append(Strike(self.target.engine, fault.__name__, did, seconds, ended, recovered))
+        noticed = self.target.notices[0] - struck if self.target.notices else None
+        self.tally.strikes.append(Strike(self.target.engine, fault.__name__, did, noticed, seconds, ended, recovered))
 
-    async def _strike(self, fault: Fault) -> str:
+    async def _strike(self, fault: Fault) -> tuple[str, float]:
+        """Have a fault strike; returns what it did, and when it began to."""
         for _ in range(50):
+            struck = time.monotonic()
+            self.target.notices.clear()
             try:
                 if did := await fault(self.target):
-                    return did
+                    return did, struck
             except Exception as error:
                 self.tally.complaints.append(f"{self.target.engine}: {fault.__name__}: {error!r}")
-                return "failed"
+                return "failed", struck
             await asyncio.sleep(0.2)  # nothing there to be harmed: the browser is just coming up
-        return ""
+        return "", struck
 
     async def _ask(self, number: int) -> bool:
         """Send one request and judge how it ended."""

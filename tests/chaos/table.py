@@ -8,6 +8,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.faults import bound
 from tests.chaos.run import Strike, Tally
 
 
@@ -16,6 +17,7 @@ def broken_promises(total: Tally, left: dict[str, int]) -> list[str]:
     counts = {"requests lost": total.lost, "answered twice": total.twice, "wrong answers": total.wrong}
     broken = [f"{what}: {count}" for what, count in counts.items() if count]
     broken += [f"not recovered: {strike}" for strike in total.strikes if not strike.recovered]
+    broken += [f"not in time: {strike}" for strike in total.strikes if not strike.in_time]
     broken += [f"no harm done: {strike}" for strike in total.strikes if not strike.harmed]
     broken += [f"{kind} left: {count}" for kind, count in left.items() if count]
     ended = total.right + total.wrong + total.lost + sum(total.errors.values())
@@ -30,19 +32,26 @@ def print_report(total: Tally, left: dict[str, int], seconds: float, seed: int) 
     Returns:
         The exit code: 0 if every promise was kept.
     """
-    console = Console(width=100)
+    console = Console(width=120)
     faults = Table(title=f"Faults, seed {seed}", title_justify="left")
-    for heading in ("fault", "engine", "injected", "lanes lost", "recovered", "median s", "worst s"):
+    for heading in ("fault", "engine", "injected", "lanes lost", "noticed s", "worst", "bound", "recovered", "well s"):
         faults.add_column(heading, justify="left" if heading in ("fault", "engine") else "right")
     kinds: defaultdict[tuple[str, str], list[Strike]] = defaultdict(list)
     for strike in total.strikes:
         kinds[strike.name, strike.engine].append(strike)
     for (name, engine), strikes in sorted(kinds.items()):
         times = [strike.seconds for strike in strikes]
+        noticed = [strike.noticed for strike in strikes if strike.noticed is not None]
+        notice = (f"{median(noticed):.1f}", f"{max(noticed):.1f}") if noticed else ("", "")
         recovered = sum(strike.recovered for strike in strikes)
         lost = sum(strike.ended for strike in strikes)
-        counts = (str(len(strikes)), str(lost), str(recovered))
-        faults.add_row(name, engine, *counts, f"{median(times):.1f}", f"{max(times):.1f}")
+        faults.add_row(
+            name,
+            engine,
+            *(str(len(strikes)), str(lost)),
+            *(*notice, f"{bound(name):.1f}"),
+            *(str(recovered), f"{median(times):.1f}-{max(times):.1f}"),
+        )
     console.print(faults)
     rows = {
         "requests": total.asked,

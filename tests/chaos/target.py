@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from webinfer import AsyncAccelerator
 from webinfer.browser import Browser
 from webinfer.browsers.process import processes
 from webinfer.connection import Connection
-from webinfer.events import Event, RunFailed, RunFinished
+from webinfer.events import BrowserRefused, Event, HostStalled, RunFailed, RunFinished
 from webinfer.host import Host
 from webinfer.lane import Lane
 from webinfer.model import AsyncModel
@@ -40,6 +41,7 @@ class Target:
         events: How often each kind of event was announced.
         answered: Requests that the pool says it answered with a result, but for those of the faults' own models.
         retries: How often a request was run again, by the error's code.
+        notices: When the pool told of a loss, a refusal or a stall.
     """
 
     accelerator: AsyncAccelerator
@@ -53,6 +55,7 @@ class Target:
     events: Counter[str] = field(default_factory=Counter)
     retries: Counter[str] = field(default_factory=Counter)
     answered: int = 0
+    notices: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._own = {model.package.sha256 for model in (self.endless, self.glutton, self.bulk)}
@@ -92,6 +95,8 @@ class Target:
 
     def renderers(self) -> list[psutil.Process]:
         """Return the processes that run pages, the largest one first."""
+        if self.engine == "webkit":
+            return [process for process in self.processes() if process.name().startswith("WebKitWebProc")]
         return self.processes("--type=renderer") if self.engine == "chromium" else self.processes("-contentproc", "tab")
 
     async def run_on_gpu(self, timeout: float) -> None:
@@ -108,6 +113,8 @@ class Target:
 
     def _count(self, event: Event) -> None:
         self.events[type(event).__name__] += 1
+        if isinstance(event, BrowserRefused | HostStalled) or getattr(event, "lost", False):
+            self.notices.append(time.monotonic())
         if isinstance(event, RunFinished) and event.key.model not in self._own:
             self.answered += 1
         if isinstance(event, RunFailed) and event.retried:

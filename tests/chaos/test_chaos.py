@@ -19,7 +19,7 @@ from webinfer.errors import BrowserNotFound
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.parametrize(("browser", "faults"), [("embedded", 10), ("firefox", 4)])
+@pytest.mark.parametrize(("browser", "faults"), [("embedded", 10), ("firefox", 3), ("webkit", 3)])
 async def test_faults_lose_no_request_and_leave_nothing(tmp_path: Path, browser: str, faults: int) -> None:
     try:
         find(browser)  # type: ignore[arg-type]

@@ -68,6 +68,6 @@ def check_factors(factors: Mapping[str, float]) -> None:
 
 
 def _family_factor(factors: Mapping[str, float], family: str) -> float:
-    if family in factors:
-        return factors[family]
+    if not factors or family in factors:  # without any, as nearly always, at no cost
+        return factors.get(family, 1.0)
     return next((factors[group] for group, members in GROUPS.items() if family in members and group in factors), 1.0)
