@@ -113,14 +113,19 @@ async def lanes(browser: str, quick: bool) -> None:
             inside = await stack.enter_async_context(by_hand)
             seconds = 1 if quick else 4
             rates: list[list[float]] = [[], [], []]
+            costs = []  # of Python, per request on two lanes
             for _ in range(2 if quick else 8):
                 for own, model in zip(rates, (one, two), strict=False):
+                    busy, began = time.process_time(), time.perf_counter()
                     own.append(await rate(model.run, [inputs], seconds, callers=4))
+                costs.append((time.process_time() - busy) / own[-1] / (time.perf_counter() - began))
                 rates[2].append(await inside(seconds))
         medians = (f"{statistics.median(own):.1f}" for own in rates)
-        rows.append([backend, *medians, ratio(rates[1], rates[0]), percentage(rates[1], rates[2])])
+        cost = statistics.median(costs)
+        python = f"{cost * 1e6:.0f} us, {cost * statistics.median(rates[1]) / CORES:.1%}"
+        rows.append([backend, *medians, ratio(rates[1], rates[0]), percentage(rates[1], rates[2]), python])
     columns = ["MiniLM, 16 tokens", "one lane, requests/s", "two lanes", "two workers by hand"]
-    ratios = ["two lanes against one (range)", "of by hand (range)"]
+    ratios = ["two lanes against one (range)", "of by hand (range)", "Python's time a request, and share of the cores"]
     show(
         f"Two lanes against one and against two workers by hand, one thread each, {CORES} cores", columns + ratios, rows
     )
