@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,8 +14,10 @@ from typing import Any, Self
 from webinfer import exposition
 from webinfer.browsers.find import find, find_each
 from webinfer.browsers.profiles import note_port, port_of
+from webinfer.building import Builder
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
+from webinfer.choosing import Chooser
 from webinfer.errors import (
     BackendUnavailable,
     LoadFailed,
@@ -28,26 +29,24 @@ from webinfer.errors import (
 )
 from webinfer.gate import Gate
 from webinfer.host import Host
+from webinfer.learned import LearnedModel
 from webinfer.metrics import Aggregate, Gauges
 from webinfer.metrics.journal import Journal
 from webinfer.metrics.store import Store
 from webinfer.metrics.tallies import Tallies
 from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage
-from webinfer.models.delivery import deliver
-from webinfer.models.stages import split
 from webinfer.options import Options, Platform, Requirement
 from webinfer.pipelines import AsyncPipeline, pipeline_class
-from webinfer.policy import routing
+from webinfer.policy.learning import Learning
 from webinfer.policy.timeouts import check_factors
 from webinfer.pool import Pool
 from webinfer.precisions import instead, obstacle, obtained, told
 from webinfer.progress import ProgressCallback
 from webinfer.recording import Recorder
-from webinfer.recurrence import spare_fixed_shapes
+from webinfer.recurrence import cache_of, spare_fixed_shapes
 from webinfer.result import Result
 from webinfer.running import Entry, announce, retract
-from webinfer.sharded import ShardedModel
 from webinfer.snapshot import Snapshot, take
 
 log = logging.getLogger("webinfer")
@@ -78,7 +77,7 @@ class AsyncAccelerator:
         self.options = options or Options.of(**keywords)
         self._host: Host | None = None
         self._pool: Pool | None = None
-        self._preferences = routing.merge(self.options.browser_preferences or {})
+        self._chooser = Chooser(self.options)
         check_factors(self.options.timeout_factors or {})
         self._metrics = Aggregate()
         self._recorder = Recorder(self._metrics)
@@ -86,6 +85,7 @@ class AsyncAccelerator:
         self._tallies = Tallies()
         self._entry: Entry | None = None  # by which other processes find this accelerator
         self._models: set[AsyncModel] = set()
+        self._builder = Builder(self.options, self._recorder, self._chooser, self._models.discard)
         self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # those that run() loaded
         self._starting: asyncio.Lock | None = None
         self._closed = False
@@ -193,7 +193,9 @@ class AsyncAccelerator:
         started = self._open() if self.options.browsers else self.start()  # of several, the family decides which
         package, _ = await asyncio.gather(obtained(reference, precision, part, progress), started)
         assert self._pool is not None
-        chosen, capabilities = await self._choose(self._pool, package, platform or self.options.platform, fallback)
+        asked = platform or self.options.platform
+        learns = self._chooser.learns(self._pool, asked) and not varying and not cache_of(package)
+        chosen, capabilities, learning = await self._chooser.choose(self._pool, package, asked, fallback, learns)
         chosen = spare_fixed_shapes(replace(chosen, require=require or self.options.require), package)
         if chosen.backend == "webnn" and any(spec.name in varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
@@ -210,7 +212,7 @@ class AsyncAccelerator:
         self._journal.name(package.sha256, package.name)
         self._tallies.name(package.sha256, package.name)
         try:
-            model = await self._loaded(package, chosen, progress)
+            model = await self._loaded(package, chosen, progress, learning)
         except (LoadFailed, UnsupportedOperator) as error:
             if other is None:
                 raise
@@ -233,11 +235,15 @@ class AsyncAccelerator:
         return model
 
     async def _loaded(
-        self, package: ModelPackage, chosen: Choice, progress: ProgressCallback | None = None
+        self,
+        package: ModelPackage,
+        chosen: Choice,
+        progress: ProgressCallback | None = None,
+        learning: Learning | None = None,
     ) -> AsyncModel:
         """Make a model and load it."""
         assert self._pool is not None
-        model = await self._model(self._pool, package, chosen)
+        model = await self._builder.build(self._pool, package, chosen, learning)
         self._models.add(model)
         try:
             await model.load(progress)
@@ -245,19 +251,6 @@ class AsyncAccelerator:
             await model.close()
             raise
         return model
-
-    async def _model(self, pool: Pool, package: ModelPackage, chosen: Choice) -> AsyncModel:
-        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
-        capacity = self.options.lane_capacity_mb
-        if self.options.shard_models and capacity and package.nbytes > capacity * 1e6:
-            count = math.ceil(package.nbytes / (capacity * 1e6))
-            stages = await asyncio.to_thread(split, package, chosen.backend, count)
-            return ShardedModel(pool, package, stages, chosen, self._recorder, self._models.discard)
-        wanted = {"optimize": self.options.optimize_graphs, "integers": self.options.integer_matmul}
-        delivery = await asyncio.to_thread(deliver, package, chosen.backend, **wanted)
-        if delivery.rounded:
-            package = replace(package, precision="int8")
-        return AsyncModel(pool, package, delivery, chosen, self._recorder, self._models.discard)
 
     async def pipeline(
         self,
@@ -423,6 +416,10 @@ class AsyncAccelerator:
         async with self._starting:
             if self._pool is not None:
                 await self._pool.close()
+            for model in self._models:
+                if isinstance(model, LearnedModel):
+                    await model.rest()
+            self._chooser.history.flush()
             if self._entry is not None:
                 retract(self._entry)  # not in a thread: when the interpreter exits, none can be had any more
             if self._host is not None:
@@ -454,24 +451,6 @@ class AsyncAccelerator:
                 self._pool.listen(self._tallies)
             self._check_open()
             return self._pool
-
-    async def _choose(
-        self, pool: Pool, package: ModelPackage, asked: Platform, fallback: bool
-    ) -> tuple[Choice, Capabilities]:
-        """Decide on a browser and a backend."""
-        installed = [each.name for each in pool.installations]
-        route = routing.route(package.family, self._preferences, installed) if len(installed) > 1 else None
-        names = route.names if route else ()
-        wanted = None if asked == "auto" else asked
-        why = None
-        try:
-            browser = await pool.ensure(names, wanted)
-        except BackendUnavailable as error:
-            if not fallback:
-                raise
-            browser, why = await pool.ensure(names), str(error)
-        backend = wanted if wanted and not why else browser.capabilities.choose()
-        return Choice(asked, backend, why, route), browser.capabilities
 
     async def _report(self) -> dict[str, Any]:
         return (await self.snapshot()).to_dict()

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webinfer.lane import Lane
-from webinfer.options import Backend, Platform, Requirement
+from webinfer.options import Backend, ChosenBy, Platform, Requirement
 from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which backend was asked for and taken, why it is another one, which browsers may run it, and what is required."""
+    """Which backend was asked for and taken, why it is another one, which browsers may run it, who chose, and what is
+    required."""
 
     asked: Platform
     backend: Backend
     reason: str | None
     route: Route | None = None
     require: Requirement | None = None
+    by: ChosenBy = "caller"
 
 
 class Routings:

@@ -468,6 +468,7 @@ class AsyncModel:
             warmed=self._warmth.holds(lane.id, how),
             browser=lane.browser_name,
             routing=self._routings.of(lane),
+            chosen_by=self._choice.by,
             engine=capabilities.engine,
             engine_version=capabilities.engine_version,
             runtime=lane.runtime,

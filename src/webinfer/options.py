@@ -16,6 +16,8 @@ BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox
 ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 Requirement = Literal["no-fallback"]
 AccuracyMode = Literal["off", "warn", "fallback", "raise"]
+RoutingName = Literal["auto", "table", "learned"]
+ChosenBy = Literal["caller", "table", "learned", "trial"]
 NamedBrowsers = str | Sequence[str]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -55,6 +57,11 @@ class Options:
     )
     browser_preferences: Mapping[str, NamedBrowsers] | None = _option(
         None, "Browser, or several in order, that a family of models goes to; it needs browsers."
+    )
+    routing: RoutingName = _option(
+        "auto",
+        "How platform auto chooses: by the table of preferences, or by what was learned of the model on this machine, "
+        "for which some requests are tried elsewhere; auto learns where there are several browsers.",
     )
     executable: Path | None = _option(None, "Path of the browser's executable, in place of looking for one.")
     browser_args: tuple[str, ...] = _option((), "Further command-line arguments for the browser.")
@@ -176,6 +183,7 @@ class Options:
         one_of("accuracy", self.accuracy, ACCURACY_MODES)
         if self.require is not None:
             one_of("require", self.require, REQUIREMENTS)
+        one_of("routing", self.routing, get_args(RoutingName))
         for browser in self.browsers:
             one_of("browsers", browser, MANY)
         if self.browsers and (self.executable is not None or self.browser != "auto"):

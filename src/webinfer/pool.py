@@ -151,6 +151,32 @@ class Pool:
         self._upkeep.recycler.limit(limits)
         self._advance()
 
+    async def add_lane(self, name: str) -> bool:
+        """Start a lane beyond the option ``lanes`` in a browser, by name; returns whether that runs.
+
+        Raises:
+            WebinferError: The lane did not start.
+        """
+        browser = self._fleet.up(name)
+        if browser is not None:
+            await self._fleet.grow(browser)
+        return browser is not None
+
+    def shed_lanes(self, name: str, keep: int, cause: str) -> None:
+        """End lanes of a browser beyond ``keep``, as far as other lanes there hold what they do."""
+        lanes = [state for state in self._lane_states.values() if state.browser == name]
+        for state in sorted(lanes, key=lambda each: len(each.loaded)):
+            left = [other for other in lanes if other is not state]
+            if (
+                len(lanes) > keep
+                and not state.loading
+                and all(any(key in other.loaded for other in left) for key in state.loaded)
+            ):
+                lanes = left
+                self._fleet.retire(self.lanes[state.id], cause)
+                if not state.running:
+                    self._fleet.drained(state.id)
+
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called with every event."""
         self._listeners.append(listener)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from webinfer.capabilities import Verdict
 from webinfer.errors import NotANumber
 from webinfer.models.accuracy import Accuracy
-from webinfer.options import Backend, Platform
+from webinfer.options import Backend, ChosenBy, Platform
 from webinfer.placement import Placement
 from webinfer.request import Times
 
@@ -39,6 +39,8 @@ class Result:
         warmed: Whether that lane had run this shape when the model was warmed up.
         browser: Name of the browser.
         routing: Why that browser, where there are several.
+        chosen_by: Who chose browser and backend: the ``caller``, the ``table`` of preferences, what was ``learned``; or
+            the request was a ``trial``.
         engine: ``chromium``, ``firefox`` or ``webkit``.
         engine_version: The engine's version, as far as the browser tells it.
         runtime: ONNX Runtime Web's version and bundle.
@@ -80,6 +82,7 @@ class Result:
     items: int
     batch: int
     attempts: int
+    chosen_by: ChosenBy = "caller"
 
     def __getitem__(self, name: str) -> Array:
         return self.outputs[name]
@@ -136,6 +139,7 @@ class Result:
             "rewritten": dict(self.rewritten),
             "warmed": self.warmed,
             "routing": self.routing,
+            "chosen_by": self.chosen_by,
             "engine": self.engine,
             "engine_version": self.engine_version,
             "runtime": self.runtime,

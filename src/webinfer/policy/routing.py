@@ -38,11 +38,13 @@ class Route:
         family: The model's family.
         wish: The browser that its family prefers, if any.
         names: Browsers that may run it, the best first.
+        why: What was measured, where that and not the table ranked them.
     """
 
     family: str
     wish: str | None
     names: tuple[str, ...]
+    why: str = ""
 
 
 def merge(overrides: Mapping[str, NamedBrowsers]) -> dict[str, tuple[str, ...]]:
@@ -65,6 +67,11 @@ def merge(overrides: Mapping[str, NamedBrowsers]) -> dict[str, tuple[str, ...]]:
             _known("browser", name, BROWSERS)
         table.update(dict.fromkeys(members, wanted))
     return table
+
+
+def is_named(family: str, overrides: Mapping[str, NamedBrowsers]) -> bool:
+    """Whether the caller's preferences say anything about a family."""
+    return any(family in GROUPS.get(name, (name,)) for name in overrides)
 
 
 def route(family: str, table: Mapping[str, Sequence[str]], installed: Sequence[str]) -> Route:
@@ -90,6 +97,8 @@ def explain(chosen: Route, name: str, obstacles: Iterable[tuple[str, str]]) -> s
         obstacles: What kept it from the browsers before that: each one's name, and why.
     """
     reasons = "; ".join(f"{other} {why}" for other, why in obstacles)
+    if chosen.why:
+        return chosen.why + (f", but {reasons}" if reasons else "")
     if chosen.wish is None:
         return f"no preference for {chosen.family}" + (f", and {reasons}" if reasons else "")
     if name == chosen.wish:

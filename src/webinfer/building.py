@@ -1,0 +1,68 @@
+"""A model made ready for the place that was chosen for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from webinfer.choice import Choice
+from webinfer.choosing import Chooser
+from webinfer.learned import LearnedModel
+from webinfer.model import AsyncModel
+from webinfer.models import ModelPackage
+from webinfer.models.delivery import deliver
+from webinfer.models.stages import split
+from webinfer.options import Options
+from webinfer.policy.learning import Learning
+from webinfer.pool import Pool
+from webinfer.recording import Recorder
+from webinfer.sharded import ShardedModel
+
+
+class Builder:
+    """Makes models.
+
+    Args:
+        options: Options of the accelerator.
+        recorder: Told of every result.
+        chooser: Knows the other places of a model that is learned.
+        forget: Called with each model that is closed.
+    """
+
+    def __init__(
+        self, options: Options, recorder: Recorder, chooser: Chooser, forget: Callable[[AsyncModel], None]
+    ) -> None:
+        self._options = options
+        self._recorder = recorder
+        self._chooser = chooser
+        self._forget = forget
+
+    async def build(
+        self, pool: Pool, package: ModelPackage, chosen: Choice, learning: Learning | None = None
+    ) -> AsyncModel:
+        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
+        options, made = self._options, (self._recorder, self._forget)
+        capacity = options.lane_capacity_mb
+        if options.shard_models and capacity and package.nbytes > capacity * 1e6:
+            count = math.ceil(package.nbytes / (capacity * 1e6))
+            stages = await asyncio.to_thread(split, package, chosen.backend, count)
+            return ShardedModel(pool, package, stages, chosen, *made)
+        wanted = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
+        delivery = await asyncio.to_thread(deliver, package, chosen.backend, **wanted)
+        if delivery.rounded:
+            package = replace(package, precision="int8")
+        if learning is None:
+            return AsyncModel(pool, package, delivery, chosen, *made)
+        return LearnedModel(
+            pool,
+            package,
+            delivery,
+            chosen,
+            *made,
+            learning=learning,
+            history=self._chooser.history,
+            make=lambda arm: self.build(pool, package, self._chooser.elsewhere(chosen, arm)),
+            browsers=self._chooser.browsers(pool, package),
+        )

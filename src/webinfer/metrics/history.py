@@ -1,0 +1,99 @@
+"""What was learned of models on this machine, kept from one process to the next: a small file for each model.
+
+A record holds for one machine and one way to share its cores out among lanes; others lie beside it in the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from webinfer.cache import cache_dir
+from webinfer.errors import OptionError
+from webinfer.policy.learning import Arm, Record
+
+log = logging.getLogger("webinfer.metrics.history")
+
+_FORMAT = 1
+_DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, OptionError)  # or not to be had
+_PATIENCE = 5.0  # seconds to wait for another process that writes
+
+
+class History:
+    """The files in the cache directory's ``learned/``. Reading and flushing block; neither fails, since what is lost is
+    learned again.
+
+    Args:
+        setting: What the latencies depend on besides the machine: lanes and threads.
+        directory: Another place for them.
+    """
+
+    def __init__(self, setting: str, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._place = f"{platform.node()} {platform.machine()} {os.cpu_count()} cores, {setting}"
+        self._noted: dict[str, dict[Arm, Record]] = {}  # by model's hash, since the last flush
+
+    def __repr__(self) -> str:
+        return f"<History {self._place}>"
+
+    def read(self, model: str) -> dict[Arm, Record]:
+        """Return what is known of a model, by its hash."""
+        try:
+            kept = _load(self._path(model)).get(self._place, [])
+            return {Arm(*entry["arm"]): Record(**entry["record"]) for entry in kept}
+        except _DAMAGED as error:
+            log.warning("what was learned of %s cannot be read: %s", model[:12], error)
+            return {}
+
+    def note(self, model: str, arm: Arm, record: Record) -> None:
+        """Take in what is known of an arm by now; this does not block."""
+        self._noted.setdefault(model, {})[arm] = record
+
+    def flush(self) -> None:
+        """Keep what was noted. What is known of other arms stays."""
+        while self._noted:
+            model, records = self._noted.popitem()
+            self._keep(model, records)
+
+    def _keep(self, model: str, records: dict[Arm, Record]) -> None:
+        try:
+            path = self._path(model)
+            with FileLock(f"{path}.lock", timeout=_PATIENCE):
+                self._write(path, records)
+        except _DAMAGED as error:  # a lock's Timeout is an OSError
+            log.warning("what was learned of %s cannot be kept: %s", model[:12], error)
+
+    def _write(self, path: Path, records: dict[Arm, Record]) -> None:
+        try:
+            places = _load(path)
+            kept = {Arm(*entry["arm"]): entry["record"] for entry in places.get(self._place, [])}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            places, kept = {}, {}  # damaged, or of a later version: begun anew
+        kept |= {arm: asdict(record) for arm, record in records.items()}
+        places[self._place] = [{"arm": list(arm), "record": record} for arm, record in kept.items()]
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps({"format": _FORMAT, "places": places}, indent=1), encoding="utf-8")
+        partial.replace(path)
+
+    def _path(self, model: str) -> Path:
+        directory = self._directory or cache_dir() / "learned"
+        directory.mkdir(exist_ok=True)
+        return directory / f"{model}.json"
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    if kept["format"] != _FORMAT:
+        raise ValueError(f"its format is {kept['format']}, not {_FORMAT}")
+    places: dict[str, Any] = kept["places"]
+    return places

@@ -1,0 +1,53 @@
+"""What was learned is kept between processes, for this machine, and never in anybody's way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from webinfer.metrics.history import History
+from webinfer.policy.learning import Arm, Record
+
+SHA = "a" * 64
+A, B = Arm("embedded", "wasm"), Arm("firefox", "wasm", "fp16")
+RECORD = Record("140.0", 7, -3.5, 0.04, 1.25)
+
+
+def test_what_was_noted_is_read_by_the_next_process(tmp_path: Path) -> None:
+    history = History("1 lane", tmp_path)
+    history.note(SHA, A, Record("1"))
+    history.note(SHA, A, RECORD)
+    history.note("b" * 64, B, Record("2"))
+    assert History("1 lane", tmp_path).read(SHA) == {}
+    history.flush()
+    assert History("1 lane", tmp_path).read(SHA) == {A: RECORD}
+
+
+def test_other_settings_and_processes_keep_theirs(tmp_path: Path) -> None:
+    one, other, setting = History("1 lane", tmp_path), History("1 lane", tmp_path), History("2 lanes", tmp_path)
+    one.note(SHA, A, RECORD)
+    other.note(SHA, B, RECORD)
+    setting.note(SHA, A, Record("9"))
+    for history in (one, other, setting):
+        history.flush()
+    assert one.read(SHA) == {A: RECORD, B: RECORD}
+    assert setting.read(SHA) == {A: Record("9")}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 99}', '{"format": 1, "places": []}', '"text"'])
+def test_damaged_file_is_as_good_as_none_and_is_begun_anew(tmp_path: Path, damage: str) -> None:
+    (tmp_path / f"{SHA}.json").write_text(damage)
+    history = History("1 lane", tmp_path)
+    assert history.read(SHA) == {}
+    history.note(SHA, A, RECORD)
+    history.flush()
+    assert history.read(SHA) == {A: RECORD}
+
+
+def test_place_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    history = History("1 lane", tmp_path / "file")
+    history.note(SHA, A, RECORD)
+    history.flush()
+    assert history.read(SHA) == {}
