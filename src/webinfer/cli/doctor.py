@@ -15,8 +15,9 @@ import typer
 from numpy.typing import NDArray
 
 import webinfer
-from webinfer import Accelerator, Capabilities, Options, Verdict, WebinferError
+from webinfer import Accelerator, Capabilities, Options, Placement, Verdict, WebinferError
 from webinfer.browsers.find import Installation, find, find_all, version
+from webinfer.browsers.hardware import uses_gpu
 from webinfer.cli import doctor_view
 from webinfer.cli.command import command
 from webinfer.cli.steps import Steps
@@ -51,6 +52,7 @@ class Trial:
     error: WebinferError | None = None
     load: float | None = None
     run: float | None = None
+    placement: Placement | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -59,6 +61,7 @@ class Trial:
             "error": self.error.to_dict() if self.error else None,
             "verdict": self.verdict.kind,
             "evidence": list(self.verdict.evidence),
+            "placement": self.placement.to_dict() if self.placement else None,
             "load": self.load,
             "run": self.run,
         }
@@ -72,6 +75,7 @@ class Examination:
         start: Seconds until its page had reported.
         capabilities: Its page's report; ``None`` where it did not start.
         error: Why it did not.
+        gpu: What its processes hold of GPUs after the trials; ``None`` where the system does not tell.
     """
 
     installation: Installation
@@ -79,6 +83,7 @@ class Examination:
     start: float | None = None
     capabilities: Capabilities | None = None
     error: WebinferError | None = None
+    gpu: tuple[str, ...] | None = None
     trials: list[Trial] = field(default_factory=list)
 
     @property
@@ -98,6 +103,7 @@ class Examination:
             "start": self.start,
             "error": self.error.to_dict() if self.error else None,
             "backends": {trial.backend: trial.to_dict() for trial in self.trials},
+            "gpu": None if self.gpu is None else list(self.gpu),
             "capabilities": dict(self.capabilities.report) if self.capabilities else None,
         }
 
@@ -174,6 +180,7 @@ def fill(seen: Examination, accelerator: Accelerator, steps: Steps) -> None:
     for backend in BACKENDS:
         with steps.step(f"try {backend} in {name}", brief=True):
             seen.trials.append(attempt(accelerator, backend, seen.capabilities))
+    seen.gpu = next((uses_gpu(running.pid) for running in accelerator.snapshot().browsers), None)
 
 
 def chosen(installation: Installation, options: Options) -> Options:
@@ -194,7 +201,14 @@ def attempt(accelerator: Accelerator, backend: Backend, capabilities: Capabiliti
     failed = (
         RunFailed(f"It ran and gave a wrong answer, off by {wrong:.3g}.", off=wrong) if wrong > _TOLERANCE else None
     )
-    return Trial(backend=backend, verdict=result.verdict, error=failed, load=model.load().seconds, run=result.times.run)
+    return Trial(
+        backend=backend,
+        verdict=result.verdict,
+        error=failed,
+        load=model.load().seconds,
+        run=result.times.run,
+        placement=result.placement,
+    )
 
 
 def deviation(outputs: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) -> float:

@@ -48,6 +48,8 @@ def _browser(seen: Examination) -> list[RenderableType]:
         return [Padding(title, (1, 0, 0, 0)), pairs([("Broken", Text(str(seen.error), style="bad"))])]
     assert seen.capabilities is not None
     rows = [(BACKEND_NAMES[trial.backend], _trial(trial, seen.capabilities.errors)) for trial in seen.trials]
+    if seen.gpu is not None:
+        rows.append(("GPU in use", Text("; ".join(seen.gpu) or "its processes hold no GPU device open")))
     return [Padding(title, (1, 0, 0, 0)), pairs(rows + _report(seen.capabilities, seen.start or 0.0))]
 
 

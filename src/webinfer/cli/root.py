@@ -16,6 +16,7 @@ from webinfer.cli import (
     db,
     demo,
     doctor,
+    explain,
     history,
     install,
     ipfs,
@@ -68,7 +69,23 @@ def root(
     """Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly."""
 
 
-for module in (demo, doctor, run, bench, compare, history, top, install, pull, quantize, models, ipfs, db, report):
+for module in (
+    demo,
+    doctor,
+    explain,
+    run,
+    bench,
+    compare,
+    history,
+    top,
+    install,
+    pull,
+    quantize,
+    models,
+    ipfs,
+    db,
+    report,
+):
     module.register(app)
 
 

@@ -1,0 +1,193 @@
+"""``webinfer explain``: where a model's nodes and its time go on each backend, and why one is faster than another."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from numpy.typing import NDArray
+
+from webinfer import Accelerator, Capabilities, Options, Placement, Result, Verdict, WebinferError
+from webinfer.cli import explain_view
+from webinfer.cli.command import command
+from webinfer.cli.terminal import FAILED, Terminal
+from webinfer.events import SessionLoaded
+from webinfer.models import ModelPackage, resolve
+from webinfer.models.accuracy import canaries
+from webinfer.models.comparison import Deviation, compare, limits_for
+from webinfer.models.profile import profile_native
+from webinfer.models.reference import run_native
+from webinfer.models.vocabulary import Vocabulary
+from webinfer.options import BACKENDS, Backend
+
+_FLAGS = ("browser", "executable", "threads", "load_timeout", "run_timeout")
+_EXAMPLES = """
+webinfer explain wheel:all-MiniLM-L6-v2
+webinfer explain model.onnx --browser firefox --json
+"""
+_RUNS = 5
+_NOTABLE = 1.2  # times as fast, from which a difference is spoken of: less is within what runs differ by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a backend did with a model. All times in seconds; those of runs are medians over the later ones.
+
+    Attributes:
+        error: Why it did nothing.
+        first: The first run, in the runtime.
+        compile: By how much the first run was longer than the later ones.
+    """
+
+    backend: Backend
+    verdict: Verdict
+    error: WebinferError | None = None
+    placement: Placement | None = None
+    rewritten: Mapping[str, int] | None = None
+    loaded: SessionLoaded | None = None
+    first: float = 0.0
+    compile: float = 0.0
+    queue: float = 0.0
+    transfer: float = 0.0
+    run: float = 0.0
+    deviations: tuple[Deviation, ...] = ()
+    fault: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        if self.error is not None:
+            return {"error": self.error.to_dict()}
+        assert self.loaded is not None
+        return {
+            "error": None,
+            "verdict": self.verdict.kind,
+            "evidence": list(self.verdict.evidence),
+            "placement": self.placement.to_dict() if self.placement else None,
+            "rewritten": dict(self.rewritten or {}),
+            "load": {"fetch": self.loaded.fetch, "create": self.loaded.create, "nbytes": self.loaded.nbytes},
+            **{name: getattr(self, name) for name in ("first", "compile", "queue", "transfer", "run", "fault")},
+            "deviations": [each.to_dict() for each in self.deviations],
+        }
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "explain", flags=_FLAGS, examples=_EXAMPLES)(explain)
+
+
+def explain(
+    terminal: Terminal,
+    options: Options,
+    model: Annotated[str, typer.Argument(help="The model, as `webinfer run` takes it.", show_default=False)],
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="Which precision of it.", show_default="fp32")
+    ] = None,
+    part: Annotated[str | None, typer.Option("--part", help="Which part, of a model in several files.")] = None,
+) -> None:
+    """Run a model on every backend of a browser, and say where its nodes and its time went, and why one is faster.
+
+    The inputs are made up. Exits with 0 when at least one backend ran it.
+    """
+    package = resolve(model, precision=precision, part=part)
+    inputs = canaries(package.signature, Vocabulary.of(package))[0]
+    with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
+        with steps.step("run natively"):
+            right, operators = run_native(package, inputs), profile_native(package, inputs)
+        capabilities = accelerator.start()
+        accounts = []
+        for backend in BACKENDS:
+            with steps.step(f"run on {backend}"):
+                accounts.append(account(accelerator, (model, part), package, backend, inputs, right, capabilities))
+    words = reasons(accounts)
+    if terminal.json:
+        backends = {each.backend: each.to_dict() for each in accounts}
+        about = {"engine": capabilities.engine, "engine_version": capabilities.engine_version}
+        about |= {"model": package.name, "precision": package.precision}
+        terminal.emit({**about, "backends": backends, "why": words, "native": operators})
+    else:
+        terminal.show(explain_view.view(package, capabilities, accounts, operators, words))
+    if all(each.error for each in accounts):
+        raise typer.Exit(FAILED)
+
+
+def account(
+    accelerator: Accelerator,
+    named: tuple[str, str | None],
+    package: ModelPackage,
+    backend: Backend,
+    inputs: Mapping[str, NDArray[Any]],
+    right: Mapping[str, NDArray[Any]],
+    capabilities: Capabilities,
+) -> Account:
+    """Load a model, by its reference and part, on a backend and run it some times."""
+    try:
+        with accelerator.load(named[0], platform=backend, precision=package.precision, part=named[1]) as loaded:
+            first, *later = (loaded.run(inputs) for _ in range(1 + _RUNS))
+            made = loaded.loaded
+    except WebinferError as error:
+        return Account(backend=backend, verdict=capabilities.verdict(backend), error=error)
+    run = _median(later, "run")
+    deviations = tuple(compare(first.outputs, right))
+    limits = limits_for(package.precision)
+    return Account(
+        backend=backend,
+        verdict=first.verdict,
+        placement=first.placement,
+        rewritten=first.rewritten,
+        loaded=made,
+        first=first.times.run,
+        compile=max(0.0, first.times.run - run),
+        queue=_median(later, "queue"),
+        transfer=_median(later, "transfer"),
+        run=run,
+        deviations=deviations,
+        fault=next((fault for each in deviations if (fault := each.beyond(limits))), None),
+    )
+
+
+def reasons(accounts: Sequence[Account]) -> list[str]:
+    """Say in words why the fastest backend is that, by what was observed of the others."""
+    ran = sorted((each for each in accounts if each.error is None), key=lambda each: each.run)
+    if not ran:
+        return []
+    best, *others = ran
+    said = [_strength(best)]
+    for other in others:
+        ratio = other.run / best.run if best.run else 1.0
+        if ratio < _NOTABLE:
+            said.append(f"{other.backend} is as fast, within what runs differ by.")
+            continue
+        said.append(f"{best.backend} is {ratio:.1f} times as fast as {other.backend}: {'; '.join(_weaknesses(other))}.")
+    said += [
+        f"{each.backend} computes something else than native onnxruntime: {each.fault}." for each in ran if each.fault
+    ]
+    said += [f"{each.backend} did not run it: {each.error}" for each in accounts if each.error is not None]
+    return said
+
+
+def _strength(best: Account) -> str:
+    where = f"in {best.verdict.kind}" if best.verdict.kind != "unproven" else "on hardware that is not proven"
+    return f"{best.backend} is the fastest, {where}, with {best.placement or 'a placement that is not told'}."
+
+
+def _weaknesses(other: Account) -> list[str]:
+    found = []
+    placement = other.placement
+    if other.backend == "webgpu" and other.verdict.kind == "software":
+        found.append(f"its GPU is made in software ({other.verdict.evidence[0]})")
+    if placement is not None and not placement.whole:
+        copies = f", and {placement.copies} copies go between them" if placement.copies else ""
+        found.append(f"only {placement}{copies}")
+    if placement is not None and placement.graphs > 1:
+        found.append(f"WebNN's part is cut into {placement.graphs} graphs")
+    if other.backend == "wasm":
+        found.append("WebAssembly's kernels have 128-bit vectors and no more")
+    return found or ["nothing observed explains it but its kernels: all nodes are on it"]
+
+
+def _median(results: Sequence[Result], name: str) -> float:
+    return float(statistics.median(getattr(each.times, name) for each in results))
