@@ -75,12 +75,14 @@ async def natively(sessions: list[NativeSession], inputs: Inputs, seconds: float
     return sum(counts) / (time.perf_counter() - began)
 
 
-async def measure(package: ModelPackage, case: Case, backend: str, lanes: int, browser: str, rounds: int) -> list[str]:
+async def measure(
+    package: ModelPackage, case: Case, backend: str, lanes: int, browser: str, rounds: int, integers: bool
+) -> list[str]:
     inputs = tokens(case.sequence)
     groups = [[NativeSession(package, threads=lanes)]]
     if lanes > 1:
         groups.append([NativeSession(package, threads=1) for _ in range(lanes)])
-    async with AsyncAccelerator(browser=browser, lanes=lanes, threads=1) as accelerator:
+    async with AsyncAccelerator(browser=browser, lanes=lanes, threads=1, integer_matmul=integers) as accelerator:
         model = await accelerator.load(case.reference, platform=backend)  # type: ignore[arg-type]
         first = await model.run(inputs)
         await model.run_batch([inputs] * 4 * lanes)  # spreads to every lane
@@ -96,7 +98,7 @@ async def measure(package: ModelPackage, case: Case, backend: str, lanes: int, b
     return [
         name,
         str(case.sequence),
-        backend,
+        f"{backend} {first.precision}",
         first.verdict.kind,
         str(lanes),
         f"{statistics.median(ours):.2f}",
@@ -106,13 +108,13 @@ async def measure(package: ModelPackage, case: Case, backend: str, lanes: int, b
     ]
 
 
-async def main(rounds: int, browser: str) -> None:
+async def main(rounds: int, browser: str, integers: bool) -> None:
     rows = []
     for case in CASES:
         package = await asyncio.to_thread(resolve, case.reference)
         for backend in case.backends:
             for lanes in (1,) if backend == "webgpu" else sorted({1, CORES}):
-                rows.append(await measure(package, case, backend, lanes, browser, rounds))
+                rows.append(await measure(package, case, backend, lanes, browser, rounds, integers))
                 print("  done:", *rows[-1], flush=True)
     columns = [
         "model",
@@ -131,6 +133,7 @@ async def main(rounds: int, browser: str) -> None:
 if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--rounds", type=int, default=5, help="turns that each contestant has")
+    options.add_argument("--integers", action="store_true", help="multiply in 8-bit integers on WebAssembly")
     arguments = options.parse_args()
     print(machine())
-    asyncio.run(main(1 if arguments.quick else arguments.rounds, arguments.browser))
+    asyncio.run(main(1 if arguments.quick else arguments.rounds, arguments.browser, arguments.integers))
