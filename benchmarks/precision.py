@@ -160,7 +160,6 @@ def draw(rows: list[Row], path: Path) -> None:
             axes.annotate(text, (row.nbytes / 1e6, lost), xytext=(5, 4), textcoords="offset points", fontsize=8)
         full = next((row.nbytes for row in good if row.model == name and row.precision == "fp32"), None)
         axes.set(
-            xscale="log",
             yscale="log",
             xlabel="MB on disk",
             title=name + (f", fp32 {full / 1e6:.0f} MB" if full else ""),
