@@ -46,6 +46,7 @@ LAYERS = (
         "learned",
         "choosing",
         "building",
+        "tracing",
         "recurrence",
         "pipelines",
         "precisions",

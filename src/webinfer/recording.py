@@ -42,6 +42,7 @@ from webinfer.policy.assignment import SessionKey
 from webinfer.pool import Pool
 from webinfer.request import Request
 from webinfer.result import Result
+from webinfer.tracing import trace_failure, trace_result
 
 _SAMPLED = 5.0  # seconds between two samples of a pool that works
 _MEASURED = ("times", "items", "batch", "attempts")
@@ -139,12 +140,15 @@ class Recorder:
 
     async def take(self, model: Described, request: Request, work: Awaitable[Result]) -> Result:
         """Await a result, and take it down, or that it failed."""
+        began = time.perf_counter()
         try:
             result = await work
         except BaseException as error:
             self.failed(error, model, request)
+            trace_failure(error, model.package.name, model.backend, time.perf_counter() - began)
             raise
         self.answered(result)
+        trace_result(result)
         return result
 
     def answered(self, result: Result) -> None:
