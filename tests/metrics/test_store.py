@@ -276,3 +276,22 @@ def test_percentiles_are_within_half_a_percent() -> None:
     for share in (0.5, 0.95, 0.99, 1.0):
         assert histogram.percentile(share) == pytest.approx(share, rel=0.006)
     assert Histogram().percentile(0.5) == 0.0
+
+
+def test_who_asks_sees_what_was_put_before_though_the_writer_is_in_the_middle_of_something() -> None:
+    store, stop = Store(":memory:", interval=0.0), threading.Event()
+
+    def disturb() -> None:
+        while not stop.wait(0.0002):
+            store.add("faults", kind="lane", code="lost")
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    counts = []
+    for number in range(200):
+        store.add("inferences", total=float(number), attempts=1)
+        counts.append(store.query("SELECT count(*) AS rows FROM inferences")[0]["rows"])
+    stop.set()
+    disturber.join()
+    store.close()
+    assert counts == [*range(1, 201)]

@@ -81,7 +81,8 @@ class Store:
         self._unwritten: dict[str, list[Row]] = {}
         self._written = self._dropped = self._failures = 0
         self._error: str | None = None
-        self._wake, self._hurry, self._idle = threading.Event(), threading.Event(), threading.Event()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._barriers: deque[threading.Event] = deque()  # set once all that was put before them is written
         self._access = threading.Lock()  # of the connection, between the writer and who reads
         self._closing = False
         self._thread = threading.Thread(target=self._live, name="webinfer-store", daemon=True)
@@ -140,11 +141,14 @@ class Store:
 
     def flush(self) -> None:
         """Wait until all that was put before is written, or could not be."""
-        if not self._closing:
-            self._idle.clear()
-            self._hurry.set()
-            self._wake.set()
-            self._idle.wait()
+        barrier = threading.Event()
+        self._barriers.append(barrier)
+        self._hurry.set()
+        self._wake.set()
+        if self._closing:
+            self._thread.join()
+        else:
+            barrier.wait()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -200,12 +204,11 @@ class Store:
             self._hurry.clear()
             self._wake.clear()
             self._write()
-            self._idle.set()
         self._write()
-        self._idle.set()
 
     def _write(self) -> None:
         self.clock.check()
+        barriers = [self._barriers.popleft() for _ in range(len(self._barriers))]
         self._take_in()
         with self._access:
             try:
@@ -216,6 +219,8 @@ class Store:
                 self._failed(error)
             else:
                 self._failures, self._error = 0, None
+        for barrier in barriers:
+            barrier.set()
         if self._unwritten:
             self._wake.set()  # try again
 
