@@ -126,7 +126,7 @@ export function accuracy(found: Findings): HTMLElement[] {
   const models = [...new Set(drawn.map((row) => row.model_name))];
   const plot = drawn.length
     ? [
-        chart("Accuracy by size of the files", 300, (colours) => ({
+        chart("Distance from the reference (1 - value) by size of the files; lower is better", 300, (colours) => ({
           grid: { left: 8, right: 32, top: 44, bottom: 28, containLabel: true },
           legend: legend(colours),
           tooltip: tooltip(colours, {
@@ -137,7 +137,7 @@ export function accuracy(found: Findings): HTMLElement[] {
               ]),
           }),
           xAxis: values(colours, megabytes, { name: "size", nameLocation: "middle", nameGap: 28, scale: true }),
-          yAxis: values(colours, String, { scale: true }),
+          yAxis: values(colours, (value) => value.toExponential(0), { type: "log" }),
           series: models.map((model) => ({
             name: model,
             type: "scatter",
@@ -150,7 +150,7 @@ export function accuracy(found: Findings): HTMLElement[] {
             },
             data: drawn
               .filter((row) => row.model_name === model)
-              .map((row) => [row.mb, row.value, `${row.precision} ${row.backend ?? ""}`]),
+              .map((row) => [row.mb, Math.max(1 - (row.value ?? 1), 1e-15), `${row.precision} ${row.backend ?? ""}`]),
           })),
         })),
       ]

@@ -210,13 +210,18 @@ function parts(shown: Configuration[], names: string[]): HTMLElement {
 
 function timeline(moments: Moment[]): HTMLElement[] {
   const began = moments[0]?.t ?? 0;
+  moments = moments.flatMap((moment, at) => {
+    const before = moments[at - 1];
+    const gap = before && moment.t - before.t > 1.5 * moment.step;
+    const idle = { ...moment, answered: 0, failed: 0, throughput: 0, p50: null, p95: null };
+    return gap ? [{ ...idle, t: before.t + moment.step }, { ...idle, t: moment.t - moment.step }, moment] : [moment];
+  });
   const clock = (t: number) => seconds(t);
   const points = (key: "throughput" | "p50" | "p95" | "failed") => moments.map((moment) => [moment.t - began, moment[key]]);
   const line = (name: string, key: "throughput" | "p50" | "p95", colour: string | undefined, more = {}) => ({
     name,
     type: "line",
     showSymbol: false,
-    smooth: 0.2,
     lineStyle: { width: 2, color: colour },
     itemStyle: { color: colour },
     data: points(key),
