@@ -41,6 +41,7 @@ LAYERS = (
         "canary",
         "gate",
         "warming",
+        "hearing",
         "snapshot",
         "exposition",
         "learned",

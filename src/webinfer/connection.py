@@ -99,7 +99,12 @@ class Connection:
         return number
 
     async def ask(
-        self, kind: str, fields: dict[str, Any], timeout: float, on_transfer: OnTransfer | None = None
+        self,
+        kind: str,
+        fields: dict[str, Any],
+        timeout: float,
+        on_transfer: OnTransfer | None = None,
+        tensors: Tensors | None = None,
     ) -> Message:
         """Send a request and wait for its answer.
 
@@ -109,7 +114,11 @@ class Connection:
         """
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         number = self.post(
-            kind, fields, lambda reply: None if future.done() else future.set_result(reply), on_transfer=on_transfer
+            kind,
+            fields,
+            lambda reply: None if future.done() else future.set_result(reply),
+            tensors,
+            on_transfer,
         )
         try:
             async with asyncio.timeout(timeout):

@@ -202,6 +202,34 @@ class Lane:
         reply = partial(self._judge, self._outputs[session], outputs, on_reply)
         self._connection.post("run", {"session": session, "outputs": outputs, **stays}, reply, tensors)
 
+    async def features(
+        self, tensors: Tensors, length: int, hop: int, workgroup: tuple[int, int], timeout: float
+    ) -> Message:
+        """Make a log-mel spectrogram on the GPU; see ``hearing``.
+
+        Args:
+            tensors: ``samples``, float32 of shape (samples,), and ``filters``, float32 of shape (mels, bins).
+            length: Samples that are heard; fewer are filled up with silence.
+            hop: Samples from one window to the next.
+            workgroup: Invocations of a workgroup, across frames and down rows.
+            timeout: Seconds until it is given up.
+
+        Returns:
+            The answer: ``input_features``, float32 of shape (1, mels, length / hop), and ``timing`` (ms: ``wait``,
+            ``run``).
+
+        Raises:
+            TimeoutError: It took longer.
+            MalformedFrame: The answer is something else.
+            WebinferError: As the lane reported it.
+        """
+        fields = {"length": length, "hop": hop, "workgroup": list(workgroup)}
+        answer = await self._connection.ask("features", fields, timeout, tensors=tensors)
+        made, shape = answer.tensors.get("input_features"), (1, len(tensors["filters"]), length // hop)
+        if made is None or made.dtype != np.float32 or made.shape != shape:
+            raise MalformedFrame(f"Lane {self.id} answered with no spectrogram of shape {shape}.", lane=self.id)
+        return answer
+
     def unload(self, session: str) -> None:
         """Release a session; nobody waits for it."""
         self._outputs.pop(session, None)

@@ -2,7 +2,7 @@
 
 import { WireError } from "./errors";
 
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 export type Engine = "chromium" | "firefox" | "webkit";
 export type Backend = "webgpu" | "webnn" | "wasm";
@@ -93,7 +93,9 @@ export type Run = {
 };
 export type Unload = { kind: "unload"; id: number; session: string };
 export type Free = { kind: "free"; id: number; handles: readonly string[] };
-export type HostToLane = Load | Run | Unload | Free;
+/** Make `samples` a log-mel spectrogram, with the mel filters `filters`, in workgroups of this shape. */
+export type MakeFeatures = { kind: "features"; id: number; length: number; hop: number; workgroup: readonly [number, number] };
+export type HostToLane = Load | Run | Unload | Free | MakeFeatures;
 
 export type LaneToHost =
   | { kind: "hello"; protocol: number; role: "lane"; lane: string; runtime: RuntimeInfo }
@@ -190,6 +192,20 @@ function run(header: Header): Run {
   };
 }
 
+function whole(header: Header, field: string, value: unknown = header[field]): number {
+  if (!Number.isSafeInteger(value) || (value as number) < 1) throw malformed(header, field, "whole numbers above 0");
+  return value as number;
+}
+
+function features(header: Header): MakeFeatures {
+  const shape = header["workgroup"];
+  if (!Array.isArray(shape) || shape.length !== 2) throw malformed(header, "workgroup", "two whole numbers");
+  const [wide, high] = shape.map((size: unknown) => whole(header, "workgroup", size)) as [number, number];
+  const [length, hop] = [whole(header, "length"), whole(header, "hop")];
+  if (hop > length) throw malformed(header, "hop", "no more than its length");
+  return { kind: "features", id: request(header), length, hop, workgroup: [wide, high] };
+}
+
 function unknownKind(header: Header, receiver: string): WireError {
   return new WireError("protocol.kind", `A ${receiver} does not take "${header.kind}" messages.`, { kind: header.kind });
 }
@@ -247,6 +263,8 @@ export function readHostToLane(header: Header): HostToLane {
       return { kind: "unload", id: request(header), session: text(header, "session") };
     case "free":
       return { kind: "free", id: request(header), handles: names(header, "handles") };
+    case "features":
+      return features(header);
     default:
       throw unknownKind(header, "lane");
   }

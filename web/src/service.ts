@@ -5,6 +5,7 @@ import { Devices } from "./devices";
 import { CodedError, WireError, toBody } from "./errors";
 import { fetchModel, type FetchedModel } from "./fetching";
 import { Kept, type Feeds } from "./kept";
+import { Listener } from "./listener";
 import { readHostToLane, type ErrorBody, type HostToLane, type LaneToHost, type Load, type Run, type Unload } from "./messages";
 import { readPlacement, type RuntimeLog } from "./placement";
 import { SerialQueue } from "./queue";
@@ -36,6 +37,7 @@ export class LaneService {
   readonly #devices = new Devices((error) => this.lose(toBody(error, error.code)));
   readonly #queue = new SerialQueue<Job>((job) => this.#start(job));
   readonly #kept = new Kept();
+  readonly #listener = new Listener(this.#devices);
   readonly #warm: Promise<unknown>;
   #active: Job | undefined;
   #lost: ErrorBody | undefined;
@@ -88,6 +90,11 @@ export class LaneService {
         return this.#run(job, job.message);
       case "load":
         return this.#load(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
+      case "features":
+        return this.#listener
+          .hear(job.message, job.tensors, job.received)
+          .then(({ tensor, timing }) => this.#reply(job, { timing }, [tensor]))
+          .catch((error: unknown) => this.#judge(job, error, "run"));
       case "free":
         this.#kept.free(job.message.handles);
         this.#reply(job, {});

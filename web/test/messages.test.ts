@@ -17,7 +17,7 @@ const codeOf = (action: () => unknown) => {
 
 describe("to a lane", () => {
   test("a load is read, with its defaults", () => {
-    expect(readHostToLane(LOAD)).toEqual({ ...LOAD, external: [], dimensions: {}, device: null, store: false });
+    expect(readHostToLane(LOAD)).toEqual({ ...LOAD, external: [], dimensions: {}, device: null, store: false, resident: [] });
   });
 
   test("a load is read with everything", () => {
@@ -28,6 +28,7 @@ describe("to a lane", () => {
       dimensions: { batch: 1 },
       device: "npu",
       store: true,
+      resident: ["present.0.key"],
     };
     expect(readHostToLane(full)).toEqual(full);
   });
@@ -51,7 +52,15 @@ describe("to a lane", () => {
     expect(readHostToLane(free)).toEqual(free);
   });
 
+  test("a wish for features is read", () => {
+    const wish = { kind: "features", id: 2, length: 480_000, hop: 160, workgroup: [256, 1] };
+    expect(readHostToLane(wish)).toEqual(wish);
+  });
+
   test.each<[string, Record<string, unknown>]>([
+    ["features of no workgroup", { kind: "features", id: 1, length: 400, hop: 160 }],
+    ["a workgroup of nothing", { kind: "features", id: 1, length: 400, hop: 160, workgroup: [64, 0] }],
+    ["a hop beyond the length", { kind: "features", id: 1, length: 100, hop: 160, workgroup: [64, 1] }],
     ["no id", { ...LOAD, id: 0 }],
     ["no session", { ...LOAD, session: "" }],
     ["an unknown backend", { ...LOAD, backend: "cuda" }],

@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
 import * as ort from "onnxruntime-web";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import { WireError } from "../src/errors";
 import type { LaneToHost } from "../src/messages";
@@ -98,6 +98,22 @@ test("a run answers its outputs and times", async () => {
     timing: { wait: expect.any(Number) as number, run: expect.any(Number) as number, encode: expect.any(Number) as number },
   });
   expect(lane.outputs.at(-1)).toEqual([matrix("y", 11, 2)]);
+});
+
+test("where there is no GPU, features are refused, and the next request is answered", async () => {
+  vi.stubGlobal("navigator", {}); // Node has one in some versions
+  const samples: WireTensor = { name: "samples", dtype: "float32", dims: [4], data: new Float32Array(4) };
+  const filters: WireTensor = { name: "filters", dtype: "float32", dims: [1, 3], data: new Float32Array(3) };
+  const wish = { kind: "features", length: 8, hop: 2, workgroup: [64, 1] };
+  lane.send({ ...wish, id: 2 }, [samples, filters]);
+  lane.send({ ...wish, id: 3 }, [samples]);
+  lane.send({ ...wish, id: 4, length: 5 }, [samples, filters]);
+  lane.run(5);
+  expect(await lane.answer(2)).toMatchObject({ kind: "error", error: { code: "backend.unavailable" } });
+  expect(await lane.answer(3)).toMatchObject({ kind: "error", error: { code: "protocol.malformed" } });
+  expect(await lane.answer(4)).toMatchObject({ kind: "error", error: { code: "protocol.malformed" } });
+  expect(await lane.answer(5)).toMatchObject({ kind: "ok" });
+  vi.unstubAllGlobals();
 });
 
 test("requests are answered in order of arrival, loads and failures among them", async () => {
