@@ -24,8 +24,12 @@ from numpy.typing import NDArray
 
 from webinfer.cache import cache_dir
 from webinfer.capabilities import Capabilities
+from webinfer.errors import WebinferError
 from webinfer.lane import Lane
 from webinfer.models.features import LogMel, mel_filters
+from webinfer.models.reading import Reader
+from webinfer.options import Backend
+from webinfer.pool import Pool
 from webinfer.statistics.interval import Interval, bootstrap
 
 log = logging.getLogger("webinfer.hearing")
@@ -223,3 +227,55 @@ class Tuned:
 
 def _key(capabilities: Capabilities) -> str:
     return f"{capabilities.engine} {capabilities.engine_version}, {capabilities.adapter}"
+
+
+class Ears:
+    """What a model hears with: the shader, where the option ``audio_shaders`` is on and it runs on WebGPU; else numpy.
+
+    Args:
+        pool: Its lanes.
+        backend: Backend that runs the model.
+        reader: Its feature extractor.
+    """
+
+    def __init__(self, pool: Pool, backend: Backend, reader: Reader) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._tuned = Tuned() if pool.options.audio_shaders and backend == "webgpu" else None
+
+    async def prepare(self, inputs: Any) -> Any:
+        """Return inputs with their images and recordings as tensors; what holds none, as it is.
+
+        Raises:
+            InputError: As ``Reader.prepare_files``.
+        """
+        if not self._reader.holds_files(inputs):
+            return inputs
+        if self._tuned is None:
+            return await asyncio.to_thread(self._reader.prepare_files, inputs)
+        loop, shaders = asyncio.get_running_loop(), set()
+
+        def make(samples: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
+            made = asyncio.run_coroutine_threadsafe(self.hear(samples), loop).result()
+            shaders.add(made.audio_shader if isinstance(made, Heard) else None)
+            return made
+
+        tensors = await asyncio.to_thread(self._reader.prepare_files, inputs, make)
+        shader = shaders.pop() if len(shaders) == 1 else None  # all of it was made so, or it does not count
+        return tensors if shader is None else Heard(tensors, parse(shader))
+
+    async def hear(self, samples: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
+        """Return what the model's feature extractor makes of samples, as ``Heard`` where the shader made it."""
+        features, lane = self._reader.features, self._lane()
+        if self._tuned is not None and lane is not None and isinstance(features, LogMel):
+            try:
+                return await self._tuned.hear(lane, features, samples)
+            except (TimeoutError, WebinferError) as error:
+                log.warning("the processor makes the features, as lane %s could not: %s", lane.id, error)
+        return await asyncio.to_thread(features, samples)
+
+    def _lane(self) -> Lane | None:
+        """Return the lane with a GPU that has least to do."""
+        lanes = self._pool.lanes
+        able = [state for state in self._pool.lane_states.values() if "webgpu" in state.backends and state.id in lanes]
+        return lanes[min(able, key=lambda state: state.running).id] if able else None

@@ -25,10 +25,10 @@ from webinfer.errors import (
     OptionError,
     PoolClosed,
     SoftwareAdapter,
-    UnknownOutput,
     WebinferError,
 )
 from webinfer.events import SessionLoaded
+from webinfer.hearing import Ears
 from webinfer.lane import Residents
 from webinfer.models import ModelPackage
 from webinfer.models.accuracy import Accuracy
@@ -48,7 +48,7 @@ from webinfer.request import Request
 from webinfer.result import Result, refuse_nan
 from webinfer.sentences import embed
 from webinfer.sessions import Sessions
-from webinfer.tensors import Signature, prepare
+from webinfer.tensors import prepare, refuse_unknown
 from webinfer.warming import Warmth
 from webinfer.wire import Message
 
@@ -71,6 +71,7 @@ class AsyncModel:
         backend: Backend that runs it.
         precision: Precision of its weights.
         loaded: Times and size of its first loading.
+        ears: Makes features of recordings.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class AsyncModel:
         self._forget = forget
         self._sessions = Sessions(pool, package, delivery, choice)
         self._reader = Reader(package)
+        self.ears = Ears(pool, choice.backend, self._reader)
         self._routings = Routings(pool, choice)
         self._closed = False
         self._accuracies: dict[tuple[str, str, str], Accuracy] = {}  # by engine, its version and the runtime
@@ -177,7 +179,7 @@ class AsyncModel:
             WebinferError: As the runtime or the pool reported it.
         """
         if self._reader.holds_files(inputs):
-            inputs = await asyncio.to_thread(self._reader.prepare_files, inputs)
+            inputs = await self.ears.prepare(inputs)
         request, how = self._request(inputs, outputs, timeout, priority)
         return await self._recorder.take(self, request, self._complete(request, how))
 
@@ -216,9 +218,7 @@ class AsyncModel:
             EmptyBatch: There are none.
             WebinferError: As ``run``; the first one that occurs, once all have ended.
         """
-        batch = list(batch)
-        if any(map(self._reader.holds_files, batch)):
-            batch = await asyncio.to_thread(lambda: [*map(self._reader.prepare_files, batch)])
+        batch = [await self.ears.prepare(inputs) for inputs in batch]
         requests = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
         if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")
@@ -348,14 +348,16 @@ class AsyncModel:
         if not how.exact:
             tensors = pad(signature, tensors, how)
         if outputs is not None:
-            _refuse_unknown(outputs, signature, self.name)
+            refuse_unknown(outputs, signature, self.name)
         if not isinstance(priority, int):
             raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
         limit = self._limit(given) if timeout is None else timeout
         wanted = list(outputs) if outputs else None
         key = self._open(how)
-        mates = self._mates(key, how, tensors, wanted) if self._batching else None
-        return Request(key, tensors, wanted, limit, self._items(tensors), priority, mates=mates), how
+        request = Request(key, tensors, wanted, limit, self._items(tensors), priority)
+        request.mates = self._mates(key, how, tensors, wanted) if self._batching else None
+        request.audio_shader = getattr(inputs, "audio_shader", None)
+        return request, how
 
     def _mates(
         self, key: SessionKey, how: Fit, tensors: Mapping[str, NDArray[Any]], outputs: list[str] | None
@@ -466,6 +468,7 @@ class AsyncModel:
             quantized=self.package.quantized,
             rewritten=self._delivery.rewritten,
             warmed=self._warmth.holds(lane.id, how),
+            audio_shader=request.audio_shader,
             browser=lane.browser_name,
             routing=self._routings.of(lane),
             chosen_by=self._choice.by,
@@ -485,15 +488,6 @@ class AsyncModel:
 
     def _open(self, how: Fit) -> SessionKey:
         return self._sessions.open(how)
-
-
-def _refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> None:
-    known = [spec.name for spec in signature.outputs]
-    for name in outputs:
-        if name not in known:
-            raise UnknownOutput(
-                f"{model} has no output {name!r}. It has: {', '.join(known)}.", output=name, known=known
-            )
 
 
 def _tell(progress: ProgressCallback, stage: str, done: int, total: int | None) -> None:

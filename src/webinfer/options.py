@@ -163,6 +163,11 @@ class Options:
         False,
         "Round weights to 8 bits on WebAssembly, and multiply in integers: faster, with answers that differ a little.",
     )
+    audio_shaders: bool = _option(
+        False,
+        "Make the log-mel features of recordings on the GPU, on WebGPU, in workgroups of the shape fastest there: "
+        "that is measured once, for some seconds on an adapter in software, and remembered.",
+    )
     resident_state: bool = _option(
         False,
         "Leave a decoder's keys and values in the memory of the GPU between steps, on WebGPU.",

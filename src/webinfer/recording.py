@@ -371,6 +371,8 @@ class Recorder:
         verdict = values["verdict"]
         if verdict is not None:
             values |= {"verdict": verdict.kind, "evidence": verdict.evidence}
+        values["compute_shader_optimized"] = values["audio_shader"] is not None
+        values["precompile_shaders"] = bool(values["warmed"]) and values["backend"] == "webgpu"
         browser = self._browsers.get((values["lane"] or "").partition(".")[0])
         return self.store.entry("sessions", id=session, run=self._run, timestamp=now, browser=browser, **values)
 

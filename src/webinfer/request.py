@@ -63,6 +63,7 @@ class Request:
     settled: bool = False
     residents: Residents | None = None
     nobodys: bool = False  # a canary, which counts nowhere
+    audio_shader: str | None = None  # the workgroup of the shader that made its features
     pinned: str | None = None  # the lane that holds its residents: it runs there or not at all
 
     def __repr__(self) -> str:

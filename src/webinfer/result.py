@@ -37,6 +37,7 @@ class Result:
         quantized: How they were brought to it, and what that lost, where it was done here: see ``ModelPackage``.
         rewritten: Subgraphs that were replaced by one operator each for that backend, by that operator.
         warmed: Whether that lane had run this shape when the model was warmed up.
+        audio_shader: Workgroup of the shader that made its features of a recording; ``None`` where none did.
         browser: Name of the browser.
         routing: Why that browser, where there are several.
         chosen_by: Who chose browser and backend: the ``caller``, the ``table`` of preferences, what was ``learned``; or
@@ -83,6 +84,7 @@ class Result:
     batch: int
     attempts: int
     chosen_by: ChosenBy = "caller"
+    audio_shader: str | None = None
 
     def __getitem__(self, name: str) -> Array:
         return self.outputs[name]
@@ -96,8 +98,9 @@ class Result:
         """Return the result with the guide's keys, and ours beside them.
 
         ``memory_usage_mb`` is ``None``: a single run's memory is not measured. ``precompile_shaders``
-        is true where the lane had compiled them for this shape before: see ``warmed``. ``compute_shader_optimized`` and
-        ``parallel_loading`` are false: nothing of the kind was done.
+        is true where the lane had compiled them for this shape before: see ``warmed``. ``compute_shader_optimized`` is
+        true where a shader of ours made the features of a recording: see ``audio_shader``. ``parallel_loading`` is
+        false: nothing of the kind was done.
         """
         run = self.times.run
         return {
@@ -118,7 +121,7 @@ class Result:
             "inference_time": run,
             "total_time": self.times.total,
             "model_family": self.family,
-            "compute_shader_optimized": False,
+            "compute_shader_optimized": self.audio_shader is not None,
             "precompile_shaders": self.warmed and self.backend == "webgpu",
             "parallel_loading": False,
             **self.observed(),
@@ -138,6 +141,7 @@ class Result:
             "loss": _told(self.quantized),
             "rewritten": dict(self.rewritten),
             "warmed": self.warmed,
+            "audio_shader": self.audio_shader,
             "routing": self.routing,
             "chosen_by": self.chosen_by,
             "engine": self.engine,

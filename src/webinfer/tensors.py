@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.errors import DtypeMismatch, EmptyBatch, MissingInput, ShapeMismatch, UnknownInput
+from webinfer.errors import DtypeMismatch, EmptyBatch, MissingInput, ShapeMismatch, UnknownInput, UnknownOutput
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
@@ -383,3 +383,17 @@ def _derived(spec: TensorSpec, ids: NDArray[Any], arrays: Mapping[str, NDArray[A
         return mask
     counted = np.where(mask == 0, 1, np.cumsum(mask != 0, axis=1) - 1)  # transformers' prepare_inputs_for_generation
     return np.ascontiguousarray(counted[:, -ids.shape[1] :].astype(dtype))
+
+
+def refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> None:
+    """Refuse outputs that a model does not have.
+
+    Raises:
+        UnknownOutput: One is not among its own.
+    """
+    known = [spec.name for spec in signature.outputs]
+    for name in outputs:
+        if name not in known:
+            raise UnknownOutput(
+                f"{model} has no output {name!r}. It has: {', '.join(known)}.", output=name, known=known
+            )

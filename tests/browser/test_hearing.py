@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.recordings import BECKETT, recording
 from webinfer import Accelerator
 from webinfer.errors import WebinferError
-from webinfer.hearing import SHAPES, Workgroup, hear, name
+from webinfer.hearing import SHAPES, Memory, Workgroup, hear, name
 from webinfer.lane import Lane
 from webinfer.models.audio import read_audio
-from webinfer.models.features import LogMel
+from webinfer.models.build.speech import whisper_configs
+from webinfer.models.build.weights import random_weights
+from webinfer.models.build.whisper import ENCODER, whisper
+from webinfer.models.features import LogMel, feature_extractor
 
 EXACT = LogMel()
 BRIEF = LogMel(mels=40, window=402, hop=168, seconds=21)  # neither a multiple of four frames nor of four samples
@@ -55,3 +61,49 @@ def test_a_workgroup_that_the_adapter_cannot_have_is_refused_and_harms_nothing(e
         embedded._portal.call(hear(lane, BRIEF, samples, (1024, 1024)))
     made, _ = embedded._portal.call(hear(lane, BRIEF, samples))
     np.testing.assert_allclose(made["input_features"], BRIEF(samples)["input_features"], rtol=0, atol=1e-4)
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    configs = whisper_configs("tiny")
+    configs["config.json"] |= {"d_model": 48, "max_source_positions": 100, "vocab_size": 60, "decoder_layers": 1}
+    configs["preprocessor_config.json"] |= {"chunk_length": 2}
+    whisper(configs["config.json"])[ENCODER].save(tmp_path / "model.onnx", random_weights(3))
+    for file, contents in configs.items():
+        (tmp_path / file).write_text(json.dumps(contents), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.browser("embedded")
+def test_a_model_hears_through_the_shader_where_that_is_wanted(
+    encoder: Path, embedded: Accelerator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Memory, "path", tmp_path / "audio-shaders.json")
+    heard = [recording(BECKETT), {"array": np.ones(9), "sampling_rate": 16_000}]
+    with embedded.load(encoder, platform="wasm") as plain:
+        expected = plain.run(heard)
+    assert not expected.to_dict()["compute_shader_optimized"]
+    with Accelerator(browser="embedded", audio_shaders=True, db_path=":memory:") as accelerator:
+        with accelerator.load(encoder, platform="webgpu") as model:
+            first = model.run(heard)
+            kept = json.loads(Memory().path.read_text(encoding="utf-8"))
+            (measured,) = kept.values()
+            assert set(measured["milliseconds"]) == set(map(name, SHAPES))
+            assert first.audio_shader == measured["workgroup"]
+            assert first.to_dict()["compute_shader_optimized"]
+            ready = model.run(read_features(encoder))
+            assert ready.audio_shader is None
+        with accelerator.load(encoder, platform="webgpu") as model:
+            (again,) = model.run_batch([heard])
+        with accelerator.load(encoder, platform="wasm") as model:
+            assert model.run(heard).audio_shader is None
+        rows = accelerator.query("SELECT compute_shader_optimized AS own FROM webnn_webgpu_results ORDER BY timestamp")
+    assert json.loads(Memory().path.read_text(encoding="utf-8")) == kept  # it was not measured again
+    assert [row["own"] for row in rows] == [True, False, True, False]
+    for result in (first, again):
+        np.testing.assert_allclose(result["last_hidden_state"], expected["last_hidden_state"], atol=2e-3)
+
+
+def read_features(encoder: Path) -> dict[str, NDArray[np.float32]]:
+    config = json.loads((encoder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    return {"input_features": feature_extractor(config)(np.ones(9, np.float32))["input_features"]}

@@ -103,10 +103,14 @@ async def test_browser_without_a_stand_in_is_an_error() -> None:
     assert not connection.is_healthy()
 
 
-@pytest.mark.parametrize("name", ["compute_shaders", "parallel_loading"])
-def test_optimization_that_is_not_available_is_refused(name: str) -> None:
-    with pytest.raises(OptionError, match=f"{name} is not available"):
-        BrowserConnection("one", "embedded", **{name: True})  # type: ignore[arg-type]
+def test_optimization_that_is_not_available_is_refused() -> None:
+    with pytest.raises(OptionError, match="parallel_loading is not available"):
+        BrowserConnection("one", "embedded", parallel_loading=True)
+
+
+def test_compute_shaders_are_the_option_audio_shaders() -> None:
+    assert BrowserConnection("one", "embedded", compute_shaders=True)._options["audio_shaders"]
+    assert not BrowserConnection("one", "embedded")._options["audio_shaders"]
 
 
 def test_unknown_browser_is_refused_at_once() -> None:

@@ -113,7 +113,10 @@ def asked(given: argparse.Namespace) -> tuple[Ask, list[str]]:
         browsers = browsers if given.browser else everything(models).browsers
     lanes = getattr(given, "max_connections", 1)
     if given.optimize_audio:
-        notes.append("--optimize-audio changes nothing: this version has no kernels for sound of its own")
+        notes.append(
+            "--optimize-audio changes nothing here, where models are given features that are ready: the option "
+            "audio_shaders makes those of recordings, and python -m benchmarks.audio times it"
+        )
     ask = Ask(
         models=models,
         browsers=browsers,

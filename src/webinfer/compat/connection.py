@@ -35,7 +35,7 @@ class BrowserConnection:
             Edge is missing, another browser of the same engine takes its place.
         platform: Platform of models that do not name one.
         headless: Start it without a window.
-        compute_shaders: Not available.
+        compute_shaders: Make features of recordings with a shader; see the option ``audio_shaders``.
         precompile_shaders: Warm models up when they are loaded; see the option ``warm_up``.
         parallel_loading: Not available.
         websocket_port: Port that the host listens on; 0 takes a free one.
@@ -66,15 +66,17 @@ class BrowserConnection:
         enable_gpu: bool = True,
         enable_cpu: bool = True,
     ) -> None:
-        for name in ("compute_shaders", "parallel_loading"):
-            if locals()[name]:
-                raise OptionError(f"{name} is not available in this version; leave it out.", option=name)
+        if parallel_loading:
+            raise OptionError(
+                "parallel_loading is not available in this version; leave it out.", option="parallel_loading"
+            )
         if browser_name not in BROWSERS:
             raise OptionError(f"browser must be one of {', '.join(BROWSERS)}, not {browser_name!r}.", option="browser")
         self.connection_id = connection_id
         self.browser_name = browser_name
         self.platform = platform_of(platform)
         given = {"headless": headless, "port": websocket_port, "warm_up": precompile_shaders}
+        given["audio_shaders"] = compute_shaders
         self._options = {**given, **(options or {})}
         Options.of(**self._options)  # refused now, not at the start
         self._gpu, self._cpu = enable_gpu, enable_cpu

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from webinfer.tensors import SOUND
 if TYPE_CHECKING:
     from webinfer.models.features import LogMel, Waveform
     from webinfer.models.image_processor import ImageProcessor
+
+Hear = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]
 
 
 class Reader:
@@ -103,8 +105,12 @@ class Reader:
             return bool(self._recordings(inputs))
         return "pixel_values" in self._names and bool(self._images(inputs))
 
-    def prepare_files(self, inputs: Any) -> Any:
+    def prepare_files(self, inputs: Any, hear: Hear | None = None) -> Any:
         """Return inputs with their images and recordings as tensors, which takes a while; what holds none, as it is.
+
+        Args:
+            inputs: What the caller gave.
+            hear: Makes features of samples in place of ``features``.
 
         Raises:
             ProcessorMissing: The model came without an image processor.
@@ -116,7 +122,7 @@ class Reader:
         if not self.holds_files(inputs):
             return inputs
         if self._sound:
-            tensors = self._heard(self._recordings(inputs))
+            tensors = self._heard(self._recordings(inputs), hear or self.features)
         else:
             from webinfer.models.image_processor import image_tensors
 
@@ -141,10 +147,10 @@ class Reader:
         recordings = given if isinstance(given, list | tuple) else [given]
         return list(recordings) if all(isinstance(one, str | Path | bytes | Mapping) for one in recordings) else []
 
-    def _heard(self, recordings: list[Any]) -> dict[str, NDArray[Any]]:
+    def _heard(self, recordings: list[Any], hear: Hear) -> dict[str, NDArray[Any]]:
         from webinfer.models.audio import read_audio
 
-        made = [self.features(read_audio(one, self.features.rate)) for one in recordings]
+        made = [hear(read_audio(one, self.features.rate)) for one in recordings]
         lengths = {next(iter(each.values())).shape[-1] for each in made}
         if len(lengths) > 1:
             raise ShapeMismatch(

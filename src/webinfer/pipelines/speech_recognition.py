@@ -210,7 +210,7 @@ class SpeechRecognition(AsyncPipeline):
         wanted = [spec.name for spec in self.model.package.signature.outputs]
         if len(wanted) > 1:
             wanted.remove("last_hidden_state")  # the decoder takes what was made of it
-        inputs = await asyncio.to_thread(self.features, samples)
+        inputs = await self.model.ears.hear(samples)
         heard = await self._run(inputs, wanted)
         with Listening(self.models[1], heard.outputs, self._note) as listening:
             said = await self._speech.listen(
