@@ -75,6 +75,12 @@ def cases() -> list[dict[str, Any]]:
         valid("scalar", run, [tensor("x", "float32", 3.25)]),
         valid("empty tensor", run, [tensor("x", "float32", np.zeros((0, 4))), tensor("y", "uint8", [7])]),
         valid("tensors that stay", {**run, **stays}, [tensor("input_ids", "int64", [[7]])]),
+        valid("a measurement", {"kind": "measure", "id": 8, "limit": 1000}, []),
+        valid(
+            "speeds",
+            {"kind": "ok", "id": 8, "gpu": {"gflops": 12.5, "gbps": 3.25}, "cpu": {"gflops": 20.25, "gbps": 9.5}},
+            [],
+        ),
         valid("gap between tensors", run, [tensor("a", "uint8", [1, 2, 3]), tensor("b", "float64", [0.25])]),
         broken("empty", b""),
         broken("three bytes", b"\1\0\0"),

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from webinfer.browsers.hardware import list_gpus, uses_gpu
-from webinfer.capabilities import Capabilities
-from webinfer.judging import judge_webnn
+from webinfer.capabilities import Capabilities, Speeds
+from webinfer.judging import judge_speed, judge_webnn
 from webinfer.placement import Placement
 
 ADAPTERS = {
@@ -84,6 +84,63 @@ def test_hardware_that_runs_only_part_of_a_graph_is_mixed() -> None:
     assert "8 of 10 nodes on webgpu, 2 on wasm (2 Mod)" in verdict.over(some).evidence[0]
     assert verdict.over(replace(some, nodes={"webgpu": 97, "wasm": 3})) == verdict
     assert report("google swiftshader '' '' '' '' ''", True).verdict("webgpu").over(some).kind == "software"
+
+
+NAMELESS = "'' '' '' '' '' '' ''"
+THREAD = (40.0, 12.0)  # GFLOP/s and GB/s of one thread of WebAssembly
+SPEEDS = {
+    # Recorded here: SwiftShader in Chromium and lavapipe in Firefox, on two cores. The others follow from the bound.
+    "here: SwiftShader": ((4.18, 0.458), (46.5, 28.1), 2, "unproven"),
+    "here: lavapipe": ((35.0, 4.42), (39.1, 12.9), 2, "unproven"),
+    "written: a discrete GPU beside eight cores": ((9000.0, 350.0), THREAD, 16, "hardware"),
+    "written: a rasterizer with wide vectors on many cores": ((9000.0, 100.0), THREAD, 128, "unproven"),
+    "written: an integrated GPU within reach of the CPU": ((400.0, 40.0), THREAD, 8, "unproven"),
+    "written: WebAssembly that is not compiled": ((300.0, 40.0), (0.2, 0.1), 2, "unproven"),
+    "written: WebAssembly without vectors": ((9000.0, 350.0), None, 16, "hardware"),
+}
+
+
+@pytest.mark.parametrize("name", SPEEDS)
+def test_adapter_without_words_is_judged_by_its_speed(name: str) -> None:
+    gpu, cpu, cores, kind = SPEEDS[name]
+    seen = replace(report(NAMELESS, False), speeds=Speeds(gpu, cpu, cores))
+    verdict = seen.verdict("webgpu")
+    assert verdict.kind == kind
+    told = " ".join(verdict.evidence)
+    assert f"{gpu[0]:.3g} GFLOP/s" in told
+    assert ("cannot do that" in told) is (kind == "hardware")
+    assert "neither a type nor a vendor" in told
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_speed_overrules_no_word(name: str) -> None:
+    words, is_fallback, kind = ADAPTERS[name]
+    silent = kind == "unproven" and "virtual GPU" not in words  # behind which may be another machine's cores
+    for fast, proven in ((1.0, kind), (1e6, "hardware" if silent else kind)):
+        seen = replace(report(words, is_fallback), speeds=Speeds((fast, 1.0), THREAD, 8))
+        assert seen.verdict("webgpu").kind == proven
+
+
+def test_speed_beyond_the_bound_alone_proves_hardware() -> None:
+    bound = 8 * 2 * 40.0
+    assert judge_speed("unproven", (bound, 1.0), THREAD, 2)[0] == "unproven"
+    assert judge_speed("unproven", (bound + 1, 1.0), THREAD, 2)[0] == "hardware"
+    assert "0.5 times one thread" in judge_speed("software", (20.0, 1.0), THREAD, 2)[1][0]
+
+
+def test_answer_without_speeds_is_refused() -> None:
+    told = {"gpu": {"gflops": 4.0, "gbps": 1.0}, "cpu": {"gflops": 40.0, "gbps": 12.0}}
+    assert Speeds.of(told, 2).to_dict() == {**told, "cores": 2}
+    assert Speeds.of({**told, "cpu": None}, 2).cpu is None
+    nothing = {"gflops": 0, "gbps": 1.0}
+    for wrong in (
+        {},
+        {**told, "gpu": None},
+        {**told, "gpu": nothing},
+        {**told, "cpu": {"gflops": float("nan"), "gbps": 1}},
+    ):
+        with pytest.raises((KeyError, ValueError)):
+            Speeds.of(wrong, 2)
 
 
 def test_webnn_is_judged_by_the_device_that_was_asked_for() -> None:

@@ -29,6 +29,7 @@ LAYERS = (
         "recycler",
         "upkeep",
         "pool",
+        "proving",
     },
     {
         "result",

@@ -13,7 +13,7 @@ from webinfer.browsers.find import Installation
 from webinfer.browsers.hardware import list_gpus
 from webinfer.browsers.launch import BrowserProcess, launch
 from webinfer.browsers.visit import Visit, expect, is_visitor
-from webinfer.capabilities import Capabilities
+from webinfer.capabilities import Capabilities, Speeds
 from webinfer.connection import Connection
 from webinfer.errors import BrowserLost, LaneLost, LaunchFailed, MalformedFrame, WebinferError, from_wire
 from webinfer.host import Host, Ticket
@@ -159,6 +159,12 @@ class Browser:
         lane.lost.add_done_callback(lambda _: self.lanes.pop(name, None))
         log.info("lane %s is ready: %s", name, lane.runtime)
         return lane
+
+    def learn(self, speeds: Speeds) -> None:
+        """Take in how fast its adapter was; all of its lanes hear of it."""
+        self.capabilities = replace(self.capabilities, speeds=speeds)
+        for lane in self.lanes.values():
+            lane.learn(self.capabilities)
 
     async def stop_lane(self, lane: Lane) -> None:
         """Terminate a lane's worker, whatever it is doing."""

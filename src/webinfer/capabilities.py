@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from webinfer.judging import VerdictKind, judge_adapter, judge_webnn
+from webinfer.judging import VerdictKind, judge_adapter, judge_speed, judge_webnn
 from webinfer.options import BACKENDS, Backend
 from webinfer.placement import Placement
 
@@ -59,6 +60,43 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Speeds:
+    """How fast the WebGPU adapter was, and one thread of WebAssembly beside it, in 10^9 a second.
+
+    Attributes:
+        gpu: Operations and bytes moved of the adapter.
+        cpu: The same of the thread; ``None`` where its WebAssembly has no vectors.
+        cores: Logical cores of the machine.
+    """
+
+    gpu: tuple[float, float]
+    cpu: tuple[float, float] | None
+    cores: int
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any], cores: int) -> Speeds:
+        """Read a lane's answer.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is none.
+        """
+        gpu, cpu = (
+            (float(told["gflops"]), float(told["gbps"])) if told else None for told in (answer["gpu"], answer["cpu"])
+        )
+        if gpu is None or not all(math.isfinite(figure) and figure > 0 for figure in (*gpu, *(cpu or ()))):
+            raise ValueError("speeds must be above 0")
+        return cls(gpu, cpu, cores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return them ready for JSON."""
+        named = {
+            name: dict(zip(("gflops", "gbps"), told, strict=True)) if told else None
+            for name, told in (("gpu", self.gpu), ("cpu", self.cpu))
+        }
+        return {**named, "cores": self.cores}
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What one browser can do, as its page found out.
 
@@ -72,6 +110,7 @@ class Capabilities:
         errors: Why a backend is missing, by backend.
         report: The page's whole report: features, limits, WASM threads, SIMD and JSPI.
         gpus: GPUs that the operating system lists; ``None`` where it does not tell, or the browser is elsewhere.
+        speeds: How fast the adapter is, once somebody had it timed.
     """
 
     engine: str
@@ -83,6 +122,7 @@ class Capabilities:
     errors: Mapping[str, str] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
     gpus: tuple[str, ...] | None = None
+    speeds: Speeds | None = None
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Capabilities:
@@ -135,7 +175,13 @@ class Capabilities:
         if self.adapter is None:
             return Verdict("unproven", (self.errors["webgpu"],))
         told = {name: getattr(self.adapter, name) for name in _TEXTS}
-        return Verdict(*judge_adapter(told, self.adapter.is_fallback, self.gpus))
+        kind, evidence = judge_adapter(told, self.adapter.is_fallback, self.gpus)
+        if self.speeds is None:
+            return Verdict(kind, evidence)
+        proven, observed = judge_speed(kind, self.speeds.gpu, self.speeds.cpu, self.speeds.cores)
+        if told["type"] == "virtual GPU":  # another machine's cores may stand behind it
+            proven = kind
+        return Verdict(proven, (*evidence, *observed) if proven == kind else (*observed, *evidence))
 
 
 def _adapter(described: Mapping[str, Any]) -> Adapter:

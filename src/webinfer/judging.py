@@ -14,6 +14,8 @@ _SOFTWARE = re.compile(
 _MAKERS = ("nvidia", "amd", "ati", "intel", "apple", "qualcomm", "arm", "img-tec", "imagination", "samsung", "broadcom")
 """Makers of GPUs, as browsers spell them: https://www.w3.org/TR/webgpu/#gpuadapterinfo and Dawn's list of vendors."""
 _REAL = ("discrete GPU", "integrated GPU")
+_WIDER = 8.0
+_YARDSTICK = 24.0
 _SOFT_MAKERS = {"google": "SwiftShader's", "mesa": "llvmpipe's", "microsoft": "the Basic Render Driver's"}
 
 
@@ -51,6 +53,39 @@ def judge_adapter(
     if listed is not None and not listed:
         return "unproven", (*for_it, *stated, "but the operating system lists no GPU")
     return "hardware", (*for_it, *stated, *system)
+
+
+def judge_speed(
+    kind: VerdictKind, gpu: tuple[float, float], cpu: tuple[float, float] | None, cores: int
+) -> tuple[VerdictKind, tuple[str, ...]]:
+    """Judge an adapter, of which its words tell ``kind``, by a timed kernel as well.
+
+    One thread of the page's WebAssembly is the yardstick. It multiplies and adds in vectors of 128 bits, apart. The
+    widest vectors that a software adapter can use are of 512 bits, and fused they do two operations at once: eight
+    times as much per core, and that on every logical core. What is faster than all of it together is no software on
+    this machine. A page whose WebAssembly is not compiled would be a short yardstick: one under 24 GFLOP/s, which is
+    two units of 128 bits at 3 GHz, counts as that. A GPU slower than the bound is not told from software so, and stays
+    ``unproven``, as many integrated ones will. Memory decides nothing, since software uses the same as the CPU.
+
+    Args:
+        kind: What the adapter's words prove. Only where that is nothing do figures decide: words of software stand.
+        gpu: GFLOP/s and GB/s of the adapter.
+        cpu: The same of one thread of WebAssembly; ``None`` where it has no vectors.
+        cores: Logical cores of the machine.
+
+    Returns:
+        The verdict, and what was observed.
+    """
+    (fast, moved), bound = gpu, cores * _WIDER * max(_YARDSTICK, cpu[0] if cpu else 0.0)
+    beside = f", {fast / cpu[0]:.3g} times one thread of WebAssembly ({cpu[0]:.3g})" if cpu and cpu[0] else ""
+    reach = "cannot" if fast > bound else "could"
+    said = (
+        f"a timed kernel does {fast:.3g} GFLOP/s on it{beside}: software on {cores} logical cores {reach} do that, "
+        f"being bound by {bound:.3g}"
+    )
+    other = f", one thread of WebAssembly {cpu[1]:.3g}" if cpu else ""
+    observed = (said, f"it moves {moved:.3g} GB/s{other}")
+    return ("hardware" if kind == "unproven" and fast > bound else kind), observed
 
 
 def judge_webnn(engine: str, platform: str, device: str) -> tuple[VerdictKind, tuple[str, ...]]:

@@ -230,6 +230,20 @@ class Lane:
             raise MalformedFrame(f"Lane {self.id} answered with no spectrogram of shape {shape}.", lane=self.id)
         return answer
 
+    async def measure(self, seconds: float, timeout: float) -> Mapping[str, Any]:
+        """Time the GPU device and one thread of WebAssembly, in about so many seconds, when the lane has come to it.
+
+        Raises:
+            TimeoutError: No answer came within ``timeout`` seconds.
+            WebinferError: As the lane reported it.
+        """
+        return (await self._connection.ask("measure", {"limit": seconds * 1000}, timeout)).fields
+
+    def learn(self, capabilities: Capabilities) -> None:
+        """Take in what was found out of its browser since it started."""
+        self.capabilities = capabilities
+        self._verdicts.clear()
+
     def unload(self, session: str) -> None:
         """Release a session; nobody waits for it."""
         self._outputs.pop(session, None)

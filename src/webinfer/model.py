@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.canary import bar
-from webinfer.capabilities import Verdict
 from webinfer.choice import Choice, Routings
 from webinfer.errors import (
     EmptyBatch,
@@ -43,6 +42,7 @@ from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, small
 from webinfer.policy.timeouts import run_timeout
 from webinfer.pool import Pool
 from webinfer.progress import Progress, ProgressCallback
+from webinfer.proving import prove
 from webinfer.recording import Recorder
 from webinfer.request import Request
 from webinfer.result import Result, refuse_nan
@@ -142,7 +142,7 @@ class AsyncModel:
             if self._choice.require == "no-fallback":  # another model may have made the session without asking that
                 refuse_fallback(loaded.placement, self.backend)
             if self._pool.options.require_hardware:
-                self._require_hardware(loaded)
+                await self._require_hardware(loaded)
             self.loaded = loaded
         return self.loaded
 
@@ -408,11 +408,8 @@ class AsyncModel:
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
-    def _require_hardware(self, loaded: SessionLoaded) -> None:
-        lane = self._pool.lanes.get(loaded.lane)
-        verdict = (
-            lane.verdict(self.backend).over(loaded.placement) if lane else Verdict("unproven", ("its lane is gone",))
-        )
+    async def _require_hardware(self, loaded: SessionLoaded) -> None:
+        verdict = (await prove(self._pool, loaded.lane, self.backend)).over(loaded.placement)
         if verdict.kind != "hardware":
             raise SoftwareAdapter(
                 f"{self.name} runs in {verdict.kind} on {self.backend}: {'; '.join(verdict.evidence)}. "

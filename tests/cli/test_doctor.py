@@ -73,6 +73,8 @@ def test_backends_are_tried_for_real(spawn: Call, browser: str, working: str) ->
     assert answer.code == 0
     assert [name for name, trial in seen["backends"].items() if trial["works"]] == working.split()
     assert seen["backends"]["wasm"]["verdict"] == "software"
+    timed = [name for name, trial in seen["backends"].items() if trial.get("speeds")]
+    assert timed == [name for name in working.split() if name == "webgpu"]
     failed = [trial["error"]["code"] for trial in seen["backends"].values() if not trial["works"]]
     assert failed == ["backend.unavailable"] * (3 - len(working.split()))
     assert (len(seen["capabilities"]["webgpu"]["limits"]) > 20) is ("webgpu" in working)

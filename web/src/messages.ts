@@ -95,7 +95,9 @@ export type Unload = { kind: "unload"; id: number; session: string };
 export type Free = { kind: "free"; id: number; handles: readonly string[] };
 /** Make `samples` a log-mel spectrogram, with the mel filters `filters`, in workgroups of this shape. */
 export type MakeFeatures = { kind: "features"; id: number; length: number; hop: number; workgroup: readonly [number, number] };
-export type HostToLane = Load | Run | Unload | Free | MakeFeatures;
+/** Time the GPU device against the CPU, in about `limit` ms. */
+export type Measure = { kind: "measure"; id: number; limit: number };
+export type HostToLane = Load | Run | Unload | Free | MakeFeatures | Measure;
 
 export type LaneToHost =
   | { kind: "hello"; protocol: number; role: "lane"; lane: string; runtime: RuntimeInfo }
@@ -265,6 +267,8 @@ export function readHostToLane(header: Header): HostToLane {
       return { kind: "free", id: request(header), handles: names(header, "handles") };
     case "features":
       return features(header);
+    case "measure":
+      return { kind: "measure", id: request(header), limit: positive(header, "limit") };
     default:
       throw unknownKind(header, "lane");
   }

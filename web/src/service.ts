@@ -6,11 +6,21 @@ import { CodedError, WireError, toBody } from "./errors";
 import { fetchModel, type FetchedModel } from "./fetching";
 import { Kept, type Feeds } from "./kept";
 import { Listener } from "./listener";
-import { readHostToLane, type ErrorBody, type HostToLane, type LaneToHost, type Load, type Run, type Unload } from "./messages";
+import {
+  readHostToLane,
+  type ErrorBody,
+  type HostToLane,
+  type LaneToHost,
+  type Load,
+  type Measure,
+  type Run,
+  type Unload,
+} from "./messages";
 import { readPlacement, type RuntimeLog } from "./placement";
 import { SerialQueue } from "./queue";
 import { RUN_OPTIONS, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
 import { ModelStore } from "./store";
+import { timeSpeeds } from "./timing";
 import { decode, isDtype, type Frame, type TensorData, type WireTensor } from "./wire";
 
 type Outputs = Awaited<ReturnType<Session["run"]>>;
@@ -101,6 +111,8 @@ export class LaneService {
         return undefined;
       case "unload":
         return this.#unload(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
+      case "measure":
+        return this.#measure(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "run"));
     }
   }
 
@@ -189,6 +201,15 @@ export class LaneService {
     this.#sessions.delete(message.session);
     await session.release();
     this.#reply(job, {});
+  }
+
+  async #measure(job: Job, message: Measure): Promise<void> {
+    const target = await this.#devices.obtain("webgpu", null);
+    if (target.backend !== "webgpu") return;
+    const speeds = await timeSpeeds(target.device, () => this.#devices.hasten(), message.limit);
+    const fault = this.#devices.takeFault();
+    if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
+    this.#reply(job, { ...speeds });
   }
 
   #find(name: string): Loaded {

@@ -57,6 +57,11 @@ describe("to a lane", () => {
     expect(readHostToLane(wish)).toEqual(wish);
   });
 
+  test("a measurement is read", () => {
+    const measure = { kind: "measure", id: 4, limit: 1000 };
+    expect(readHostToLane(measure)).toEqual(measure);
+  });
+
   test.each<[string, Record<string, unknown>]>([
     ["features of no workgroup", { kind: "features", id: 1, length: 400, hop: 160 }],
     ["a workgroup of nothing", { kind: "features", id: 1, length: 400, hop: 160, workgroup: [64, 0] }],
@@ -75,6 +80,7 @@ describe("to a lane", () => {
     ["outputs that are no names", { kind: "run", id: 1, session: "s1", outputs: [1] }],
     ["handles that are numbers", { kind: "run", id: 1, session: "s1", feeds: { a: 1 } }],
     ["handles in a list", { kind: "run", id: 1, session: "s1", keep: ["a"] }],
+    ["a measurement without a limit", { kind: "measure", id: 1 }],
     ["freed handles that are no list", { kind: "free", id: 1, handles: "h1" }],
     ["no outputs wanted", { kind: "run", id: 1, session: "s1", outputs: [] }],
   ])("%s is refused", (_, header) => {

@@ -267,3 +267,10 @@ test("a trap that no promise brought ends the request under way and the lane", (
     { kind: "lost", error: { code: "lost.lane" } },
   ]);
 });
+
+test("a browser without WebGPU has no speed to measure", async () => {
+  vi.stubGlobal("navigator", {});
+  lane.send({ kind: "measure", id: 2, limit: 10 });
+  expect(await lane.answer(2)).toMatchObject({ kind: "error", error: { code: "backend.unavailable" } });
+  vi.unstubAllGlobals();
+});

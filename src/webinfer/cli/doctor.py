@@ -15,9 +15,10 @@ import typer
 from numpy.typing import NDArray
 
 import webinfer
-from webinfer import Accelerator, Capabilities, Options, Placement, Verdict, WebinferError
+from webinfer import Accelerator, Capabilities, Model, Options, Placement, Verdict, WebinferError
 from webinfer.browsers.find import Installation, find, find_all, version
 from webinfer.browsers.hardware import uses_gpu
+from webinfer.capabilities import Speeds
 from webinfer.cli import doctor_view
 from webinfer.cli.command import command
 from webinfer.cli.steps import Steps
@@ -26,6 +27,7 @@ from webinfer.errors import RunFailed
 from webinfer.models.probe import probe_model
 from webinfer.models.reference import run_native
 from webinfer.options import BACKENDS, Backend, BrowserName
+from webinfer.proving import prove
 
 _EXAMPLES = """
 webinfer doctor
@@ -53,6 +55,7 @@ class Trial:
     load: float | None = None
     run: float | None = None
     placement: Placement | None = None
+    speeds: Speeds | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -64,6 +67,7 @@ class Trial:
             "placement": self.placement.to_dict() if self.placement else None,
             "load": self.load,
             "run": self.run,
+            "speeds": self.speeds.to_dict() if self.speeds else None,
         }
 
 
@@ -122,8 +126,8 @@ def doctor(
 ) -> None:
     """Try every backend of every browser found, on a small model.
 
-    A backend works when it created a session, ran the model and gave the right answer. Exits with 0 when at least
-    one works in one browser.
+    A backend works when it created a session, ran the model and gave the right answer. A WebGPU adapter is timed as
+    well, for about a second, against one thread of WebAssembly. Exits with 0 when at least one works in one browser.
     """
     everything = browser is None and options.executable is None
     installations = find_all() if everything else [find(browser or "auto", options.executable)]
@@ -201,14 +205,24 @@ def attempt(accelerator: Accelerator, backend: Backend, capabilities: Capabiliti
     failed = (
         RunFailed(f"It ran and gave a wrong answer, off by {wrong:.3g}.", off=wrong) if wrong > _TOLERANCE else None
     )
+    verdict, speeds = timed(accelerator, model)
     return Trial(
         backend=backend,
-        verdict=result.verdict,
+        verdict=verdict.over(result.placement),
         error=failed,
         load=model.load().seconds,
         run=result.times.run,
         placement=result.placement,
+        speeds=speeds,
     )
+
+
+def timed(accelerator: Accelerator, model: Model) -> tuple[Verdict, Speeds | None]:
+    """Have the adapter that a model runs on timed, where it runs on one."""
+    pool, lane = model.inner._pool, model.load().lane
+    verdict = accelerator._portal.call(prove(pool, lane, model.backend, always=True))
+    there = pool.lanes.get(lane) if model.backend == "webgpu" else None
+    return verdict, there.capabilities.speeds if there else None
 
 
 def deviation(outputs: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) -> float:

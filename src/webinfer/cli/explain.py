@@ -184,9 +184,8 @@ def _weaknesses(other: Account) -> list[str]:
         found.append(f"only {placement}{copies}")
     if placement is not None and placement.graphs > 1:
         found.append(f"WebNN's part is cut into {placement.graphs} graphs")
-    if other.backend == "wasm":
-        found.append("WebAssembly's kernels have 128-bit vectors and no more")
-    return found or ["nothing observed explains it but its kernels: all nodes are on it"]
+    whole = ": all nodes are on it" if placement is not None else ""
+    return found or [f"nothing observed explains it but its kernels{whole}"]
 
 
 def _median(results: Sequence[Result], name: str) -> float:

@@ -1,0 +1,69 @@
+"""The timed kernel on the adapters that are there: what it measures, and that words of software stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from webinfer import Accelerator
+from webinfer.capabilities import Adapter
+from webinfer.errors import SoftwareAdapter
+from webinfer.proving import prove
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("browser", ["embedded", "firefox"])
+def test_adapter_is_timed_once_and_its_words_stand(
+    accelerators: Callable[[str], Accelerator], perceptron: Path, browser: str
+) -> None:
+    accelerator = accelerators(browser)
+    with accelerator.load(perceptron, platform="webgpu") as model:
+        pool, lane = model.inner._pool, model.load().lane
+        said = pool.lanes[lane].verdict("webgpu")
+        began = time.monotonic()
+        verdict = accelerator._portal.call(prove(pool, lane, "webgpu", always=True))
+        taken = time.monotonic() - began
+        speeds = pool.lanes[lane].capabilities.speeds
+        assert speeds is not None
+        assert speeds.cpu is not None
+        assert min(*speeds.gpu, *speeds.cpu) > 0.01
+        assert taken < 10  # a second, and what a busy machine adds to it
+        assert verdict.kind == said.kind  # none of these adapters is nameless
+        assert "a timed kernel does" in " ".join(verdict.evidence)
+        # It runs models as before, whose results carry the figures.
+        result = model.run({"x": np.ones((1, 8), np.float32)})
+        assert result.verdict.evidence == verdict.evidence
+        # A second time nothing is measured.
+        assert accelerator._portal.call(prove(pool, lane, "webgpu", always=True)) == verdict
+        assert pool.lanes[lane].capabilities.speeds is speeds
+
+
+@pytest.mark.browser("embedded")
+def test_required_hardware_is_timed_where_the_adapter_says_nothing(
+    embedded: Accelerator, perceptron: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded.start()
+    pool = embedded._inner._pool
+    assert pool is not None
+    (browser,) = pool.browsers.values()
+    known = browser.capabilities
+    if known.verdict("webgpu").kind == "hardware":
+        pytest.skip("this machine has a GPU")
+    for lane in browser.lanes.values():
+        lane.learn(replace(known, adapter=Adapter(), speeds=None))
+    browser.capabilities = replace(known, adapter=Adapter(), speeds=None)
+    monkeypatch.setattr(pool, "options", replace(pool.options, require_hardware=True))
+    try:
+        with pytest.raises(SoftwareAdapter, match=r"a timed kernel does .* could do that") as caught:
+            embedded.load(perceptron, platform="webgpu")
+        assert caught.value.data["verdict"] == "unproven"
+        assert browser.capabilities.speeds is not None
+    finally:
+        browser.capabilities = known
+        for lane in browser.lanes.values():
+            lane.learn(known)
