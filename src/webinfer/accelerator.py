@@ -241,12 +241,13 @@ class AsyncAccelerator:
         progress: ProgressCallback | None = None,
         learning: Learning | None = None,
     ) -> AsyncModel:
-        """Make a model and load it."""
+        """Make a model and load it, unless it is known to be wrong."""
         assert self._pool is not None
         model = await self._builder.build(self._pool, package, chosen, learning)
         self._models.add(model)
         try:
-            await model.load(progress)
+            if not await Gate(self._pool, self.options).bars(model):
+                await model.load(progress)
         except BaseException:
             await model.close()
             raise

@@ -61,7 +61,7 @@ class Gate:
         """Return a loaded model, or what takes its place because it does not compute what it should.
 
         Args:
-            model: The model, loaded.
+            model: The model, loaded unless it is barred.
             make: Loads another package or choice.
             full: Finds the model in full precision; ``None`` where it is in that already, or there is no such.
 
@@ -93,12 +93,24 @@ class Gate:
             **judged.accuracy.to_dict(),
         )
 
+    async def bars(self, model: AsyncModel) -> bool:
+        """Whether a model need not be loaded, being known to answer wrongly wherever it may go."""
+        if self._mode in ("off", "warn"):
+            return False
+        names = model._choice.route.names if model._choice.route else ()
+        lanes = [lane for lane in self._pool.lanes.values() if not names or lane.browser_name in names]
+        limits = limits_for(model.precision, self._limits)
+        known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in lanes]
+        return bool(known) and all(each is not None and each.fault(limits) is not None for each in known)
+
     async def judge(self, model: AsyncModel) -> Judgement:
-        """Compare a loaded model with the reference, unless that was done before."""
-        assert model.loaded is not None
-        lane = self._pool.lanes.get(model.loaded.lane.split(" ")[0]) or next(iter(self._pool.lanes.values()))
+        """Compare a loaded model with the reference, unless that was done before; or one that is barred."""
+        place = model.loaded.lane.split(" ")[0] if model.loaded is not None else ""
+        lane = self._pool.lanes.get(place) or next(iter(self._pool.lanes.values()))
         about = combination(model, lane)
         known = await asyncio.to_thread(recall, about)
+        if known is None and model.loaded is None:
+            await model.load()  # what barred it is gone
         accuracy = known or await _try(model, about)
         if known is None and accuracy is not None:
             await asyncio.to_thread(remember, accuracy)

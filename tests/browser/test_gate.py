@@ -78,8 +78,10 @@ def test_wrong_numbers_are_caught_on_every_backend(
     assert deviation["cosine"] > 0.9999
     assert caught.value.data["combination"]["backend"] == backend
     assert len(list(memory.iterdir())) == 1
-    with pytest.raises(AccuracyError):  # from what is kept
+    loads = wrong.snapshot().totals.loads
+    with pytest.raises(AccuracyError, match=r"y is off by 0\.0\d+ of its largest value"):  # from what is kept
         wrong.load(perceptron, platform=backend)
+    assert wrong.snapshot().totals.loads == loads  # nothing was loaded for it
     assert wrong.metrics()["aggregate"]["total_inferences"] == 0
 
 
