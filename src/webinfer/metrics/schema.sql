@@ -99,10 +99,10 @@ SELECT i.id, i.timestamp, s.model_name, s.family AS model_type, s.backend AS pla
     TRUE AS is_real_implementation, FALSE AS is_simulation,
     CAST(CASE WHEN s.precision LIKE 'q4%' THEN 4 WHEN s.precision = 'uint8' THEN 8
         ELSE TRY_CAST(regexp_extract(s.precision, '([0-9]+)$', 1) AS INTEGER) END AS INTEGER) AS precision,
-    TRY_CAST(s.details ->> '$.mixed_precision' AS BOOLEAN) AS mixed_precision,
+    s.precision = 'q4-mixed' AS mixed_precision,
     starts_with(m.origin, 'ipfs') AS ipfs_accelerated, CAST(NULL AS BOOLEAN) AS ipfs_cache_hit,
     coalesce(TRY_CAST(s.details ->> '$.compute_shader_optimized' AS BOOLEAN), FALSE) AS compute_shader_optimized,
-    coalesce(TRY_CAST(s.details ->> '$.precompile_shaders' AS BOOLEAN), FALSE) AS precompile_shaders,
+    s.backend = 'webgpu' AND coalesce(TRY_CAST(s.details ->> '$.warmed' AS BOOLEAN), FALSE) AS precompile_shaders,
     coalesce(TRY_CAST(s.details ->> '$.parallel_loading' AS BOOLEAN), FALSE) AS parallel_loading,
     i.total * 1000 AS latency_ms, i.items / nullif(i.total, 0) AS throughput_items_per_sec,
     CAST(NULL AS DOUBLE) AS memory_usage_mb, CAST(NULL AS DOUBLE) AS energy_efficiency_score,
