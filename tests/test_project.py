@@ -45,7 +45,10 @@ def test_building_without_the_page_says_how_to_make_it(tmp_path: Path) -> None:
 def test_building_with_half_a_page_names_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / WEB / "assets").mkdir(parents=True)
     (tmp_path / WEB / "index.html").touch()
-    with pytest.raises(FileNotFoundError, match=r"lacks assets/page\.js, assets/lane\.js, report/report\.html, report/report\.js, runtime\."):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"lacks assets/page\.js, assets/lane\.js, report/report\.html, report/report\.js, runtime\.",
+    ):
         check(tmp_path, "standard")
 
 

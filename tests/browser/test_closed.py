@@ -20,6 +20,7 @@ ACCELERATOR: dict[str, Callable[[Accelerator, Model], object]] = {
     "metrics": lambda accelerator, _: accelerator.metrics(),
     "pipeline": lambda accelerator, model: accelerator.pipeline("fill-mask", model.package.model.path),
     "query": lambda accelerator, _: accelerator.query("SELECT 1"),
+    "report": lambda accelerator, _: accelerator.report(),
     "run": lambda accelerator, model: accelerator.run(model.package.model.path, ROW),
     "run_parallel": lambda accelerator, model: accelerator.run_parallel([(model, ROW)]),
     "scale_timeouts": lambda accelerator, _: accelerator.scale_timeouts({"audio": 2.0}),

@@ -55,7 +55,8 @@ def test_snapshot_tells_browsers_lanes_sessions_and_runs(
     (lane,) = shown.lanes
     assert (lane.id.split(".")[0], lane.running, lane.loading, lane.oldest) == (shown.id, 0, None, None)
     assert "onnxruntime-web" in lane.runtime
-    session = next(each for each in lane.sessions if each.model_sha256 == model.package.sha256)
+    ours = ("wasm", model.package.sha256)
+    session = next(each for each in lane.sessions if (each.backend, each.model_sha256) == ours)
     assert (session.model, session.backend, session.precision) == (model.name, "wasm", "fp32")
     queue = next(each for each in seen.queue if each.session == session)
     earlier = next((each.runs for each in before.queue if each.session == session), 0)

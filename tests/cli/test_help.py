@@ -7,7 +7,23 @@ from tests.cli.conftest import Call
 from webinfer.cli.terminal import FAILED, FINE, INTERRUPTED, USAGE
 from webinfer.options import describe
 
-COMMANDS = ["demo", "doctor", "run", "bench", "compare", "history", "top", "install", "pull", "models"]
+COMMANDS = [
+    *(
+        "demo",
+        "doctor",
+        "explain",
+        "run",
+        "bench",
+        "compare",
+        "history",
+        "top",
+        "install",
+        "pull",
+        "quantize",
+        "report",
+    ),
+    "models",
+]
 IPFS = ["add", "get", "cat", "ls", "verify", "export", "import", "serve"]
 COMMON = ["--json", "--quiet", "--verbose", "--help"]
 
@@ -19,7 +35,7 @@ def test_root_help_names_commands_and_exit_codes(call: Call) -> None:
     assert all(f"    {code} " in answer.out for code in (FINE, FAILED, USAGE, INTERRUPTED))
 
 
-@pytest.mark.parametrize("group", [(), ("ipfs",)])
+@pytest.mark.parametrize("group", [(), ("ipfs",), ("db",)])
 def test_no_short_help_of_a_command_is_cut_off(call: Call, group: tuple[str, ...]) -> None:
     assert "..." not in call(*group, "--help").out.split("Commands:")[1]
 

@@ -89,7 +89,7 @@ def bench(
         bool, typer.Option("--resume", help="Take up the latest one of the same that was not finished.")
     ] = False,
 ) -> None:
-    """Measure models in browsers, side by side with native onnxruntime.
+    """Measure models in browsers, beside native onnxruntime.
 
     docs/benchmarks.md tells the method. Exits with 0 where real hardware computed, with 2 where only software did, with
     1 where nothing could be measured.

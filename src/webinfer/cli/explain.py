@@ -88,7 +88,7 @@ def explain(
     ] = None,
     part: Annotated[str | None, typer.Option("--part", help="Which part, of a model in several files.")] = None,
 ) -> None:
-    """Run a model on every backend of a browser, and say where its nodes and its time went, and why one is faster.
+    """Show where a model's nodes and time go on each backend, and why.
 
     The inputs are made up. Exits with 0 when at least one backend ran it.
     """
