@@ -27,7 +27,8 @@ def test_every_table_is_told_of() -> None:
 def test_flat_view_tells_precision_and_warmth_of_each_request() -> None:
     connection = connect(MEMORY)
     connection.execute(
-        "INSERT INTO sessions (id, backend, precision, details) VALUES (1, 'webgpu', 'q4-mixed', '{\"warmed\": true}'), "
+        "INSERT INTO sessions (id, backend, precision, details) VALUES "
+        "(1, 'webgpu', 'q4-mixed', '{\"warmed\": true}'), "
         "(2, 'wasm', 'fp32', '{\"warmed\": true}'), (3, 'webgpu', 'q8', NULL)"
     )
     connection.execute("INSERT INTO inferences (id, session) VALUES (1, 1), (2, 2), (3, 3)")
