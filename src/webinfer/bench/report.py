@@ -148,8 +148,9 @@ def absences(record: Record) -> list[list[str]]:
 def method(record: Record) -> str:
     """Say how it was measured, and how steady the machine was."""
     how = record.method
+    launches = "1 launch" if how.launches == 1 else f"{how.launches} launches"
     lines = [
-        f"{'1 launch' if how.launches == 1 else f'{how.launches} launches'} of each browser; warm-up until times are steady; then rounds in which everyone has "
+        f"{launches} of each browser; warm-up until times are steady; then rounds in which everyone has "
         f"a turn of about {how.turn * 1e3:.0f} ms, in an order that changes from round to round, native onnxruntime "
         f"among them. Rounds end when every {how.confidence:.0%} interval is within ±{how.margin:.0%}; where time ran "
         "out before that, the figure has a star. Intervals are bootstrapped over launches and their rounds. No time "
