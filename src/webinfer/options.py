@@ -72,7 +72,9 @@ class Options:
         "Refuse to load a model some of whose nodes the runtime would run elsewhere than on the backend: no-fallback.",
     )
     require_hardware: bool = _option(
-        False, "Refuse to load a model where it is not proven that hardware beyond the CPU runs it."
+        False,
+        "Refuse to load a model where it is not proven that hardware beyond the CPU runs it; a WebGPU adapter that "
+        "says nothing of itself is timed for a second.",
     )
     accuracy: AccuracyMode = _option(
         "off",

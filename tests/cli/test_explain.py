@@ -51,6 +51,14 @@ def test_reasons_are_what_was_observed_of_the_slower_backends() -> None:
     assert absent == "wasm did not run it: It is gone."
 
 
+def test_a_cause_that_nothing_shows_is_not_given() -> None:
+    whole = {name: Placement(backend=name, nodes={name: 10}, fallen={}, graphs=1) for name in ("webnn", "wasm")}
+    told = [account("webnn", 0.1, placement=whole["webnn"]), account("wasm", 0.3, placement=whole["wasm"])]
+    assert reasons(told)[1].endswith(": nothing observed explains it but its kernels: all nodes are on it.")
+    untold = [account("webnn", 0.1, placement=whole["webnn"]), account("wasm", 0.3)]
+    assert reasons(untold)[1].endswith(": nothing observed explains it but its kernels.")
+
+
 def test_backends_that_are_about_as_fast_are_called_so() -> None:
     assert reasons([account("webnn", 0.1), account("wasm", 0.11)])[1] == "wasm is as fast, within what runs differ by."
 
