@@ -40,7 +40,7 @@ DEFAULT: Workgroup = (64, 1)  # what is advised where nothing was measured
 SHAPES: tuple[Workgroup, ...] = (DEFAULT, (32, 1), (128, 1), (256, 1), (8, 8), (16, 16), (4, 16), (32, 4))
 """Workgroups that are tried, across frames and down rows."""
 
-_ROUNDS = 7
+_ROUNDS = 5
 _TIMEOUT = 60.0  # seconds, for one spectrogram
 
 

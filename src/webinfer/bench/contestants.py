@@ -91,7 +91,7 @@ class InBrowser:
     Args:
         cell: Gets what is found.
         package: The model.
-        inputs: The request.
+        inputs: The request; a recording, where the browser is to make its features.
         native: The right answer, if there is one.
         method: How to measure.
         options: Further options of the accelerator.
@@ -101,7 +101,7 @@ class InBrowser:
         self,
         cell: Cell,
         package: ModelPackage,
-        inputs: Inputs,
+        inputs: dict[str, Any],
         native: Inputs | None,
         method: Method,
         options: dict[str, Any],

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from webinfer.errors import InvalidModel
 from webinfer.models import ModelPackage
+from webinfer.models.features import LogMel, feature_extractor
 from webinfer.tensors import DTYPES, TensorSpec, prepare
 
 _SAMPLES = 16000  # of sound: a second
@@ -32,6 +34,25 @@ def sample(package: ModelPackage, sequence: int, seed: int = 0) -> dict[str, NDA
     steps = any("past" in spec.name for spec in package.signature.inputs)
     made = {spec.name: _array(spec, package, sequence, steps, chance) for spec in package.signature.inputs}
     return prepare(package.signature, made)
+
+
+def sound(package: ModelPackage, seed: int = 0) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+    """Make a recording up: noise, and what a model hears of it; ``None`` for a model that hears no log-mel features.
+
+    Args:
+        package: The model.
+        seed: Chooses the values.
+    """
+    if [spec.name for spec in package.signature.inputs] != ["input_features"]:
+        return None
+    try:
+        features = feature_extractor(package.settings("preprocessor_config.json"), package.name)
+    except InvalidModel:
+        return None
+    if not isinstance(features, LogMel):
+        return None
+    samples = (np.random.default_rng(seed).standard_normal(features.length) / 10).astype(np.float32)
+    return {"array": samples, "sampling_rate": features.rate}, features(samples)
 
 
 def _array(

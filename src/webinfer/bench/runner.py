@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from webinfer.bench.contestants import InBrowser, Inputs, Native, yardstick
-from webinfer.bench.inputs import sample
+from webinfer.bench.inputs import sample, sound
 from webinfer.bench.record import Cell, Method, Record, Reference, launches
 from webinfer.errors import WebinferError
 from webinfer.models import ModelPackage
@@ -122,7 +122,7 @@ class Block:
     def _contestants(self) -> tuple[list[Native], list[InBrowser]]:
         """Find the models, natively and for the browsers."""
         natives: list[Native] = []
-        answers: dict[str, tuple[ModelPackage, Inputs, Inputs | None]] = {}
+        answers: dict[str, tuple[ModelPackage, dict[str, Any], Inputs | None]] = {}
         browsers: list[InBrowser] = []
         number = len({each.block for each in self._record.references})
         for cell in self._cells:
@@ -131,7 +131,8 @@ class Block:
                 self._tell(Step(f"find {self._asked.model}", self._cells))
                 try:
                     package = obtain(self._asked.model, precision=None if precision == "full" else precision)
-                    inputs = sample(package, self._method.sequence, self._method.seed)
+                    heard = sound(package, self._method.seed) if self._options.get("audio_shaders") else None
+                    inputs = heard[1] if heard else sample(package, self._method.sequence, self._method.seed)
                 except WebinferError as error:
                     _give_up(cell, error, began=False)
                     continue
@@ -149,9 +150,9 @@ class Block:
                     natives.append(Native(session, inputs, self._asked.concurrency, reference, self._method))
                 except WebinferError as error:
                     reference.why = str(error)
-                answers[precision] = (package, inputs, native)
-            package, inputs, native = answers[precision]
-            browsers.append(InBrowser(cell, package, inputs, native, self._method, self._options))
+                answers[precision] = (package, heard[0] if heard else inputs, native)
+            package, given, native = answers[precision]
+            browsers.append(InBrowser(cell, package, given, native, self._method, self._options))
         return natives, browsers
 
     async def _open(self, each: InBrowser | Native, launch: int) -> None:

@@ -72,7 +72,7 @@ def parser(name: str, description: str) -> Parser:
     made.add_argument("--browser", choices=("chrome", "firefox", "edge", "safari"), help="default: the first one found")
     made.add_argument("--precision", type=int, choices=(2, 4, 8, 16, 32), help="bits of the weights")
     made.add_argument("--mixed-precision", action="store_true", help="more bits where a layer loses most")
-    made.add_argument("--optimize-audio", action="store_true", help="accepted; see the note that it prints")
+    made.add_argument("--optimize-audio", action="store_true", help="features of recordings by a shader, on WebGPU")
     made.add_argument("--comprehensive", action="store_true", help="every browser and backend")
     made.add_argument("--visible", action="store_true", help="show the browsers' windows")
     made.add_argument("--db-path", type=Path, metavar="FILE", help="database to write to")
@@ -114,8 +114,8 @@ def asked(given: argparse.Namespace) -> tuple[Ask, list[str]]:
     lanes = getattr(given, "max_connections", 1)
     if given.optimize_audio:
         notes.append(
-            "--optimize-audio changes nothing here, where models are given features that are ready: the option "
-            "audio_shaders makes those of recordings, and python -m benchmarks.audio times it"
+            "--optimize-audio gives models that hear log-mel features a recording, of which a shader makes them on "
+            "WebGPU; times are the model's own, and python -m benchmarks.audio times the shader"
         )
     ask = Ask(
         models=models,
@@ -132,7 +132,7 @@ def _measured(terminal: Terminal, given: argparse.Namespace) -> Record:
     how: dict[str, Any] = {
         "db_path": str(given.db_path) if given.db_path else None,
         "at_once": getattr(given, "concurrent_models", 1),
-        "options": {"headless": not given.visible},
+        "options": {"headless": not given.visible, "audio_shaders": given.optimize_audio},
     }
     record = measured(terminal, ask, SHORT, note="; ".join(notes) or None, **how)
     if any(cell.code != "backend.unavailable" for cell in record.cells) or given.comprehensive:
