@@ -20,6 +20,7 @@ from tests.models.hub_server import HubServer
 from tests.recordings import BECKETT, TWO_CITIES, recording
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.errors import EmptyBatch, InvalidAudio, OptionError, TaskMismatch
+from webinfer.hearing import Memory, Tuning
 from webinfer.models import resolve
 from webinfer.models.audio import read_audio
 from webinfer.models.build.graph import save_all
@@ -31,6 +32,7 @@ from webinfer.models.reference import NativeSession
 from webinfer.models.text import Tokenizer
 from webinfer.pipelines.listening import Listening
 from webinfer.pipelines.whisper import Speech
+from webinfer.statistics import Interval
 
 TASK = "automatic-speech-recognition"
 NAME = "wheel:whisper-tiny.en"
@@ -384,6 +386,22 @@ def test_what_cannot_be_heard_is_refused_and_the_next_call_works(embedded: Accel
         assert len(one["text"].split()) <= 3
     with pytest.raises(TaskMismatch, match="lacks Whisper's decoder or tokens"):
         embedded.pipeline(TASK, many_tongues / "encoder_model.onnx")
+
+
+def test_what_is_heard_through_the_shader_is_written_down_alike(
+    embedded: Accelerator, many_tongues: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Tuning((256, 1), {(256, 1): 1.0}, Interval(1.0, 1.0, 1.0))
+    monkeypatch.setattr(Memory, "get", lambda *_: known)
+    said = []
+    with Accelerator(browser="embedded", audio_shaders=True) as shading:
+        for accelerator, platform, shader in ((embedded, "wasm", None), (shading, "webgpu", "256x1x1")):
+            with accelerator.pipeline(TASK, many_tongues, platform=platform) as listen:  # type: ignore[arg-type]
+                said.append(listen(recording(BECKETT), language="de", max_new_tokens=5))
+                assert listen.result is not None
+                assert listen.result.audio_shader == shader
+                assert listen.result.to_dict()["compute_shader_optimized"] == (shader is not None)
+    assert said[0] == said[1]
 
 
 def test_a_decoder_alone_may_be_run(embedded: Accelerator, many_tongues: Path) -> None:

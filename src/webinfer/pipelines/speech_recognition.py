@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -212,7 +213,8 @@ class SpeechRecognition(AsyncPipeline):
             wanted.remove("last_hidden_state")  # the decoder takes what was made of it
         inputs = await self.model.ears.hear(samples)
         heard = await self._run(inputs, wanted)
-        with Listening(self.models[1], heard.outputs, self._note) as listening:
+        note = partial(self._note, heard.audio_shader)
+        with Listening(self.models[1], heard.outputs, note) as listening:
             said = await self._speech.listen(
                 listening.step,
                 language=wish.language,
@@ -231,8 +233,9 @@ class SpeechRecognition(AsyncPipeline):
             ]
         return answer
 
-    def _note(self, result: Result) -> None:
-        self.result = replace(result, outputs={})
+    def _note(self, shader: str | None, result: Result) -> None:
+        """Note what was observed of a step of the decoder, and what made the features that its encoder heard."""
+        self.result = replace(result, outputs={}, audio_shader=shader)
 
     # Models that spell: a letter or a blank for each frame
 
