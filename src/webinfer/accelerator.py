@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,20 +13,9 @@ from typing import Any, Self
 from webinfer import exposition
 from webinfer.browsers.find import find, find_each
 from webinfer.browsers.profiles import note_port, port_of
-from webinfer.building import Builder
 from webinfer.capabilities import Capabilities
-from webinfer.choice import Choice
 from webinfer.choosing import Chooser
-from webinfer.errors import (
-    BackendUnavailable,
-    LoadFailed,
-    ModelError,
-    OptionError,
-    PoolClosed,
-    PortInUse,
-    UnsupportedOperator,
-)
-from webinfer.gate import Gate
+from webinfer.errors import OptionError, PoolClosed, PortInUse
 from webinfer.host import Host
 from webinfer.learned import LearnedModel
 from webinfer.metrics import Aggregate, Gauges
@@ -38,20 +26,16 @@ from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage
 from webinfer.options import Options, Platform, Requirement
 from webinfer.pipelines import AsyncPipeline, pipeline_class
-from webinfer.policy.learning import Learning
 from webinfer.policy.timeouts import check_factors
 from webinfer.pool import Pool
-from webinfer.precisions import instead, obstacle, obtained, told
 from webinfer.progress import ProgressCallback
 from webinfer.recording import Recorder
-from webinfer.recurrence import cache_of, spare_fixed_shapes
 from webinfer.result import Result
 from webinfer.running import Entry, announce, retract
 from webinfer.snapshot import Snapshot, take
+from webinfer.supply import Order, Supplier
 
 log = logging.getLogger("webinfer")
-
-_VARYING = "WebNN takes fixed shapes, and the inputs of this model have others in each run"
 
 
 class AsyncAccelerator:
@@ -84,15 +68,14 @@ class AsyncAccelerator:
         self._journal = Journal()
         self._tallies = Tallies()
         self._entry: Entry | None = None  # by which other processes find this accelerator
-        self._models: set[AsyncModel] = set()
-        self._builder = Builder(self.options, self._recorder, self._chooser, self._models.discard)
+        self._supplier = Supplier(lambda: self.options, self._recorder, self._chooser, self._open, self._name)
         self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # those that run() loaded
         self._starting: asyncio.Lock | None = None
         self._closed = False
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else self._pool or "not started"
-        return f"<{type(self).__name__} {state} models={len(self._models)}>"
+        return f"<{type(self).__name__} {state} models={len(self._supplier.models)}>"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -157,101 +140,9 @@ class AsyncAccelerator:
             OperatorFallback: Nodes would run elsewhere, and ``require`` forbids that.
             BackendError: The runtime refused the model.
         """
-        return await self._load(reference, platform, precision, fallback, progress, part=part, require=require)
-
-    async def _load(
-        self,
-        reference: str | Path,
-        platform: Platform | None,
-        precision: str | None,
-        fallback: bool,
-        progress: ProgressCallback | None,
-        *,
-        part: str | None = None,
-        require: Requirement | None = None,
-        varying: Collection[str] = (),
-        lost: str | None = None,
-    ) -> AsyncModel:
-        """See ``load``; ``lost`` says why it is another precision than was asked for."""
         self._check_open()
-
-        async def again(other: str, why: str) -> AsyncModel:
-            log.info("%s: %s", reference, why)
-            reasons = f"{lost}; {why}" if lost else why
-            return await self._load(
-                reference,
-                platform,
-                other,
-                fallback,
-                progress,
-                part=part,
-                require=require,
-                varying=varying,
-                lost=reasons,
-            )
-
-        started = self._open() if self.options.browsers else self.start()  # of several, the family decides which
-        package, _ = await asyncio.gather(obtained(reference, precision, part, progress), started)
-        assert self._pool is not None
-        asked = platform or self.options.platform
-        learns = self._chooser.learns(self._pool, asked) and not varying and not cache_of(package)
-        chosen, capabilities, learning = await self._chooser.choose(self._pool, package, asked, fallback, learns)
-        chosen = spare_fixed_shapes(replace(chosen, require=require or self.options.require), package)
-        if chosen.backend == "webnn" and any(spec.name in varying for spec in package.signature.inputs):
-            chosen = replace(chosen, backend="wasm", reason=_VARYING)
-        chosen = told(chosen, lost)
-        why, other = obstacle(package, chosen.backend, capabilities), instead(package, precision, fallback)
-        if why and precision and not other:
-            raise BackendUnavailable(
-                f"{why}: take another platform or precision, or allow a fallback.", backend=chosen.backend
-            )
-        if why and other:
-            return await again(other, f"{why}, so {other} was taken")
-        self._metrics.name(package.sha256, package.name, package.cid)
-        self._recorder.model(package)
-        self._journal.name(package.sha256, package.name)
-        self._tallies.name(package.sha256, package.name)
-        try:
-            model = await self._loaded(package, chosen, progress, learning)
-        except (LoadFailed, UnsupportedOperator) as error:
-            if other is None:
-                raise
-            why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
-        else:
-            full = partial(_in_full, reference, package, part)
-            return await self._prepared(await Gate(self._pool, self.options).admit(model, self._loaded, full))
-        return await again(other, why)
-
-    async def _prepared(self, model: AsyncModel) -> AsyncModel:
-        """Do with a loaded model what the options ask for."""
-        try:
-            if self.options.warm_up:
-                await model.warm_up()
-            if self.options.max_batch_size > 1:
-                await model.set_max_batch_size(self.options.max_batch_size)
-        except BaseException:
-            await model.close()
-            raise
-        return model
-
-    async def _loaded(
-        self,
-        package: ModelPackage,
-        chosen: Choice,
-        progress: ProgressCallback | None = None,
-        learning: Learning | None = None,
-    ) -> AsyncModel:
-        """Make a model and load it, unless it is known to be wrong."""
-        assert self._pool is not None
-        model = await self._builder.build(self._pool, package, chosen, learning)
-        self._models.add(model)
-        try:
-            if not await Gate(self._pool, self.options).bars(model):
-                await model.load(progress)
-        except BaseException:
-            await model.close()
-            raise
-        return model
+        order = Order(reference, platform, precision, fallback, progress, part=part, require=require)
+        return await self._supplier.supply(order)
 
     async def pipeline(
         self,
@@ -288,7 +179,11 @@ class AsyncAccelerator:
         if reference is None:
             raise OptionError(f"{task} has no model of its own: name one.", option="model")
 
-        load = partial(self._load, platform=platform, precision=precision, fallback=fallback, progress=progress)
+        async def load(reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()) -> AsyncModel:
+            self._check_open()
+            order = Order(reference, platform, precision, fallback, progress, part=part, varying=varying)
+            return await self._supplier.supply(order)
+
         return await kind.load(reference, load, **parameters)
 
     async def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
@@ -318,7 +213,7 @@ class AsyncAccelerator:
 
         Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second.
         """
-        loaded = sorted({model.package.name for model in self._models})
+        loaded = sorted({model.package.name for model in self._supplier.models})
         pool = self._pool
         if pool is None:
             return self._metrics.to_dict(Gauges(loaded=loaded))
@@ -417,7 +312,7 @@ class AsyncAccelerator:
         async with self._starting:
             if self._pool is not None:
                 await self._pool.close()
-            for model in self._models:
+            for model in self._supplier.models:
                 if isinstance(model, LearnedModel):
                     await model.rest()
             self._chooser.history.flush()
@@ -426,7 +321,7 @@ class AsyncAccelerator:
             if self._host is not None:
                 await self._host.close()
             self._recorder.close()  # not in a thread either
-        self._models.clear()
+        self._supplier.models.clear()
 
     async def _open(self) -> Pool:
         """Find the browsers and start the host, unless that was done."""
@@ -453,6 +348,13 @@ class AsyncAccelerator:
             self._check_open()
             return self._pool
 
+    def _name(self, package: ModelPackage) -> None:
+        """Tell everything that counts what a model is called."""
+        self._metrics.name(package.sha256, package.name, package.cid)
+        self._recorder.model(package)
+        self._journal.name(package.sha256, package.name)
+        self._tallies.name(package.sha256, package.name)
+
     async def _report(self) -> dict[str, Any]:
         return (await self.snapshot()).to_dict()
 
@@ -462,15 +364,6 @@ class AsyncAccelerator:
     def _check_open(self) -> None:
         if self._closed:
             raise PoolClosed("The accelerator is closed: make a new one.")
-
-
-async def _in_full(reference: str | Path, package: ModelPackage, part: str | None) -> ModelPackage | None:
-    """Return a model in full precision; ``None`` where it is in that, or there is no such."""
-    try:
-        full = await obtained(reference, "fp32", part, None)
-    except ModelError:
-        return None
-    return None if full.sha256 == package.sha256 else full
 
 
 def _announce(host: Host) -> Entry | None:

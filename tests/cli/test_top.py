@@ -21,8 +21,8 @@ from webinfer.cli import top_view
 from webinfer.cli.terminal import THEME
 from webinfer.cli.watch import Watch, compare
 from webinfer.host import Host
+from webinfer.portal import Portal
 from webinfer.running import Entry, announce
-from webinfer.sync import Portal
 
 SESSION = {"model": "probe", "model_sha256": "a" * 64, "backend": "wasm", "precision": "fp32", "dimensions": {}}
 

@@ -1,0 +1,188 @@
+"""From what a caller asked for to a model that is loaded: its files, its place, its session, the correctness gate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from webinfer.building import Builder
+from webinfer.capabilities import Capabilities
+from webinfer.choice import Choice
+from webinfer.choosing import Chooser
+from webinfer.errors import BackendUnavailable, LoadFailed, ModelError, UnsupportedOperator
+from webinfer.gate import Gate
+from webinfer.model import AsyncModel
+from webinfer.models import ModelPackage
+from webinfer.options import Options, Platform, Requirement
+from webinfer.policy.learning import Learning
+from webinfer.pool import Pool
+from webinfer.precisions import instead, obstacle, obtained, told
+from webinfer.progress import ProgressCallback
+from webinfer.recording import Recorder
+from webinfer.recurrence import cache_of, spare_fixed_shapes
+
+log = logging.getLogger("webinfer")
+
+_VARYING = "WebNN takes fixed shapes, and the inputs of this model have others in each run"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asked for; see ``AsyncAccelerator.load``.
+
+    Attributes:
+        varying: Inputs whose shape is another in each run.
+        lost: Why it is another precision than the caller asked for, where it is.
+    """
+
+    reference: str | Path
+    platform: Platform | None = None
+    precision: str | None = None
+    fallback: bool = False
+    progress: ProgressCallback | None = None
+    part: str | None = None
+    require: Requirement | None = None
+    varying: Collection[str] = ()
+    lost: str | None = None
+
+    def lowered(self, precision: str, why: str) -> Order:
+        """Return the same in another precision."""
+        return replace(self, precision=precision, lost=f"{self.lost}; {why}" if self.lost else why)
+
+
+class Supplier:
+    """Loads models.
+
+    Args:
+        options: Returns the options of the accelerator as they are now.
+        recorder: Told of every result.
+        chooser: Decides on a browser and a backend.
+        open: Returns the pool, started.
+        name: Told of each model before it is loaded.
+
+    Attributes:
+        models: The models that are open.
+    """
+
+    def __init__(
+        self,
+        options: Callable[[], Options],
+        recorder: Recorder,
+        chooser: Chooser,
+        open: Callable[[], Awaitable[Pool]],
+        name: Callable[[ModelPackage], None],
+    ) -> None:
+        self.models: set[AsyncModel] = set()
+        self._options = options
+        self._chooser = chooser
+        self._builder = Builder(options(), recorder, chooser, self.models.discard)
+        self._open = open
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<Supplier models={len(self.models)}>"
+
+    async def supply(self, order: Order) -> AsyncModel:
+        """Load a model; where its precision cannot be had and the order allows it, in the next one.
+
+        Raises:
+            WebinferError: As ``AsyncAccelerator.load``.
+        """
+        package, pool = await asyncio.gather(
+            obtained(order.reference, order.precision, order.part, order.progress), self._started()
+        )
+        chosen, capabilities, learning = await self._choose(pool, package, order)
+        why, other = obstacle(package, chosen.backend, capabilities), instead(package, order.precision, order.fallback)
+        if why and order.precision and not other:
+            raise BackendUnavailable(
+                f"{why}: take another platform or precision, or allow a fallback.", backend=chosen.backend
+            )
+        if why and other:
+            return await self._again(order, other, f"{why}, so {other} was taken")
+        self._name(package)
+        try:
+            model = await self._loaded(pool, package, chosen, order.progress, learning)
+        except (LoadFailed, UnsupportedOperator) as error:
+            if other is None:
+                raise
+            why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
+        else:
+            return await self._prepared(await self._admitted(pool, model, order))
+        return await self._again(order, other, why)
+
+    async def _started(self) -> Pool:
+        """Have a browser up; of several, the family decides which."""
+        pool = await self._open()
+        if not self._options().browsers:
+            await pool.ensure()
+        return pool
+
+    async def _choose(
+        self, pool: Pool, package: ModelPackage, order: Order
+    ) -> tuple[Choice, Capabilities, Learning | None]:
+        """Decide where a model is loaded."""
+        asked = order.platform or self._options().platform
+        learns = self._chooser.learns(pool, asked) and not order.varying and not cache_of(package)
+        chosen, capabilities, learning = await self._chooser.choose(pool, package, asked, order.fallback, learns)
+        chosen = spare_fixed_shapes(replace(chosen, require=order.require or self._options().require), package)
+        if chosen.backend == "webnn" and any(spec.name in order.varying for spec in package.signature.inputs):
+            chosen = replace(chosen, backend="wasm", reason=_VARYING)
+        return told(chosen, order.lost), capabilities, learning
+
+    async def _again(self, order: Order, precision: str, why: str) -> AsyncModel:
+        log.info("%s: %s", order.reference, why)
+        return await self.supply(order.lowered(precision, why))
+
+    async def _loaded(
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        chosen: Choice,
+        progress: ProgressCallback | None = None,
+        learning: Learning | None = None,
+    ) -> AsyncModel:
+        """Make a model and load it, unless it is known to be wrong."""
+        model = await self._builder.build(pool, package, chosen, learning)
+        self.models.add(model)
+        try:
+            if not await Gate(pool, self._options()).bars(model):
+                await model.load(progress)
+        except BaseException:
+            await model.close()
+            raise
+        return model
+
+    async def _admitted(self, pool: Pool, model: AsyncModel, order: Order) -> AsyncModel:
+        """Have the gate look at a model; returns it, or what takes its place."""
+
+        async def make(package: ModelPackage, choice: Choice) -> AsyncModel:
+            return await self._loaded(pool, package, choice)
+
+        async def full() -> ModelPackage | None:
+            return await _in_full(order, model.package)
+
+        return await Gate(pool, self._options()).admit(model, make, full)
+
+    async def _prepared(self, model: AsyncModel) -> AsyncModel:
+        """Do with a loaded model what the options ask for."""
+        try:
+            if self._options().warm_up:
+                await model.warm_up()
+            if self._options().max_batch_size > 1:
+                await model.set_max_batch_size(self._options().max_batch_size)
+        except BaseException:
+            await model.close()
+            raise
+        return model
+
+
+async def _in_full(order: Order, package: ModelPackage) -> ModelPackage | None:
+    """Return a model in full precision; ``None`` where it is in that, or there is no such."""
+    try:
+        full = await obtained(order.reference, "fp32", order.part, None)
+    except ModelError:
+        return None
+    return None if full.sha256 == package.sha256 else full
