@@ -106,13 +106,23 @@ def _difference(alone: list[Arrays], together: Arrays, rows: int, tolerance: flo
         if whole.shape[:1] != (rows,):
             return f"output {name!r} has not one row per item: its shape is {whole.shape}"
         for row in range(rows):
-            own, shared = alone[row % 2][name][0], whole[row]
-            if own.shape != shared.shape:
-                return f"output {name!r} has another shape: {shared.shape} and {own.shape} alone"
-            if not own.size:
-                continue
-            far = float(np.max(np.abs(own.astype(np.float64) - shared)))
-            most = tolerance * float(np.max(np.abs(own))) if own.dtype.kind == "f" else 0.0
-            if not far <= most:  # NaN is different, too
-                return f"output {name!r} differs by {far:.2g}, more than {most:.2g}, from what it is alone"
+            if why := apart(alone[row % 2][name][0], whole[row], tolerance):
+                return f"output {name!r} {why} from what it is alone"
     return None
+
+
+def apart(own: NDArray[Any], other: NDArray[Any], tolerance: float) -> str | None:
+    """Say how an output differs; ``None`` where it does not.
+
+    Args:
+        own: What it should be.
+        other: What it is.
+        tolerance: Largest difference of floats, as a part of the largest value; whole numbers must be equal.
+    """
+    if own.shape != other.shape:
+        return f"has another shape, {other.shape} and not {own.shape},"
+    if not own.size:
+        return None
+    far = float(np.max(np.abs(own.astype(np.float64) - other)))
+    most = tolerance * float(np.max(np.abs(own))) if own.dtype.kind == "f" else 0.0
+    return None if far <= most else f"differs by {far:.2g}, more than {most:.2g},"  # NaN is different, too

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from webinfer.lane import Lane
 from webinfer.options import Backend, ChosenBy, Platform, Requirement
+from webinfer.policy.deciding import Decision, Source
+from webinfer.policy.learning import Arm
 from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
 
@@ -26,9 +28,11 @@ class Choice:
 class Routings:
     """Why a model runs in each browser, where there are several."""
 
-    def __init__(self, pool: Pool, choice: Choice) -> None:
+    def __init__(self, pool: Pool, choice: Choice, precision: str) -> None:
         self._pool = pool
         self._choice = choice
+        self._precision = precision
+        self._decisions: dict[str, Decision] = {}  # by the browser's id
         self._known: dict[str, str] = {}  # by the browser's id
 
     def of(self, lane: Lane) -> str | None:
@@ -42,3 +46,28 @@ class Routings:
             obstacles = [(name, self._pool.obstacle(name, self._choice.backend)) for name in passed]
             self._known[lane.browser] = explain(route, lane.browser_name, obstacles)
         return self._known[lane.browser]
+
+    def decision(self, lane: Lane) -> Decision:
+        """Tell why it runs in a lane's browser and on its backend, and what else there was."""
+        if lane.browser not in self._decisions:
+            self._decisions[lane.browser] = self._decide(lane)
+        return self._decisions[lane.browser]
+
+    def _decide(self, lane: Lane) -> Decision:
+        chosen, route = self._choice, self._choice.route
+        taken = Arm(lane.browser_name, chosen.backend, self._precision)
+        seen = lane.capabilities
+        elsewhere = [name for name in (route.names if route else ()) if name != lane.browser_name]
+        arms = [taken._replace(backend=backend) for backend in seen.backends]
+        out = {arm: f"{lane.browser_name} takes {chosen.backend} before it" for arm in arms if arm != taken}
+        for name in elsewhere:
+            before = route is not None and route.names.index(name) < route.names.index(lane.browser_name)
+            why = self._pool.obstacle(name, chosen.backend) if before else f"the table prefers {lane.browser_name}"
+            out[taken._replace(browser=name)] = why
+        if chosen.by == "caller":
+            out = {arm: f"the caller asked for {chosen.asked}" if arm in arms else why for arm, why in out.items()}
+        what = self.of(lane) or f"{lane.browser_name} is the only browser"
+        how = f"{chosen.backend} was asked for" if chosen.by == "caller" else f"{chosen.backend} is its first backend"
+        reason = "; ".join((what, chosen.reason or how))
+        source: Source = "override" if chosen.by == "caller" else "table"
+        return Decision(taken=taken, source=source, reason=reason, arms=arms, barred=out)

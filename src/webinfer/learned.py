@@ -14,10 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.canary import HALF_TOLERANCE, TOLERANCE
+from webinfer.canary import HALF_TOLERANCE, TOLERANCE, apart
 from webinfer.choice import Choice
 from webinfer.errors import InputError, PoolClosed, WebinferError
 from webinfer.events import SessionLoaded
@@ -28,6 +27,7 @@ from webinfer.models import ModelPackage
 from webinfer.models.delivery import Delivery
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.buckets import Fit
+from webinfer.policy.deciding import Decision, Source
 from webinfer.policy.learning import Arm, Learning, Record
 from webinfer.pool import Pool
 from webinfer.progress import ProgressCallback
@@ -48,6 +48,7 @@ value: a rounding that falls to the other side is a step of 4e-3, and layers add
 
 _REHEARSALS = 3  # runs of a newly loaded place before a caller's request goes there: the first ones are slow
 _LOWEST = -(10**9)  # rehearsals go behind every request
+_SOURCES: tuple[Source, Source] = ("table", "learned")  # by whether anything was learned
 _TRIAL = (5.0, 20.0)  # a trial may take so many seconds, or so many times what is usual, before it is given up
 
 
@@ -167,16 +168,31 @@ class LearnedModel(AsyncModel):
             return await self._complete(*self._trials[request]())
         finally:
             self._flying.pop(request, None)
-        if request in self._trials:
-            result.chosen_by, result.routing = "trial", f"a trial of {arm}, beside {self.learning.serving}"
-        elif self._why:
-            result.chosen_by, result.routing = "learned", self._why
-        else:
-            result.chosen_by = "table"
+        self._tell(result, arm, request in self._trials)
         self._observe(result)
         self._give_sample(request, result)
         self._search()
         return result
+
+    def _tell(self, result: Result, arm: Arm, trial: bool) -> None:
+        """Have a result say who chose its place, why, and what else there was."""
+        learning, source = self.learning, _SOURCES[bool(self._why)]
+        if trial:
+            result.chosen_by, result.routing = "trial", f"a trial of {arm}, beside {learning.serving}"
+        elif self._why:
+            result.chosen_by, result.routing = "learned", self._why
+        else:
+            result.chosen_by = "table"
+        result.decision = Decision(
+            taken=Arm(result.browser, result.backend, result.precision),
+            source="explored" if trial else source,
+            reason=result.routing or (result.decision.reason if result.decision else ""),
+            serving=learning.serving if trial else None,
+            arms=tuple(learning.arms),
+            records=dict(learning.records),
+            barred=dict(learning.barred),
+            tried=frozenset(learning.tried),
+        )
 
     def _open(self, how: Fit) -> SessionKey:
         return self.serving._open(how)
@@ -303,13 +319,6 @@ def disagreement(expected: Arrays, outputs: Arrays, precision: str) -> str | Non
     """Return how the answers of two places differ by more than rounding; ``None`` where they do not."""
     part = TOLERANCE if precision == "fp32" else HALF_TOLERANCE if precision == "fp16" else QUANTIZED_TOLERANCE
     for name, own in expected.items():
-        other = outputs[name]
-        if own.shape != other.shape:
-            return f"output {name!r} has another shape there: {other.shape} and not {own.shape}"
-        if not own.size:
-            continue
-        far = float(np.max(np.abs(own.astype(np.float64) - other)))
-        most = part * float(np.max(np.abs(own))) if own.dtype.kind == "f" else 0.0
-        if not far <= most:  # NaN is different, too
-            return f"output {name!r} differs by {far:.2g} there, more than {most:.2g}"
+        if why := apart(own, outputs[name], part):
+            return f"output {name!r} {why} from what it is where the model is served"
     return None

@@ -96,7 +96,7 @@ class AsyncModel:
         self._sessions = Sessions(pool, package, delivery, choice)
         self._reader = Reader(package)
         self.ears = Ears(pool, choice.backend, self._reader)
-        self._routings = Routings(pool, choice)
+        self._routings = Routings(pool, choice, self.precision)
         self._closed = False
         self._accuracies: dict[tuple[str, str, str], Accuracy] = {}  # by engine, its version and the runtime
         self._batched = batch_dimension(package.signature) is not None
@@ -469,6 +469,7 @@ class AsyncModel:
             browser=lane.browser_name,
             routing=self._routings.of(lane),
             chosen_by=self._choice.by,
+            decision=self._routings.decision(lane),
             engine=capabilities.engine,
             engine_version=capabilities.engine_version,
             runtime=lane.runtime,

@@ -46,7 +46,8 @@ from webinfer.tracing import trace_failure, trace_result
 
 _SAMPLED = 5.0  # seconds between two samples of a pool that works
 _MEASURED = ("times", "items", "batch", "attempts")
-_DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in (*_MEASURED, "outputs", "model_cid"))
+_UNDESCRIBED = (*_MEASURED, "outputs", "model_cid", "decision")  # or it differs from request to request
+_DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in _UNDESCRIBED)
 _PLAIN = (str, int, float, bool, type(None), Verdict)
 _COLUMNS = {"model": "model_name", "model_sha256": "model", "browser": "browser_name"}  # of sessions, by field
 

@@ -14,6 +14,7 @@ from webinfer.errors import NotANumber
 from webinfer.models.accuracy import Accuracy
 from webinfer.options import Backend, ChosenBy, Platform
 from webinfer.placement import Placement
+from webinfer.policy.deciding import Decision
 from webinfer.request import Times
 
 Array = NDArray[Any]
@@ -42,6 +43,8 @@ class Result:
         routing: Why that browser, where there are several.
         chosen_by: Who chose browser and backend: the ``caller``, the ``table`` of preferences, what was ``learned``; or
             the request was a ``trial``.
+        decision: The same with what else there was: what each place takes, how often that was measured, and why it was
+            not taken.
         engine: ``chromium``, ``firefox`` or ``webkit``.
         engine_version: The engine's version, as far as the browser tells it.
         runtime: ONNX Runtime Web's version and bundle.
@@ -84,6 +87,7 @@ class Result:
     batch: int
     attempts: int
     chosen_by: ChosenBy = "caller"
+    decision: Decision | None = None
     audio_shader: str | None = None
 
     def __getitem__(self, name: str) -> Array:
@@ -144,6 +148,7 @@ class Result:
             "audio_shader": self.audio_shader,
             "routing": self.routing,
             "chosen_by": self.chosen_by,
+            "decision": self.decision.to_dict() if self.decision else None,
             "engine": self.engine,
             "engine_version": self.engine_version,
             "runtime": self.runtime,

@@ -64,6 +64,9 @@ async def test_trials_are_few_and_every_answer_is_right(perceptron: Path) -> Non
         if result.chosen_by == "trial":
             assert str(result.routing).startswith(f"a trial of embedded {result.backend}, beside embedded ")
             assert Arm(result.browser, result.backend) in tried | {WASM, WEBNN}
+            assert result.decision is not None
+            assert result.decision.source == "explored"
+            assert {each.arm for each in result.decision.candidates} == {WASM, WEBNN}
     assert (results[-1].backend, model.backend) == (learning.serving.backend,) * 2
     assert len(lanes) <= 2  # the one that was lent is given back, or about to be
 
@@ -111,6 +114,9 @@ async def test_next_process_begins_where_this_one_ended(perceptron: Path) -> Non
         result = await (await accelerator.load(perceptron)).run({"x": X})
         assert (result.backend, result.chosen_by) == (other.backend, "learned")
         assert str(result.routing).startswith(f"measured: {other} 2 ms in 50 runs, {first} 20 ms in")
+        told = result.observed()["decision"]
+        assert (told["source"], told["taken"]["backend"]) == ("learned", other.backend)
+        assert told["candidates"][1]["why_not"] == "10.00 times as slow"
         history.note(sha, other, known(2, "1.0"))  # as if measured in a browser long gone
     history.flush()
     async with AsyncAccelerator(**LEARNED) as accelerator:
@@ -148,7 +154,13 @@ async def test_nothing_is_tried_where_the_caller_says_or_learning_is_off(
     async with AsyncAccelerator(browser="embedded", **options) as accelerator:
         model = await accelerator.load(perceptron, platform=platform)
         assert type(model) is AsyncModel
-        assert (await model.run({"x": X})).chosen_by == by
+        result = await model.run({"x": X})
+    assert result.chosen_by == by
+    assert result.decision is not None
+    assert result.decision.source == {"caller": "override", "table": "table"}[by]
+    assert {each.arm: each.why_not for each in result.decision.candidates}[result.decision.taken] is None
+    assert len(result.decision.candidates) > 1
+    assert result.decision.reason
 
 
 def test_unknown_routing_is_refused() -> None:

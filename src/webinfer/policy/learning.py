@@ -43,7 +43,7 @@ class Arm(NamedTuple):
     precision: str = "fp32"
 
     def __str__(self) -> str:
-        return f"{self.browser} {self.backend}"
+        return f"{self.browser} {self.backend}" + ("" if self.precision == "fp32" else f" {self.precision}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,7 @@ class Learning:
         invested: Seconds that was spent in the background, on making arms ready.
         ready: Arms that are loaded and give the same answers, which requests may go to.
         barred: Arms that are out, and why.
+        tried: Arms that only trials ran at, as far as this process knows.
     """
 
     serving: Arm
@@ -203,6 +204,7 @@ class Learning:
     invested: float = 0.0
     ready: set[Arm] = field(default_factory=set)
     barred: dict[Arm, str] = field(default_factory=dict)
+    tried: set[Arm] = field(default_factory=set)
 
     def pick(self, chance: float, trial: bool = True) -> Arm:
         """Choose the arm of the next request.
@@ -222,6 +224,10 @@ class Learning:
     def observe(self, arm: Arm, seconds: float, version: str) -> bool:
         """Take in what a run took; returns whether another arm serves from now on."""
         self.served += seconds
+        if arm == self.serving:
+            self.tried.discard(arm)
+        elif arm not in self.records:
+            self.tried.add(arm)
         self.records[arm] = self.records.get(arm, Record()).add(seconds, version)
         found = better(self.serving, self.ready - self.barred.keys(), self.records)
         if found is None:
