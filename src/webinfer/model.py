@@ -464,6 +464,7 @@ class AsyncModel:
             precision=self.precision,
             quantized=self.package.quantized,
             rewritten=self._delivery.rewritten,
+            notes=self._delivery.notes,
             warmed=self._warmth.holds(lane.id, how),
             audio_shader=request.audio_shader,
             browser=lane.browser_name,

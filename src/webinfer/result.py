@@ -37,6 +37,7 @@ class Result:
         precision: Precision of the weights.
         quantized: How they were brought to it, and what that lost, where it was done here: see ``ModelPackage``.
         rewritten: Subgraphs that were replaced by one operator each for that backend, by that operator.
+        notes: Which optimizations were left out, and why, in plain words.
         warmed: Whether that lane had run this shape when the model was warmed up.
         audio_shader: Workgroup of the shader that made its features of a recording; ``None`` where none did.
         browser: Name of the browser.
@@ -89,6 +90,7 @@ class Result:
     chosen_by: ChosenBy = "caller"
     decision: Decision | None = None
     audio_shader: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Array:
         return self.outputs[name]
@@ -144,6 +146,7 @@ class Result:
             "precision": self.precision,
             "loss": _told(self.quantized),
             "rewritten": dict(self.rewritten),
+            "notes": list(self.notes),
             "warmed": self.warmed,
             "audio_shader": self.audio_shader,
             "routing": self.routing,

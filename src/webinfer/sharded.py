@@ -14,7 +14,6 @@ from webinfer.errors import DeadlineExceeded
 from webinfer.events import SessionLoaded
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
-from webinfer.models.delivery import Delivery
 from webinfer.models.stages import Stage
 from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
@@ -42,8 +41,8 @@ class ShardedModel(AsyncModel):
         recorder: Recorder,
         forget: Callable[[AsyncModel], None],
     ) -> None:
-        rewritten = stages[0].delivery.rewritten
-        super().__init__(pool, package, Delivery(package.model, package.external, rewritten), choice, recorder, forget)
+        whole = replace(stages[0].delivery, model=package.model, external=package.external)
+        super().__init__(pool, package, whole, choice, recorder, forget)
         self._stages = [
             AsyncModel(pool, stage.package, stage.delivery, _turned(choice, number), recorder, lambda _: None)
             for number, stage in enumerate(stages)

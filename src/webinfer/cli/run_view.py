@@ -90,6 +90,7 @@ def who(result: Result) -> list[tuple[str, Text]]:
     ]
     if result.reason:
         rows.append(("Why", Text(result.reason)))
+    rows += [("Left out", Text(note)) for note in result.notes]
     if result.shape:
         rows.append(("Padded to", Text(", ".join(f"{name} {length}" for name, length in result.shape.items()))))
     return rows

@@ -108,16 +108,19 @@ def _place(combination: Mapping[str, str]) -> Path:
     return cache_dir() / "accuracy" / f"{hashlib.sha256(stated.encode()).hexdigest()}.json"
 
 
-def canaries(signature: Signature, vocabulary: Vocabulary) -> list[dict[str, NDArray[Any]]]:
-    """Make requests up, of one row each: token ids, masks of ones, random floats of two scales."""
+def canaries(signature: Signature, vocabulary: Vocabulary, length: int = _SEQUENCE) -> list[dict[str, NDArray[Any]]]:
+    """Make requests up, of one row each: token ids, masks of ones, random floats of two scales.
+
+    ``length`` is that of what has no fixed one.
+    """
     cached = any("past" in str(size).lower() for spec in signature.inputs for size in spec.shape)
     past = _PAST if cached else 0
-    return [{spec.name: _canary(spec, seed, vocabulary, past) for spec in signature.inputs} for seed in SEEDS]
+    return [{spec.name: _canary(spec, seed, vocabulary, past, length) for spec in signature.inputs} for seed in SEEDS]
 
 
-def _canary(spec: TensorSpec, seed: int, vocabulary: Vocabulary, past: int) -> NDArray[Any]:
+def _canary(spec: TensorSpec, seed: int, vocabulary: Vocabulary, past: int, length: int) -> NDArray[Any]:
     dtype = DTYPES[spec.dtype]
-    shape = tuple(_size(at, each) for at, each in enumerate(spec.shape))
+    shape = tuple(_size(at, each, length) for at, each in enumerate(spec.shape))
     random = np.random.default_rng([seed, len(spec.name)])
     if dtype.kind == "f":
         return ((1 + seed) * random.standard_normal(shape)).astype(dtype)
@@ -130,12 +133,12 @@ def _canary(spec: TensorSpec, seed: int, vocabulary: Vocabulary, past: int) -> N
     return np.zeros(shape, dtype)
 
 
-def _size(at: int, dimension: int | str | None) -> int:
+def _size(at: int, dimension: int | str | None, length: int) -> int:
     if isinstance(dimension, int):
         return dimension
     name = (dimension or "").lower()
     if at == 0 or "batch" in name:
         return 1
     if "total" in name or "+" in name:
-        return _PAST + _SEQUENCE
-    return _PAST if "past" in name else _SEQUENCE
+        return _PAST + length
+    return _PAST if "past" in name else length

@@ -12,6 +12,7 @@ from pathlib import Path
 from onnx import ModelProto
 
 from webinfer.cache import cache_dir, claim, hash_file
+from webinfer.models.equality import compare_graphs
 from webinfer.models.fusion import fuse, import_contrib
 from webinfer.models.fusion.integers import OPERATOR, to_integers
 from webinfer.models.moving import move_weights, read_weight
@@ -21,7 +22,7 @@ from webinfer.options import Backend
 
 log = logging.getLogger("webinfer.models")
 
-_MADE = "1"  # raised when what is made of a model changes
+_MADE = "2"  # raised when what is made of a model changes
 _GRAPH, _ABOUT, _WEIGHTS = "model.onnx", "about.json", "weights.bin"
 
 
@@ -33,11 +34,13 @@ class Delivery:
         model: The graph.
         external: The files that hold its weights, by the names that the graph knows them by.
         rewritten: Subgraphs that were replaced, by the operator that replaced them.
+        notes: What was not done of what could have been, and why.
     """
 
     model: ModelFile
     external: tuple[ModelFile, ...]
     rewritten: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def rounded(self) -> bool:
@@ -48,13 +51,14 @@ class Delivery:
 def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, integers: bool = False) -> Delivery:
     """Make a model ready for a backend, or find it made in the cache.
 
-    The graph goes without its weights, which are fetched from the model's own file: see ``outline``. Where the cache
-    cannot be written, the model goes as it is.
+    The graph goes without its weights, which are fetched from the model's own file: see ``outline``. One that was
+    rewritten was compared with the original before, and goes as it came where they differ: see ``rewrite``. Where the
+    cache cannot be written, the model goes as it is.
 
     Args:
         package: The model.
         backend: Backend that is to run it.
-        optimize: Replace subgraphs by operators that the backend has a faster kernel for: see ``fuse``.
+        optimize: Replace subgraphs by operators that the backend has a faster kernel for: see ``rewrite``.
         integers: Compute products with constant weights in 8-bit integers, where the backend is faster at them:
             WebAssembly is. See ``to_integers``.
 
@@ -74,15 +78,50 @@ def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, i
         return Delivery(package.model, package.external)
 
 
+def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple[ModelProto, dict[str, int], list[str]]:
+    """Return a model rewritten for a backend, or as it is where that would change its answers.
+
+    Args:
+        model: Its outline, which stays as it is.
+        package: The model.
+        backend: Backend that is to run it.
+
+    Returns:
+        The model to deliver, how many subgraphs were replaced by which operator, and what is to be told of it.
+    """
+    made = ModelProto()
+    made.CopyFrom(model)
+    rewritten = fuse(made, backend)
+    if not rewritten:
+        return model, {}, []
+    equality = compare_graphs(model, made, package)
+    names = ", ".join(rewritten)
+    if equality.fault is None:
+        log.info(
+            "%s with %s answers as without: %.2g apart, %.2g allowed, found in %.1f s",
+            package.name,
+            names,
+            equality.error,
+            equality.tolerance,
+            equality.seconds,
+        )
+        return made, rewritten, []
+    log.warning("%s goes to the browser without %s: %s", package.name, names, equality.fault)
+    return model, {}, [f"not rewritten to {names}: held against the original here, {equality.fault}"]
+
+
 def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: bool) -> None:
     source = package.model
     model = outline(source.path, source.sha256)
     weights = any(entry.value == source.sha256 for tensor in model.graph.initializer for entry in tensor.external_data)
-    rewritten = fuse(model, backend) if backend else {}
+    rewritten: dict[str, int] = {}
+    notes: list[str] = []
+    if backend:
+        model, rewritten, notes = rewrite(model, package, backend)
     own = integers and _to_integers(model, package, work, rewritten)
     if weights or rewritten:
         (work / _GRAPH).write_bytes(model.SerializeToString())
-    about = {"weights": weights, "own": own, "rewritten": rewritten}
+    about = {"weights": weights, "own": own, "rewritten": rewritten, "notes": notes}
     (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -100,13 +139,14 @@ def _to_integers(model: ModelProto, package: ModelPackage, work: Path, rewritten
 
 def _found(place: Path, package: ModelPackage) -> Delivery:
     about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+    told = about["rewritten"], tuple(about["notes"])
     if not (place / _GRAPH).exists():  # There was nothing to gain.
-        return Delivery(package.model, package.external)
+        return Delivery(package.model, package.external, *told)
     graph = _file(place / _GRAPH)
     if about.get("own"):
-        return Delivery(graph, (_file(place / _WEIGHTS),), about["rewritten"])
+        return Delivery(graph, (_file(place / _WEIGHTS),), *told)
     weights = (replace(package.model, name=package.model.sha256),) if about["weights"] else ()
-    return Delivery(graph, (*weights, *package.external), about["rewritten"])
+    return Delivery(graph, (*weights, *package.external), *told)
 
 
 def _file(path: Path) -> ModelFile:

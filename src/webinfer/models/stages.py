@@ -13,15 +13,14 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from webinfer.cache import cache_dir, claim, hash_file
 from webinfer.errors import InvalidModel
-from webinfer.models.delivery import Delivery
-from webinfer.models.fusion import fuse
+from webinfer.models.delivery import Delivery, rewrite
 from webinfer.models.outline import outline
 from webinfer.models.package import ModelFile, ModelPackage
 from webinfer.models.signature import specs
 from webinfer.options import Backend
 from webinfer.tensors import Signature
 
-_MADE = "1"  # raised when what is made of a model changes
+_MADE = "2"  # raised when what is made of a model changes
 _GAP = 1 << 16  # bytes between two weights that are fetched along rather than in two pieces
 _SLACK = 0.3  # of a stage: how far from the even share of weights a cut may lie, for fewer tensors to pass it
 
@@ -56,12 +55,14 @@ def split(package: ModelPackage, backend: Backend, count: int) -> tuple[Stage, .
     place = cache_dir() / "delivered" / f"{package.sha256}-{backend}-{count}-stages-{_MADE}"
     with claim(place) as work:
         if work is not None:
-            model = outline(package.model.path, package.model.sha256)
-            rewritten = fuse(model, backend)
+            whole = outline(package.model.path, package.model.sha256)
+            model, rewritten, notes = rewrite(whole, package, backend)
             for number, stage in enumerate(_cut(model, count, package)):
                 pieces = _localize(stage.graph.initializer)
                 (work / f"{number}.onnx").write_bytes(stage.SerializeToString())
-                (work / f"{number}.json").write_text(json.dumps({"pieces": pieces, "rewritten": rewritten}))
+                (work / f"{number}.json").write_text(
+                    json.dumps({"pieces": pieces, "rewritten": rewritten, "notes": notes})
+                )
     files = {package.model.sha256: package.model, **{file.name: file for file in package.external}}
     return tuple(_stage(package, files, place, number, count) for number in range(count))
 
@@ -85,7 +86,7 @@ def _stage(package: ModelPackage, files: Mapping[str, ModelFile], place: Any, nu
         model=file,
         external=pieces,
     )
-    return Stage(own, Delivery(file, pieces, about["rewritten"]))
+    return Stage(own, Delivery(file, pieces, about["rewritten"], tuple(about["notes"])))
 
 
 def _cut(model: ModelProto, count: int, package: ModelPackage) -> Iterator[ModelProto]:
