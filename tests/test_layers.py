@@ -37,6 +37,7 @@ LAYERS = (
         "sessions",
         "sentences",
         "recording",
+        "sampling",
         "model",
         "sharded",
         "canary",

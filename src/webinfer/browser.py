@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,10 @@ class Browser:
         if not self._page.lost.done():
             self._page.post("stop_lane", {"lane": lane.id}, lambda _: None)
         await lane.close()
+
+    def watch_pulse(self, on_miss: Callable[[int], None]) -> None:
+        """Have a function called when the page leaves a ping unanswered, with how often it did."""
+        self._page.on_miss = on_miss
 
     async def close(self) -> None:
         """End the browser and delete its profile."""

@@ -31,6 +31,7 @@ class Connection:
         hello: Fields of its first message.
         lost: Done once the socket is closed, with the reason.
         on_notice: Called with each message that answers no request.
+        on_miss: Called when a ping had no answer before the next one, with how often that was so.
 
     ``on_stall`` is called with the seconds by which the event loop was late, where a heartbeat and more fell out.
     """
@@ -43,6 +44,7 @@ class Connection:
         self.hello: dict[str, Any] = {}
         self.lost: asyncio.Future[WebinferError] = loop.create_future()
         self.on_notice: OnNotice | None = None
+        self.on_miss: Callable[[int], None] | None = None
         self._on_stall = on_stall
         self._notices: list[Message] = []  # that came before anyone listened
         self._socket = socket
@@ -213,7 +215,10 @@ class Connection:
         assert self._session.heartbeat is not None
         while True:
             await asyncio.sleep(self._session.heartbeat)
+            missed = self._session.missed
             ping = self._session.tick(time.monotonic())
+            if self.on_miss is not None and self._session.missed > missed:
+                self.on_miss(self._session.missed)
             if self._on_stall is not None and self._session.stalled >= self._session.heartbeat:
                 self._on_stall(self._session.stalled)
             if ping is None:

@@ -41,6 +41,14 @@ class BrowserEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatMissed:
+    """A browser's page left a ping unanswered until the next was due, for the ``missed``-th time."""
+
+    browser: str
+    missed: int
+
+
+@dataclass(frozen=True, slots=True)
 class LaneStarted:
     lane: str
 
@@ -136,6 +144,7 @@ Event = (
     BrowserStarted
     | BrowserRefused
     | BrowserEnded
+    | HeartbeatMissed
     | LaneStarted
     | LaneEnded
     | HostStalled

@@ -13,7 +13,15 @@ from webinfer.browsers.find import Installation
 from webinfer.browsers.process import tree_memory
 from webinfer.capabilities import Capabilities
 from webinfer.errors import BackendUnavailable, BrowserError, BrowserLost, DeviceLost, LostError, WebinferError
-from webinfer.events import BrowserEnded, BrowserRefused, BrowserStarted, LaneEnded, LaneStarted, Listener
+from webinfer.events import (
+    BrowserEnded,
+    BrowserRefused,
+    BrowserStarted,
+    HeartbeatMissed,
+    LaneEnded,
+    LaneStarted,
+    Listener,
+)
 from webinfer.host import Host
 from webinfer.lane import Lane
 from webinfer.options import Backend, Options
@@ -79,10 +87,11 @@ class Fleet:
     def __repr__(self) -> str:
         return f"<Fleet {'+'.join(self.installations)} browsers={len(self.browsers)} lanes={len(self.lanes)}>"
 
-    async def memory(self) -> int:
-        """Return the memory of all browsers' processes, in bytes."""
-        pids = [browser.pid for browser in self.browsers.values()]
-        return sum(await asyncio.gather(*(asyncio.to_thread(tree_memory, pid) for pid in pids)))
+    async def memory(self) -> dict[str, int]:
+        """Return the memory of each browser's processes, in bytes; 0 of one that is not ours."""
+        pids = {label: browser.pid for label, browser in self.browsers.items()}
+        taken = await asyncio.gather(*(asyncio.to_thread(tree_memory, pid) for pid in pids.values()))
+        return dict(zip(pids, taken, strict=True))
 
     async def ensure(self, names: Sequence[str] = (), backend: Backend | None = None) -> Browser:
         """Have a browser up: the first one that starts and can run a backend.
@@ -305,6 +314,7 @@ class Fleet:
         browser.lost.add_done_callback(lambda _: self._browser_lost(browser))
         version = browser.capabilities.engine_version
         self._announce(BrowserStarted(browser.id, name, version, browser.pid, browser.start_seconds))
+        browser.watch_pulse(lambda missed: self._announce(HeartbeatMissed(browser.id, missed)))
         try:
             first = options.lanes if options.min_lanes is None else max(1, min(options.min_lanes, options.lanes))
             lanes = (self._start_lane(browser) for _ in range(first))

@@ -144,6 +144,10 @@ class Pool:
 
     async def memory(self) -> int:
         """Return the memory of all browsers' processes, in bytes."""
+        return sum((await self.memory_of_each()).values())
+
+    async def memory_of_each(self) -> dict[str, int]:
+        """Return the memory of each browser's processes, in bytes; 0 of one that is not ours."""
         return await self._fleet.memory()
 
     def limit_memory(self, limits: Mapping[str, float]) -> None:

@@ -22,6 +22,7 @@ from webinfer.events import (
     BrowserRefused,
     BrowserStarted,
     Event,
+    HeartbeatMissed,
     LaneEnded,
     LaneStarted,
     LoadFailed,
@@ -42,9 +43,9 @@ from webinfer.policy.assignment import SessionKey
 from webinfer.pool import Pool
 from webinfer.request import Request
 from webinfer.result import Result
+from webinfer.sampling import Sampler
 from webinfer.tracing import trace_failure, trace_result
 
-_SAMPLED = 5.0  # seconds between two samples of a pool that works
 _MEASURED = ("times", "items", "batch", "attempts")
 _UNDESCRIBED = (*_MEASURED, "outputs", "model_cid", "decision")  # or it differs from request to request
 _DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in _UNDESCRIBED)
@@ -102,8 +103,8 @@ class Recorder:
         self._limits: Mapping[str, Mapping[str, float]] | None = None
         self._last: tuple[tuple[Any, ...], int] = ((), 0)  # the one that was used last
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
-        self._sampled = float("-inf")
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._cached: dict[str, bool] = {}  # of models from IPFS, whether nothing had to be fetched in this run
+        self._sampler: Sampler | None = None
 
     def __repr__(self) -> str:
         return f"<Recorder {self.store or 'without a database'}>"
@@ -126,6 +127,7 @@ class Recorder:
     def watch(self, pool: Pool) -> None:
         """Listen to a pool."""
         self._pool = pool
+        self._sampler = Sampler(pool, self._add, self._up)
         pool.listen(self)
 
     def model(self, package: ModelPackage) -> None:
@@ -134,6 +136,8 @@ class Recorder:
             known = {name: getattr(package, name) for name in ("name", "cid", "family", "weights", "nbytes", "origin")}
             self.store.add("models", sha256=package.sha256, **known)
             self._sizes[package.sha256] = package.nbytes
+            if package.cached is not None:
+                self._cached.setdefault(package.sha256, package.cached)
 
     def hit(self, found: bool) -> None:
         """Take down a look-up of a model: found loaded, or not."""
@@ -194,7 +198,8 @@ class Recorder:
         match event:
             case RunFinished():
                 self._recovered(event)
-                self._sample()
+                assert self._sampler is not None
+                self._sampler.answered(event.items)
             case BatchFinished():
                 self._add("batches", **_where(event.lane, event.key), size=event.size, seconds=event.run)
             case SessionLoaded() | LoadFailed():
@@ -204,6 +209,8 @@ class Recorder:
                 self._fault("request", event.code, event.lane, event.reason, event.key, **tried)
             case LaneStarted():
                 self._made_good("lane", event.lane)
+            case HeartbeatMissed() if event.browser in self._up:
+                store.add("browsers", id=self._up[event.browser], heartbeat_failures=event.missed)
             case LaneEnded(lost=True):
                 self._lost["lane"].append(time.monotonic())
                 self._fault("lane", event.code, event.lane, event.cause)
@@ -252,6 +259,7 @@ class Recorder:
             "verdicts": {backend: capabilities.verdict(backend).kind for backend in capabilities.backends},
             "pid": event.pid,
             "launch_seconds": event.seconds,
+            "heartbeat_failures": 0,
             "details": {"report": dict(capabilities.report)},
         }
 
@@ -272,30 +280,6 @@ class Recorder:
     def _add(self, table: str, **values: Any) -> int:
         assert self.store is not None
         return self.store.add(table, **{"run": self._run, **values})
-
-    # Samples: taken when something was answered, so that an idle accelerator is left alone
-
-    def _sample(self) -> None:
-        now = time.monotonic()
-        if now - self._sampled >= _SAMPLED:
-            self._sampled = now
-            task = asyncio.ensure_future(self._take_sample())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _take_sample(self) -> None:
-        pool = self._pool
-        assert pool is not None
-        now = {
-            "queued": pool.queued,
-            "running": sum(state.running for state in pool.lane_states.values()),
-            "lanes": len(pool.lanes),
-            "busy": pool.busy,
-            "browsers": len(pool.browsers),
-        }
-        memory = await pool.memory() / 1e6
-        python, free = psutil.Process().memory_info().rss / 1e6, psutil.virtual_memory().available / 1e6
-        self._add("samples", **now, browser_mb=memory, python_mb=python, available_mb=free)
 
     # On the writer's thread
 
@@ -357,12 +341,14 @@ class Recorder:
         row |= {"model_name": described["model"], "precision": described["precision"], "backend": described["backend"]}
         row |= {"browser_name": described["browser"], "reference": f"onnxruntime {accuracy.reference}".strip()}
         row |= {"nbytes": self._sizes.get(described["model_sha256"]), "details": accuracy.to_dict()}
-        row["passed"] = accuracy.fault(limits_for(described["precision"], self._limits)) is None
+        limits = limits_for(described["precision"], self._limits)
+        row["passed"] = accuracy.fault(limits) is None
         measured = [("cosine", each.cosine) for each in accuracy.deviations if each.cosine is not None]
         measured += [("equal", each.equal) for each in accuracy.deviations if each.equal is not None]
         for metric in dict.fromkeys(name for name, _ in measured):  # the worst output
             worst = min(value for name, value in measured if name == metric)
-            yield self.store.entry("accuracy_checks", id=self.store.next_id(), metric=metric, value=worst, **row)
+            found = {"metric": metric, "value": worst, "threshold": getattr(limits, metric)}
+            yield self.store.entry("accuracy_checks", id=self.store.next_id(), **found, **row)
         if accuracy.broken:
             yield self.store.entry("accuracy_checks", id=self.store.next_id(), metric="broken", **row)
 
@@ -373,6 +359,7 @@ class Recorder:
         if verdict is not None:
             values |= {"verdict": verdict.kind, "evidence": verdict.evidence}
         values["compute_shader_optimized"] = values["audio_shader"] is not None
+        values["ipfs_cache_hit"] = self._cached.get(values["model"])
         values["precompile_shaders"] = bool(values["warmed"]) and values["backend"] == "webgpu"
         browser = self._browsers.get((values["lane"] or "").partition(".")[0])
         return self.store.entry("sessions", id=session, run=self._run, timestamp=now, browser=browser, **values)

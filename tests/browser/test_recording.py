@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from onnx import helper
 
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, unrecorded
+from webinfer.browsers.process import processes
 from webinfer.errors import DatabaseDamaged, MissingInput, NotANumber
 from webinfer.metrics.database import connect
 from webinfer.result import Result
@@ -120,7 +122,34 @@ def test_guides_views_have_the_guides_columns(recorded: Accelerator, save: Save)
     assert (row["is_real_implementation"], row["is_simulation"], row["energy_efficiency_score"]) == (True, False, None)
     connection = rows(recorded, "SELECT * FROM browser_connection_metrics")[0]
     assert connection["connection_success"]
+    assert connection["heartbeat_failures"] == 0
     assert connection["models_executed"] >= 1
+
+
+def test_memory_of_the_browser_is_measured_beside_its_requests(recorded: Accelerator, save: Save) -> None:
+    model = recorded.load(save(helper.make_node("Neg", ["x"], ["y"])))
+    model.run(np.ones(2, np.float32))
+    for _ in range(200):  # a sample is taken in a thread, a moment after the first answer
+        if found := rows(recorded, "SELECT max(memory_usage_mb) AS most FROM webnn_webgpu_results")[0]["most"]:
+            break
+        model.run(np.ones(2, np.float32))
+    assert 20 < found < 20_000
+    assert rows(recorded, "SELECT sum(items) AS items FROM samples")[0]["items"] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process")
+def test_heartbeats_that_a_browser_missed_are_counted(tmp_path: Path, save: Save) -> None:
+    with start("embedded", db_path=tmp_path / "r.duckdb", platform="wasm", heartbeat=0.5) as accelerator:
+        model = accelerator.load(save(helper.make_node("Neg", ["x"], ["y"])))
+        model.run(np.ones(2, np.float32))
+        (browser,) = rows(accelerator, "SELECT id, pid FROM browsers")
+        for process in processes(browser["pid"]):
+            process.suspend()
+        assert model.run(np.ones(2, np.float32)).attempts == 2
+        asked = f"SELECT lost, heartbeat_failures FROM browsers WHERE id = {browser['id']}"
+        (told,) = rows(accelerator, asked)
+    assert told["lost"]
+    assert told["heartbeat_failures"] >= 3
 
 
 def test_damaged_database_is_said_before_anything_runs(tmp_path: Path) -> None:
@@ -146,11 +175,12 @@ def test_accuracy_that_was_checked_is_a_row(tmp_path: Path, save: Save) -> None:
     with start("embedded", db_path=tmp_path / "r.duckdb", platform="wasm", accuracy="warn") as accelerator:
         model = accelerator.load(save(helper.make_node("Neg", ["x"], ["y"])))
         model.run_batch([np.ones(2, np.float32)] * 2)
-        (row,) = rows(accelerator, "SELECT model, metric, value, passed, nbytes FROM accuracy_checks")
+        (row,) = rows(accelerator, "SELECT model, metric, value, threshold, passed, nbytes FROM accuracy_checks")
     assert row == {
         "model": model.package.sha256,
         "metric": "cosine",
         "value": pytest.approx(1.0),
+        "threshold": 0.9999,
         "passed": True,
         "nbytes": model.package.nbytes,
     }

@@ -63,8 +63,11 @@ async def test_model_is_fetched_opened_and_then_here(
     assert package.model.path.read_bytes() == (model / "onnx" / "model.onnx").read_bytes()
     assert package.config == {"model_type": "bert"}
     assert package.sha256 == resolve(model).sha256
+    assert package.cached is False
     monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")
-    assert (await opened(f"ipfs://{cid}")).model.path == package.model.path
+    again = await opened(f"ipfs://{cid}")
+    assert (again.model.path, again.cached, again) == (package.model.path, True, package)
+    assert resolve(model).cached is None
     assert list(fetched()) == [f"ipfs://{cid}"]
 
 
@@ -76,7 +79,9 @@ async def test_path_names_a_directory_or_a_model_file(cid: CID, served: str) -> 
 
 async def test_lone_file_is_a_model(cid: CID, source: Store, served: str) -> None:
     file = follow(source.get, cid, "onnx/model.onnx")[-1]
-    assert (await opened(f"ipfs://{file}")).signature.inputs
+    package = await opened(f"ipfs://{file}")
+    assert package.signature.inputs
+    assert (package.origin, package.cached) == (f"ipfs://{file}", False)
 
 
 @pytest.mark.parametrize("shard_above", [1 << 18, 10])
@@ -102,7 +107,8 @@ async def test_only_what_a_precision_needs_is_fetched(
         await asyncio.to_thread(resolve, f"ipfs://{cid}", precision="q4")
     monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")
     shutil.rmtree(Store().directory)
-    assert (await opened(f"ipfs://{cid}")).sha256 == package.sha256
+    again = await opened(f"ipfs://{cid}")
+    assert (again.sha256, again.origin, again.cached) == (package.sha256, package.origin, True)
 
 
 async def test_weights_beside_the_graph_are_fetched_with_it(source: Store, model: Path, served: str) -> None:

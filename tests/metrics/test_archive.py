@@ -11,7 +11,10 @@ import pytest
 from webinfer.errors import DatabaseDamaged, DatabaseError
 from webinfer.metrics.archive import contents, export, merge
 from webinfer.metrics.database import connect
+from webinfer.metrics.schema import VERSION
 from webinfer.metrics.store import Store
+
+SCHEMAS = Path(__file__).parent / "schemas"
 
 
 def make(path: Path, count: int, *, end: bool = True) -> Store:
@@ -52,6 +55,32 @@ def test_merging_into_nothing_makes_a_copy(tmp_path: Path) -> None:
     assert count(tmp_path / "new.duckdb") == count(tmp_path / "one.duckdb")
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_database_of_the_first_version_is_read_and_taken_in_and_left_as_it_is(tmp_path: Path, killed: bool) -> None:
+    old, target = tmp_path / "old.duckdb", tmp_path / "all.duckdb"
+    connection = duckdb.connect(str(old))
+    if killed:
+        connection.execute("SET wal_autocheckpoint = '1GB'")
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+    connection.execute((SCHEMAS / "1.sql").read_text(encoding="utf-8"))
+    connection.execute("CREATE TABLE schema_version (version INTEGER, applied TIMESTAMP)")
+    connection.execute("INSERT INTO schema_version VALUES (1, NULL)")
+    connection.execute("INSERT INTO sessions (id, model_name, backend) VALUES (1, 'a', 'wasm')")
+    connection.execute("INSERT INTO inferences (id, session, total) VALUES (2, 1, 1.0), (3, 1, 2.0)")
+    connection.close()
+    assert old.with_name("old.duckdb.wal").exists() == killed
+    before = old.read_bytes()
+
+    assert count(old) == (2, 2, 3.0)
+    assert contents(old).rows["browser_samples"] == 0
+    make(target, 1)
+    assert merge(target, old)["inferences"] == 2
+    assert set(merge(target, old).values()) == {0}
+    assert count(target) == (3, 3, 3.0)
+    assert old.read_bytes() == before
+    assert set(export(old, tmp_path / "parquet")) >= {"results"}
+
+
 def test_merging_learns_of_the_end_of_a_run(tmp_path: Path) -> None:
     target, source = tmp_path / "all.duckdb", tmp_path / "one.duckdb"
     make(source, 1, end=False)
@@ -80,7 +109,7 @@ def test_contents_count_rows_drops_and_runs_without_an_end(tmp_path: Path) -> No
     path = tmp_path / "one.duckdb"
     make(path, 7)
     found = contents(path)
-    assert (found.version, found.rows["inferences"], found.dropped, found.unended) == (1, 7, 2, 0)
+    assert (found.version, found.rows["inferences"], found.dropped, found.unended) == (VERSION, 7, 2, 0)
     assert found.first is not None
     assert found.last is not None
     assert found.first <= found.last

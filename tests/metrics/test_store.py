@@ -204,20 +204,22 @@ def test_older_schema_is_migrated_once_and_keeps_its_rows(path: Path) -> None:
     store.add("inferences", total=1.0)
     store.close()
     connection = duckdb.connect(str(path))
-    migrations = {2: "ALTER TABLE inferences ADD COLUMN energy DOUBLE; UPDATE inferences SET energy = 5.0"}
+    step = "ALTER TABLE inferences ADD COLUMN energy DOUBLE; UPDATE inferences SET energy = 5.0"
+    migrations = {**schema.MIGRATIONS, schema.VERSION + 1: step}
     for _ in range(2):
         schema.prepare(connection, migrations)
         assert connection.execute("SELECT total, energy FROM inferences").fetchall() == [(1.0, 5.0)]
-        assert schema.version_of(connection) == 2
+        assert schema.version_of(connection) == schema.VERSION + 1
     connection.close()
 
 
 def test_migration_that_fails_changes_nothing(path: Path) -> None:
     Store(path).close()
     connection = duckdb.connect(str(path))
+    step = "ALTER TABLE runs ADD COLUMN x INTEGER; SELECT * FROM nowhere"
     with pytest.raises(duckdb.Error):
-        schema.prepare(connection, {2: "ALTER TABLE runs ADD COLUMN x INTEGER; SELECT * FROM nowhere"})
-    assert schema.version_of(connection) == 1
+        schema.prepare(connection, {schema.VERSION + 1: step})
+    assert schema.version_of(connection) == schema.VERSION
     assert "x" not in schema.columns_of(connection)["runs"]
     connection.close()
 

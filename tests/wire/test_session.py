@@ -97,6 +97,7 @@ def test_unknown_field_is_ignored() -> None:
 def test_tick_pings_until_three_heartbeats_were_missed() -> None:
     session = Session("page", 1 << 20, 5.0, now=0.0)
     assert [session.tick(now=now) is not None for now in (5.0, 10.0, 15.0, 20.0)] == [True, True, True, False]
+    assert session.missed == 3
 
 
 def test_time_in_which_nobody_ticked_is_not_held_against_the_other_side() -> None:
@@ -105,6 +106,7 @@ def test_time_in_which_nobody_ticked_is_not_held_against_the_other_side() -> Non
     assert session.stalled == 0
     assert session.tick(now=1000.0) is not None
     assert session.stalled == 990.0
+    assert session.missed == 0
     assert [session.tick(now=now) is not None for now in (1005.0, 1010.0)] == [True, False]
 
 
@@ -113,4 +115,5 @@ def test_anything_heard_counts_as_a_sign_of_life() -> None:
     hello = {**HELLO, "role": "page", "user_agent": "", "engine": "chromium", "engine_version": ""}
     session.receive(encode(hello), now=10.0)
     session.receive(encode({"kind": "pong"}), now=14.0)
+    assert session.missed == 0
     assert [session.tick(now=now) is not None for now in (15.0, 20.0, 25.0, 30.0)] == [True, True, True, False]

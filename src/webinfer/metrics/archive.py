@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 
-from webinfer.errors import DatabaseError, DatabaseTooNew
+from webinfer.errors import DatabaseError
 from webinfer.metrics import schema
-from webinfer.metrics.database import connect, explain, quote
+from webinfer.metrics.database import connect, current, explain, quote
 from webinfer.metrics.rows import KEYS
 
 EXPORTED_VIEWS = ("results",)
@@ -62,6 +62,8 @@ def contents(path: Path) -> Contents:
 def merge(target: Path, source: Path) -> dict[str, int]:
     """Take a database into another, which is made if it is missing; what is there already is not doubled.
 
+    One of an older version is left as it is: a copy of it is brought up to date, and taken in.
+
     Returns:
         Rows that were new, by table.
 
@@ -70,16 +72,8 @@ def merge(target: Path, source: Path) -> dict[str, int]:
     """
     if target.resolve() == source.resolve():
         raise DatabaseError(f"{target} is to be merged into itself: name another file.", path=str(target))
-    with _opened(source, read_only=True) as connection:
-        found = schema.version_of(connection)
-    if found != schema.VERSION:
-        raise DatabaseTooNew(
-            f"{source} has schema version {found}, and this webinfer writes version {schema.VERSION}: "
-            "have an accelerator open it once, which brings it up to date.",
-            version=found,
-        )
-    with _opened(target) as connection:
-        connection.execute(f"ATTACH {quote(source)} AS source (READ_ONLY)")
+    with current(source) as readable, _opened(target) as connection:
+        connection.execute(f"ATTACH {quote(readable)} AS source (READ_ONLY)")
         connection.execute("BEGIN")
         new = {table: _take(connection, table) for table in schema.columns_of(connection) if table != "schema_version"}
         connection.execute("COMMIT")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ import duckdb
 
 from webinfer.errors import DatabaseDamaged, DatabaseError, DatabaseLocked, DatabaseReadOnly, DatabaseTooNew
 from webinfer.metrics import schema
+
+log = logging.getLogger("webinfer.metrics")
 
 MEMORY = ":memory:"
 
@@ -30,7 +36,7 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
 
     Args:
         path: Its file, or ``:memory:``.
-        read_only: Change nothing; the file must be there, and of the current version.
+        read_only: Change nothing; the file must be there. One of an older version is read from a copy.
 
     Raises:
         DatabaseLocked: Another process has it open.
@@ -39,15 +45,13 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
         DatabaseTooNew: A newer webinfer wrote it.
         DatabaseError: It is not there, or the disk refused.
     """
-    if read_only and str(path) != MEMORY and not Path(path).is_file():
-        raise DatabaseError(f"There is no database {path}: name one that an accelerator with db_path wrote.")
-    try:
-        connection = duckdb.connect(str(path), read_only=read_only, config=_SETTINGS)
-    except duckdb.Error as error:
-        raise explain(path, error) from error
+    connection = _connect(path, read_only=read_only)
     try:
         if read_only:
-            _check_ours(connection, path)
+            if _check_ours(connection, path) < schema.VERSION:
+                connection.close()
+                with current(path) as copy:
+                    return _connect(copy, read_only=True)
         else:
             schema.prepare(connection)
     except duckdb.Error as error:
@@ -57,6 +61,41 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
         connection.close()
         raise
     return connection
+
+
+@contextlib.contextmanager
+def current(path: str | Path) -> Iterator[Path]:
+    """Lend the path of a database of the current version with the same rows: its own, or of a copy brought up to date.
+
+    Raises:
+        DatabaseError: It cannot be opened, or not be copied.
+    """
+    source = Path(path)
+    connection = _connect(source, read_only=True)
+    try:
+        found = _check_ours(connection, source)
+    except duckdb.Error as error:
+        raise explain(source, error) from error
+    finally:
+        connection.close()
+    if found == schema.VERSION:
+        yield source
+        return
+    log.info("%s is of version %d: a copy is brought to version %d", source, found, schema.VERSION)
+    with tempfile.TemporaryDirectory(prefix="webinfer-", ignore_cleanup_errors=True) as directory:
+        copy = Path(directory, source.name)
+        try:
+            for name in (source.name, f"{source.name}.wal"):  # the latter has what a killed process wrote last
+                if source.with_name(name).exists():
+                    shutil.copyfile(source.with_name(name), copy.with_name(name))
+        except OSError as error:
+            raise DatabaseError(
+                f"{source} is of version {found} and cannot be copied to be brought to version {schema.VERSION} "
+                f"({error.strerror}): have an accelerator open it, which does that in place.",
+                path=str(source),
+            ) from error
+        connect(copy).close()
+        yield copy
 
 
 def select(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -80,8 +119,7 @@ def explain(path: str | Path, error: duckdb.Error) -> DatabaseError:
     if "Permission denied" in text or "read-only" in text.lower() or _is_read_only(path):
         return DatabaseReadOnly(f"{path} may not be written ({text}): name another file, or allow it.", **data)
     if isinstance(error, (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)) or any(
-        sign in text
-        for sign in ("valid DuckDB", "enough bytes", "checksum", "Corrupt", "storage version", "deserialize")
+        sign in text for sign in _DAMAGED
     ):
         return DatabaseDamaged(
             f"{path} cannot be read as a database ({text}): it is cut off or something else. Move it away; "
@@ -96,7 +134,17 @@ def quote(name: str | Path) -> str:
     return "'" + str(name).replace("'", "''") + "'"
 
 
-def _check_ours(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None:
+def _connect(path: str | Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    if read_only and str(path) != MEMORY and not Path(path).is_file():
+        raise DatabaseError(f"There is no database {path}: name one that an accelerator with db_path wrote.")
+    try:
+        return duckdb.connect(str(path), read_only=read_only, config=_SETTINGS)
+    except duckdb.Error as error:
+        raise explain(path, error) from error
+
+
+def _check_ours(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
+    """Return the version of a database of ours."""
     found = schema.version_of(connection)
     if found is None:
         raise DatabaseDamaged(f"{path} is a DuckDB database, but none of webinfer's.", path=str(path))
@@ -105,6 +153,7 @@ def _check_ours(connection: duckdb.DuckDBPyConnection, path: str | Path) -> None
             f"{path} has schema version {found}, and this webinfer knows version {schema.VERSION}: upgrade webinfer.",
             version=found,
         )
+    return found
 
 
 def _is_read_only(path: str | Path) -> bool:

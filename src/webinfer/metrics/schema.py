@@ -10,8 +10,17 @@ import duckdb
 
 from webinfer.errors import DatabaseTooNew
 
-MIGRATIONS: Mapping[int, str] = {}
-"""SQL that makes a schema of the version before into one of this version; ``schema.sql`` is always the newest."""
+MIGRATIONS: Mapping[int, str] = {
+    2: """
+        ALTER TABLE browsers ADD COLUMN heartbeat_failures INTEGER;
+        ALTER TABLE sessions ADD COLUMN ipfs_cache_hit BOOLEAN;
+        ALTER TABLE samples ADD COLUMN items INTEGER;
+        ALTER TABLE samples ADD COLUMN energy_j DOUBLE;
+        CREATE TABLE browser_samples (id BIGINT, run BIGINT, timestamp TIMESTAMP, browser BIGINT, memory_mb DOUBLE);
+    """,
+}
+"""SQL that makes the tables of the version before into those of this version; ``schema.sql`` is always the newest, and
+the views of ``views.sql`` are made anew after each step."""
 
 VERSION = max(MIGRATIONS, default=1)
 
@@ -28,7 +37,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, migrations: Mapping[int, str]
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER, applied TIMESTAMP)")
         found = version_of(connection)
         if found is None:
-            connection.execute(files(__package__).joinpath("schema.sql").read_text(encoding="utf-8"))
+            connection.execute(_text("schema.sql"))
         elif found > newest:
             raise DatabaseTooNew(
                 f"The database has schema version {found}, and this webinfer knows version {newest}: "
@@ -39,6 +48,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, migrations: Mapping[int, str]
             for step in range(found + 1, newest + 1):
                 connection.execute(migrations[step])
         if found != newest:
+            connection.execute(_text("views.sql"))
             connection.execute(
                 "INSERT INTO schema_version VALUES (?, ?)", [newest, datetime.now(UTC).replace(tzinfo=None)]
             )
@@ -46,6 +56,10 @@ def prepare(connection: duckdb.DuckDBPyConnection, migrations: Mapping[int, str]
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:

@@ -1,6 +1,7 @@
 -- What is kept of every run. Times are in seconds, memory in 10^6 bytes, timestamps in UTC; NULL where nothing was measured.
 -- Identities are made by whoever writes: no two files have the same, so that one can be merged into another as it is.
--- Tables that are written with every request have no keys that would have to be checked; docs/database.md tells them all.
+-- Tables that are written with every request have no keys that would have to be checked;
+-- views.sql has the views, and docs/database.md tells them all.
 
 CREATE TABLE machines (
     id TEXT PRIMARY KEY,              -- hash of what follows, but for the versions
@@ -25,7 +26,8 @@ CREATE TABLE models (
 CREATE TABLE browsers (               -- one launched browser, or one launch that failed: then started is NULL
     id BIGINT PRIMARY KEY,
     run BIGINT, label TEXT, name TEXT, engine TEXT, engine_version TEXT, adapter TEXT, backends JSON, verdicts JSON,
-    pid INTEGER, started TIMESTAMP, launch_seconds DOUBLE, ended TIMESTAMP, lost BOOLEAN, cause TEXT, details JSON
+    pid INTEGER, started TIMESTAMP, launch_seconds DOUBLE, ended TIMESTAMP, lost BOOLEAN, cause TEXT, details JSON,
+    heartbeat_failures INTEGER        -- pings that its page left unanswered until the next was due
 );
 
 CREATE TABLE sessions (               -- what requests have in common: a model on a lane, and how it came there
@@ -34,7 +36,8 @@ CREATE TABLE sessions (               -- what requests have in common: a model o
     model TEXT, model_name TEXT, family TEXT, weights TEXT, precision TEXT,
     asked TEXT, backend TEXT, reason TEXT, browser_name TEXT, routing TEXT,
     engine TEXT, engine_version TEXT, runtime TEXT, verdict TEXT, evidence JSON, shape JSON, rewritten JSON,
-    placement JSON, details JSON
+    placement JSON, details JSON,
+    ipfs_cache_hit BOOLEAN            -- of a model named by its CID: nothing of it had to be fetched in this run
 );
 
 CREATE TABLE loads (                  -- sessions created on lanes, and those that could not be
@@ -54,7 +57,13 @@ CREATE TABLE batches (                -- runs of models with dynamic batching
 
 CREATE TABLE samples (                -- the pool, now and then while it works
     id BIGINT, run BIGINT, timestamp TIMESTAMP, queued INTEGER, running INTEGER, lanes INTEGER, busy INTEGER,
-    browsers INTEGER, browser_mb DOUBLE, python_mb DOUBLE, available_mb DOUBLE
+    browsers INTEGER, browser_mb DOUBLE, python_mb DOUBLE, available_mb DOUBLE,
+    items INTEGER,                    -- rows answered since the sample before
+    energy_j DOUBLE                   -- what the machine's processors took since then, all programs together
+);
+
+CREATE TABLE browser_samples (        -- at the same time, the memory of each browser's processes
+    id BIGINT, run BIGINT, timestamp TIMESTAMP, browser BIGINT, memory_mb DOUBLE
 );
 
 CREATE TABLE faults (                 -- attempts that failed, lanes and browsers that were lost, launches that failed
@@ -82,50 +91,3 @@ CREATE TABLE measurements (           -- what a benchmark found
     backend TEXT, precision TEXT, browser_name TEXT, engine_version TEXT, verdict TEXT, concurrency INTEGER, batch INTEGER,
     metric TEXT, unit TEXT, value DOUBLE, low DOUBLE, high DOUBLE, count INTEGER, raw DOUBLE[], error TEXT, details JSON
 );
-
--- Every answered or failed request with all that is known of it.
-CREATE VIEW results AS
-SELECT i.id, i.run, i.timestamp, r.machine, i.session, s.model AS model_sha256, s.model_name, s.family, s.weights,
-    m.cid AS model_cid, m.nbytes AS model_nbytes, s.asked, s.backend, s.reason, s.precision, s.browser AS browser_id,
-    s.browser_name, s.routing, s.engine, s.engine_version, s.runtime, s.lane, s.verdict, s.evidence, s.shape, s.rewritten,
-    s.placement, i.queue, i.wait, i.run_time, i.transfer, i.total, i.items, i.batch, i.attempts, i.error_code, i.error,
-    s.details
-FROM inferences i LEFT JOIN sessions s ON s.id = i.session LEFT JOIN models m ON m.sha256 = s.model
-LEFT JOIN runs r ON r.id = i.run;
-
--- The guide's flat table.
-CREATE VIEW webnn_webgpu_results AS
-SELECT i.id, i.timestamp, s.model_name, s.family AS model_type, s.backend AS platform, s.browser_name AS browser,
-    TRUE AS is_real_implementation, FALSE AS is_simulation,
-    CAST(CASE WHEN s.precision LIKE 'q4%' THEN 4 WHEN s.precision = 'uint8' THEN 8
-        ELSE TRY_CAST(regexp_extract(s.precision, '([0-9]+)$', 1) AS INTEGER) END AS INTEGER) AS precision,
-    s.precision = 'q4-mixed' AS mixed_precision,
-    starts_with(m.origin, 'ipfs') AS ipfs_accelerated, CAST(NULL AS BOOLEAN) AS ipfs_cache_hit,
-    coalesce(TRY_CAST(s.details ->> '$.compute_shader_optimized' AS BOOLEAN), FALSE) AS compute_shader_optimized,
-    s.backend = 'webgpu' AND coalesce(TRY_CAST(s.details ->> '$.warmed' AS BOOLEAN), FALSE) AS precompile_shaders,
-    coalesce(TRY_CAST(s.details ->> '$.parallel_loading' AS BOOLEAN), FALSE) AS parallel_loading,
-    i.total * 1000 AS latency_ms, i.items / nullif(i.total, 0) AS throughput_items_per_sec,
-    CAST(NULL AS DOUBLE) AS memory_usage_mb, CAST(NULL AS DOUBLE) AS energy_efficiency_score,
-    b.adapter AS adapter_info, concat_ws(', ', c.os, c.cpu, c.cores || ' cores') AS system_info,
-    json_object('asked', s.asked, 'reason', s.reason, 'verdict', s.verdict, 'precision', s.precision, 'weights', s.weights,
-        'model_sha256', s.model, 'lane', s.lane, 'runtime', s.runtime, 'engine_version', s.engine_version,
-        'inference_time_ms', i.run_time * 1000, 'batch', i.batch, 'attempts', i.attempts) AS details
-FROM inferences i JOIN sessions s ON s.id = i.session LEFT JOIN models m ON m.sha256 = s.model
-LEFT JOIN browsers b ON b.id = s.browser LEFT JOIN runs r ON r.id = i.run LEFT JOIN machines c ON c.id = r.machine
-WHERE i.error_code IS NULL;
-
--- The guide's table of connections: a browser is one.
-CREATE VIEW browser_connection_metrics AS
-SELECT b.name AS browser_name, w.platform, b.label AS connection_id,
-    epoch(coalesce(b.ended, r.ended, w.latest) - b.started) AS connection_duration_sec,
-    coalesce(w.models_executed, 0) AS models_executed,
-    coalesce(w.total_inference_time_sec, 0) AS total_inference_time_sec,
-    coalesce(w.error_count, 0) + CASE WHEN b.lost THEN 1 ELSE 0 END AS error_count,
-    b.started IS NOT NULL AS connection_success, CAST(NULL AS INTEGER) AS heartbeat_failures,
-    b.engine_version AS browser_version, b.adapter AS adapter_info, CAST(b.backends AS TEXT) AS backend_info
-FROM browsers b LEFT JOIN runs r ON r.id = b.run LEFT JOIN (
-    SELECT s.browser, string_agg(DISTINCT s.backend, ', ' ORDER BY s.backend) AS platform,
-        count(DISTINCT s.model) AS models_executed, sum(i.run_time / i.batch) AS total_inference_time_sec,
-        count(i.error_code) AS error_count, max(i.timestamp) AS latest
-    FROM inferences i JOIN sessions s ON s.id = i.session GROUP BY s.browser
-) w ON w.browser = b.id;

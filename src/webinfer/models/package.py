@@ -58,6 +58,8 @@ class ModelPackage:
             be a conversion of what was named.
         cid: CID of its files, the ONNX file's or that of a directory with it and its weights: what
             ``webinfer ipfs add`` prints for them.
+        cached: Whether all of a model that is named by its CID was here already, and nothing had to be fetched;
+            ``None`` of one that is named otherwise.
         available: Precisions that the same model can be had in, by the hub's names.
         parts: What it consists of, where it is split into several files, of which ``model`` is one.
         quantized: How it was brought to its precision, and what it lost by that, where that was done here: sizes before
@@ -77,6 +79,7 @@ class ModelPackage:
     tokenizer: Path | None
     origin: str = ""
     cid: str = ""
+    cached: bool | None = field(default=None, compare=False)
     available: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     quantized: Mapping[str, Any] = field(default_factory=dict)

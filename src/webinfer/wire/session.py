@@ -69,8 +69,10 @@ class Session:
         self.greeted = False
         self.pending: set[int] = set()  # ids sent and not yet answered
         self._last_id = 0
+        self._pinged = False
         self._last_heard = self._last_tick = now
         self.stalled = 0.0  # by how many seconds the last tick was late
+        self.missed = 0  # pings after which nothing was heard until the next one was due
 
     def __repr__(self) -> str:
         return f"<Session {self.role} greeted={self.greeted} pending={len(self.pending)}>"
@@ -142,8 +144,11 @@ class Session:
         """
         assert self.heartbeat is not None
         self.stalled = max(0.0, now - self._last_tick - self.heartbeat)
+        if self._pinged and self._last_heard < self._last_tick and self.stalled < self.heartbeat:
+            self.missed += 1
         self._last_tick = now
         self._last_heard = min(now, self._last_heard + self.stalled)
         if now - self._last_heard > MISSED * self.heartbeat:
             return None
+        self._pinged = True
         return self.notify("ping")

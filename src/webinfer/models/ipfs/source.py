@@ -67,25 +67,26 @@ def open_ipfs(
     except FetchError as error:
         ready = _models() / str(root)
         if not folder and not file and ready.is_dir() and not Written(ready).changed():
-            return open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files are not
+            package = open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files not
+            return replace(package, origin=f"{SCHEME}://{root}", cached=True)
         if twin is None or folder:
             raise
         twin.bring_root(root, error)
         target = _found(root, folder, store, progress)
     short = folder.rpartition("/")[2] or str(root)
     if _is_file(store, target):
-        return open_path(_alone(store, target, progress, twin), reference, short, part=part)
+        package = open_path(_alone(store, target, progress, twin), reference, short, part=part)
+        return replace(package, origin=f"{SCHEME}://{root}", cached=not store.added)
     files = _listed(store, target)
     chosen = choose(files, precision, file, part)
     if chosen is None:
-        there = ", ".join(available(files, file, part)) or ", ".join(graphs(files)) or "no ONNX file"
+        others = ", ".join(available(files, file, part)) or ", ".join(graphs(files)) or "no ONNX file"
         wanted = " in ".join(filter(None, (file or part or "model", precision)))
-        raise ModelNotFound(f"{reference} has no {wanted}, only {there}.", reference=reference)
+        raise ModelNotFound(f"{reference} has no {wanted}, only {others}.", reference=reference)
     place = _selected(store, target, files, chosen, progress, twin) / chosen
     package = describe(place, reference, place.stem if file else short)
-    return replace(
-        package, origin=f"{SCHEME}://{root}", available=tuple(available(files, file, part)), parts=parts(files)
-    )
+    there = tuple(available(files, file, part))
+    return replace(package, origin=f"{SCHEME}://{root}", cached=not store.added, available=there, parts=parts(files))
 
 
 def names() -> list[str]:

@@ -31,10 +31,14 @@ class Store:
 
     Args:
         directory: Where; ``None`` takes the one in the cache directory. Made when the first block comes.
+
+    Attributes:
+        added: Blocks that were not there before this store was given them.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self.directory = directory if directory is not None else cache_dir() / "ipfs" / "blocks"
+        self.added = 0
         self._hashed: dict[Path, _Stamp] = {}
 
     def __repr__(self) -> str:
@@ -110,6 +114,7 @@ class Store:
             return
         try:
             self._hashed[path] = _write(path, block.data, self.directory)
+            self.added += 1
         except OSError as error:
             raise failure(error, f"keep block {block.cid} in {self.directory}") from error
 
