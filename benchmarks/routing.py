@@ -26,7 +26,7 @@ from benchmarks.pool import made_up
 from webinfer import AsyncAccelerator, AsyncModel
 from webinfer.browsers.find import find
 from webinfer.errors import BrowserNotFound, WebinferError
-from webinfer.metrics.history import History
+from webinfer.metrics.history import FileHistory
 from webinfer.options import Backend, BrowserName
 
 MODELS: dict[str, tuple[str, str | None]] = {
@@ -87,7 +87,7 @@ async def session(
         result = await (await accelerator.load(reference, part=part)).run(made_up(next(iter(fixed.values()))))
         table = f"{result.browser} {result.backend}"
     async with AsyncAccelerator(browsers=tuple(browsers), routing="learned") as accelerator:
-        accelerator._chooser.history = History("benchmark", directory)
+        accelerator._chooser.history = FileHistory("benchmark", directory)
         model = await accelerator.load(reference, part=part)
         await model.run(made_up(model))
         turns = [*((series[name], each) for name, each in fixed.items()), (learned, model)]

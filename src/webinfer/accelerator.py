@@ -334,7 +334,8 @@ class AsyncAccelerator:
             elif self._pool is None:
                 installations = [await asyncio.to_thread(find, options.browser, options.executable)]
             if self._recorder.store is None and options.db_path is not None:
-                self._recorder.open(await asyncio.to_thread(Store, options.db_path), options)
+                self._recorder.open(store := await asyncio.to_thread(Store, options.db_path), options)
+                self._chooser.remember(store)
             if self._host is None:
                 self._host = host = await _start_host(options)
                 host.report, host.exposition = self._report, self._exposition

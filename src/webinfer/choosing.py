@@ -12,7 +12,10 @@ from webinfer.browsers.identify import version
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
 from webinfer.errors import BackendUnavailable
-from webinfer.metrics.history import History
+from webinfer.metrics.database import MEMORY
+from webinfer.metrics.history import FileHistory, History
+from webinfer.metrics.recorded import StoreHistory
+from webinfer.metrics.store import Store
 from webinfer.models import ModelPackage
 from webinfer.options import ChosenBy, Options, Platform
 from webinfer.policy import routing
@@ -37,10 +40,15 @@ class Chooser:
         self._options = options
         self._preferences = routing.merge(options.browser_preferences or {})
         threads = f"{options.threads} threads" if options.threads else "all cores"
-        self.history = History(f"{options.lanes} lanes, {threads}")
+        self.history: History = FileHistory(f"{options.lanes} lanes, {threads}")
 
     def __repr__(self) -> str:
         return f"<Chooser {self._options.routing}>"
+
+    def remember(self, store: Store) -> None:
+        """Learn from a database from now on, if it keeps requests for the next process."""
+        if self._options.store_results and store.path != MEMORY:
+            self.history = StoreHistory(store, self._options.lanes, self._options.threads)
 
     def learns(self, pool: Pool, asked: Platform) -> bool:
         """Whether the place of a model is learned. What the caller says is never overruled."""

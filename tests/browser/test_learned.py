@@ -13,11 +13,12 @@ import pytest
 
 from webinfer import AsyncAccelerator, AsyncModel, Result
 from webinfer.browsers.find import find
+from webinfer.cache import cache_dir
 from webinfer.errors import BrowserNotFound, OptionError, RunFailed
 from webinfer.learned import LearnedModel, disagreement
 from webinfer.models import resolve
 from webinfer.models.reference import NativeSession
-from webinfer.policy.learning import SHARE, Arm, Record
+from webinfer.policy.learning import ENOUGH, SHARE, Arm, Record
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -184,3 +185,21 @@ def test_answers_differ_by_more_than_rounding(other: list[float], precision: str
     told = disagreement({"y": np.array([1.0, 2.0])}, {"y": np.array(other)}, precision)
     assert (told is None) == (why is None)
     assert why is None or why in str(told)
+
+
+async def test_what_a_database_holds_is_known_at_the_first_request(perceptron: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results.duckdb"
+    async with AsyncAccelerator(browser="embedded", db_path=path) as accelerator:
+        for backend in ("wasm", "webnn"):
+            model = await accelerator.load(perceptron, platform=backend)
+            for _ in range(ENOUGH + 1):
+                await model.run({"x": X})
+            assert not list((cache_dir() / "learned").glob(f"{model.package.sha256}.json"))
+    async with AsyncAccelerator(**LEARNED, db_path=path) as accelerator:
+        result = await (await accelerator.load(perceptron)).run({"x": X})
+    assert result.chosen_by == "learned"
+    assert result.decision is not None
+    assert {each.arm: (each.runs, each.source) for each in result.decision.candidates} == {
+        WASM: (ENOUGH + 1, "learned"),
+        WEBNN: (ENOUGH + 1, "learned"),
+    }

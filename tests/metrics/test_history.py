@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.metrics.history import History
+from webinfer.metrics.history import FileHistory
 from webinfer.policy.learning import Arm, Record
 
 SHA = "a" * 64
@@ -15,17 +15,21 @@ RECORD = Record("140.0", 7, -3.5, 0.04, 1.25)
 
 
 def test_what_was_noted_is_read_by_the_next_process(tmp_path: Path) -> None:
-    history = History("1 lane", tmp_path)
+    history = FileHistory("1 lane", tmp_path)
     history.note(SHA, A, Record("1"))
     history.note(SHA, A, RECORD)
     history.note("b" * 64, B, Record("2"))
-    assert History("1 lane", tmp_path).read(SHA) == {}
+    assert FileHistory("1 lane", tmp_path).read(SHA) == {}
     history.flush()
-    assert History("1 lane", tmp_path).read(SHA) == {A: RECORD}
+    assert FileHistory("1 lane", tmp_path).read(SHA) == {A: RECORD}
 
 
 def test_other_settings_and_processes_keep_theirs(tmp_path: Path) -> None:
-    one, other, setting = History("1 lane", tmp_path), History("1 lane", tmp_path), History("2 lanes", tmp_path)
+    one, other, setting = (
+        FileHistory("1 lane", tmp_path),
+        FileHistory("1 lane", tmp_path),
+        FileHistory("2 lanes", tmp_path),
+    )
     one.note(SHA, A, RECORD)
     other.note(SHA, B, RECORD)
     setting.note(SHA, A, Record("9"))
@@ -38,7 +42,7 @@ def test_other_settings_and_processes_keep_theirs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 99}', '{"format": 1, "places": []}', '"text"'])
 def test_damaged_file_is_as_good_as_none_and_is_begun_anew(tmp_path: Path, damage: str) -> None:
     (tmp_path / f"{SHA}.json").write_text(damage)
-    history = History("1 lane", tmp_path)
+    history = FileHistory("1 lane", tmp_path)
     assert history.read(SHA) == {}
     history.note(SHA, A, RECORD)
     history.flush()
@@ -47,7 +51,7 @@ def test_damaged_file_is_as_good_as_none_and_is_begun_anew(tmp_path: Path, damag
 
 def test_place_that_cannot_be_written_costs_only_the_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    history = History("1 lane", tmp_path / "file")
+    history = FileHistory("1 lane", tmp_path / "file")
     history.note(SHA, A, RECORD)
     history.flush()
     assert history.read(SHA) == {}

@@ -1,4 +1,5 @@
-"""What was learned of models on this machine, kept from one process to the next: a small file for each model.
+"""What was learned of models on this machine, kept from one process to the next: a small file for each model,
+where there is no database.
 
 A record holds for one machine and one way to share its cores out among lanes; others lie beside it in the same file.
 """
@@ -11,7 +12,7 @@ import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock
 
@@ -26,7 +27,23 @@ _DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, OptionErro
 _PATIENCE = 5.0  # seconds to wait for another process that writes
 
 
-class History:
+class History(Protocol):
+    """What was learned of models on this machine: in files here, or in the rows of a database (``recorded``)."""
+
+    def read(self, model: str) -> dict[Arm, Record]:
+        """Return what is known of a model, by its hash. This blocks, and does not fail."""
+        ...
+
+    def note(self, model: str, arm: Arm, record: Record) -> None:
+        """Take in what is known of an arm by now; this does not block."""
+        ...
+
+    def flush(self) -> None:
+        """Keep what was noted. This blocks, and does not fail."""
+        ...
+
+
+class FileHistory:
     """The files in the cache directory's ``learned/``. Reading and flushing block; neither fails, since what is lost is
     learned again.
 
@@ -41,7 +58,7 @@ class History:
         self._noted: dict[str, dict[Arm, Record]] = {}  # by model's hash, since the last flush
 
     def __repr__(self) -> str:
-        return f"<History {self._place}>"
+        return f"<FileHistory {self._place}>"
 
     def read(self, model: str) -> dict[Arm, Record]:
         """Return what is known of a model, by its hash."""

@@ -1,0 +1,98 @@
+"""What a database knows of models on this machine: requests that were answered, and benchmarks, as records of arms."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import duckdb
+
+from webinfer.errors import DatabaseError
+from webinfer.metrics.machine import machine
+from webinfer.metrics.store import Store
+from webinfer.policy.learning import WINDOW, Arm, Record, major
+
+log = logging.getLogger("webinfer.metrics.recorded")
+
+_VARIANTS = "(SELECT $model UNION SELECT sha256 FROM models WHERE details ->> '$.variant_of' = $model)"
+
+# Of each arm the newest runs, the oldest of these first. What was run again or with others took longer than a run does.
+_RUNS = f"""
+SELECT browser_name, backend, precision, engine_version, seconds FROM (
+    SELECT s.browser_name, s.backend, s.precision, s.engine_version, i.run_time + i.transfer AS seconds,
+        i.timestamp, i.id
+    FROM inferences i JOIN sessions s ON s.id = i.session JOIN runs r ON r.id = i.run
+    WHERE r.machine = $machine AND s.model IN {_VARIANTS} AND i.error_code IS NULL AND i.attempts = 1 AND i.batch = 1
+        AND CAST(r.options ->> '$.lanes' AS INTEGER) = $lanes
+        AND CAST(r.options ->> '$.threads' AS INTEGER) IS NOT DISTINCT FROM $threads
+    UNION ALL
+    SELECT m.browser_name, m.backend, m.precision, m.engine_version, unnest(m.raw), m.timestamp, m.id
+    FROM measurements m JOIN benchmarks b ON b.id = m.benchmark
+    WHERE b.machine = $machine AND m.model IN {_VARIANTS} AND m.metric = 'latency' AND m.concurrency = $lanes
+        AND m.error IS NULL AND $threads IS NULL
+) WHERE seconds IS NOT NULL
+QUALIFY row_number() OVER (PARTITION BY browser_name, backend, precision ORDER BY timestamp DESC, id DESC) <= {WINDOW}
+ORDER BY browser_name, backend, precision, timestamp, id
+"""
+_LOADS = f"""
+SELECT b.name, l.backend, l.precision, arg_max(l.seconds, l.timestamp)
+FROM loads l JOIN browsers b ON b.id = l.browser JOIN runs r ON r.id = l.run
+WHERE r.machine = $machine AND l.model IN {_VARIANTS} AND l.error_code IS NULL AND l.seconds IS NOT NULL
+GROUP BY ALL
+"""
+
+
+class StoreHistory:
+    """What was learned, read from the rows of a database. They are written by who records results, so nothing is here.
+
+    Requests of all sizes count, as they do while a model learns; where they differ, so do the latencies, and a
+    difference that is within that is not believed.
+
+    Args:
+        store: The database.
+        lanes: Lanes of a browser, on which latencies depend.
+        threads: Threads of a lane, likewise; ``None`` shares the cores out. Benchmarks do that too.
+    """
+
+    def __init__(self, store: Store, lanes: int, threads: int | None) -> None:
+        self._store = store
+        self._setting = {"machine": machine()["id"], "lanes": lanes, "threads": threads}
+
+    def __repr__(self) -> str:
+        return f"<StoreHistory {self._store.path}>"
+
+    def read(self, model: str) -> dict[Arm, Record]:
+        """Return what is known of a model, by its hash, and of its variants. It waits for the disk, and never fails."""
+        about = {**self._setting, "model": model}
+        try:
+            with self._store.reading() as connection:
+                runs = connection.execute(_RUNS, about).fetchall()
+                del about["lanes"], about["threads"]
+                loads = connection.execute(_LOADS, about).fetchall()
+        except (duckdb.Error, DatabaseError) as error:
+            log.warning("what %s knows of %s cannot be read: %s", self._store.path, model[:12], error)
+            return {}
+        records = {Arm(*arm): _record(list(rows)) for arm, rows in groupby(runs, lambda row: row[:3])}
+        for *arm, seconds in loads:
+            if (known := records.get(Arm(*arm))) is not None:
+                records[Arm(*arm)] = replace(known, load=seconds)
+        return records
+
+    def note(self, model: str, arm: Arm, record: Record) -> None:
+        """Do nothing: the runs have rows of their own."""
+
+    def flush(self) -> None:
+        """Do nothing: the store writes by itself."""
+
+
+def _record(rows: Iterable[tuple[Any, ...]]) -> Record:
+    """Sum up an arm's runs, the newest of them last, as far as they are of the version that the newest is of."""
+    *_, newest = rows
+    record = Record()
+    for *_, version, seconds in rows:
+        if major(version or "") == major(newest[-2] or ""):
+            record = record.add(seconds, version or "")
+    return record
