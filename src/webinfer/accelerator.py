@@ -58,7 +58,7 @@ class AsyncAccelerator:
     """
 
     def __init__(self, options: Options | None = None, **keywords: Any) -> None:
-        self.options = options or Options.of(**keywords)
+        self.options = Options.given(options, keywords)
         self._host: Host | None = None
         self._pool: Pool | None = None
         self._chooser = Chooser(self.options)

@@ -62,6 +62,7 @@
     +-- BenchmarkError                        what a benchmark wrote cannot be read, or compared
     +-- QueueFull
     +-- PoolClosed
+    +-- WrongLoop (RuntimeError)              called where waiting would never end
 
 Each class has a stable ``code``, which is what crosses the wire and what programs should compare.
 ``retryable`` says whether the same request may succeed when it is run again elsewhere. The keyword
@@ -453,6 +454,12 @@ class PoolClosed(WebinferError):
     """The accelerator was closed before the request was answered."""
 
     code = "closed"
+
+
+class WrongLoop(WebinferError, RuntimeError):
+    """A call from another event loop than the accelerator's, or one that waits in a callback on webinfer's own."""
+
+    code = "loop"
 
 
 def _classes(base: type[WebinferError]) -> Iterator[type[WebinferError]]:

@@ -49,6 +49,7 @@ from webinfer.result import Result, refuse_nan
 from webinfer.sentences import embed
 from webinfer.sessions import Sessions
 from webinfer.tensors import prepare, refuse_unknown
+from webinfer.values import seconds
 from webinfer.warming import Warmth
 from webinfer.wire import Message
 
@@ -248,6 +249,7 @@ class AsyncModel:
         Raises:
             TokenizerMissing: The model came without a tokenizer.
             EmptyBatch: There are no sentences.
+            DtypeMismatch: They are no texts.
         """
         return await embed(self, self._reader, texts, normalized=normalized, batch_size=batch_size)
 
@@ -351,7 +353,7 @@ class AsyncModel:
             refuse_unknown(outputs, signature, self.name)
         if not isinstance(priority, int):
             raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
-        limit = self._limit(given) if timeout is None else timeout
+        limit = self._limit(given) if timeout is None else seconds("timeout", timeout)
         wanted = list(outputs) if outputs else None
         key = self._open(how)
         request = Request(key, tensors, wanted, limit, self._items(tensors), priority)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from webinfer.errors import OptionError
+from webinfer.values import coerce
 
 Backend = Literal["webgpu", "webnn", "wasm"]
 Platform = Literal["auto", "webgpu", "webnn", "wasm"]
@@ -185,6 +187,8 @@ class Options:
     allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
 
     def __post_init__(self) -> None:
+        for name, hint in _hints().items():
+            object.__setattr__(self, name, coerce(name, getattr(self, name), hint))
         one_of("browser", self.browser, BROWSERS)
         one_of("platform", self.platform, PLATFORMS)
         one_of("accuracy", self.accuracy, ACCURACY_MODES)
@@ -246,14 +250,27 @@ class Options:
                     + (f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."),
                     option=name,
                 )
-        if isinstance(values.get("warm_up_lengths"), list):
-            values["warm_up_lengths"] = tuple(values["warm_up_lengths"])
-        if isinstance(values.get("profiles"), str):
-            values["profiles"] = Path(values["profiles"]).expanduser()
-        if isinstance(values.get("browsers"), (str, list)):  # as one types them
-            given = values["browsers"]
-            values["browsers"] = (given,) if isinstance(given, str) else tuple(given)
         return cls(**values)
+
+    @classmethod
+    def given(cls, options: Options | None, keywords: Mapping[str, Any]) -> Options:
+        """Return options that come as one object or as keywords.
+
+        Raises:
+            OptionError: They come as both or as something else, or a keyword is wrong.
+        """
+        if options is None:
+            return cls.of(**keywords)
+        if not isinstance(options, Options):
+            raise OptionError(f"Name the option that {options!r} is for, as in browser='firefox'.", option="options")
+        if keywords:
+            raise OptionError(f"Give options or {', '.join(keywords)}, not both.", option="options")
+        return options
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Options)
 
 
 def check_memory_limit(browser: str, megabytes: float) -> None:

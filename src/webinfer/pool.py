@@ -23,6 +23,7 @@ from webinfer.errors import (
     PoolClosed,
     QueueFull,
     WebinferError,
+    WrongLoop,
 )
 from webinfer.events import (
     Event,
@@ -67,6 +68,7 @@ class Pool:
         self.options = options
         self.timeouts = Timeouts(options.run_timeout, options.timeout_factors or {}, options.large_timeout_factor)
         self.closed = False
+        self._loop = asyncio.get_running_loop()
         self._fleet = Fleet(
             host,
             installations,
@@ -233,6 +235,7 @@ class Pool:
         Raises:
             PoolClosed: The pool is closed.
             QueueFull: ``max_queue`` requests wait already.
+            WrongLoop: Another event loop started the pool.
         """
         self._check_open()
         if self.queued >= self.options.max_queue:
@@ -425,6 +428,8 @@ class Pool:
     def _check_open(self) -> None:
         if self.closed:
             raise PoolClosed("The accelerator is closed: make a new one.")
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop("Another event loop started this accelerator: make one in each loop, or use Accelerator.")
 
     def _announce(self, event: Event) -> None:
         for listener in self._listeners:

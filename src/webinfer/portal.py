@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from webinfer.errors import PoolClosed
+from webinfer.errors import PoolClosed, WrongLoop
 
 T = TypeVar("T")
 
@@ -31,7 +31,11 @@ class Portal:
 
         Raises:
             PoolClosed: The loop has ended.
+            WrongLoop: The caller is a callback on the loop's own thread.
         """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise WrongLoop("A callback on webinfer's own thread must not wait: use submit, or another thread.")
         future = self.start(work)
         try:
             return future.result()
@@ -47,7 +51,7 @@ class Portal:
         """
         if not self._thread.is_alive():
             work.close()
-            raise PoolClosed("The accelerator is closed: make a new one.")
+            raise PoolClosed("The accelerator is closed, or another process made it: make a new one.")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.errors import EmptyBatch
+from webinfer.errors import DtypeMismatch, EmptyBatch
 from webinfer.models.pooling import mean_pool, normalize
 from webinfer.models.reading import Reader
 from webinfer.result import Result
@@ -21,9 +21,12 @@ async def embed(
     model: AsyncModel, reader: Reader, texts: str | Sequence[str], *, normalized: bool, batch_size: int
 ) -> NDArray[np.float32]:
     """Embed sentences; see ``AsyncModel.embed``."""
-    sentences = [texts] if isinstance(texts, str) else list(texts)
+    sentences = [texts] if isinstance(texts, str) or not isinstance(texts, Iterable) else list(texts)
     if not sentences:
         raise EmptyBatch("There are no sentences to embed.")
+    for sentence in sentences:
+        if not isinstance(sentence, str):
+            raise DtypeMismatch(f"Sentences are texts, and {sentence!r} is {type(sentence).__name__}.")
     order = sorted(range(len(sentences)), key=lambda at: len(sentences[at]))  # alike lengths together: less padding
     groups = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
     tokens = [reader.tokenizer.encode([sentences[at] for at in group]) for group in groups]

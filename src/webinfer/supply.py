@@ -16,7 +16,7 @@ from webinfer.errors import BackendUnavailable, LoadFailed, ModelError, Unsuppor
 from webinfer.gate import Gate
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
-from webinfer.options import Options, Platform, Requirement
+from webinfer.options import PLATFORMS, REQUIREMENTS, Options, Platform, Requirement, one_of
 from webinfer.policy.learning import Learning
 from webinfer.pool import Pool
 from webinfer.precisions import instead, obstacle, obtained, told
@@ -47,6 +47,12 @@ class Order:
     require: Requirement | None = None
     varying: Collection[str] = ()
     lost: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.platform is not None:
+            one_of("platform", self.platform, PLATFORMS)
+        if self.require is not None:
+            one_of("require", self.require, REQUIREMENTS)
 
     def lowered(self, precision: str, why: str) -> Order:
         """Return the same in another precision."""

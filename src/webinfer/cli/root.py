@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
 from typing import Annotated
@@ -28,7 +27,6 @@ from webinfer.cli import (
     top,
 )
 from webinfer.cli.command import HELP
-from webinfer.cli.terminal import INTERRUPTED
 
 _EPILOG = """\b
 Exit codes:
@@ -94,9 +92,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # A pipe's encoding may lack a character; that is no reason to fail.
             stream.reconfigure(errors="replace")
-    try:
-        app(prog_name="webinfer")
-    except KeyboardInterrupt:  # outside of a command's own care: while modules load, or while it ends
-        with contextlib.suppress(OSError):
-            sys.stderr.write("Interrupted.\n")
-        sys.exit(INTERRUPTED)
+    app(prog_name="webinfer")

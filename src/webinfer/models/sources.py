@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from webinfer.errors import FetchError, ModelNotFound
+from webinfer.errors import FetchError, ModelNotFound, OptionError
 from webinfer.models import directory, hub, random, variants, wheel
 from webinfer.models.ipfs import source as ipfs
 from webinfer.models.package import ModelPackage
@@ -68,11 +68,13 @@ def resolve(
         ModelNotFound: There is no such model; the error lists where it was looked for, and near names.
         InvalidModel: It is there and cannot be read.
         FetchError: It could not be fetched.
-        OptionError: There is no such precision.
+        OptionError: There is no such precision, or the reference is neither text nor path.
     """
     variants.check(precision)
+    if not _names(reference):
+        raise OptionError(f"A model is named by a text or a path, not by {reference!r}.", option="reference")
     path = Path(reference).expanduser()
-    if path.exists() and str(reference):
+    if path.exists():
         return directory.open_path(path, str(reference), precision=precision, part=part)
     text = str(reference)
     if isinstance(reference, Path):
@@ -82,7 +84,7 @@ def resolve(
         return _from_source(text, scheme[1], scheme[2], progress, precision, part)
     tried = [str(path.absolute())]
     if not path.is_absolute() and ".." not in path.parts:
-        for candidate in directory.candidates(text) if text else ():
+        for candidate in directory.candidates(text):
             if candidate.exists():
                 return directory.open_path(candidate, text, text, precision=precision, part=part)
             tried.append(str(candidate))
@@ -93,6 +95,10 @@ def listed() -> list[str]:
     """Return the references that can be listed: names under ``WEBINFER_MODELS`` and those of the sources."""
     own = [f"{scheme}:{name}" for scheme, source in SOURCES.items() for name in source.names()]
     return [*directory.names(), *own]
+
+
+def _names(reference: object) -> bool:
+    return isinstance(reference, (str, Path)) and bool(str(reference))
 
 
 def _from_source(
@@ -112,7 +118,7 @@ def _from_source(
     else:
         package = source.open(name, reference, progress, part=part)
     if package is None:
-        where = f"{scheme}: has {', '.join(source.names())}" if source.looked is None else source.looked(name)
+        where = f"{scheme}:, which has {', '.join(source.names())}" if source.looked is None else source.looked(name)
         raise _not_found(reference, [where])
     if precision not in (None, package.precision) and not source.precisions:
         raise ModelNotFound(
