@@ -17,8 +17,7 @@ def filter_blocks(
     """Quantize filters of shape (out, in, ...).
 
     With 4 bits or fewer asked for they get 4, the least that their operator knows, in blocks over the channels that
-    they take. Where those are too few (the first layer, and those of one channel each) they get 8, and a scale to each
-    filter.
+    they take. Where those are too few (the first layer) they get 8, and a scale to each filter.
     """
     channels = filters.shape[1]
     small = scheme.bits >= 8 or channels < LEAST

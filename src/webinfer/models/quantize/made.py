@@ -25,7 +25,7 @@ from webinfer.models.variants import FOLDER, PRECISIONS
 from webinfer.progress import Progress, ProgressCallback
 from webinfer.tensors import prepare
 
-MADE = "1"  # raised when what is made changes, so that what lies in caches is made again
+MADE = "2"  # raised when what is made changes, so that what lies in caches is made again
 _WORKER = "webinfer.models.quantize.worker"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
