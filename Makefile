@@ -26,6 +26,7 @@ help: ## List the targets
 demo: $(PAGE) ## Answer with a real model from a real browser, next to the native reference
 	@$(BIN)/webinfer install chromium
 	@$(BIN)/webinfer demo
+	@command -v webinfer >/dev/null || echo "  To have webinfer on your path: source $(BIN)/activate"
 
 test: $(PAGE) ## Run every test: TypeScript, Python, and real browsers (installs the missing ones where it may)
 	@echo "==> TypeScript tests"

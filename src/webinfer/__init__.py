@@ -1,4 +1,22 @@
-"""Run machine-learning models in real web browsers, from Python."""
+"""Run machine-learning models in real web browsers, from Python.
+
+::
+
+    from webinfer import Accelerator, pipeline
+
+    with Accelerator(browser="chrome", platform="webgpu") as accelerator:  # every option: help(webinfer.Options)
+        model = accelerator.load("model.onnx")  # or wheel:, random:, ipfs:// and hub names: help(AsyncAccelerator.load)
+        result = model.run(
+            {"input_ids": [[101, 102]]}
+        )  # arrays by name, text, images, recordings: help(AsyncModel.run)
+        print(result.outputs, result.backend, result.verdict, result.times)
+
+    with pipeline("text-generation", "wheel:SmolLM2-135M-Instruct") as generate:  # a task, as Transformers names it
+        print(generate("Gravity is"))
+
+``AsyncAccelerator`` has the same names, to be awaited; its docstrings are the long ones. Errors are in
+``webinfer.errors``; all of them are ``WebinferError``.
+"""
 
 from __future__ import annotations
 
