@@ -11,7 +11,19 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "webinfer"
 
 LAYERS = (
-    {"errors", "values", "options", "progress", "logs", "cache", "tensors", "capabilities", "placement", "judging"},
+    {
+        "errors",
+        "values",
+        "mirroring",
+        "options",
+        "progress",
+        "logs",
+        "cache",
+        "tensors",
+        "capabilities",
+        "placement",
+        "judging",
+    },
     {"wire", "policy", "events", "statistics"},
     {"browsers", "websocket", "connection", "host", "models", "metrics", "running", "tasks"},
     {

