@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,25 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 store.flush()
 assert store.status.error is None and store.status.waiting == 0, store.status
 store.close()
+"""
+
+
+FORBIDDEN = """
+import os, sys
+from webinfer.errors import DatabaseReadOnly
+from webinfer.metrics.database import connect
+from webinfer.metrics.store import Store
+if os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)  # root may write anywhere
+for path in sys.argv[1:]:
+    try:
+        Store(path)
+    except DatabaseReadOnly as error:
+        assert path in str(error), error
+    else:
+        raise SystemExit(f"{path} could be written")
+assert connect(sys.argv[1], read_only=True).execute("SELECT count(*) FROM inferences").fetchall() == [(1,)]
 """
 
 
@@ -230,6 +250,41 @@ def test_directory_that_is_missing_or_not_writable_is_named(tmp_path: Path, monk
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
     told = database.explain(tmp_path / "x.duckdb", duckdb.IOException("IO Error: Cannot open file: Permission denied"))
     assert isinstance(told, DatabaseReadOnly)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows other permissions")
+def test_file_or_directory_that_may_only_be_read_is_refused_and_the_file_can_be_read() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # pytest's own directory lets nobody else in
+        place = Path(name)
+        closed = place / "closed"
+        closed.mkdir(mode=0)
+        path = place / "results.duckdb"
+        store = Store(path)
+        store.add("inferences", total=1.0)
+        store.close()
+        path.chmod(0o444)
+        place.chmod(0o555)
+        try:
+            command = [
+                sys.executable,
+                "-c",
+                FORBIDDEN,
+                str(path),
+                str(place / "new.duckdb"),
+                str(closed / "new.duckdb"),
+            ]
+            subprocess.run(command, check=True, timeout=60)
+        finally:
+            place.chmod(0o755)
+
+
+def test_three_seconds_of_ten_thousand_results_at_once_lose_none(path: Path) -> None:
+    store = Store(path)
+    for number in range(30_000):
+        store.add("inferences", queue=0.1, run_time=0.2, total=float(number), items=1, batch=1, attempts=1)
+    store.close()
+    assert rows(path, "SELECT count(*), count(DISTINCT total) FROM inferences") == [(30_000, 30_000)]
+    assert (store.status.dropped, store.status.waiting) == (0, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")

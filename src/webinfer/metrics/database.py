@@ -135,7 +135,7 @@ def quote(name: str | Path) -> str:
 
 
 def _connect(path: str | Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    if read_only and str(path) != MEMORY and not Path(path).is_file():
+    if read_only and str(path) != MEMORY and not os.access(path, os.F_OK):
         raise DatabaseError(f"There is no database {path}: name one that an accelerator with db_path wrote.")
     try:
         return duckdb.connect(str(path), read_only=read_only, config=_SETTINGS)
@@ -157,5 +157,5 @@ def _check_ours(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
 
 
 def _is_read_only(path: str | Path) -> bool:
-    place = Path(path) if Path(path).exists() else Path(path).parent
-    return place.exists() and not os.access(place, os.W_OK)
+    place = path if os.access(path, os.F_OK) else Path(path).parent  # Path.exists raises where it may not look
+    return os.access(place, os.F_OK) and not os.access(place, os.W_OK)
