@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,8 +19,6 @@ from webinfer.errors import BrowserLost, LaneLost, LaunchFailed, MalformedFrame,
 from webinfer.host import Host, Ticket
 from webinfer.lane import Lane
 from webinfer.wire import Message
-
-log = logging.getLogger("webinfer.browser")
 
 
 class Browser:
@@ -118,13 +115,6 @@ class Browser:
             await process.close()
             raise
         browser.start_seconds = time.monotonic() - began
-        log.info(
-            "browser %s: %s %s is ready after %.2f s",
-            name,
-            installation.name,
-            browser.capabilities.engine_version,
-            browser.start_seconds,
-        )
         return browser
 
     async def start_lane(self, threads: int, timeout: float) -> Lane:
@@ -158,7 +148,6 @@ class Browser:
         lane = Lane(name, connection, self.capabilities, self.id, self.installation.name)
         self.lanes[name] = lane
         lane.lost.add_done_callback(lambda _: self.lanes.pop(name, None))
-        log.info("lane %s is ready: %s", name, lane.runtime)
         return lane
 
     def learn(self, speeds: Speeds) -> None:

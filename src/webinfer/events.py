@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from webinfer.placement import Placement
@@ -155,3 +156,22 @@ Event = (
     | RunFailed
 )
 Listener = Callable[[Event], None]
+
+_WORDS = re.compile("(?<=[a-z])(?=[A-Z])")
+_LEFT_OUT = {"placement"}  # a list of every node, in a record
+
+
+def told(event: Event) -> dict[str, object]:
+    """Return what a log record has of an event beside its sentence: ``event``, such as ``lane_ended``, and its fields.
+
+    A session's key becomes ``model``, which is the hash of its files, ``backend`` and ``precision``; ``name``, which
+    records have of their own, becomes ``browser_name``.
+    """
+    record: dict[str, object] = {"event": _WORDS.sub("_", type(event).__name__).lower()}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, SessionKey):
+            record |= {"model": value.model, "backend": value.backend, "precision": value.precision}
+        elif field.name not in _LEFT_OUT:
+            record["browser_name" if field.name == "name" else field.name] = value
+    return record

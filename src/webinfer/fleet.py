@@ -21,6 +21,7 @@ from webinfer.events import (
     LaneEnded,
     LaneStarted,
     Listener,
+    told,
 )
 from webinfer.host import Host
 from webinfer.lane import Lane
@@ -279,9 +280,10 @@ class Fleet:
         """Leave a browser alone for a while, since it did not start."""
         loop = asyncio.get_running_loop()
         breaker = self._breakers[name] = self._breakers.get(name, Breaker()).failed(loop.time(), error.code)
-        log.warning("browser %s did not start, %d times in a row: %s", name, breaker.failures, error)
+        event = BrowserRefused(name, error.code, str(error), breaker.failures, breaker.until - loop.time())
+        log.warning("browser %s did not start, %d times in a row: %s", name, breaker.failures, error, extra=told(event))
         self.states[name].barred = True
-        self._announce(BrowserRefused(name, error.code, str(error), breaker.failures, breaker.until - loop.time()))
+        self._announce(event)
 
     def _unavailable(self, names: Sequence[str], backend: Backend | None) -> BackendUnavailable:
         """Say why none of the browsers can run a backend."""
@@ -313,8 +315,12 @@ class Fleet:
         self.states[name].backends = frozenset(browser.capabilities.backends)
         browser.lost.add_done_callback(lambda _: self._browser_lost(browser))
         version = browser.capabilities.engine_version
-        self._announce(BrowserStarted(browser.id, name, version, browser.pid, browser.start_seconds))
-        browser.watch_pulse(lambda missed: self._announce(HeartbeatMissed(browser.id, missed)))
+        event = BrowserStarted(browser.id, name, version, browser.pid, browser.start_seconds)
+        log.info(
+            "browser %s: %s %s is ready after %.2f s", *(browser.id, name, version, event.seconds), extra=told(event)
+        )
+        self._announce(event)
+        browser.watch_pulse(lambda missed: self._missed(browser, missed))
         try:
             first = options.lanes if options.min_lanes is None else max(1, min(options.min_lanes, options.lanes))
             lanes = (self._start_lane(browser) for _ in range(first))
@@ -335,7 +341,14 @@ class Fleet:
         self.lanes[lane.id] = lane
         self._on_lane(lane)
         lane.lost.add_done_callback(lambda _: self._lane_lost(browser, lane))
-        self._announce(LaneStarted(lane.id))
+        event = LaneStarted(lane.id)
+        log.info("lane %s is ready: %s", lane.id, lane.runtime, extra={**told(event), "runtime": lane.runtime})
+        self._announce(event)
+
+    def _missed(self, browser: Browser, times: int) -> None:
+        event = HeartbeatMissed(browser.id, times)
+        log.info("browser %s left a heartbeat unanswered, %d so far", browser.id, times, extra=told(event))
+        self._announce(event)
 
     def _threads(self, browser: Browser) -> int:
         cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
@@ -347,17 +360,19 @@ class Fleet:
             return
         if isinstance(reason, DeviceLost):
             self._shaken.add(browser.id)
-        log.warning("lane %s is lost: %s", lane.id, reason)
-        self._announce(LaneEnded(lane.id, reason.code, str(reason)))
+        event = LaneEnded(lane.id, reason.code, str(reason))
+        log.warning("lane %s is lost: %s", lane.id, reason, extra=told(event))
+        self._announce(event)
         self._tasks.spawn(self._replace(browser, lane))
 
     async def _bid_farewell(self, lane: Lane, browser: Browser, cause: str) -> None:
         """End a lane that has answered what it had, and its browser after the last one."""
-        log.info("lane %s is retired: %s", lane.id, cause)
+        event = LaneEnded(lane.id, "", cause, lost=False)
+        log.info("lane %s is retired: %s", lane.id, cause, extra=told(event))
         await browser.stop_lane(lane)
         if self._retiring.pop(lane.id, None) is None:
             return
-        self._announce(LaneEnded(lane.id, "", cause, lost=False))
+        self._announce(event)
         if browser.empty:
             await self._end(browser, cause, lost=False)
         if browser in self._ending and not any(each is browser for _, each, _ in self._retiring.values()):
@@ -375,14 +390,18 @@ class Fleet:
         try:
             await self._start_lane(browser)
         except WebinferError as error:
-            log.warning("browser %s starts no lane any more: %s", browser.id, error)
+            log.warning(
+                "browser %s starts no lane any more: %s",
+                browser.id,
+                error,
+                extra={"browser": browser.id, "code": error.code},
+            )
             await self._end(browser, f"It starts no lane any more: {error}")
         self._on_change()
 
     def _browser_lost(self, browser: Browser) -> None:
         reason = str(browser.lost.result())
         if not self._closed and self._strike_off(browser, reason):
-            log.warning("%s", reason)
             self._tasks.spawn(self._bury(browser))
 
     async def _end(self, browser: Browser, cause: str, lost: bool = True) -> None:
@@ -396,7 +415,12 @@ class Fleet:
         self.states[browser.installation.name].up = False
         self._shaken.discard(browser.id)
         self._ending.add(browser)  # until it is gone, also when close() cuts that short
-        self._announce(BrowserEnded(browser.id, browser.installation.name, cause, lost))
+        event = BrowserEnded(browser.id, browser.installation.name, cause, lost)
+        sentence = (
+            cause if browser.id in cause else f"browser {browser.id} {'is lost' if lost else 'is retired'}: {cause}"
+        )
+        log.log(logging.WARNING if lost else logging.INFO, "%s", sentence, extra=told(event))
+        self._announce(event)
         return True
 
     async def _bury(self, browser: Browser) -> None:

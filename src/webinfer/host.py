@@ -193,7 +193,8 @@ class Host:
         if now - self._stall_told < seconds:
             return
         self._stall_told = now
-        log.warning("the event loop was blocked for %.1f s: do what takes long in a thread", seconds)
+        extra = {"event": "host_stalled", "seconds": seconds}
+        log.warning("the event loop was blocked for %.1f s: do what takes long in a thread", seconds, extra=extra)
         if self.on_stall is not None:
             self.on_stall(seconds)
 

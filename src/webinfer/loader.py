@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from webinfer.connection import OnTransfer
 from webinfer.errors import BackendUnavailable, DeadlineExceeded, DeviceLost, LostError, PoolClosed, WebinferError
-from webinfer.events import Listener, LoadFailed, SessionLoaded
+from webinfer.events import Listener, LoadFailed, SessionLoaded, told
 from webinfer.fleet import Fleet
 from webinfer.homing import Homing
 from webinfer.lane import Lane, Recipe
@@ -177,7 +177,11 @@ class Loader:
                 error = DeviceLost(str(error))
             if isinstance(error, DeadlineExceeded) and key.backend == "webgpu":
                 self._fleet.stop_browser(lane, error)
-            self._announce(LoadFailed(lane.id, key, error.code, str(error)))
+            event = LoadFailed(lane.id, key, error.code, str(error))
+            log.info(
+                "lane %s could not load %s: %s", lane.id, self._names.get(key, key.model), error, extra=told(event)
+            )
+            self._announce(event)
             if self._loadings.get(key) is not loading:
                 return
             if not (error.retryable and loading and loading.attempts <= self._options.retries):
@@ -197,6 +201,13 @@ class Loader:
             self.use(key, state)
             loading.attempts = 0
             loading.finish(loaded)
+            log.info(
+                "lane %s has loaded %s for %s",
+                lane.id,
+                self._names.get(key, key.model),
+                key.backend,
+                extra=told(loaded),
+            )
             self._announce(loaded)
             self._queues.satisfy(key)
             for elsewhere in self._homing.settle(key, lane.browser_name):

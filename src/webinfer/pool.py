@@ -32,6 +32,7 @@ from webinfer.events import (
     RunFailed,
     RunFinished,
     SessionLoaded,
+    told,
 )
 from webinfer.fleet import Fleet
 from webinfer.gathering import Gathering
@@ -373,11 +374,11 @@ class Pool:
         else:
             may = error.retryable and request.pinned is None and request.losses <= self.options.retries
             again = may or request.part()
-        self._announce(
-            RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
-        )
+        event = RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
+        what = "is run again after" if again else "is given up after"
+        log.info("%s %s attempt %d: %s", request, what, request.attempts, error, extra=told(event))
+        self._announce(event)
         if again:
-            log.info("%s is run again after attempt %d: %s", request, request.attempts, error)
             self._queues.push(request)
         else:
             request.fail(error)
@@ -397,7 +398,9 @@ class Pool:
                 self._end(computed, f"a run took over {request.timeout:g} s")
         why = f"No answer within {request.timeout:g} s ({stage}): raise run_timeout, or send less at once."
         where = lane.id if lane else None
-        self._announce(RunFailed(request.key, DeadlineExceeded.code, request.attempts, False, where, why))
+        event = RunFailed(request.key, DeadlineExceeded.code, request.attempts, False, where, why)
+        log.info("%s is given up: %s", request, why, extra=told(event))
+        self._announce(event)
         request.fail(DeadlineExceeded(why, stage=stage, timeout=request.timeout))
 
     def _end(self, batch: Batch, why: str) -> None:

@@ -95,7 +95,9 @@ class Recycler:
     def _renew(self, lane: Lane, why: str) -> None:
         loading = lane.id in self._state.lanes and self._state.lanes[lane.id].loading  # that would be lost
         if lane.id not in self._renewing and not loading:
-            log.info("lane %s is replaced: %s", lane.id, why)
+            log.info(
+                "lane %s is replaced: %s", lane.id, why, extra={"event": "recycling", "lane": lane.id, "reason": why}
+            )
             self._renewing.add(lane.id)
             self._tasks.spawn(self._replace(lane, f"It is replaced: {why}."))
 
@@ -106,7 +108,8 @@ class Recycler:
                 await self._fleet.grow(browser)
                 self._fleet.retire(lane, cause)
         except WebinferError as error:
-            log.warning("lane %s is worn and cannot be replaced for now: %s", lane.id, error)
+            extra = {"event": "recycling_failed", "lane": lane.id, "code": error.code}
+            log.warning("lane %s is worn and cannot be replaced for now: %s", lane.id, error, extra=extra)
             asyncio.get_running_loop().call_later(REST, self._renewing.discard, lane.id)
         else:
             self._renewing.discard(lane.id)
@@ -141,7 +144,8 @@ class Recycler:
         name = browser.installation.name
         if now - self._relieved.get(name, float("-inf")) < REST or browser.id not in self._fleet.browsers:
             return
-        log.warning("browser %s (%s) is relieved: %s", browser.id, name, why)
+        extra = {"event": "relief", "browser": browser.id, "browser_name": name, "reason": why}
+        log.warning("browser %s (%s) is relieved: %s", browser.id, name, why, extra=extra)
         self._relieved[name] = now
         self._samples.pop(browser.id, None)
         if self._restart:

@@ -50,7 +50,9 @@ class Scaler:
         now = asyncio.get_running_loop().time()
         made = scale(self._loads(now), self._limits, now)
         for name in made.grow:
-            log.info("requests wait: browser %s gets a further lane", name)
+            log.info(
+                "requests wait: browser %s gets a further lane", name, extra={"event": "scaling", "browser_name": name}
+            )
             self._starting[name] += 1
             self._tasks.spawn(self._grow(name))
         for lane in made.end:
@@ -68,7 +70,8 @@ class Scaler:
             if browser is not None:
                 await self._fleet.grow(browser)
         except WebinferError as error:
-            log.warning("browser %s gets no further lane: %s", name, error)
+            extra = {"event": "scaling_failed", "browser_name": name, "code": error.code}
+            log.warning("browser %s gets no further lane: %s", name, error, extra=extra)
         finally:
             self._starting[name] -= 1
             self._pressed.pop(name, None)  # to be counted anew, with the new lane

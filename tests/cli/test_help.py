@@ -25,7 +25,7 @@ COMMANDS = [
     "models",
 ]
 IPFS = ["add", "get", "cat", "ls", "verify", "export", "import", "serve"]
-COMMON = ["--json", "--quiet", "--verbose", "--help"]
+COMMON = ["--json", "--quiet", "--verbose", "--log-json", "--help"]
 
 
 def test_root_help_names_commands_and_exit_codes(call: Call) -> None:

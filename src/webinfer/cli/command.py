@@ -26,6 +26,15 @@ Verbose = Annotated[
         "--verbose", "-v", count=True, metavar="", show_default=False, help="Log the life cycle; -vv logs everything."
     ),
 ]
+LogJson = Annotated[
+    bool,
+    typer.Option(
+        "--log-json",
+        envvar="WEBINFER_LOG_JSON",
+        show_default=False,
+        help="Log the life cycle to standard error as JSON lines; show no progress.",
+    ),
+]
 
 
 def command(
@@ -48,6 +57,7 @@ def command(
         parameters = list(inspect.signature(body, eval_str=True).parameters.values())[1 + bool(flags) :]
         parameters += [flag(option) for option, _ in describe() if option.name in flags]
         parameters += [_common("json", Json, False), _common("quiet", Quiet, False), _common("verbose", Verbose, 0)]
+        parameters.append(_common("log_json", LogJson, False))
 
         if default:
             parameters.append(_common("context", typer.Context, inspect.Parameter.empty))
@@ -55,8 +65,8 @@ def command(
         def run(**values: Any) -> None:
             if default and values.pop("context").invoked_subcommand is not None:
                 return
-            json, quiet, verbose = (values.pop(common) for common in ("json", "quiet", "verbose"))
-            terminal = Terminal(json=json, quiet=quiet, verbosity=verbose)
+            json, quiet, verbose, log_json = (values.pop(common) for common in ("json", "quiet", "verbose", "log_json"))
+            terminal = Terminal(json=json, quiet=quiet, verbosity=verbose, log_json=log_json)
             with terminal.guard():
                 given = {key: values.pop(key) for key in flags}
                 body(terminal, *([options_of(given)] if flags else []), **values)

@@ -23,6 +23,7 @@ from rich.theme import Theme
 
 from webinfer.cli.steps import Steps
 from webinfer.errors import OptionError, WebinferError
+from webinfer.logs import JsonFormatter
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 WIDTH = 100  # columns of what does not go to a terminal
@@ -47,12 +48,16 @@ class Terminal:
         json: Print answers as JSON objects, and nothing else, to standard output.
         quiet: Print no progress, and log errors only.
         verbosity: 1 logs the life cycle, 2 everything.
+        log_json: Write logs, and the error that ends a command, to standard error as JSON lines, and no progress.
+            The life cycle is logged then, unless ``quiet``.
     """
 
-    def __init__(self, *, json: bool = False, quiet: bool = False, verbosity: int = 0) -> None:
+    def __init__(self, *, json: bool = False, quiet: bool = False, verbosity: int = 0, log_json: bool = False) -> None:
         self.json = json
-        self.quiet = quiet
+        self.quiet = quiet or log_json
         self.verbosity = verbosity
+        self.log_json = log_json
+        self._least = _level(quiet, max(verbosity, int(log_json)))
         self.out = console(sys.stdout)
         self.err = console(sys.stderr)
 
@@ -92,7 +97,10 @@ class Terminal:
             self.fail(error)
             raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
         except KeyboardInterrupt:
-            self.err.print("Interrupted; nothing is left running.", style="quiet")
+            if self.log_json:
+                logger.warning("interrupted")
+            else:
+                self.err.print("Interrupted; nothing is left running.", style="quiet")
             raise typer.Exit(INTERRUPTED) from None
         finally:
             logger.removeHandler(handler)
@@ -102,7 +110,10 @@ class Terminal:
         """Print an error: with ``--json`` as an object, for people as one block."""
         if self.json:
             self.emit({"error": error.to_dict()})
-        else:
+        if self.log_json:
+            logging.getLogger("webinfer.cli").error("%s", error, exc_info=error)
+            return
+        if not self.json:
             self.err.print(block(error, self.err.width))
         if self.verbosity >= 1 and (stack := error.data.get("stack")):
             self.err.print(Text(textwrap.indent(str(stack), "  "), style="quiet"))
@@ -110,16 +121,23 @@ class Terminal:
             self.err.print(Text(traceback.format_exc(), style="quiet"))
 
     def _log_handler(self) -> logging.Handler:
-        levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-        level = logging.ERROR if self.quiet else levels[min(self.verbosity, 2)]
+        if self.log_json:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(JsonFormatter())
+            handler.setLevel(self._least)
+            return handler
         return RichHandler(
-            level,
+            self._least,
             self.err,
             show_path=False,
             highlighter=NullHighlighter(),
             log_time_format="%H:%M:%S",
             omit_repeated_times=False,
         )
+
+
+def _level(quiet: bool, verbosity: int) -> int:
+    return logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
 
 
 def console(file: Any) -> Console:
