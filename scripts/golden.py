@@ -75,6 +75,19 @@ def cases() -> list[dict[str, Any]]:
         valid("scalar", run, [tensor("x", "float32", 3.25)]),
         valid("empty tensor", run, [tensor("x", "float32", np.zeros((0, 4))), tensor("y", "uint8", [7])]),
         valid("tensors that stay", {**run, **stays}, [tensor("input_ids", "int64", [[7]])]),
+        valid(
+            "a profile",
+            {
+                "kind": "profile",
+                "id": 9,
+                "backend": "webgpu",
+                "model": {"url": "/models/a", "nbytes": 3},
+                "operators": True,
+                "runs": 3,
+                "limit": 5000,
+            },
+            [tensor("x", "float32", [[1.5]])],
+        ),
         valid("a measurement", {"kind": "measure", "id": 8, "limit": 1000}, []),
         valid(
             "speeds",

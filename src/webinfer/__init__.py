@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from webinfer.options import Options
     from webinfer.pipelines import AsyncPipeline
     from webinfer.placement import Placement
+    from webinfer.profiles import Profile
     from webinfer.progress import Progress
     from webinfer.recording import unrecorded
     from webinfer.request import Times
@@ -47,6 +48,7 @@ __all__ = [
     "Options",
     "Pipeline",
     "Placement",
+    "Profile",
     "Progress",
     "Result",
     "Snapshot",
@@ -70,6 +72,7 @@ _HOMES = {
     "Options": "webinfer.options",
     "Pipeline": "webinfer.sync",
     "Placement": "webinfer.placement",
+    "Profile": "webinfer.profiles",
     "Progress": "webinfer.progress",
     "Result": "webinfer.result",
     "Snapshot": "webinfer.snapshot",

@@ -70,16 +70,18 @@ class Recipe:
 
     def fields(self, session: str) -> dict[str, Any]:
         """Return the load message's fields."""
+        return {"session": session, "resident": list(self.resident), **self.files()}
+
+    def files(self) -> dict[str, Any]:
+        """Return what a session is made of."""
         external = [{"path": asset.path, "url": asset.url, "nbytes": asset.nbytes} for asset in self.external]
         return {
-            "session": session,
             "backend": self.backend,
             "model": {"url": self.model.url, "nbytes": self.model.nbytes},
             "external": external,
             "dimensions": dict(self.dimensions),
             "device": self.device,
             "store": self.store,
-            "resident": list(self.resident),
         }
 
 
@@ -238,6 +240,33 @@ class Lane:
             WebinferError: As the lane reported it.
         """
         return (await self._connection.ask("measure", {"limit": seconds * 1000}, timeout)).fields
+
+    async def profile(
+        self, recipe: Recipe, tensors: Tensors, *, operators: bool, runs: int, seconds: float, timeout: float
+    ) -> Mapping[str, Any]:
+        """Measure a model in a session of its own; see ``measuring``.
+
+        Args:
+            recipe: How it is created.
+            tensors: A run's inputs.
+            operators: Measure operators, and not the parts of a run.
+            runs: Runs that count, at most; one more goes before them.
+            seconds: When no further run begins.
+            timeout: Seconds until it is given up, and the lane with it.
+
+        Returns:
+            The answer's fields: ``phases`` and ``operators``.
+
+        Raises:
+            DeadlineExceeded: It took longer.
+            WebinferError: As the lane reported it.
+        """
+        fields = {**recipe.files(), "operators": operators, "runs": runs, "limit": seconds * 1e3}
+        try:
+            return (await self._connection.ask("profile", fields, timeout, tensors=tensors)).fields
+        except TimeoutError:
+            self.lose(LaneLost(f"Lane {self.id} was given up: measuring a model took over {timeout:g} s."))
+            raise DeadlineExceeded(f"Measuring took over {timeout:g} s: raise load_timeout.", timeout=timeout) from None
 
     def learn(self, capabilities: Capabilities) -> None:
         """Take in what was found out of its browser since it started."""

@@ -23,12 +23,12 @@ from webinfer.errors import (
     NotANumber,
     OptionError,
     PoolClosed,
-    SoftwareAdapter,
     WebinferError,
 )
 from webinfer.events import SessionLoaded
 from webinfer.hearing import Ears
 from webinfer.lane import Residents
+from webinfer.measuring import measure
 from webinfer.models import ModelPackage
 from webinfer.models.accuracy import Accuracy
 from webinfer.models.delivery import Delivery
@@ -41,8 +41,9 @@ from webinfer.policy.batching import Batching, Mates, group
 from webinfer.policy.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, trim, with_rows
 from webinfer.policy.timeouts import run_timeout
 from webinfer.pool import Pool
+from webinfer.profiles import Profile
 from webinfer.progress import Progress, ProgressCallback
-from webinfer.proving import prove
+from webinfer.proving import require_hardware
 from webinfer.recording import Recorder
 from webinfer.request import Request
 from webinfer.result import Result, refuse_nan
@@ -95,6 +96,7 @@ class AsyncModel:
         self._recorder = recorder
         self._forget = forget
         self._sessions = Sessions(pool, package, delivery, choice)
+        self._open = self._sessions.open
         self._reader = Reader(package)
         self.ears = Ears(pool, choice.backend, self._reader)
         self._routings = Routings(pool, choice, self.precision)
@@ -143,7 +145,7 @@ class AsyncModel:
             if self._choice.require == "no-fallback":  # another model may have made the session without asking that
                 refuse_fallback(loaded.placement, self.backend)
             if self._pool.options.require_hardware:
-                await self._require_hardware(loaded)
+                await require_hardware(self._pool, self.name, self.backend, loaded)
             self.loaded = loaded
         return self.loaded
 
@@ -303,6 +305,20 @@ class AsyncModel:
         self._check_open()
         return await self._warmth.spread(self._pool.options.warm_up_lengths if lengths is None else lengths)
 
+    async def profile(self, inputs: Inputs, *, runs: int = 3) -> Profile:
+        """Measure where a run's time goes in the browser, and in which operators, in sessions made for that.
+
+        Args:
+            inputs: As ``run`` takes them.
+            runs: Runs that count; slow ones are fewer.
+
+        Raises:
+            WebinferError: As ``run`` and ``load``.
+        """
+        request, _ = self._make_request(await self.ears.prepare(inputs), None, None, 0)
+        lane = (await self.load()).lane
+        return await measure(self._pool, lane, self._sessions.recipe(request.key), request.tensors, runs)
+
     async def close(self) -> None:
         """Release the model on every lane. Later runs raise ``PoolClosed``."""
         if not self._closed:
@@ -410,17 +426,6 @@ class AsyncModel:
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
-    async def _require_hardware(self, loaded: SessionLoaded) -> None:
-        verdict = (await prove(self._pool, loaded.lane, self.backend)).over(loaded.placement)
-        if verdict.kind != "hardware":
-            raise SoftwareAdapter(
-                f"{self.name} runs in {verdict.kind} on {self.backend}: {'; '.join(verdict.evidence)}. "
-                "Choose another backend or browser, or do without require_hardware.",
-                verdict=verdict.kind,
-                evidence=list(verdict.evidence),
-                backend=self.backend,
-            )
-
     async def _probe(self, inputs: Mapping[str, NDArray[Any]]) -> Result:
         """Run a request that is nobody's, and counts nowhere; for the correctness gate."""
         request, how = self._make_request(inputs, None, None, 0)
@@ -486,9 +491,6 @@ class AsyncModel:
             batch=request.together,
             attempts=request.attempts,
         )
-
-    def _open(self, how: Fit) -> SessionKey:
-        return self._sessions.open(how)
 
 
 def _tell(progress: ProgressCallback, stage: str, done: int, total: int | None) -> None:

@@ -6,7 +6,8 @@ import logging
 import os
 
 from webinfer.capabilities import Speeds, Verdict
-from webinfer.errors import MalformedFrame, WebinferError
+from webinfer.errors import MalformedFrame, SoftwareAdapter, WebinferError
+from webinfer.events import SessionLoaded
 from webinfer.lane import Lane
 from webinfer.options import Backend
 from webinfer.pool import Pool
@@ -43,6 +44,23 @@ async def prove(pool: Pool, name: str, backend: Backend, *, always: bool = False
         if browser.id == lane.browser:
             browser.learn(speeds)
     return lane.verdict(backend)
+
+
+async def require_hardware(pool: Pool, model: str, backend: Backend, loaded: SessionLoaded) -> None:
+    """Refuse a session that does not run in hardware.
+
+    Raises:
+        SoftwareAdapter: It does not, or nothing proves it.
+    """
+    verdict = (await prove(pool, loaded.lane, backend)).over(loaded.placement)
+    if verdict.kind != "hardware":
+        raise SoftwareAdapter(
+            f"{model} runs in {verdict.kind} on {backend}: {'; '.join(verdict.evidence)}. "
+            "Choose another backend or browser, or do without require_hardware.",
+            verdict=verdict.kind,
+            evidence=list(verdict.evidence),
+            backend=backend,
+        )
 
 
 async def _measure(lane: Lane) -> Speeds:

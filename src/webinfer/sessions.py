@@ -43,15 +43,11 @@ class Sessions:
         key = SessionKey(self._package.sha256, backend, self._package.precision, dimensions, browsers)
         if key not in self._keys:
             self._keys.add(key)
-            self._pool.open(key, self._recipe(key))
+            self._pool.open(key, self.recipe(key))
         return key
 
-    def close(self) -> None:
-        """Release them all."""
-        for key in self._keys:
-            self._pool.unload(key)
-
-    def _recipe(self, key: SessionKey) -> Recipe:
+    def recipe(self, key: SessionKey) -> Recipe:
+        """Return how a lane creates a session."""
         return Recipe(
             self._publish(self._delivery.model),
             tuple(map(self._publish, self._delivery.external)),
@@ -63,6 +59,11 @@ class Sessions:
             self._choice.require == "no-fallback",
             self._resident(),
         )
+
+    def close(self) -> None:
+        """Release them all."""
+        for key in self._keys:
+            self._pool.unload(key)
 
     def _resident(self) -> tuple[str, ...]:
         """Return the outputs of a step that the next one takes, where they may stay with the GPU."""

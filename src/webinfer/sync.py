@@ -26,6 +26,7 @@ from webinfer.models.text import Tokenizer
 from webinfer.options import Backend, Options, Platform, Requirement, describe
 from webinfer.pipelines import AsyncPipeline
 from webinfer.portal import Portal
+from webinfer.profiles import Profile
 from webinfer.progress import ProgressCallback
 from webinfer.result import Result
 from webinfer.snapshot import Snapshot
@@ -278,6 +279,10 @@ class Model:
     def warm_up(self, lengths: Sequence[int] | None = None) -> int:
         """As ``AsyncModel.warm_up``."""
         return self._portal.call(self._inner.warm_up(lengths))
+
+    def profile(self, inputs: Inputs, *, runs: int = 3) -> Profile:
+        """As ``AsyncModel.profile``."""
+        return self._portal.call(self._inner.profile(inputs, runs=runs))
 
     def set_max_batch_size(self, size: int) -> str | None:
         """As ``AsyncModel.set_max_batch_size``."""

@@ -6,6 +6,7 @@ import { PROTOCOL, type LaneToHost, type WorkerEvent, type WorkerStart } from ".
 import { RuntimeLog } from "./placement";
 import { importRuntime } from "./runtime";
 import { LaneService } from "./service";
+import { RuntimeTrace } from "./trace";
 
 /** The part of a dedicated worker's global scope that the DOM's types lack. */
 interface WorkerScope {
@@ -19,12 +20,12 @@ interface WorkerScope {
 const scope = globalThis as unknown as WorkerScope;
 
 async function serve(start: WorkerStart): Promise<void> {
-  const log = new RuntimeLog();
+  const [log, trace] = [new RuntimeLog(), new RuntimeTrace()];
   // The import and the dialling take their time side by side; the host hears of the lane when both are done.
   const [{ ort, info }, channel] = await Promise.all([importRuntime(start.threads), Channel.open<LaneToHost>(start.token)]);
   channel.maxBytes = start.max_message_bytes;
   const send = (...message: Parameters<typeof channel.send>) => channel.send(...message);
-  const service = new LaneService(ort, start.access, send, log);
+  const service = new LaneService(ort, start.access, send, log, trace);
   channel.listen({ receive: (data) => service.receive(data), closed: () => scope.close() });
   scope.addEventListener("error", (event) => service.crash(event.error ?? event.message));
   scope.addEventListener("unhandledrejection", (event) => service.crash(event.reason));

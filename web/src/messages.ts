@@ -2,7 +2,7 @@
 
 import { WireError } from "./errors";
 
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 export type Engine = "chromium" | "firefox" | "webkit";
 export type Backend = "webgpu" | "webnn" | "wasm";
@@ -97,7 +97,16 @@ export type Free = { kind: "free"; id: number; handles: readonly string[] };
 export type MakeFeatures = { kind: "features"; id: number; length: number; hop: number; workgroup: readonly [number, number] };
 /** Time the GPU device against the CPU, in about `limit` ms. */
 export type Measure = { kind: "measure"; id: number; limit: number };
-export type HostToLane = Load | Run | Unload | Free | MakeFeatures | Measure;
+/** Measure a model in a session of its own: the parts of a run, or with `operators` each operator's time. */
+export type Profile = Omit<Load, "kind" | "session" | "resident"> & {
+  kind: "profile";
+  operators: boolean;
+  /** Runs that count, at most. */
+  runs: number;
+  /** ms after which no further run begins. */
+  limit: number;
+};
+export type HostToLane = Load | Run | Unload | Free | MakeFeatures | Measure | Profile;
 
 export type LaneToHost =
   | { kind: "hello"; protocol: number; role: "lane"; lane: string; runtime: RuntimeInfo }
@@ -199,6 +208,24 @@ function whole(header: Header, field: string, value: unknown = header[field]): n
   return value as number;
 }
 
+/** Read what a session is made of. */
+function files(header: Header): Omit<Load, "kind" | "session" | "resident"> {
+  return {
+    id: request(header),
+    backend: oneOf(header, "backend", ["webgpu", "webnn", "wasm"]),
+    model: source(header, "model", header["model"]),
+    external: external(header),
+    dimensions: dimensions(header),
+    device: (header["device"] ?? null) === null ? null : oneOf<DeviceType>(header, "device", ["cpu", "gpu", "npu"]),
+    store: header["store"] === true,
+  };
+}
+
+function profile(header: Header): Profile {
+  const runs = whole(header, "runs");
+  return { kind: "profile", operators: header["operators"] === true, runs, limit: positive(header, "limit"), ...files(header) };
+}
+
 function features(header: Header): MakeFeatures {
   const shape = header["workgroup"];
   if (!Array.isArray(shape) || shape.length !== 2) throw malformed(header, "workgroup", "two whole numbers");
@@ -249,18 +276,7 @@ export function readHostToLane(header: Header): HostToLane {
     case "run":
       return run(header);
     case "load":
-      return {
-        kind: "load",
-        id: request(header),
-        session: text(header, "session"),
-        backend: oneOf(header, "backend", ["webgpu", "webnn", "wasm"]),
-        model: source(header, "model", header["model"]),
-        external: external(header),
-        dimensions: dimensions(header),
-        device: (header["device"] ?? null) === null ? null : oneOf<DeviceType>(header, "device", ["cpu", "gpu", "npu"]),
-        store: header["store"] === true,
-        resident: names(header, "resident"),
-      };
+      return { kind: "load", session: text(header, "session"), resident: names(header, "resident"), ...files(header) };
     case "unload":
       return { kind: "unload", id: request(header), session: text(header, "session") };
     case "free":
@@ -269,6 +285,8 @@ export function readHostToLane(header: Header): HostToLane {
       return features(header);
     case "measure":
       return { kind: "measure", id: request(header), limit: positive(header, "limit") };
+    case "profile":
+      return profile(header);
     default:
       throw unknownKind(header, "lane");
   }

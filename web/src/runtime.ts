@@ -2,6 +2,7 @@
 
 import type * as Ort from "onnxruntime-web";
 
+import { classify } from "./classify";
 import type { Bundle, DeviceType, RuntimeInfo } from "./messages";
 
 export type Runtime = typeof Ort;
@@ -100,6 +101,16 @@ export function sessionOptions(
     externalData: external,
     ...(target.backend === "webgpu" && resident.length > 0 ? { preferredOutputLocation: inGpu(resident) } : {}),
   };
+}
+
+/** Make a session, and leave the runtime as it was if that fails; see `makeSmallest`. */
+export function createSession(ort: Runtime, model: Uint8Array, target: Target, options: SessionOptions): Promise<Session> {
+  const creating = ort.InferenceSession.create(model, options);
+  const recover = async (error: unknown): Promise<never> => {
+    if (!classify(error, "load").fatal) await makeSmallest(ort, target).catch(() => undefined);
+    throw error;
+  };
+  return target.backend === "webnn" ? creating.catch(recover) : creating;
 }
 
 const inGpu = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, "gpu-buffer" as const]));

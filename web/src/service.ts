@@ -13,14 +13,17 @@ import {
   type LaneToHost,
   type Load,
   type Measure,
+  type Profile,
   type Run,
   type Unload,
 } from "./messages";
 import { readPlacement, type RuntimeLog } from "./placement";
+import { Profiler } from "./profiler";
 import { SerialQueue } from "./queue";
-import { RUN_OPTIONS, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
+import { RUN_OPTIONS, createSession, makeSmallest, sessionOptions, type Runtime, type Session, type Target } from "./runtime";
 import { ModelStore } from "./store";
 import { timeSpeeds } from "./timing";
+import { RuntimeTrace } from "./trace";
 import { decode, isDtype, type Frame, type TensorData, type WireTensor } from "./wire";
 
 type Outputs = Awaited<ReturnType<Session["run"]>>;
@@ -48,6 +51,7 @@ export class LaneService {
   readonly #queue = new SerialQueue<Job>((job) => this.#start(job));
   readonly #kept = new Kept();
   readonly #listener = new Listener(this.#devices);
+  readonly #profiler: Profiler;
   readonly #warm: Promise<unknown>;
   #active: Job | undefined;
   #lost: ErrorBody | undefined;
@@ -57,7 +61,9 @@ export class LaneService {
     private readonly access: string,
     private readonly send: Send,
     private readonly log?: RuntimeLog,
+    trace = new RuntimeTrace(),
   ) {
+    this.#profiler = new Profiler(ort, this.#devices, access, trace);
     // If it fails, so will the first load, which can tell somebody.
     this.#warm = makeSmallest(ort).catch(() => undefined);
   }
@@ -113,7 +119,14 @@ export class LaneService {
         return this.#unload(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
       case "measure":
         return this.#measure(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "run"));
+      case "profile":
+        return this.#profile(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "run"));
     }
+  }
+
+  async #profile(job: Job, message: Profile): Promise<void> {
+    await this.#warm;
+    this.#reply(job, { ...(await this.#profiler.profile(message, job.tensors)) });
   }
 
   // The hot path: no async function, one promise of ours beside the runtime's own.
@@ -187,13 +200,7 @@ export class LaneService {
     files.model = new Uint8Array();
     files.external = [];
     const options = sessionOptions(target, message.dimensions, external, this.log !== undefined, message.resident);
-    const creating = this.ort.InferenceSession.create(model, options);
-    return target.backend === "webnn" ? creating.catch((error: unknown) => this.#recover(error, target)) : creating;
-  }
-
-  async #recover(error: unknown, target: Target): Promise<never> {
-    if (!classify(error, "load").fatal) await makeSmallest(this.ort, target).catch(() => undefined);
-    throw error;
+    return createSession(this.ort, model, target, options);
   }
 
   async #unload(job: Job, message: Unload): Promise<void> {

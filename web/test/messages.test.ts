@@ -62,7 +62,16 @@ describe("to a lane", () => {
     expect(readHostToLane(measure)).toEqual(measure);
   });
 
+  test("a profile is read, with its defaults", () => {
+    const profile = { kind: "profile", id: 5, backend: "webgpu", model: LOAD.model, runs: 3, limit: 5000 };
+    const defaults = { operators: false, external: [], dimensions: {}, device: null, store: false };
+    expect(readHostToLane(profile)).toEqual({ ...profile, ...defaults });
+    expect(readHostToLane({ ...profile, operators: true })).toMatchObject({ operators: true });
+  });
+
   test.each<[string, Record<string, unknown>]>([
+    ["a profile of no run", { ...LOAD, kind: "profile", runs: 0, limit: 5000 }],
+    ["a profile in no time", { ...LOAD, kind: "profile", runs: 3, limit: 0 }],
     ["features of no workgroup", { kind: "features", id: 1, length: 400, hop: 160 }],
     ["a workgroup of nothing", { kind: "features", id: 1, length: 400, hop: 160, workgroup: [64, 0] }],
     ["a hop beyond the length", { kind: "features", id: 1, length: 100, hop: 160, workgroup: [64, 1] }],

@@ -8,14 +8,18 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import { WireError } from "../src/errors";
 import type { LaneToHost } from "../src/messages";
+import type { Profiled } from "../src/profiler";
 import type { Runtime } from "../src/runtime";
 import { LaneService } from "../src/service";
+import { RuntimeTrace } from "../src/trace";
 import { FrameWriter, type WireTensor } from "../src/wire";
 
 // y = a + b, both float32 (n, 4).
 const ADD =
   "CAg6VwoOCgFhCgFiEgF5IgNBZGQSA2FkZFoUCgFhEg8KDQgBEgkKAxIBbgoCCARaFAoBYhIPCg0IARIJCgMSAW4KAggEYhQKAXkSDwoNCAESCQoDEgFuCgIIBEIECgAQEQ==";
 const MODEL = Buffer.from(ADD, "base64");
+
+const trace = new RuntimeTrace(); // one for all lanes: the runtime is started once, and keeps the console of then
 
 let server: Server;
 let url: string;
@@ -28,13 +32,19 @@ class Lane {
   refuse: string | undefined;
   #wake: (() => void)[] = [];
 
-  readonly service = new LaneService(ort as Runtime, "key", (message, tensors, complete) => {
-    if (tensors !== undefined && this.refuse !== undefined) throw new WireError("protocol.too_large", this.refuse);
-    complete?.();
-    this.sent.push(structuredClone(message));
-    this.outputs.push(tensors?.map((tensor) => ({ ...tensor, data: tensor.data.slice() })));
-    for (const wake of this.#wake.splice(0)) wake();
-  });
+  readonly service = new LaneService(
+    ort as Runtime,
+    "key",
+    (message, tensors, complete) => {
+      if (tensors !== undefined && this.refuse !== undefined) throw new WireError("protocol.too_large", this.refuse);
+      complete?.();
+      this.sent.push(structuredClone(message));
+      this.outputs.push(tensors?.map((tensor) => ({ ...tensor, data: tensor.data.slice() })));
+      for (const wake of this.#wake.splice(0)) wake();
+    },
+    undefined,
+    trace,
+  );
 
   send(header: { kind: string; id: number } & Record<string, unknown>, tensors?: WireTensor[]): void {
     this.service.receive(new FrameWriter().write(header, tensors).slice().buffer);
@@ -98,6 +108,26 @@ test("a run answers its outputs and times", async () => {
     timing: { wait: expect.any(Number) as number, run: expect.any(Number) as number, encode: expect.any(Number) as number },
   });
   expect(lane.outputs.at(-1)).toEqual([matrix("y", 11, 2)]);
+});
+
+test("a profile splits runs into parts that make up the whole", async () => {
+  const wish = { kind: "profile", backend: "wasm", model: { url: url + "/add", nbytes: MODEL.length }, runs: 3, limit: 60_000 };
+  lane.send({ ...wish, id: 2 }, [matrix("a", 1, 2), matrix("b", 10, 2)]);
+  const { phases, operators } = (await lane.answer(2)) as unknown as Profiled;
+  expect(operators).toEqual([]);
+  expect(phases).toHaveLength(3);
+  for (const { upload, run, readback, total } of phases) {
+    expect(Math.min(upload, run, readback)).toBeGreaterThan(0);
+    expect(upload + run + readback).toBeCloseTo(total, 6);
+  }
+});
+
+test("a profile with inputs that do not fit is an error, and releases its session", async () => {
+  const wish = { kind: "profile", backend: "wasm", model: { url: url + "/add", nbytes: MODEL.length }, runs: 1, limit: 1 };
+  lane.send({ ...wish, id: 2 }, [matrix("a", 1, 2)]);
+  expect(await lane.answer(2)).toMatchObject({ kind: "error", error: { code: "input.missing" } });
+  lane.run(3);
+  expect(await lane.answer(3)).toMatchObject({ kind: "ok" });
 });
 
 test("where there is no GPU, features are refused, and the next request is answered", async () => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from webinfer.errors import MalformedFrame, UnknownKind, VersionMismatch
 from webinfer.wire.codec import Message
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 Fields = dict[str, type | tuple[type, ...]]
 
