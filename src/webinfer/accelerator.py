@@ -28,6 +28,7 @@ from webinfer.options import Options, Platform, Requirement
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.policy.timeouts import check_factors
 from webinfer.pool import Pool
+from webinfer.precisions import allowed
 from webinfer.progress import ProgressCallback
 from webinfer.recording import Recorder
 from webinfer.result import Result
@@ -106,7 +107,7 @@ class AsyncAccelerator:
         reference: str | Path,
         *,
         platform: Platform | None = None,
-        precision: str | None = None,
+        precision: str | Sequence[str] | None = None,
         part: str | None = None,
         fallback: bool = False,
         require: Requirement | None = None,
@@ -120,7 +121,9 @@ class AsyncAccelerator:
             platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
             precision: Precision of the weights: one that the model's author ships, or else ``fp16``, ``q8``, ``int8``,
                 ``q4``, ``q4f16``, ``q4-mixed``, ``q3`` or ``q2``, made here of the full model; ``None`` takes the full
-                one. ``model.package.quantized`` tells how it was made and what it loses.
+                one. ``model.package.quantized`` tells how it was made and what it loses. Of several, the first is
+                loaded; another one takes its place where that is found to be faster, which ``routing="table"`` does
+                without, or where the first cannot be run.
             part: Which part of a model that comes in several files, such as ``decoder_model_merged``; ``None`` takes
                 the whole, or else the encoder.
             fallback: Take the next backend that the browser can run, where none can run ``platform``, and the next
@@ -141,7 +144,8 @@ class AsyncAccelerator:
             BackendError: The runtime refused the model.
         """
         self._check_open()
-        order = Order(reference, platform, precision, fallback, progress, part=part, require=require)
+        first, others = allowed(precision)
+        order = Order(reference, platform, first, fallback, progress, part=part, require=require, others=others)
         return await self._supplier.supply(order)
 
     async def pipeline(
@@ -349,10 +353,10 @@ class AsyncAccelerator:
             self._check_open()
             return self._pool
 
-    def _name(self, package: ModelPackage) -> None:
+    def _name(self, package: ModelPackage, original: str) -> None:
         """Tell everything that counts what a model is called."""
         self._metrics.name(package.sha256, package.name, package.cid)
-        self._recorder.model(package)
+        self._recorder.model(package, original)
         self._journal.name(package.sha256, package.name)
         self._tallies.name(package.sha256, package.name)
 

@@ -6,16 +6,17 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from webinfer.choice import Choice
 from webinfer.choosing import Chooser
-from webinfer.learned import LearnedModel
+from webinfer.learned import LearnedModel, Trials
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.models.delivery import deliver
 from webinfer.models.stages import split
 from webinfer.options import Options
-from webinfer.policy.learning import Learning
+from webinfer.policy.learning import Arm
 from webinfer.pool import Pool
 from webinfer.recording import Recorder
 from webinfer.sharded import ShardedModel
@@ -40,9 +41,17 @@ class Builder:
         self._forget = forget
 
     async def build(
-        self, pool: Pool, package: ModelPackage, chosen: Choice, learning: Learning | None = None
+        self, pool: Pool, package: ModelPackage, chosen: Choice, trials: Trials | None = None, identity: str = ""
     ) -> AsyncModel:
-        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
+        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut.
+
+        Args:
+            pool: The pool.
+            package: The model.
+            chosen: Where it is to run.
+            trials: What may be tried, if anything.
+            identity: Hash that what is learned is kept by, then.
+        """
         options, made = self._options, (self._recorder, self._forget)
         capacity = options.lane_capacity_mb
         if options.shard_models and capacity and package.nbytes > capacity * 1e6:
@@ -53,16 +62,16 @@ class Builder:
         delivery = await asyncio.to_thread(deliver, package, chosen.backend, **wanted)
         if delivery.rounded:
             package = replace(package, precision="int8")
-        if learning is None:
+        if trials is None:
             return AsyncModel(pool, package, delivery, chosen, *made)
-        return LearnedModel(
-            pool,
-            package,
-            delivery,
-            chosen,
-            *made,
-            learning=learning,
-            history=self._chooser.history,
-            make=lambda arm: self.build(pool, package, self._chooser.elsewhere(chosen, arm)),
-            browsers=self._chooser.browsers(pool, package),
-        )
+
+        async def make(arm: Arm) -> AsyncModel:
+            return await self.build(pool, await trials.variant(arm.precision), self._chooser.elsewhere(chosen, arm))
+
+        learned: dict[str, Any] = {
+            "trials": trials,
+            "identity": identity,
+            "history": self._chooser.history,
+            "make": make,
+        }
+        return LearnedModel(pool, package, delivery, chosen, *made, **learned)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from webinfer.browser import Browser
@@ -50,11 +50,18 @@ class Chooser:
         if self._options.store_results and store.path != MEMORY:
             self.history = StoreHistory(store, self._options.lanes, self._options.threads)
 
-    def learns(self, pool: Pool, asked: Platform) -> bool:
-        """Whether the place of a model is learned. What the caller says is never overruled."""
+    def learns(self, pool: Pool, asked: Platform, precisions: Sequence[str] = ()) -> bool:
+        """Whether the place of a model is learned. What the caller says is never overruled.
+
+        Args:
+            pool: The pool.
+            asked: The platform that was asked for.
+            precisions: Precisions that the caller allows besides the first one.
+        """
         wanted = self._options.routing
         several = len(pool.installations) > 1
-        return asked == "auto" and (wanted == "learned" or (wanted == "auto" and several))
+        free = asked == "auto" and (wanted == "learned" or (wanted == "auto" and several))
+        return free or (bool(precisions) and wanted != "table")
 
     def browsers(self, pool: Pool, package: ModelPackage) -> tuple[str, ...]:
         """Return the browsers that a model may be tried in: what the caller prefers for its family, else all."""
@@ -66,9 +73,17 @@ class Chooser:
         return tuple(name for name in names if name in preferred) or names
 
     async def choose(
-        self, pool: Pool, package: ModelPackage, asked: Platform, fallback: bool, learns: bool
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        asked: Platform,
+        fallback: bool,
+        learns: bool,
+        precisions: Sequence[str] = (),
     ) -> tuple[Choice, Capabilities, Learning | None]:
-        """Decide on a browser and a backend, and have that browser up.
+        """Decide on a browser, a backend and, of those allowed besides the package's own, a precision.
+
+        That browser is up then.
 
         Returns:
             The choice, what that browser can do, and what is known of the places to choose from, where that is learned.
@@ -79,11 +94,12 @@ class Chooser:
         """
         records: dict[Arm, Record] = {}
         if learns:
-            records = await self._read(pool, package)
-            names = self.browsers(pool, package)
-            arms = [arm for arm in records if arm.browser in names and arm.precision == package.precision]
+            wanted, names = (package.precision, *precisions), self.browsers(pool, package)
+            known = await self._read(pool, package)
+            records = {arm: known[arm] for arm in known if arm.precision in wanted and asked in ("auto", arm.backend)}
+            arms = [arm for arm in records if arm.browser in names]
             found = recall(arms, records, HORIZON)
-            chosen = await self._take(pool, package, found, records) if found else None
+            chosen = await self._take(pool, package, asked, found, records) if found else None
             if found and chosen:
                 return *chosen, Learning(found, arms, records)
         choice, browser = await self._by_table(pool, package, asked, fallback)
@@ -116,7 +132,7 @@ class Chooser:
         return Choice(asked, backend, why, route, by=by), browser
 
     async def _take(
-        self, pool: Pool, package: ModelPackage, arm: Arm, records: dict[Arm, Record]
+        self, pool: Pool, package: ModelPackage, asked: Platform, arm: Arm, records: dict[Arm, Record]
     ) -> tuple[Choice, Capabilities] | None:
         """Choose an arm that was the best; ``None`` where it is not to be had any more."""
         route = self._route(pool, package)
@@ -130,7 +146,7 @@ class Chooser:
             return None
         why = Learning(arm, (), records).explain(arm)
         learned = replace(route, names=names, why=why) if route else None
-        return Choice("auto", arm.backend, None, learned, by="learned"), browser.capabilities
+        return Choice(asked, arm.backend, None, learned, by="learned"), browser.capabilities
 
     def _route(self, pool: Pool, package: ModelPackage) -> routing.Route | None:
         installed = [each.name for each in pool.installations]

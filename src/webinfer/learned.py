@@ -11,12 +11,14 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from numpy.typing import NDArray
 
 from webinfer.canary import HALF_TOLERANCE, TOLERANCE, apart
+from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
 from webinfer.errors import InputError, PoolClosed, WebinferError
 from webinfer.events import SessionLoaded
@@ -25,6 +27,7 @@ from webinfer.metrics.history import History
 from webinfer.model import AsyncModel, Inputs
 from webinfer.models import ModelPackage
 from webinfer.models.delivery import Delivery
+from webinfer.options import Backend
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.buckets import Fit
 from webinfer.policy.deciding import Decision, Source
@@ -40,6 +43,7 @@ from webinfer.tensors import prepare
 log = logging.getLogger("webinfer.learned")
 
 Make = Callable[[Arm], Awaitable[AsyncModel]]
+Judge = Callable[[AsyncModel], Awaitable[str | None]]
 Arrays = Mapping[str, NDArray[Any]]
 
 QUANTIZED_TOLERANCE = 5e-2
@@ -52,6 +56,27 @@ _SOURCES: tuple[Source, Source] = ("table", "learned")  # by whether anything wa
 _TRIAL = (5.0, 20.0)  # a trial may take so many seconds, or so many times what is usual, before it is given up
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trials:
+    """What may be tried of a model, and how.
+
+    Attributes:
+        learning: What is known of its arms; the serving one is where it is loaded first.
+        browsers: Browsers to choose from, the one that the table prefers first.
+        backend: The one that the caller asked for; ``None`` where any will do.
+        precisions: Those that the caller allows.
+        variant: Finds or makes the model in a precision.
+        judge: Holds a loaded model against native onnxruntime; returns what is wrong, if anything.
+    """
+
+    learning: Learning
+    browsers: Sequence[str]
+    backend: Backend | None
+    precisions: Sequence[str]
+    variant: Callable[[str], Awaitable[ModelPackage]]
+    judge: Judge
+
+
 class LearnedModel(AsyncModel):
     """A model on several arms, of which one serves.
 
@@ -62,10 +87,10 @@ class LearnedModel(AsyncModel):
         choice: Where it is loaded first.
         recorder: Told of every result.
         forget: Called when it is closed.
-        learning: What is known of its arms; the serving one is that of ``choice``.
+        trials: What may be tried.
+        identity: Hash of the model in the precision that the caller named first.
         history: Keeps what is learned.
         make: Makes the model for another arm.
-        browsers: Browsers to choose from, the one that the table prefers first.
     """
 
     def __init__(
@@ -77,20 +102,21 @@ class LearnedModel(AsyncModel):
         recorder: Recorder,
         forget: Callable[[AsyncModel], None],
         *,
-        learning: Learning,
+        trials: Trials,
+        identity: str,
         history: History,
         make: Make,
-        browsers: Sequence[str],
     ) -> None:
         super().__init__(pool, package, delivery, choice, recorder, forget)
-        self.learning = learning
+        self.learning = learning = trials.learning
         self._why = learning.explain(learning.serving) if choice.by == "learned" else ""
         self._keep: dict[str, int] = {}  # lanes that a browser is left with when nothing is tried there any more
         self._models = {learning.serving: AsyncModel(pool, package, delivery, choice, recorder, lambda _: None)}
         self.serving._accuracies = self._accuracies  # which is told to this model, and told by that one's results
         self._history = history
         self._make = make
-        self._browsers = browsers
+        self._allowed = trials
+        self._identity = identity
         self._flying: WeakKeyDictionary[Request, Arm] = WeakKeyDictionary()
         self._trials: WeakKeyDictionary[Request, Callable[[], tuple[Request, Fit]]] = WeakKeyDictionary()
         self._samples: WeakKeyDictionary[Request, Arrays] = WeakKeyDictionary()
@@ -168,8 +194,9 @@ class LearnedModel(AsyncModel):
             return await self._complete(*self._trials[request]())
         finally:
             self._flying.pop(request, None)
+        arm = arm._replace(browser=result.browser)  # where it really ran
         self._tell(result, arm, request in self._trials)
-        self._observe(result)
+        self._observe(result, arm)
         self._give_sample(request, result)
         self._search()
         return result
@@ -184,7 +211,7 @@ class LearnedModel(AsyncModel):
         else:
             result.chosen_by = "table"
         result.decision = Decision(
-            taken=Arm(result.browser, result.backend, result.precision),
+            taken=arm,
             source="explored" if trial else source,
             reason=result.routing or (result.decision.reason if result.decision else ""),
             serving=learning.serving if trial else None,
@@ -208,16 +235,16 @@ class LearnedModel(AsyncModel):
         limit = max(least, times * self.learning.records.get(self.learning.serving, Record()).seconds)
         return limit if timeout is None else min(limit, timeout)
 
-    def _observe(self, result: Result) -> None:
+    def _observe(self, result: Result, arm: Arm) -> None:
         """Take in how long a run took: in the runtime and on the way, but not behind others."""
         if result.attempts > 1 or result.batch > 1:
             return
         before = self.learning.serving
-        arm = Arm(result.browser, result.backend, before.precision)  # where it really ran
         switched = self.learning.observe(arm, result.times.run + result.times.transfer, result.engine_version)
-        self._history.note(self.package.sha256, arm, self.learning.records[arm])
+        self._history.note(self._identity, arm, self.learning.records[arm])
         if switched:
-            self.backend = self.learning.serving.backend
+            self.backend, self.precision = self.serving.backend, self.serving.precision
+            self.package = self.serving.package
             self._why = self.learning.explain(self.learning.serving)
             log.info("%s goes from %s to %s: %s", self.name, before, self.learning.serving, self._why)
             self._tasks.spawn(asyncio.to_thread(self._history.flush))
@@ -288,11 +315,16 @@ class LearnedModel(AsyncModel):
         last = results[-1]
         if last.browser != arm.browser:
             raise WebinferError(f"it runs in {last.browser} instead")
-        if why := disagreement(expected, last.outputs, self.precision):
+        if why := self._disagreement(arm, expected, last.outputs) or await self._allowed.judge(model):
             raise WebinferError(why)
         best = min(result.times.run + result.times.transfer for result in results)
         self.learning.observe(arm, best, last.engine_version)
-        self._history.note(self.package.sha256, arm, self.learning.records[arm])
+        self._history.note(self._identity, arm, self.learning.records[arm])
+
+    def _disagreement(self, arm: Arm, expected: Arrays, outputs: Arrays) -> str | None:
+        """Compare answers, where they should be the same: another precision is held against its own reference."""
+        same = arm.precision == self.learning.serving.precision
+        return disagreement(expected, outputs, arm.precision) if same else None
 
     def _bar(self, arm: Arm, why: str) -> None:
         if arm not in self.learning.barred:
@@ -302,17 +334,20 @@ class LearnedModel(AsyncModel):
     def _arms(self) -> list[Arm]:
         """Name every place that is known to be there: of a browser that has not run yet, WebAssembly."""
         running = {browser.installation.name: browser.capabilities for browser in self._pool.browsers.values()}
-        arms = []
-        for name in self._browsers:
-            seen = running.get(name)
-            able = ("wasm",) if seen is None else seen.backends
-            slow = seen is not None and seen.verdict("webgpu").kind == "software"  # slower than any other, by far
-            arms += [
-                Arm(name, backend, self.learning.serving.precision)
-                for backend in able
-                if not (slow and backend == "webgpu")
-            ]
+        arms, own = [], self.learning.serving.precision
+        for precision in dict.fromkeys((own, *self._allowed.precisions)):
+            for name in self._allowed.browsers:
+                arms += [Arm(name, backend, precision) for backend in self._able(running.get(name))]
         return list(dict.fromkeys([*arms, *(arm for arm in self.learning.records if arm.browser not in running)]))
+
+    def _able(self, seen: Capabilities | None) -> list[Backend]:
+        """Name the backends of a browser that are worth trying."""
+        able: Sequence[Backend] = ("wasm",) if seen is None else seen.backends
+        wanted = self._allowed.backend
+        if wanted is not None:
+            return [wanted] if wanted in able else []
+        slow = seen is not None and seen.verdict("webgpu").kind == "software"  # slower than any other, by far
+        return [backend for backend in able if not (slow and backend == "webgpu")]
 
 
 def disagreement(expected: Arrays, outputs: Arrays, precision: str) -> str | None:

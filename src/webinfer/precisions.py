@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
+from webinfer.errors import OptionError
 from webinfer.models import ModelPackage
 from webinfer.models.quantize import Job, following, obtain
 from webinfer.options import Backend
@@ -26,6 +28,19 @@ async def obtained(
     except asyncio.CancelledError:
         job.cancel()
         raise
+
+
+def allowed(precision: str | Sequence[str] | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return the precision to begin with, and the others that the caller allows.
+
+    Raises:
+        OptionError: The list is empty, or names one twice.
+    """
+    if precision is None or isinstance(precision, str):
+        return precision, ()
+    if not precision or len(set(precision)) < len(precision):
+        raise OptionError(f"precision must name one or several different ones, not {precision!r}.", option="precision")
+    return precision[0], tuple(precision[1:])
 
 
 def obstacle(package: ModelPackage, backend: Backend, capabilities: Capabilities) -> str | None:

@@ -130,10 +130,17 @@ class Recorder:
         self._sampler = Sampler(pool, self._add, self._up)
         pool.listen(self)
 
-    def model(self, package: ModelPackage) -> None:
-        """Take down a model that was loaded."""
+    def model(self, package: ModelPackage, original: str) -> None:
+        """Take down a model that was loaded.
+
+        Args:
+            package: The model.
+            original: Hash of the one that it is another precision of; its own where it is of none.
+        """
         if self.store is not None:
             known = {name: getattr(package, name) for name in ("name", "cid", "family", "weights", "nbytes", "origin")}
+            if original != package.sha256:
+                known["variant_of"] = original
             self.store.add("models", sha256=package.sha256, **known)
             self._sizes[package.sha256] = package.nbytes
             if package.cached is not None:

@@ -12,8 +12,9 @@ from webinfer.building import Builder
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
 from webinfer.choosing import Chooser
-from webinfer.errors import BackendUnavailable, LoadFailed, ModelError, UnsupportedOperator
+from webinfer.errors import AccuracyError, BackendUnavailable, LoadFailed, ModelError, UnsupportedOperator
 from webinfer.gate import Gate
+from webinfer.learned import Trials
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.options import PLATFORMS, REQUIREMENTS, Options, Platform, Requirement, one_of
@@ -34,6 +35,8 @@ class Order:
     """What a caller asked for; see ``AsyncAccelerator.load``.
 
     Attributes:
+        precision: Precision to begin with.
+        others: Precisions that may be taken in its place.
         varying: Inputs whose shape is another in each run.
         lost: Why it is another precision than the caller asked for, where it is.
     """
@@ -47,6 +50,7 @@ class Order:
     require: Requirement | None = None
     varying: Collection[str] = ()
     lost: str | None = None
+    others: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.platform is not None:
@@ -56,7 +60,12 @@ class Order:
 
     def lowered(self, precision: str, why: str) -> Order:
         """Return the same in another precision."""
-        return replace(self, precision=precision, lost=f"{self.lost}; {why}" if self.lost else why)
+        others = tuple(each for each in self.others if each != precision)
+        return replace(self, precision=precision, others=others, lost=f"{self.lost}; {why}" if self.lost else why)
+
+    def instead(self, package: ModelPackage) -> str | None:
+        """Return the precision to try where this one cannot be run; ``None`` to give up."""
+        return self.others[0] if self.others else instead(package, self.precision, self.fallback)
 
 
 class Supplier:
@@ -67,7 +76,7 @@ class Supplier:
         recorder: Told of every result.
         chooser: Decides on a browser and a backend.
         open: Returns the pool, started.
-        name: Told of each model before it is loaded.
+        name: Told of each model before it is loaded, with the hash of the one that it is another precision of.
 
     Attributes:
         models: The models that are open.
@@ -79,7 +88,7 @@ class Supplier:
         recorder: Recorder,
         chooser: Chooser,
         open: Callable[[], Awaitable[Pool]],
-        name: Callable[[ModelPackage], None],
+        name: Callable[[ModelPackage, str], None],
     ) -> None:
         self.models: set[AsyncModel] = set()
         self._options = options
@@ -100,23 +109,34 @@ class Supplier:
         package, pool = await asyncio.gather(
             obtained(order.reference, order.precision, order.part, order.progress), self._started()
         )
+        first = package
         chosen, capabilities, learning = await self._choose(pool, package, order)
-        why, other = obstacle(package, chosen.backend, capabilities), instead(package, order.precision, order.fallback)
+        if learning is not None and learning.serving.precision != package.precision:
+            package = await self._variant(first, order, learning.serving.precision)
+        why, other = obstacle(package, chosen.backend, capabilities), order.instead(package)
         if why and order.precision and not other:
             raise BackendUnavailable(
                 f"{why}: take another platform or precision, or allow a fallback.", backend=chosen.backend
             )
         if why and other:
             return await self._again(order, other, f"{why}, so {other} was taken")
-        self._name(package)
+        self._name(package, first.sha256)
         try:
-            model = await self._loaded(pool, package, chosen, order.progress, learning)
+            trials = self._trials(pool, first, order, learning) if learning is not None else None
+            model = await self._loaded(pool, package, chosen, order.progress, trials, first.sha256)
         except (LoadFailed, UnsupportedOperator) as error:
             if other is None:
                 raise
             why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
         else:
-            return await self._prepared(await self._admitted(pool, model, order))
+            try:
+                model = await self._admitted(pool, model, order)
+            except AccuracyError as error:
+                if other is None or not order.others:
+                    raise
+                why = str(error)
+            else:
+                return await self._prepared(model)
         return await self._again(order, other, why)
 
     async def _started(self) -> Pool:
@@ -131,12 +151,42 @@ class Supplier:
     ) -> tuple[Choice, Capabilities, Learning | None]:
         """Decide where a model is loaded."""
         asked = order.platform or self._options().platform
-        learns = self._chooser.learns(pool, asked) and not order.varying and not cache_of(package)
-        chosen, capabilities, learning = await self._chooser.choose(pool, package, asked, order.fallback, learns)
+        learns = self._chooser.learns(pool, asked, order.others) and not order.varying and not cache_of(package)
+        how = (asked, order.fallback, learns, order.others)
+        chosen, capabilities, learning = await self._chooser.choose(pool, package, *how)
         chosen = spare_fixed_shapes(replace(chosen, require=order.require or self._options().require), package)
         if chosen.backend == "webnn" and any(spec.name in order.varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
         return told(chosen, order.lost), capabilities, learning
+
+    def _trials(self, pool: Pool, package: ModelPackage, order: Order, learning: Learning) -> Trials:
+        """Say what may be tried of a model."""
+
+        async def variant(precision: str) -> ModelPackage:
+            return await self._variant(package, order, precision)
+
+        async def judge(model: AsyncModel) -> str | None:
+            if self._options().accuracy == "off" and model.package.sha256 == package.sha256:
+                return None
+            return (await Gate(pool, self._options()).judge(model)).fault
+
+        asked = order.platform or self._options().platform
+        return Trials(
+            learning=learning,
+            browsers=self._chooser.browsers(pool, package),
+            backend=None if asked == "auto" else asked,
+            precisions=(package.precision, *order.others),
+            variant=variant,
+            judge=judge,
+        )
+
+    async def _variant(self, package: ModelPackage, order: Order, precision: str) -> ModelPackage:
+        """Find or make a model in another precision that the caller allows, or the same that it is in."""
+        if precision == package.precision:
+            return package
+        found = await obtained(order.reference, precision, order.part, None)
+        self._name(found, package.sha256)
+        return found
 
     async def _again(self, order: Order, precision: str, why: str) -> AsyncModel:
         log.info("%s: %s", order.reference, why)
@@ -148,10 +198,11 @@ class Supplier:
         package: ModelPackage,
         chosen: Choice,
         progress: ProgressCallback | None = None,
-        learning: Learning | None = None,
+        trials: Trials | None = None,
+        identity: str = "",
     ) -> AsyncModel:
         """Make a model and load it, unless it is known to be wrong."""
-        model = await self._builder.build(pool, package, chosen, learning)
+        model = await self._builder.build(pool, package, chosen, trials, identity)
         self.models.add(model)
         try:
             if not await Gate(pool, self._options()).bars(model):

@@ -97,7 +97,7 @@ class Accelerator:
         reference: str | Path,
         *,
         platform: Platform | None = None,
-        precision: str | None = None,
+        precision: str | Sequence[str] | None = None,
         part: str | None = None,
         fallback: bool = False,
         require: Requirement | None = None,

@@ -15,31 +15,6 @@ from webinfer.models.quantize import obtain
 from webinfer.models.reference import run_native
 from webinfer.options import Backend
 
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tokens looked up in a table of a tenth of a megabyte, and two layers."""
-    random = np.random.default_rng(11)
-    weights = {name: random.standard_normal(shape) for name, shape in {"t": (200, 96), "w": (96, 96)}.items()}
-    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, (1, 6))
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 6, 96))
-    nodes = [
-        helper.make_node("Gather", ["t", "ids"], ["a"]),
-        helper.make_node("MatMul", ["a", "w"], ["b"]),
-        helper.make_node("Tanh", ["b"], ["c"]),
-        helper.make_node("MatMul", ["c", "w"], ["y"]),
-    ]
-    tensors = [numpy_helper.from_array(array.astype(np.float32) * 0.1, name) for name, array in weights.items()]
-    model = helper.make_model(
-        helper.make_graph(nodes, "graph", [ids], [y], tensors),
-        opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=8,
-    )
-    path = tmp_path_factory.mktemp("precision") / "model.onnx"
-    onnx.save(model, path)
-    return path
-
-
 IDS = {"ids": np.array([[0, 199, 7, 64, 3, 5]], np.int64)}
 
 

@@ -1,0 +1,101 @@
+"""Of several precisions that the caller allows, one is found that is fast and right; no other one is ever taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from webinfer import AsyncAccelerator, AsyncModel, Result
+from webinfer.errors import OptionError
+from webinfer.learned import LearnedModel
+from webinfer.models.quantize import obtain
+from webinfer.models.reference import run_native
+from webinfer.policy.learning import ENOUGH, SHARE, Arm
+
+pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
+
+IDS = {"ids": np.array([[0, 199, 7, 64, 3, 5]], np.int64)}
+FULL, LESS = Arm("embedded", "wasm"), Arm("embedded", "wasm", "q8")
+
+
+async def learned(accelerator: AsyncAccelerator, path: Path, **how: Any) -> LearnedModel:
+    model = await accelerator.load(path, platform="wasm", **how)
+    assert isinstance(model, LearnedModel)
+    return model
+
+
+async def run_until(model: AsyncModel, done: Callable[[], bool]) -> list[Result]:
+    results: list[Result] = []
+    end = time.monotonic() + 120
+    while not done() and time.monotonic() < end:
+        results.append(await model.run(IDS))
+    assert done(), f"not so after {len(results)} requests"
+    return results
+
+
+async def test_allowed_precision_is_tried_and_each_answer_is_that_of_its_precision(
+    network: Path, tmp_path: Path
+) -> None:
+    right = {name: run_native(obtain(network, precision=name), IDS)["y"] for name in ("fp32", "q8")}
+    path = tmp_path / "results.duckdb"
+    async with AsyncAccelerator(browser="embedded", db_path=path) as accelerator:
+        model = await learned(accelerator, network, precision=["fp32", "q8"])
+        learning = model.learning
+        results = await run_until(model, lambda: LESS in learning.ready)
+        learning.records.pop(LESS)  # so that it promises everything
+        results += await run_until(model, lambda: LESS in learning.records)
+        await model.close()
+        less = await accelerator.load(network, platform="wasm", precision="q8")
+        for _ in range(ENOUGH):
+            await less.run(IDS)
+    trials = [result for result in results if result.chosen_by == "trial"]
+    assert "q8" in {result.precision for result in trials}
+    assert learning.trials == len(trials) <= SHARE * len(results)
+    for result in results:
+        np.testing.assert_allclose(result["y"], right[result.precision], atol=1e-4)
+        assert result.backend == "wasm"
+        assert result.decision is not None
+        assert result.decision.taken == (LESS if result.precision == "q8" else FULL)
+
+    async with AsyncAccelerator(browser="embedded", db_path=path) as accelerator:  # which knows both from the first on
+        result = await (await accelerator.load(network, platform="wasm", precision=["fp32", "q8"])).run(IDS)
+        only = await (await accelerator.load(network, platform="wasm", precision="fp32")).run(IDS)
+    assert (result.chosen_by, only.chosen_by, only.precision) == ("learned", "caller", "fp32")
+    assert result.decision is not None
+    assert {each.arm for each in result.decision.candidates} == {FULL, LESS}
+    assert min(each.runs for each in result.decision.candidates) >= ENOUGH
+
+
+async def test_precision_that_fails_the_gate_is_out(network: Path) -> None:
+    never = {"q8": {"cosine": 1.5}}
+    async with AsyncAccelerator(browser="embedded", accuracy_limits=never) as accelerator:
+        model = await learned(accelerator, network, precision=["fp32", "q8"])
+        results = await run_until(model, lambda: bool(model.learning.barred))
+        results += [await model.run(IDS) for _ in range(30)]
+    assert {result.precision for result in results} == {"fp32"}
+    assert results[-1].decision is not None
+    (other,) = results[-1].decision.candidates[1:]
+    assert (other.arm, other.seconds) == (LESS, None)
+    assert "cosine" in str(other.why_not)
+
+
+async def test_next_precision_is_taken_where_the_first_cannot_be_run(network: Path) -> None:
+    async with AsyncAccelerator(browser="embedded", routing="table") as accelerator:
+        model = await accelerator.load(network, platform="webnn", precision=["int8", "q8"])
+        result = await model.run(IDS)
+    assert type(model) is AsyncModel
+    assert result.precision == "q8"
+    assert "answers wrongly" in str(result.reason)
+
+
+@pytest.mark.parametrize("wrong", [[], ["q8", "q8"]], ids=["none", "twice"])
+async def test_precisions_must_be_different_ones(network: Path, wrong: list[str]) -> None:
+    accelerator = AsyncAccelerator(browser="embedded")
+    with pytest.raises(OptionError, match="precision must name"):
+        await accelerator.load(network, precision=wrong)
+    await accelerator.close()
