@@ -1,10 +1,15 @@
 // The report: a page without a server, made of what Python found in the database.
 
+import { memory, scaling } from "./capacity.js";
 import { drawAll, redraw } from "./chart.js";
+import { comparisons, method } from "./comparison.js";
 import type { Findings } from "./findings.js";
-import { accuracy, comparisons, hardware, loading, memory, method, scaling, trouble } from "./more.js";
+import { loading } from "./loading.js";
 import { element } from "./parts.js";
 import { speed } from "./speed.js";
+import { dress, whenSystemChanges } from "./theme.js";
+import { trouble } from "./trouble.js";
+import { accuracy, hardware } from "./truth.js";
 import { count, day, rate, seconds } from "./words.js";
 
 const found = JSON.parse(document.getElementById("findings")?.textContent ?? "{}") as Findings;
@@ -54,8 +59,7 @@ function themes(): HTMLElement {
     const button = element("button", "", name);
     button.setAttribute("aria-pressed", String(name === "system"));
     button.addEventListener("click", () => {
-      if (name === "system") delete document.documentElement.dataset["theme"];
-      else document.documentElement.dataset["theme"] = name;
+      dress({ wanted: name });
       for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
       redraw();
     });
@@ -94,14 +98,14 @@ function build(): void {
 }
 
 function printed(on: boolean): void {
-  const root = document.documentElement;
-  root.toggleAttribute("data-printed", on);
+  dress({ onPaper: on });
   if (on) for (const details of document.querySelectorAll("details")) details.open = true;
   redraw();
 }
 
+dress();
 build();
 addEventListener("resize", () => redraw());
 addEventListener("beforeprint", () => printed(true));
 addEventListener("afterprint", () => printed(false));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+whenSystemChanges(redraw);

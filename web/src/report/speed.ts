@@ -1,6 +1,7 @@
 // How fast: throughput, latency, where the time goes, and how it went over time.
 
 import { BAR, categories, chart, heightOf, legend, rows, span, tooltip, values } from "./chart.js";
+import { counted, rated, timed, WHERE } from "./columns.js";
 import { labeller, type Bin, type Configuration, type Findings, type Moment } from "./findings.js";
 import { figures, section, type Child, type Column } from "./parts.js";
 import { backendColour } from "./theme.js";
@@ -10,19 +11,17 @@ const PER_DECADE = 16; // bins of the distributions
 const LINES = 8; // that can be told apart
 
 const FIGURES: Column<Configuration>[] = [
-  { name: "Model", text: (row) => row.model_name ?? "" },
-  { name: "Backend", text: (row) => row.backend ?? "" },
-  { name: "Precision", text: (row) => row.precision ?? "" },
+  ...WHERE.slice(0, 3),
   { name: "Browser", text: (row) => [row.browser_name, row.engine_version].filter(Boolean).join(" ") },
-  { name: "Requests", text: (row) => count(row.requests), value: (row) => row.requests },
-  { name: "Items/s", text: (row) => rate(row.throughput), value: (row) => row.throughput },
-  { name: "p50", text: (row) => seconds(row.p50), value: (row) => row.p50 },
-  { name: "p95", text: (row) => seconds(row.p95), value: (row) => row.p95 },
-  { name: "p99", text: (row) => seconds(row.p99), value: (row) => row.p99 },
-  { name: "Slowest", text: (row) => seconds(row.slowest), value: (row) => row.slowest },
-  { name: "Run p50", text: (row) => seconds(row.run_p50), value: (row) => row.run_p50 },
-  { name: "Batch", text: (row) => rate(row.batch), value: (row) => row.batch },
-  { name: "Failed", text: (row) => count(row.failed), value: (row) => row.failed },
+  counted("Requests", "requests"),
+  rated("Items/s", "throughput"),
+  timed("p50", "p50"),
+  timed("p95", "p95"),
+  timed("p99", "p99"),
+  timed("Slowest", "slowest"),
+  timed("Run p50", "run_p50"),
+  rated("Batch", "batch"),
+  counted("Failed", "failed"),
   { name: "Verdict", text: (row) => row.verdict ?? "" },
 ];
 

@@ -31,3 +31,23 @@ export function theme(): Theme {
 export function backendColour(backend: string | null, colours: Theme): string {
   return colours.series[BACKENDS[backend ?? ""] ?? 4] ?? colours.muted;
 }
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+let wanted = "system";
+let onPaper = false;
+
+/** Take the colours that are wanted: "system", "light" or "dark"; paper is always light. */
+export function dress(change: { wanted?: string; onPaper?: boolean } = {}): void {
+  wanted = change.wanted ?? wanted;
+  onPaper = change.onPaper ?? onPaper;
+  const dark = wanted === "dark" || (wanted === "system" && system.matches);
+  document.documentElement.toggleAttribute("data-dark", dark && !onPaper);
+}
+
+/** Call a function when the system goes from light to dark or back. */
+export function whenSystemChanges(then: () => void): void {
+  system.addEventListener("change", () => {
+    dress();
+    then();
+  });
+}

@@ -7,7 +7,40 @@ from datetime import UTC, datetime
 from typing import Any
 
 Row = Mapping[str, Any]
-Column = tuple[str, Callable[[Row], str]]
+Cell = Callable[[Row], str]
+Column = tuple[str, Cell]
+
+
+def _word(name: str) -> Cell:
+    return lambda row: "" if row[name] is None else str(row[name])
+
+
+def _code(name: str) -> Cell:
+    return lambda row: f"`{row[name]}`"
+
+
+def _start(name: str) -> Cell:
+    return lambda row: _short(row[name])
+
+
+def _count(name: str) -> Cell:
+    return lambda row: f"{row[name]:,}"
+
+
+def _time(name: str) -> Cell:
+    return lambda row: _ms(row[name])
+
+
+def _figure(name: str) -> Cell:
+    return lambda row: _rate(row[name])
+
+
+_WHERE: list[Column] = [
+    ("Model", _word("model_name")),
+    ("Backend", _word("backend")),
+    ("Precision", _word("precision")),
+    ("Browser", _word("browser_name")),
+]
 
 
 def write(found: Mapping[str, Any]) -> str:
@@ -37,21 +70,21 @@ def _speed(found: Mapping[str, Any]) -> Iterator[str]:
         "Speed",
         found["configurations"],
         *_WHERE,
-        ("Requests", lambda row: f"{row['requests']:,}"),
-        ("Items/s", lambda row: _rate(row["throughput"])),
-        ("p50", lambda row: _ms(row["p50"])),
-        ("p95", lambda row: _ms(row["p95"])),
-        ("p99", lambda row: _ms(row["p99"])),
-        ("In the runtime", lambda row: _ms(row["run_p50"])),
-        ("Failed", lambda row: f"{row['failed']:,}"),
-        ("Verdict", lambda row: str(row["verdict"] or "")),
+        ("Requests", _count("requests")),
+        ("Items/s", _figure("throughput")),
+        ("p50", _time("p50")),
+        ("p95", _time("p95")),
+        ("p99", _time("p99")),
+        ("In the runtime", _time("run_p50")),
+        ("Failed", _count("failed")),
+        ("Verdict", _word("verdict")),
     )
     yield from _section(
         "Where the time goes (means)",
         found["configurations"],
         *_WHERE,
-        *((name.capitalize(), lambda row, name=name: _ms(row[name])) for name in ("queue", "wait", "transfer")),
-        ("Run", lambda row: _ms(row["run_time"])),
+        *((name.capitalize(), _time(name)) for name in ("queue", "wait", "transfer")),
+        ("Run", _time("run_time")),
     )
 
 
@@ -59,23 +92,23 @@ def _loading(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Loading",
         found["loads"],
-        ("Model", lambda row: str(row["model_name"])),
-        ("Backend", lambda row: str(row["backend"])),
-        ("Browser", lambda row: str(row["browser_name"] or "")),
-        ("MB", lambda row: _rate(row["mb"])),
-        ("Loads", lambda row: str(row["loads"])),
-        ("Fetch", lambda row: _ms(row["fetch"])),
-        ("Create", lambda row: _ms(row["create"])),
-        ("Whole", lambda row: _ms(row["seconds"])),
-        ("Failed", lambda row: str(row["failed"])),
+        ("Model", _word("model_name")),
+        ("Backend", _word("backend")),
+        ("Browser", _word("browser_name")),
+        ("MB", _figure("mb")),
+        ("Loads", _word("loads")),
+        ("Fetch", _time("fetch")),
+        ("Create", _time("create")),
+        ("Whole", _time("seconds")),
+        ("Failed", _word("failed")),
     )
     yield from _section(
         "First inference",
         found["first"],
         *_WHERE,
-        ("First", lambda row: _ms(row["first"])),
-        ("Later", lambda row: _ms(row["later"])),
-        ("Sessions", lambda row: str(row["sessions"])),
+        ("First", _time("first")),
+        ("Later", _time("later")),
+        ("Sessions", _word("sessions")),
     )
 
 
@@ -84,8 +117,8 @@ def _scaling(found: Mapping[str, Any]) -> Iterator[str]:
         "Concurrency",
         found["scaling"],
         *_WHERE,
-        ("Requests under way", lambda row: str(row["level"])),
-        ("Items/s", lambda row: _rate(row["throughput"])),
+        ("Requests under way", _word("level")),
+        ("Items/s", _figure("throughput")),
         ("Source", lambda row: f"{row['source']}, {row['windows']}"),
     )
 
@@ -95,8 +128,8 @@ def _truth(found: Mapping[str, Any]) -> Iterator[str]:
         "Hardware",
         found["verdicts"],
         ("Browser", lambda row: f"{row['browser_name']} {row['engine_version']}"),
-        ("Backend", lambda row: str(row["backend"])),
-        ("Verdict", lambda row: str(row["verdict"])),
+        ("Backend", _word("backend")),
+        ("Verdict", _word("verdict")),
         ("Because", lambda row: "; ".join(row["evidence"] or ())),
     )
     yield from _section(
@@ -109,13 +142,13 @@ def _truth(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Accuracy",
         found["accuracy"],
-        ("Model", lambda row: str(row["model_name"])),
-        ("Precision", lambda row: str(row["precision"])),
-        ("Backend", lambda row: str(row["backend"] or "")),
-        ("MB", lambda row: _rate(row["mb"])),
-        ("Measure", lambda row: str(row["metric"])),
+        ("Model", _word("model_name")),
+        ("Precision", _word("precision")),
+        ("Backend", _word("backend")),
+        ("MB", _figure("mb")),
+        ("Measure", _word("metric")),
         ("Value", lambda row: "" if row["value"] is None else f"{row['value']:.6g}"),
-        ("Against", lambda row: str(row["reference"] or "")),
+        ("Against", _word("reference")),
         ("Passed", lambda row: {True: "yes", False: "no"}.get(row["passed"], "")),
     )
     peak = max((row["browser_mb"] for row in found["memory"] if row["browser_mb"] is not None), default=None)
@@ -129,27 +162,27 @@ def _trouble(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Failed requests",
         found["failures"],
-        ("Code", lambda row: f"`{row['error_code']}`"),
-        ("Model", lambda row: str(row["model_name"])),
-        ("Times", lambda row: f"{row['times']:,}"),
-        ("For example", lambda row: _short(row["example"])),
+        ("Code", _code("error_code")),
+        ("Model", _word("model_name")),
+        ("Times", _count("times")),
+        ("For example", _start("example")),
     )
     yield from _section(
         "Faults",
         found["faults"],
-        ("What", lambda row: str(row["kind"])),
-        ("Code", lambda row: f"`{row['code']}`"),
-        ("Times", lambda row: f"{row['times']:,}"),
-        ("Run again", lambda row: f"{row['retried']:,}"),
-        ("For example", lambda row: _short(row["example"])),
+        ("What", _word("kind")),
+        ("Code", _code("code")),
+        ("Times", _count("times")),
+        ("Run again", _count("retried")),
+        ("For example", _start("example")),
     )
     yield from _section(
         "Recoveries",
         found["recoveries"],
-        ("What", lambda row: str(row["kind"])),
-        ("Times", lambda row: f"{row['times']:,}"),
-        ("Median time", lambda row: _ms(row["seconds"])),
-        ("Slowest", lambda row: _ms(row["slowest"])),
+        ("What", _word("kind")),
+        ("Times", _count("times")),
+        ("Median time", _time("seconds")),
+        ("Slowest", _time("slowest")),
     )
 
 
@@ -158,10 +191,10 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
         "Against native onnxruntime",
         found["native"],
         *_WHERE,
-        ("Measure", lambda row: str(row["metric"])),
-        ("Native, the best", lambda row: _ms(row["native"])),
-        ("Browser", lambda row: _ms(row["value"])),
-        ("Ratio", lambda row: _rate(row["ratio"])),
+        ("Measure", _word("metric")),
+        ("Native, the best", _time("native")),
+        ("Browser", _time("value")),
+        ("Ratio", _figure("ratio")),
     )
     yield from _section(
         "Against an earlier run",
@@ -180,14 +213,6 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
 def _method(found: Mapping[str, Any]) -> Iterator[str]:
     yield "## How this was measured"
     yield "\n".join(f"- {line}" for line in found["method"])
-
-
-_WHERE: list[Column] = [
-    ("Model", lambda row: str(row["model_name"])),
-    ("Backend", lambda row: str(row["backend"])),
-    ("Precision", lambda row: str(row["precision"])),
-    ("Browser", lambda row: str(row["browser_name"] or "")),
-]
 
 
 def _section(title: str, rows: Sequence[Row], *columns: Column) -> Iterator[str]:

@@ -1,0 +1,83 @@
+// How much goes at once: concurrency and memory.
+
+import { chart, legend, tooltip, values } from "./chart.js";
+import { counted, rated, WHERE } from "./columns.js";
+import { labeller, type Findings, type Level } from "./findings.js";
+import { figures, section } from "./parts.js";
+import { megabytes, rate, seconds } from "./words.js";
+
+export function scaling(found: Findings): HTMLElement[] {
+  const label = labeller(found.scaling);
+  const named = new Map<string, Level[]>();
+  for (const row of found.scaling) named.set(label(row), [...(named.get(label(row)) ?? []), row]);
+  const lines = [...named].filter(([, levels]) => levels.length > 1);
+  if (!lines.length) return [];
+  return [
+    section(
+      "concurrency",
+      "Concurrency",
+      "What more requests at once bring: where a line is flat, whatever limits it is used up.",
+      chart("Items per second by requests under way", 320, (colours) => ({
+        grid: { left: 8, right: 24, top: 44, bottom: 28, containLabel: true },
+        legend: legend(colours),
+        tooltip: tooltip(colours, { trigger: "axis", valueFormatter: rate }),
+        xAxis: values(colours, String, {
+          ...(lines.some(([, levels]) => levels.some((row) => row.level > 16))
+            ? { type: "log", logBase: 2 }
+            : { minInterval: 1 }),
+          name: "requests under way",
+          nameLocation: "middle",
+          nameGap: 28,
+        }),
+        yAxis: values(colours, rate),
+        series: lines.map(([name, levels]) => ({
+          name,
+          type: "line",
+          symbolSize: 7,
+          lineStyle: { width: 2 },
+          data: levels.map((row) => [row.level, row.throughput]),
+        })),
+      })),
+      figures(found.scaling, [
+        ...WHERE,
+        counted("Under way", "level"),
+        rated("Items/s", "throughput"),
+        counted("Windows", "windows"),
+        { name: "Source", text: (row) => row.source },
+      ]),
+    ),
+  ];
+}
+
+export function memory(found: Findings): HTMLElement[] {
+  const samples = found.memory;
+  if (samples.length < 2) return [];
+  const began = samples[0]?.t ?? 0;
+  const lines = [
+    ["browser_mb", "browsers", 0],
+    ["python_mb", "Python", 1],
+  ] as const;
+  return [
+    section(
+      "memory",
+      "Memory",
+      "Of all processes of the browsers together, and of Python, in the newest run; shared pages count once.",
+      chart("Memory", 240, (colours) => ({
+        grid: { left: 8, right: 24, top: 40, bottom: 8, containLabel: true },
+        legend: legend(colours),
+        tooltip: tooltip(colours, { trigger: "axis", valueFormatter: megabytes }),
+        xAxis: values(colours, seconds, { splitLine: { show: false }, max: "dataMax" }),
+        yAxis: values(colours, megabytes),
+        series: lines.map(([key, name, colour]) => ({
+          name,
+          type: "line",
+          showSymbol: samples.length < 20,
+          lineStyle: { width: 2 },
+          areaStyle: { opacity: 0.1 },
+          itemStyle: { color: colours.series[colour] },
+          data: samples.map((sample) => [sample.t - began, sample[key]]),
+        })),
+      })),
+    ),
+  ];
+}

@@ -1,0 +1,103 @@
+// The same elsewhere and earlier, and how all of it was measured.
+
+import { BAR, categories, chart, heightOf, rows, tooltip, values } from "./chart.js";
+import { changed, counted, rated, timed, WHERE } from "./columns.js";
+import { labeller, type Findings } from "./findings.js";
+import { element, figures, section, table } from "./parts.js";
+import { count, day, percent, rate, seconds } from "./words.js";
+
+export function comparisons(found: Findings): HTMLElement[] {
+  const made: HTMLElement[] = [];
+  if (found.native.length) {
+    made.push(
+      element("h3", "", "Native onnxruntime on the same machine"),
+      table(found.native, [
+        ...WHERE,
+        { name: "Measure", text: (row) => [row.metric, row.unit].filter(Boolean).join(", ") },
+        {
+          name: "Native",
+          text: (row) => (row.unit === "s" ? seconds(row.native) : rate(row.native)),
+          value: (row) => row.native,
+        },
+        { name: "Browser", text: (row) => (row.unit === "s" ? seconds(row.value) : rate(row.value)), value: (row) => row.value },
+        rated("Ratio", "ratio"),
+      ]),
+    );
+  }
+  const earlier = found.earlier.filter((row) => row.change !== null);
+  if (earlier.length) {
+    const names = earlier.map(labeller(earlier));
+    made.push(
+      chart("Change of the median run against the run before; left is faster", heightOf(earlier.length), (colours, narrow) => ({
+        xAxis: values(colours, percent),
+        yAxis: categories(names, colours, narrow),
+        tooltip: tooltip(colours, {
+          formatter: ({ dataIndex }: { dataIndex: number }) => {
+            const row = earlier[dataIndex] as (typeof earlier)[0];
+            return rows(names[dataIndex] ?? "", [
+              [`then, of ${count(row.earlier_requests)}`, seconds(row.earlier_run_p50)],
+              [`now, of ${count(row.requests)}`, seconds(row.run_p50)],
+              ["earlier run", day(row.earlier)],
+            ]);
+          },
+        }),
+        series: [
+          {
+            type: "bar",
+            barWidth: BAR,
+            label: {
+              show: true,
+              position: "right",
+              color: colours.text,
+              formatter: ({ value }: { value: number }) => percent(value),
+            },
+            data: earlier.map((row) => ({
+              value: row.change,
+              itemStyle: { color: (row.change ?? 0) > 0 ? colours.bad : colours.good, borderRadius: 3 },
+            })),
+          },
+        ],
+      })),
+      figures(earlier, [
+        ...WHERE,
+        {
+          name: "Earlier run",
+          text: (row) => `${day(row.earlier)} ${(row.earlier_revision ?? row.earlier_version ?? "").slice(0, 10)}`,
+        },
+        timed("Run then", "earlier_run_p50"),
+        timed("Run now", "run_p50"),
+        changed("Change", "change"),
+      ]),
+    );
+  }
+  if (!made.length) return [];
+  return [
+    section("comparison", "Compared", "With what the same machine does natively, and with the run before the newest.", ...made),
+  ];
+}
+
+export function method(found: Findings): HTMLElement {
+  return section(
+    "method",
+    "Method and machine",
+    `${found.machine}.`,
+    element("ul", "prose", ...found.method.map((line) => element("li", "", line))),
+    element("h3", "", "Browsers"),
+    table(found.browsers, [
+      { name: "Browser", text: (row) => [row.browser_name, row.browser_version].filter(Boolean).join(" ") },
+      { name: "Started", text: (row) => (row.connection_success ? "yes" : "no") },
+      timed("Up for", "connection_duration_sec"),
+      counted("Models", "models_executed"),
+      counted("Errors", "error_count"),
+      { name: "WebGPU adapter", text: (row) => row.adapter_info ?? "none" },
+    ]),
+    element("h3", "", "Runs"),
+    table(found.runs, [
+      { name: "Started (UTC)", text: (row) => day(row.started) },
+      { name: "Ended", text: (row) => (row.ended ? day(row.ended) : "killed, or going on") },
+      { name: "webinfer", text: (row) => [row.version, row.revision?.slice(0, 10)].filter(Boolean).join(", ") },
+      counted("Requests", "requests"),
+      counted("Not recorded", "dropped"),
+    ]),
+  );
+}
