@@ -4,6 +4,7 @@ import { chart, legend, tooltip, values } from "./chart.js";
 import { counted, rated, WHERE } from "./columns.js";
 import { labeller, type Findings, type Level } from "./findings.js";
 import { figures, section } from "./parts.js";
+import { lineColours } from "./theme.js";
 import { megabytes, rate, seconds } from "./words.js";
 
 export function scaling(found: Findings): HTMLElement[] {
@@ -30,6 +31,10 @@ export function scaling(found: Findings): HTMLElement[] {
           nameGap: 28,
         }),
         yAxis: values(colours, rate),
+        color: lineColours(
+          lines.map(([, [row]]) => row?.backend ?? null),
+          colours,
+        ),
         series: lines.map(([name, levels]) => ({
           name,
           type: "line",

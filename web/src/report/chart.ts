@@ -110,9 +110,15 @@ export function legend(colours: Theme, more: Option = {}): Option {
   };
 }
 
-/** Return the ends of a logarithmic axis, with air at both. */
+/** Return the ends of a logarithmic axis, with air at both: the next of 1, 2 and 5 times a power of ten. */
 export function span(lows: readonly number[], highs: readonly number[]): Option {
-  return { min: Math.min(...lows) * 0.8, max: Math.max(...highs) * 1.25 };
+  const steps = [1, 2, 5, 10];
+  const rounded = (value: number, up: boolean) => {
+    const power = 10 ** Math.floor(Math.log10(value));
+    const step = up ? steps.find((each) => each * power >= value) : steps.findLast((each) => each * power <= value);
+    return Number(((step ?? 1) * power).toPrecision(1));
+  };
+  return { min: rounded(Math.min(...lows) * 0.9, false), max: rounded(Math.max(...highs) * 1.1, true) };
 }
 
 /** Escape what goes into a tooltip, which is HTML. */

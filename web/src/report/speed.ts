@@ -4,7 +4,7 @@ import { BAR, categories, chart, heightOf, legend, rows, span, tooltip, values }
 import { counted, rated, timed, WHERE } from "./columns.js";
 import { labeller, type Bin, type Configuration, type Findings, type Moment } from "./findings.js";
 import { figures, section, type Child, type Column } from "./parts.js";
-import { backendColour } from "./theme.js";
+import { backendColour, lineColours } from "./theme.js";
 import { count, rate, seconds } from "./words.js";
 
 const PER_DECADE = 16; // bins of the distributions
@@ -140,12 +140,15 @@ function distributions(bins: Bin[], shown: Configuration[], names: string[]): Ch
     tooltip: tooltip(colours, { trigger: "axis", order: "valueDesc", valueFormatter: (value: number) => `${value.toFixed(1)}%` }),
     xAxis: values(colours, seconds, {
       type: "log",
-      min: middle(low),
-      max: middle(high),
+      ...span([middle(low)], [middle(high)]),
       splitLine: { show: false },
       axisPointer: { label: { formatter: ({ value }: { value: number }) => seconds(value) } },
     }),
     yAxis: values(colours, (value) => `${value}%`),
+    color: lineColours(
+      some.map((row) => row.backend),
+      colours,
+    ),
     series: some.map((row) => {
       const own = new Map(kept.filter((bin) => label(bin) === label(row)).map((bin) => [bin.bin, bin.count]));
       const data = [];

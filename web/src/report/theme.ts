@@ -32,6 +32,12 @@ export function backendColour(backend: string | null, colours: Theme): string {
   return colours.series[BACKENDS[backend ?? ""] ?? 4] ?? colours.muted;
 }
 
+/** The colours of lines: those of their backends where each has one of its own. */
+export function lineColours(backends: readonly (string | null)[], colours: Theme): string[] {
+  const apart = new Set(backends).size === backends.length;
+  return backends.map((backend, at) => (apart ? backendColour(backend, colours) : (colours.series[at % 8] ?? colours.muted)));
+}
+
 const system = matchMedia("(prefers-color-scheme: dark)");
 let wanted = "system";
 let onPaper = false;
