@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from rich.console import Console
+from rich.theme import Theme
 
 from tests.cli.conftest import Call
 from webinfer.capabilities import Verdict
-from webinfer.cli.explain import Account, reasons
+from webinfer.cli import explain_view
+from webinfer.cli.explain import Account
+from webinfer.cli.explain_words import reasons
 from webinfer.errors import BackendUnavailable
 from webinfer.placement import Placement
+from webinfer.profiles import COMPILED, Operator, Phases, Profile
 
 
 @pytest.fixture
@@ -59,6 +66,52 @@ def test_a_cause_that_nothing_shows_is_not_given() -> None:
     assert reasons(untold)[1].endswith(": nothing observed explains it but its kernels.")
 
 
+def profile(backend: Any, run: float, *operators: Operator) -> Profile:
+    return Profile(backend=backend, phases=Phases(upload=0.001, run=run, readback=0.002), operators=operators)
+
+
+def matmul(seconds: float | None) -> Operator:
+    return Operator(name="MatMul", backend="wasm", nodes=42, seconds=seconds)
+
+
+def test_the_part_and_the_operator_that_make_a_backend_slower_are_named() -> None:
+    add = Operator(name="Add", backend="wasm", nodes=1, seconds=0.02)
+    slow = account("wasm", 0.3, profile=profile("wasm", 0.297, matmul(0.18), add))
+    said = reasons([account("webnn", 0.1, profile=profile("webnn", 0.097)), slow])[1]
+    assert said.endswith(
+        " Of 200 ms more, 100% is running. MatMul takes 90% of its operators' time (180 ms in 42 nodes)."
+    )
+
+
+def test_an_operator_is_blamed_only_where_all_of_them_are_timed() -> None:
+    compiled = Operator(name=COMPILED, backend="webnn", nodes=1, seconds=None)
+    slow = account("webnn", 0.3, profile=profile("webnn", 0.297, matmul(0.18), compiled))
+    said = reasons([account("wasm", 0.1, profile=profile("wasm", 0.097)), slow])[1]
+    assert "MatMul" not in said
+    assert said.endswith("Of 200 ms more, 100% is running.")
+
+
+def test_a_view_has_bars_for_the_parts_and_a_table_of_operators() -> None:
+    whole = Placement(backend="wasm", nodes={"wasm": 43}, fallen={})
+    told = account("wasm", 0.3, placement=whole, profile=profile("wasm", 0.297, matmul(0.18)))
+    compiled = profile("webnn", 0.097, Operator(name=COMPILED, backend="webnn", nodes=1, seconds=None))
+    accounts = [told, account("webnn", 0.1, profile=compiled), account("webgpu", 0.2, unmeasured="Memory ran out.")]
+    console = Console(width=100, file=StringIO(), theme=Theme({"title": "", "quiet": "", "label": ""}))
+    package: Any = SimpleNamespace(name="m", precision="fp32")
+    capabilities: Any = SimpleNamespace(engine="chromium", engine_version="153")
+    console.print(explain_view.view(package, capabilities, accounts, [matmul(0.09)], []))
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    line = next(each for each in said.splitlines() if each.strip().startswith("Run"))
+    assert line.split()[:3] == ["Run", "297", "ms"]
+    assert "█████" in line
+    assert "not told" in next(each for each in said.splitlines() if each.strip().startswith("Upload"))
+    row = next(each for each in said.splitlines() if each.strip().startswith("MatMul"))
+    assert row.split() == ["MatMul", "180", "ms", "100%", "42", "x", "90.0", "ms", "100%", "42", "x"]
+    flowing = " ".join(said.split())
+    assert "tells no time of what is inside. Native onnxruntime's times are the nearest there is." in flowing
+    assert "WebGPU could not be measured: Memory ran out." in said
+
+
 def test_backends_that_are_about_as_fast_are_called_so() -> None:
     assert reasons([account("webnn", 0.1), account("wasm", 0.11)])[1] == "wasm is as fast, within what runs differ by."
 
@@ -75,6 +128,11 @@ def test_a_model_is_explained_on_every_backend(spawn: Call, embedded: str, patch
     assert set(told["backends"]) == {"webgpu", "webnn", "wasm"}
     assert told["backends"]["webnn"]["placement"]["fallen"] == {"Mod": 1}
     assert told["backends"]["wasm"]["placement"]["nodes"] == {"wasm": 3}
-    assert {"Neg", "Mod", "Relu"} <= set(told["native"])
+    assert {each["name"]: each["nodes"] for each in told["native"]} == {"Neg": 1, "Mod": 1, "Relu": 1}
+    parts = {"queue", "transfer", "upload", "run", "readback"}
+    assert all(set(each["parts"]) == parts and None not in each["parts"].values() for each in told["backends"].values())
+    timed = {each["name"] for each in told["backends"]["webgpu"]["profile"]["operators"] if each["seconds"] is not None}
+    assert timed == {"Neg", "Mod", "Relu"}
+    assert told["backends"]["webnn"]["profile"]["untold"].startswith("WebNN compiles")
     assert all(each["run"] > 0 and each["fault"] is None for each in told["backends"].values())
     assert told["why"]

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 from numpy.typing import NDArray
 
-from webinfer import Accelerator, Capabilities, Options, Placement, Result, Verdict, WebinferError
+from webinfer import Accelerator, Capabilities, Model, Options, Placement, Profile, Result, Verdict, WebinferError
 from webinfer.cli import explain_view
 from webinfer.cli.command import command
+from webinfer.cli.explain_words import reasons
 from webinfer.cli.terminal import FAILED, Terminal
 from webinfer.events import SessionLoaded
 from webinfer.models import ModelPackage, resolve
@@ -30,7 +31,6 @@ webinfer explain wheel:all-MiniLM-L6-v2
 webinfer explain model.onnx --browser firefox --json
 """
 _RUNS = 5
-_NOTABLE = 1.2  # times as fast, from which a difference is spoken of: less is within what runs differ by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class Account:
         error: Why it did nothing.
         first: The first run, in the runtime.
         compile: By how much the first run was longer than the later ones.
+        profile: The parts of a run and its operators, measured apart from those runs.
+        unmeasured: Why there is no profile.
     """
 
     backend: Backend
@@ -54,8 +56,17 @@ class Account:
     queue: float = 0.0
     transfer: float = 0.0
     run: float = 0.0
+    profile: Profile | None = None
+    unmeasured: str | None = None
     deviations: tuple[Deviation, ...] = ()
     fault: str | None = None
+
+    @property
+    def parts(self) -> dict[str, float | None]:
+        """The parts of a request's time; those of its run are ``None`` where the runtime did not tell."""
+        phases = self.profile.phases if self.profile else None
+        parts = phases.to_dict() if phases else {"upload": None, "run": self.run, "readback": None}
+        return {"queue": self.queue, "transfer": self.transfer, **parts}
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -70,6 +81,9 @@ class Account:
             "rewritten": dict(self.rewritten or {}),
             "load": {"fetch": self.loaded.fetch, "create": self.loaded.create, "nbytes": self.loaded.nbytes},
             **{name: getattr(self, name) for name in ("first", "compile", "queue", "transfer", "run", "fault")},
+            "parts": self.parts,
+            "profile": self.profile.to_dict() if self.profile else None,
+            "unmeasured": self.unmeasured,
             "deviations": [each.to_dict() for each in self.deviations],
         }
 
@@ -96,7 +110,7 @@ def explain(
     inputs = canaries(package.signature, Vocabulary.of(package))[0]
     with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
         with steps.step("run natively"):
-            right, operators = run_native(package, inputs), profile_native(package, inputs)
+            right, native = run_native(package, inputs), profile_native(package, inputs)
         capabilities = accelerator.start()
         accounts = []
         for backend in BACKENDS:
@@ -107,9 +121,9 @@ def explain(
         backends = {each.backend: each.to_dict() for each in accounts}
         about = {"engine": capabilities.engine, "engine_version": capabilities.engine_version}
         about |= {"model": package.name, "precision": package.precision}
-        terminal.emit({**about, "backends": backends, "why": words, "native": operators})
+        terminal.emit({**about, "backends": backends, "why": words, "native": [each.to_dict() for each in native]})
     else:
-        terminal.show(explain_view.view(package, capabilities, accounts, operators, words))
+        terminal.show(explain_view.view(package, capabilities, accounts, native, words))
     if all(each.error for each in accounts):
         raise typer.Exit(FAILED)
 
@@ -128,6 +142,7 @@ def account(
         with accelerator.load(named[0], platform=backend, precision=package.precision, part=named[1]) as loaded:
             first, *later = (loaded.run(inputs) for _ in range(1 + _RUNS))
             made = loaded.loaded
+            profile, unmeasured = _profile(loaded, inputs)
     except WebinferError as error:
         return Account(backend=backend, verdict=capabilities.verdict(backend), error=error)
     run = _median(later, "run")
@@ -144,48 +159,19 @@ def account(
         queue=_median(later, "queue"),
         transfer=_median(later, "transfer"),
         run=run,
+        profile=profile,
+        unmeasured=unmeasured,
         deviations=deviations,
         fault=next((fault for each in deviations if (fault := each.beyond(limits))), None),
     )
 
 
-def reasons(accounts: Sequence[Account]) -> list[str]:
-    """Say in words why the fastest backend is that, by what was observed of the others."""
-    ran = sorted((each for each in accounts if each.error is None), key=lambda each: each.run)
-    if not ran:
-        return []
-    best, *others = ran
-    said = [_strength(best)]
-    for other in others:
-        ratio = other.run / best.run if best.run else 1.0
-        if ratio < _NOTABLE:
-            said.append(f"{other.backend} is as fast, within what runs differ by.")
-            continue
-        said.append(f"{best.backend} is {ratio:.1f} times as fast as {other.backend}: {'; '.join(_weaknesses(other))}.")
-    said += [
-        f"{each.backend} computes something else than native onnxruntime: {each.fault}." for each in ran if each.fault
-    ]
-    said += [f"{each.backend} did not run it: {each.error}" for each in accounts if each.error is not None]
-    return said
-
-
-def _strength(best: Account) -> str:
-    where = f"in {best.verdict.kind}" if best.verdict.kind != "unproven" else "on hardware that is not proven"
-    return f"{best.backend} is the fastest, {where}, with {best.placement or 'a placement that is not told'}."
-
-
-def _weaknesses(other: Account) -> list[str]:
-    found = []
-    placement = other.placement
-    if other.backend == "webgpu" and other.verdict.kind == "software":
-        found.append(f"its GPU is made in software ({other.verdict.evidence[0]})")
-    if placement is not None and not placement.whole:
-        copies = f", and {placement.copies} copies go between them" if placement.copies else ""
-        found.append(f"only {placement}{copies}")
-    if placement is not None and placement.graphs > 1:
-        found.append(f"WebNN's part is cut into {placement.graphs} graphs")
-    whole = ": all nodes are on it" if placement is not None else ""
-    return found or [f"nothing observed explains it but its kernels{whole}"]
+def _profile(model: Model, inputs: Mapping[str, NDArray[Any]]) -> tuple[Profile | None, str | None]:
+    """Measure a model, or say why that failed: it ran all the same."""
+    try:
+        return model.profile(inputs), None
+    except WebinferError as error:
+        return None, str(error)
 
 
 def _median(results: Sequence[Result], name: str) -> float:

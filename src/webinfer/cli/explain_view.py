@@ -1,48 +1,57 @@
-"""How an explanation looks: a table with a column for each backend, then the operators, then the words."""
+"""How an explanation looks: facts and times with a column for each backend, then the operators, then the words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from webinfer.cli.layout import BACKEND_NAMES, heading, pairs
+from webinfer.cli.layout import BACKEND_NAMES, heading
 from webinfer.cli.units import seconds
 
 if TYPE_CHECKING:
     from webinfer.capabilities import Capabilities
     from webinfer.cli.explain import Account
     from webinfer.models import ModelPackage
+    from webinfer.profiles import Operator
 
-_OPERATORS = 6  # shown; --json has all
+_OPERATORS = 8  # shown; --json has all
+_BAR = 10  # cells
+_NATIVE = "native onnxruntime"
+_PARTS = {
+    "queue": "Queue",
+    "transfer": "Transfer",
+    "upload": "Upload",
+    "run": "Run",
+    "readback": "Readback",
+}
 
 
 def view(
     package: ModelPackage,
     capabilities: Capabilities,
     accounts: Sequence[Account],
-    operators: Mapping[str, float],
+    native: Sequence[Operator],
     words: Sequence[str],
 ) -> RenderableType:
     """Lay out an explanation."""
     about = f"{package.precision}, {capabilities.engine} {capabilities.engine_version}"
-    parts: list[RenderableType] = [Text.assemble((package.name, "title"), "  ", (about, "quiet")), _table(accounts)]
-    total = sum(operators.values())
-    top = list(operators.items())[:_OPERATORS]
-    if total:
-        parts.append(heading("Operators, by native onnxruntime's profile"))
-        parts.append(pairs((name, Text(f"{spent / total:>4.0%}  {seconds(spent)}")) for name, spent in top))
+    ran = [each for each in accounts if each.error is None]
+    parts: list[RenderableType] = [Text.assemble((package.name, "title"), "  ", (about, "quiet")), _facts(ran)]
+    if ran:
+        parts += [heading("Where the time of a request goes"), _times(ran)]
+        parts += [heading("Operators, the most time first"), _operators(ran, native), *_untold(ran)]
     parts.append(heading("Why"))
     parts += [Text(f"- {each}") for each in words]
     return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
 
 
-def _table(accounts: Sequence[Account]) -> RenderableType:
-    ran = [each for each in accounts if each.error is None]
+def _facts(ran: Sequence[Account]) -> RenderableType:
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="label", no_wrap=True)
     for _ in ran:
@@ -56,11 +65,78 @@ def _table(accounts: Sequence[Account]) -> RenderableType:
         ("Load: create", lambda each: seconds(each.loaded.create) if each.loaded else ""),
         ("First run", lambda each: seconds(each.first)),
         ("  of it compiling", lambda each: seconds(each.compile)),
-        ("Queue", lambda each: seconds(each.queue)),
-        ("Run, to and fro", lambda each: seconds(each.run)),
-        ("Transfer", lambda each: seconds(each.transfer)),
+        ("Later runs", lambda each: seconds(each.run)),
         ("Largest error", lambda each: f"{max((one.error for one in each.deviations), default=0.0):.1g}"),
     ]
     for name, tell in rows:
         table.add_row(name, *(tell(each) for each in ran))
     return table
+
+
+def _times(ran: Sequence[Account]) -> RenderableType:
+    """Lay out the parts of a request, a bar beginning where the one above it ends."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="label", no_wrap=True)
+    for _ in ran:
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(width=_BAR)
+    names = ((Text(BACKEND_NAMES[each.backend], style="title"), "") for each in ran)
+    table.add_row("", *(cell for pair in names for cell in pair))
+    wholes = [sum(part or 0.0 for part in each.parts.values()) for each in ran]
+    before = [0.0] * len(ran)
+    for name, said in _PARTS.items():
+        cells: list[RenderableType] = []
+        for column, each in enumerate(ran):
+            part = each.parts[name]
+            after = before[column] + (part or 0.0)
+            bar = Bar(wholes[column] or 1.0, before[column], after, width=_BAR, color="cyan")
+            cells += ["not told", ""] if part is None else [seconds(part), bar]
+            before[column] = after
+        table.add_row(said, *cells)
+    table.add_row("Whole", *(cell for whole in wholes for cell in (seconds(whole), "")))
+    return table
+
+
+def _operators(ran: Sequence[Account], native: Sequence[Operator]) -> RenderableType:
+    """Lay out the operators that take most anywhere, with a column for each who tells their times."""
+    told = {BACKEND_NAMES[each.backend]: each.profile.timed for each in ran if each.profile and each.profile.timed}
+    told[_NATIVE] = tuple(native)
+    shares = {name: _shares(operators) for name, operators in told.items()}
+    names = dict.fromkeys(operator for column in shares.values() for operator in column)
+    top = sorted(names, key=lambda name: -max(column.get(name, 0.0) for column in shares.values()))[:_OPERATORS]
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(style="label", no_wrap=True)
+    for _ in told:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row("", *(Text(name, style="quiet" if name == _NATIVE else "title") for name in told))
+    for name in top:
+        table.add_row(name, *(_cell(told[column], name, shares[column].get(name, 0.0)) for column in told))
+    return table
+
+
+def _shares(operators: Iterable[Operator]) -> dict[str, float]:
+    spent: dict[str, float] = {}
+    for each in operators:
+        spent[each.name] = spent.get(each.name, 0.0) + (each.seconds or 0.0)
+    total = sum(spent.values())
+    return {name: part / total if total else 0.0 for name, part in spent.items()}
+
+
+def _cell(operators: Sequence[Operator], name: str, share: float) -> str:
+    found = [each for each in operators if each.name == name]
+    if not found:
+        return ""
+    return (
+        f"{seconds(sum(each.seconds or 0.0 for each in found))} {share:>4.0%} {sum(each.nodes for each in found):>4} x"
+    )
+
+
+def _untold(ran: Sequence[Account]) -> list[RenderableType]:
+    """Say what is not told of operators, and what else there is."""
+    said = []
+    for each in ran:
+        if each.profile is None:
+            said.append(f"{BACKEND_NAMES[each.backend]} could not be measured: {each.unmeasured}")
+        elif each.profile.untold is not None:
+            said.append(f"{each.profile.untold} Native onnxruntime's times are the nearest there is.")
+    return [Text(each, style="quiet") for each in said]

@@ -11,10 +11,11 @@ from typing import Any
 
 from webinfer.errors import RunFailed
 from webinfer.models.package import ModelPackage
+from webinfer.profiles import Operator
 from webinfer.tensors import prepare
 
 
-def profile_native(package: ModelPackage, inputs: Any, runs: int = 3) -> dict[str, float]:
+def profile_native(package: ModelPackage, inputs: Any, runs: int = 3) -> tuple[Operator, ...]:
     """Run a model natively with the profiler on.
 
     Args:
@@ -23,7 +24,7 @@ def profile_native(package: ModelPackage, inputs: Any, runs: int = 3) -> dict[st
         runs: Runs that count; one more goes before them.
 
     Returns:
-        Seconds in each operator's kernels in one run, the most first.
+        Each operator's nodes and seconds in their kernels in one run, the most first.
 
     Raises:
         RunFailed: onnxruntime failed.
@@ -46,11 +47,16 @@ def profile_native(package: ModelPackage, inputs: Any, runs: int = 3) -> dict[st
     return _sums(events, runs)
 
 
-def _sums(events: Sequence[dict[str, Any]], runs: int) -> dict[str, float]:
+def _sums(events: Sequence[dict[str, Any]], runs: int) -> tuple[Operator, ...]:
     marks = [event["ts"] for event in events if event.get("name") == "model_run"]
     since = sorted(marks)[1] if len(marks) > 1 else 0  # the first run also fills caches
     spent: Counter[str] = Counter()
+    nodes: Counter[str] = Counter()
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= since:
             spent[event["args"]["op_name"]] += event["dur"]
-    return {operator: total / 1e6 / runs for operator, total in spent.most_common()}
+            nodes[event["args"]["op_name"]] += 1
+    return tuple(
+        Operator(name=name, backend="native", nodes=nodes[name] // runs, seconds=total / 1e6 / runs)
+        for name, total in spent.most_common()
+    )
