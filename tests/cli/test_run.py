@@ -36,6 +36,8 @@ def test_without_inputs_says_what_the_model_takes(call: Call, probe: str) -> Non
         (("hello", "--input", ONES), "either text, or inputs by name"),
         (("--input", ONES, "--embed"), "it needs text"),
         (("--input", ONES, "--repeat", "0"), "--repeat"),
+        (("--input", ONES, "--output", "/nowhere/out.npz"), "there is no directory /nowhere"),
+        (("--input", ONES, "--output", "/"), "is a directory"),
     ],
 )
 def test_contradictory_arguments_exit_with_2(

@@ -30,6 +30,12 @@ def test_wrong_use_is_said(call: Call, probe: str, arguments: tuple[str, ...], c
     assert complaint in " ".join(answer.err.split())
 
 
+def test_recording_that_is_not_there_is_said(call: Call) -> None:
+    answer = call("run", "--task", "automatic-speech-recognition", "nowhere.wav")
+    assert (answer.code, answer.out) == (1, "")
+    assert "There is no file 'nowhere.wav'" in " ".join(answer.err.split())
+
+
 @pytest.mark.browser("embedded")
 def test_answer_is_the_pipelines(call: Call, embedded: str, tmp_path: Path) -> None:
     path = str(classifier(tmp_path / "classifier"))

@@ -12,6 +12,7 @@ import typer
 from webinfer.bench import Ask, Method, Record, benchmark, everything, exit_code, report
 from webinfer.cli.bench_view import Progress, view
 from webinfer.cli.command import command
+from webinfer.cli.outputs import writable
 from webinfer.cli.terminal import Terminal
 from webinfer.errors import BenchmarkError, OptionError
 
@@ -66,10 +67,13 @@ def bench(
     ] = False,
     db_path: Annotated[Path | None, typer.Option(metavar="FILE", help="Database to write to.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write everything to a JSON file.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", callback=writable, help="Write everything to a JSON file."),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report in Markdown.")] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=writable, help="Write a report in Markdown.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", callback=writable, help="Write JUnit's XML.")] = None,
     github_summary: Annotated[
         bool, typer.Option("--github-summary", help="Add the report to the summary of a GitHub Actions step.")
     ] = False,

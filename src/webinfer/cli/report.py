@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from webinfer.cli.command import command
+from webinfer.cli.outputs import writable
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
 from webinfer.errors import DatabaseError, OptionError
@@ -42,7 +43,9 @@ def report(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where to write it, instead of standard output."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", callback=writable, help="Where to write it, instead of standard output."
+        ),
     ] = None,
     last: Annotated[bool, typer.Option("--last", help="Only the newest run, compared with the one before.")] = False,
 ) -> None:

@@ -18,6 +18,7 @@ from webinfer import Accelerator, Model, Options, Result
 from webinfer.cli import run_view
 from webinfer.cli.command import command
 from webinfer.cli.inputs import read_arrays, read_json, read_named
+from webinfer.cli.outputs import writable
 from webinfer.cli.task import run_task
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.vectors import sentence_vectors
@@ -147,6 +148,7 @@ def run(
             "--output",
             "-o",
             metavar="FILE",
+            callback=writable,
             help="Write the outputs to a .npz file; with --task object-detection, the image with boxes to a .png.",
         ),
     ] = None,

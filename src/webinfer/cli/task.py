@@ -25,6 +25,7 @@ from webinfer.pipelines import pipeline_class
 
 _TWO_SIDES = {"sentence-similarity"}  # the first input is compared with the rest
 _PICTURED = "object-detection"  # the task whose answer can be drawn
+_NOTHING = "No inputs were given: {} takes text, or the path of a file, after the model's name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ def run_task(
 ) -> None:
     """Answer, and show the answer."""
     kind = pipeline_class(task)
-    if kind.default is not None and not given and not json_input and _is_input(model):
+    if kind.default is not None and not given and not json_input:
+        if not _is_input(model):
+            raise MissingInput(f"{_NOTHING.format(task)} There is no file {model!r} either.", file=model)
         model, given = kind.default, [model]
     inputs = gather(kind.task, given, json_input)
     if output is not None:
@@ -159,7 +162,7 @@ def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any
     if task in _TWO_SIDES and len(given) > 1:
         return given[0], list(given[1:])
     if not given:
-        raise MissingInput(f"No inputs were given: {task} takes text, or the path of a file, after the model's name.")
+        raise MissingInput(_NOTHING.format(task))
     return (given[0] if len(given) == 1 else list(given),)
 
 
