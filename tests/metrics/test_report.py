@@ -106,3 +106,24 @@ def test_report_of_nothing_says_so(format: str) -> None:
 def test_unknown_format_is_named() -> None:
     with pytest.raises(OptionError, match="pdf"):
         write(MEMORY, "pdf")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_benchmark_alone_is_reported(tmp_path: Path, format: str) -> None:
+    store = Store(tmp_path / "r.duckdb")
+    benchmark = store.add("benchmarks", name="b", started=store.clock.now())
+    known = {"benchmark": benchmark, "model_name": "bert-tiny", "backend": "webnn", "precision": "fp32"}
+    for level, seconds in ((1, 0.5), (2, 0.25), (2, 0.125)):  # of two at once, the newest counts
+        store.add("measurements", **known, concurrency=level, metric="time_per_item", unit="s", value=seconds)
+        store.add("measurements", **known, concurrency=level, metric="time_over_native", unit="1", value=3.0)
+    store.add("measurements", **known, concurrency=3, error="backend.unavailable: no WebNN")
+    store.close()
+    text = write(tmp_path / "r.duckdb", format)
+    assert "nothing to report" not in text
+    if format == "markdown":
+        assert [
+            line for line in text.splitlines() if line.startswith("| bert-tiny | webnn | fp32 |") and "ms" in line
+        ] == [
+            "| bert-tiny | webnn | fp32 |  | 1 | 500 ms | 2 | 3 |  |  |  |  |  |  |",
+            "| bert-tiny | webnn | fp32 |  | 2 | 125 ms | 8 | 3 |  |  |  |  |  |  |",
+        ]

@@ -136,6 +136,22 @@ export interface Native extends Key {
   ratio: number | null;
 }
 
+export interface Benched extends Key {
+  level: number;
+  verdict: string | null;
+  time: number | null;
+  low: number | null;
+  high: number | null;
+  throughput: number | null;
+  over_native: number | null;
+  cold: number | null;
+  warm: number | null;
+  cached: number | null;
+  first: number | null;
+  mb: number | null;
+  difference: number | null;
+}
+
 export interface Earlier extends Key {
   run_p50: number;
   earlier_run_p50: number;
@@ -206,6 +222,7 @@ export interface Findings {
   faults: Fault[];
   recoveries: Recovery[];
   native: Native[];
+  benched: Benched[];
   earlier: Earlier[];
 }
 

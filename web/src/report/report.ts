@@ -1,5 +1,6 @@
 // The report: a page without a server, made of what Python found in the database.
 
+import { benched } from "./benched.js";
 import { memory, scaling } from "./capacity.js";
 import { drawAll, redraw } from "./chart.js";
 import { comparisons, method } from "./comparison.js";
@@ -20,7 +21,8 @@ function tile(value: string, name: string, more = ""): HTMLElement {
 
 function head(): HTMLElement {
   const { summary } = found;
-  const span = summary.first ? `${day(summary.first)} to ${day(summary.last)} UTC` : "nothing recorded yet";
+  const nothing = found.benched.length ? "benchmarks" : "nothing recorded yet";
+  const span = summary.first ? `${day(summary.first)} to ${day(summary.last)} UTC` : nothing;
   const verdicts = [...new Set(found.configurations.flatMap((row) => (row.verdict ?? "").split(", ")))].filter(Boolean);
   const overall = summary.busy ? summary.items / summary.busy : null;
   const title = element(
@@ -79,9 +81,10 @@ function contents(sections: readonly HTMLElement[]): HTMLElement {
 
 function build(): void {
   const sections =
-    found.summary.requests || found.faults.length || found.accuracy.length || found.native.length
+    found.summary.requests || found.faults.length || found.accuracy.length || found.native.length || found.benched.length
       ? [
           ...speed(found),
+          ...benched(found),
           ...loading(found),
           ...scaling(found),
           ...accuracy(found),

@@ -59,6 +59,7 @@ def gather(
         "recoveries": ask(queries.RECOVERIES),
         "native": ask(queries.NATIVE),
         "earlier": ask(queries.EARLIER, newest=newest),
+        "benched": ask(queries.BENCHED),
         "benchmarks": ask(queries.BENCHMARKS),
     }
     return {**found, "machine": words.machine(found), "notes": words.notes(found), "method": words.METHOD}

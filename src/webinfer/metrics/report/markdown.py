@@ -188,6 +188,21 @@ def _trouble(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
+        "Benchmark",
+        found["benched"],
+        *_WHERE,
+        ("At once", _count("level")),
+        ("Time per item", _time("time")),
+        ("Items/s", _figure("throughput")),
+        ("Time over native", _figure("over_native")),
+        ("Cold load", _time("cold")),
+        ("Warm load", _time("warm")),
+        ("Cached load", _time("cached")),
+        ("First run", _time("first")),
+        ("MB", _figure("mb")),
+        ("Verdict", _word("verdict")),
+    )
+    yield from _section(
         "Against native onnxruntime",
         found["native"],
         *_WHERE,

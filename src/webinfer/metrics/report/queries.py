@@ -207,6 +207,27 @@ FROM now_ n JOIN before b USING ({key}, machine) JOIN runs u ON u.id = b.run
 QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY u.started DESC) = 1 ORDER BY change DESC
 """
 
+# Of what was measured several times, the newest counts.
+BENCHED = """
+WITH told AS (
+    SELECT m.* FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE value IS NOT NULL AND {chosen_b}
+)
+SELECT model_name, backend, precision, browser_name, coalesce(concurrency, 1) AS level,
+    max_by(verdict, id) AS verdict, max_by(weights, id) AS weights,
+    max_by(value, id) FILTER (WHERE metric = 'time_per_item') AS time,
+    max_by(low, id) FILTER (WHERE metric = 'time_per_item') AS low,
+    max_by(high, id) FILTER (WHERE metric = 'time_per_item') AS high,
+    1 / max_by(nullif(value, 0), id) FILTER (WHERE metric = 'time_per_item') AS throughput,
+    max_by(value, id) FILTER (WHERE metric = 'time_over_native') AS over_native,
+    max_by(value, id) FILTER (WHERE metric = 'cold_load') AS cold,
+    max_by(value, id) FILTER (WHERE metric = 'warm_load') AS warm,
+    max_by(value, id) FILTER (WHERE metric = 'cached_load') AS cached,
+    max_by(value, id) FILTER (WHERE metric = 'cold_first_run') AS first,
+    max_by(value, id) FILTER (WHERE metric = 'memory') AS mb,
+    max_by(value, id) FILTER (WHERE metric = 'difference_from_native') AS difference
+FROM told WHERE backend <> 'native' GROUP BY ALL ORDER BY ALL
+"""
+
 BENCHMARKS = """
 SELECT b.name, b.command, b.started, b.ended, b.status, b.version, b.revision, count(m.id) AS measurements,
     count(m.error) AS errors

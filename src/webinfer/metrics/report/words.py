@@ -37,14 +37,16 @@ def machine(found: Mapping[str, Any]) -> str:
 def notes(found: Mapping[str, Any]) -> list[str]:
     """Say what a reader must know before believing the figures."""
     summary, said = found["summary"], []
-    if not summary["requests"]:
+    if not summary["requests"] and found["benched"]:
+        said.append("Benchmarks alone are in this database: of no single request a row was kept.")
+    elif not summary["requests"]:
         return ["No request was recorded yet: there is nothing to report. Run a model with db_path set."]
-    configurations = found["configurations"]
+    configurations = [*found["configurations"], *found["benched"]]
     random = sorted({row["model_name"] for row in configurations if row["weights"] == "random"})
     if random:
         named = ", ".join(random)
         said.append(f"Random weights: {named}. Their speed is the architecture's; their answers mean nothing.")
-    kinds = {kind for row in configurations for kind in (row["verdict"] or "").split(", ")}
+    kinds = {kind for row in configurations for kind in (row["verdict"] or "").split(", ") if kind}
     if kinds and "hardware" not in kinds:
         said.append("No hardware acceleration was at work: every verdict is " + ", ".join(sorted(kinds)) + ".")
     if len(found["machines"]) > 1:
@@ -53,7 +55,7 @@ def notes(found: Mapping[str, Any]) -> list[str]:
         said.append(f"{summary['dropped']:,} rows could not be recorded, so counts are too low.")
     if summary["loss"]:
         said.append(f"Recording is disturbed: {summary['loss']}")
-    few = [row["label"] for row in configurations if row["requests"] < 20]
+    few = [row["label"] for row in found["configurations"] if row["requests"] < 20]
     if few:
         more = " and others" if len(few) > 6 else ""
         said.append(f"Fewer than 20 requests, so the tails mean little: {'; '.join(few[:6])}{more}.")
