@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from webinfer.lane import Lane
 from webinfer.options import Backend, ChosenBy, Platform, Requirement
 from webinfer.policy.deciding import Decision, Source
+from webinfer.policy.lanes import LaneCount
 from webinfer.policy.learning import Arm
 from webinfer.policy.routing import Route, explain
 from webinfer.pool import Pool
@@ -32,6 +33,7 @@ class Routings:
         self._pool = pool
         self._choice = choice
         self._precision = precision
+        self._lanes: LaneCount | None = None
         self._decisions: dict[str, Decision] = {}  # by the browser's id
         self._known: dict[str, str] = {}  # by the browser's id
 
@@ -46,6 +48,11 @@ class Routings:
             obstacles = [(name, self._pool.obstacle(name, self._choice.backend)) for name in passed]
             self._known[lane.browser] = explain(route, lane.browser_name, obstacles)
         return self._known[lane.browser]
+
+    def count(self, lanes: LaneCount | None) -> None:
+        """Take down how many lanes are enough, where that is known."""
+        self._lanes = lanes
+        self._decisions.clear()
 
     def decision(self, lane: Lane) -> Decision:
         """Tell why it runs in a lane's browser and on its backend, and what else there was."""
@@ -70,4 +77,4 @@ class Routings:
         how = f"{chosen.backend} was asked for" if chosen.by == "caller" else f"{chosen.backend} is its first backend"
         reason = "; ".join((what, chosen.reason or how))
         source: Source = "override" if chosen.by == "caller" else "table"
-        return Decision(taken=taken, source=source, reason=reason, arms=arms, barred=out)
+        return Decision(taken=taken, source=source, reason=reason, arms=arms, barred=out, lanes=self._lanes)

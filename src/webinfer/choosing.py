@@ -19,6 +19,7 @@ from webinfer.metrics.store import Store
 from webinfer.models import ModelPackage
 from webinfer.options import ChosenBy, Options, Platform
 from webinfer.policy import routing
+from webinfer.policy.lanes import LaneCount, enough
 from webinfer.policy.learning import Arm, Learning, Record, major, recall
 from webinfer.pool import Pool
 
@@ -38,6 +39,7 @@ class Chooser:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._lanes: dict[str, dict[str, int]] = {}  # by browser's name and model's hash: lanes of use to it
         self._preferences = routing.merge(options.browser_preferences or {})
         threads = f"{options.threads} threads" if options.threads else "all cores"
         self.history: History = FileHistory(f"{options.lanes} lanes, {threads}")
@@ -106,6 +108,17 @@ class Chooser:
         serving = Arm(browser.installation.name, choice.backend, package.precision)
         learning = Learning(serving, [serving], records) if learns else None
         return choice, browser.capabilities, learning
+
+    async def count_lanes(self, pool: Pool, model: str, arm: Arm) -> LaneCount | None:
+        """Have a browser get no more lanes than were found to be of use to a model, where their number is free."""
+        if self._options.min_lanes is None or self._options.routing == "table":
+            return None
+        times = await asyncio.to_thread(self.history.scaling, model, arm)
+        found = enough(times, self._options.lanes)
+        wanted = self._lanes.setdefault(arm.browser, {})
+        wanted[model] = found.lanes if found else self._options.lanes
+        pool.limit_lanes(arm.browser, max(wanted.values()))  # the model that can use the most of them decides
+        return found
 
     def elsewhere(self, choice: Choice, arm: Arm) -> Choice:
         """Return the choice of another arm: its browser first, then those that the model may go to without it."""

@@ -219,6 +219,7 @@ class LearnedModel(AsyncModel):
             records=dict(learning.records),
             barred=dict(learning.barred),
             tried=frozenset(learning.tried),
+            lanes=result.decision.lanes if result.decision else None,
         )
 
     def _open(self, how: Fit) -> SessionKey:

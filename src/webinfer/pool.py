@@ -158,6 +158,10 @@ class Pool:
         self._upkeep.recycler.limit(limits)
         self._advance()
 
+    def limit_lanes(self, name: str, enough: int | None) -> None:
+        """Start no lanes beyond a number in a browser, by name; ``None`` for as many as the options allow."""
+        self._upkeep.limit(name, enough)
+
     async def add_lane(self, name: str) -> bool:
         """Start a lane beyond the option ``lanes`` in a browser, by name; returns whether that runs.
 

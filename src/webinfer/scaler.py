@@ -39,6 +39,7 @@ class Scaler:
         self._rested: dict[str, tuple[int, float]] = {}  # by idle lane: its runs, and since when it has had no more
         self._pressed: dict[str, float] = {}  # by browser's name: since when its lanes have had no room
         self._starting: Counter[str] = Counter()  # lanes, by browser's name
+        self._enough: dict[str, int] = {}  # by browser's name: lanes beyond which more were found to be of no use
         self._timer: asyncio.TimerHandle | None = None
         self._tasks = Tasks()
 
@@ -58,6 +59,13 @@ class Scaler:
         for lane in made.end:
             self._fleet.retire(self._fleet.lanes[lane], f"It was idle for {self._limits.idle:g} s.")
         self._wake(made.wake)
+
+    def limit(self, name: str, enough: int | None) -> None:
+        """Start no lanes beyond a number in a browser, by name; ``None`` for as many as the options allow."""
+        if enough is None:
+            self._enough.pop(name, None)
+        else:
+            self._enough[name] = enough
 
     async def close(self) -> None:
         """Start and end nothing any more."""
@@ -95,6 +103,7 @@ class Scaler:
                 self._starting[name],
                 self._pressed_since(name, name in waiting and not any(map(self._has_room, own)), now),
                 name in self._full,
+                self._enough.get(name),
             )
             for name, own in lanes.items()
         ]

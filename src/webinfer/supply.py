@@ -14,11 +14,11 @@ from webinfer.choice import Choice
 from webinfer.choosing import Chooser
 from webinfer.errors import AccuracyError, BackendUnavailable, LoadFailed, ModelError, UnsupportedOperator
 from webinfer.gate import Gate
-from webinfer.learned import Trials
+from webinfer.learned import LearnedModel, Trials
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.options import PLATFORMS, REQUIREMENTS, Options, Platform, Requirement, one_of
-from webinfer.policy.learning import Learning
+from webinfer.policy.learning import Arm, Learning
 from webinfer.pool import Pool
 from webinfer.precisions import instead, obstacle, obtained, told
 from webinfer.progress import ProgressCallback
@@ -136,6 +136,7 @@ class Supplier:
                     raise
                 why = str(error)
             else:
+                await self._count_lanes(pool, model)
                 return await self._prepared(model)
         return await self._again(order, other, why)
 
@@ -222,6 +223,14 @@ class Supplier:
             return await _in_full(order, model.package)
 
         return await Gate(pool, self._options()).admit(model, make, full)
+
+    async def _count_lanes(self, pool: Pool, model: AsyncModel) -> None:
+        """Have no more lanes start for a model than were found to be of use to it; its results say so."""
+        lane = pool.lanes.get(model.loaded.lane) if model.loaded is not None else None
+        if lane is not None:
+            arm = Arm(lane.browser_name, model.backend, model.precision)
+            served = model.serving if isinstance(model, LearnedModel) else model
+            served._routings.count(await self._chooser.count_lanes(pool, model.package.sha256, arm))
 
     async def _prepared(self, model: AsyncModel) -> AsyncModel:
         """Do with a loaded model what the options ask for."""

@@ -35,6 +35,11 @@ class Upkeep:
         if self._scaler is not None:
             self._scaler.look()
 
+    def limit(self, name: str, enough: int | None) -> None:
+        """Start no lanes beyond a number in a browser, by name, where lanes come and go at all."""
+        if self._scaler is not None:
+            self._scaler.limit(name, enough)
+
     async def close(self) -> None:
         """See to nothing any more."""
         await self.recycler.close()

@@ -107,6 +107,19 @@ def test_benchmark_is_known_where_its_concurrency_is_the_number_of_lanes(store: 
     assert known[Arm("firefox", "wasm")].seconds == pytest.approx(0.030)
 
 
+def test_benchmark_tells_what_an_item_takes_with_so_many_lanes(store: Store) -> None:
+    benchmark = store.add("benchmarks", machine=machine()["id"], started=next(MOMENTS), name="b1")
+    elsewhere = store.add("benchmarks", machine="another", started=next(MOMENTS), name="b2")
+    about = {"browser_name": "embedded", "backend": "webnn", "precision": "fp32", "model": SHA}
+    for made, lanes, seconds in ((benchmark, 1, 0.020), (benchmark, 2, 0.010), (elsewhere, 3, 0.001)):
+        figures = {"metric": "time_per_item", "unit": "s", "value": seconds, "raw": [seconds] * 6, "count": 6}
+        store.add("measurements", benchmark=made, **about, concurrency=lanes, batch=1, **figures)
+    history = StoreHistory(store, 1, None)
+    assert {lanes: round(each.seconds, 6) for lanes, each in history.scaling(SHA, WEBNN).items()} == {1: 0.02, 2: 0.01}
+    assert history.scaling(QUANTIZED, WEBNN) == {}
+    assert history.scaling(SHA, WASM) == {}
+
+
 def test_other_precisions_of_a_model_are_known_with_it(store: Store) -> None:
     store.add("models", sha256=QUANTIZED, name="m", variant_of=SHA)
     ran(store, 0.002, arm=WASM._replace(precision="q8"), model=QUANTIZED)

@@ -23,8 +23,8 @@ def test_lane_is_added_once_requests_have_waited_long_enough() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"starting": 1}, {"full": True}, {"lanes": [LaneLoad(f"b1.{number}") for number in (1, 2, 3)]}],
-    ids=["one is starting", "over its memory limit", "as many as may be"],
+    [{"starting": 1}, {"full": True}, {"enough": 1}, {"lanes": [LaneLoad(f"b1.{number}") for number in (1, 2, 3)]}],
+    ids=["one is starting", "over its memory limit", "more are of no use", "as many as may be"],
 )
 def test_no_lane_is_added(changes: dict[str, object]) -> None:
     made = scale([replace(ONE, pressed_since=0.0, **changes)], LIMITS, 100)  # type: ignore[arg-type]

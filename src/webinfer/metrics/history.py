@@ -34,6 +34,10 @@ class History(Protocol):
         """Return what is known of a model, by its hash. This blocks, and does not fail."""
         ...
 
+    def scaling(self, model: str, arm: Arm) -> dict[int, Record]:
+        """Return what an item took on an arm, by the number of lanes at work, as far as that was measured."""
+        ...
+
     def note(self, model: str, arm: Arm, record: Record) -> None:
         """Take in what is known of an arm by now; this does not block."""
         ...
@@ -68,6 +72,10 @@ class FileHistory:
         except _DAMAGED as error:
             log.warning("what was learned of %s cannot be read: %s", model[:12], error)
             return {}
+
+    def scaling(self, model: str, arm: Arm) -> dict[int, Record]:
+        """Return nothing: files are written for one number of lanes."""
+        return {}
 
     def note(self, model: str, arm: Arm, record: Record) -> None:
         """Take in what is known of an arm by now; this does not block."""

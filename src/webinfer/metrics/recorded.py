@@ -44,6 +44,15 @@ WHERE r.machine = $machine AND l.model IN {_VARIANTS} AND l.error_code IS NULL A
 GROUP BY ALL
 """
 
+# What an item took with so many lanes at work, by benchmarks: with one caller to each lane, so none was idle.
+_SCALING = """
+SELECT m.concurrency, m.engine_version, unnest(m.raw)
+FROM measurements m JOIN benchmarks b ON b.id = m.benchmark
+WHERE b.machine = $machine AND m.model = $model AND m.metric = 'time_per_item' AND m.error IS NULL
+    AND m.browser_name = $browser AND m.backend = $backend AND m.precision = $precision
+ORDER BY m.concurrency, m.timestamp, m.id
+"""
+
 
 class StoreHistory:
     """What was learned, read from the rows of a database. They are written by who records results, so nothing is here.
@@ -80,6 +89,22 @@ class StoreHistory:
             if (known := records.get(Arm(*arm))) is not None:
                 records[Arm(*arm)] = replace(known, load=seconds)
         return records
+
+    def scaling(self, model: str, arm: Arm) -> dict[int, Record]:
+        """Return what an item of a model took on an arm, by the number of lanes at work; as ``read``.
+
+        Of WebAssembly, nothing: a benchmark with fewer lanes gives each of them more threads.
+        """
+        if arm.backend == "wasm":
+            return {}
+        about = {"machine": self._setting["machine"], "model": model, **arm._asdict()}
+        try:
+            with self._store.reading() as connection:
+                rows = connection.execute(_SCALING, about).fetchall()
+        except (duckdb.Error, DatabaseError) as error:
+            log.warning("what %s knows of %s cannot be read: %s", self._store.path, model[:12], error)
+            return {}
+        return {lanes: _record(list(some)) for lanes, some in groupby(rows, lambda row: row[0])}
 
     def note(self, model: str, arm: Arm, record: Record) -> None:
         """Do nothing: the runs have rows of their own."""

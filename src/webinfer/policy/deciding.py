@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from webinfer.policy.lanes import LaneCount
 from webinfer.policy.learning import MARGIN, Arm, Gain, Record, gain
 
 Source = Literal["override", "table", "learned", "explored"]
@@ -50,6 +51,7 @@ class Decision:
         records: What was known of them.
         barred: Places that are out, and why.
         tried: Places that only trials ran at.
+        lanes: How many lanes are enough there; ``None`` where that is not known, or their number was not free.
     """
 
     taken: Arm
@@ -60,6 +62,7 @@ class Decision:
     records: Mapping[Arm, Record] = field(default_factory=dict)
     barred: Mapping[Arm, str] = field(default_factory=dict)
     tried: Collection[Arm] = ()
+    lanes: LaneCount | None = None
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -74,6 +77,7 @@ class Decision:
             "taken": self.taken._asdict(),
             "source": self.source,
             "reason": self.reason,
+            "lanes": {"enough": self.lanes.lanes, "why": self.lanes.why} if self.lanes else None,
             "candidates": [each.to_dict() for each in self.candidates],
         }
 

@@ -44,6 +44,7 @@ class BrowserLoad:
         pressed_since: Since when requests have waited that its lanes have no room for, or since a lane was last
             added if that is later; ``None`` while none wait.
         full: It may not get further lanes: it is over its memory limit.
+        enough: Lanes beyond which more were found to be of no use; ``None`` where that is not known.
     """
 
     id: str
@@ -51,6 +52,7 @@ class BrowserLoad:
     starting: int = 0
     pressed_since: float | None = None
     full: bool = False
+    enough: int | None = None
 
 
 @dataclass(slots=True)
@@ -90,7 +92,8 @@ def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scalin
 
 
 def _grow(browser: BrowserLoad, limits: Limits, now: float, made: Scaling) -> None:
-    room = len(browser.lanes) + browser.starting < limits.most
+    most = limits.most if browser.enough is None else min(limits.most, browser.enough)
+    room = len(browser.lanes) + browser.starting < most
     if browser.pressed_since is None or browser.starting or browser.full or not room:
         return
     if browser.pressed_since + PATIENCE <= now:
