@@ -136,3 +136,7 @@ def test_a_model_is_explained_on_every_backend(spawn: Call, embedded: str, patch
     assert told["backends"]["webnn"]["profile"]["untold"].startswith("WebNN compiles")
     assert all(each["run"] > 0 and each["fault"] is None for each in told["backends"].values())
     assert told["why"]
+    taken, *others = told["decision"]["candidates"]
+    assert (told["decision"]["source"], taken["why_not"]) == ("table", None)
+    assert {each["backend"] for each in (taken, *others)} == {"webgpu", "webnn", "wasm"}
+    assert all(each["why_not"] for each in others)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from webinfer import Accelerator, Capabilities, Model, Options, Placement, Profile, Result, Verdict, WebinferError
 from webinfer.cli import explain_view
 from webinfer.cli.command import command
+from webinfer.cli.decision_view import decision_view
 from webinfer.cli.explain_words import reasons
 from webinfer.cli.terminal import FAILED, Terminal
 from webinfer.events import SessionLoaded
@@ -24,8 +25,9 @@ from webinfer.models.profile import profile_native
 from webinfer.models.reference import run_native
 from webinfer.models.vocabulary import Vocabulary
 from webinfer.options import BACKENDS, Backend
+from webinfer.policy.deciding import Decision
 
-_FLAGS = ("browser", "executable", "threads", "load_timeout", "run_timeout")
+_FLAGS = ("browser", "executable", "threads", "routing", "db_path", "load_timeout", "run_timeout")
 _EXAMPLES = """
 webinfer explain wheel:all-MiniLM-L6-v2
 webinfer explain model.onnx --browser firefox --json
@@ -116,16 +118,43 @@ def explain(
         for backend in BACKENDS:
             with steps.step(f"run on {backend}"):
                 accounts.append(account(accelerator, (model, part), package, backend, inputs, right, capabilities))
+        with steps.step("ask the router"):
+            decision = decide(accelerator, (model, part), package, inputs)
     words = reasons(accounts)
     if terminal.json:
         backends = {each.backend: each.to_dict() for each in accounts}
         about = {"engine": capabilities.engine, "engine_version": capabilities.engine_version}
         about |= {"model": package.name, "precision": package.precision}
-        terminal.emit({**about, "backends": backends, "why": words, "native": [each.to_dict() for each in native]})
+        chosen = decision.to_dict() if decision else None
+        terminal.emit(
+            {
+                **about,
+                "decision": chosen,
+                "backends": backends,
+                "why": words,
+                "native": [each.to_dict() for each in native],
+            }
+        )
     else:
         terminal.show(explain_view.view(package, capabilities, accounts, native, words))
+        if decision is not None:
+            terminal.show(decision_view(decision))
     if all(each.error for each in accounts):
         raise typer.Exit(FAILED)
+
+
+def decide(
+    accelerator: Accelerator,
+    named: tuple[str, str | None],
+    package: ModelPackage,
+    inputs: Mapping[str, NDArray[Any]],
+) -> Decision | None:
+    """Have a model, by its reference and part, run where it is not said; ``None`` where it does not."""
+    try:
+        with accelerator.load(named[0], platform="auto", precision=package.precision, part=named[1]) as loaded:
+            return loaded.run(inputs).decision
+    except WebinferError:
+        return None  # the backends' own accounts say why
 
 
 def account(
