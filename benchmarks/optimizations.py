@@ -62,6 +62,10 @@ CASES = [
             ("embedded", "wasm"),
         )
     ),
+    *(
+        Case("capture", "embedded", "webgpu", {"graph_capture": True}, sequence=sequence, reference="random:bert-tiny")
+        for sequence in (16, 128)
+    ),
 ]
 NAMES = sorted({case.name for case in CASES})
 

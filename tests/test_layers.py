@@ -48,6 +48,7 @@ LAYERS = (
         "result",
         "choice",
         "sessions",
+        "capturing",
         "sentences",
         "recording",
         "sampling",

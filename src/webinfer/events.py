@@ -77,7 +77,8 @@ class SessionLoaded:
     """A session was created. ``fetch`` and ``create`` are the lane's times, ``seconds`` the host's; all in seconds.
 
     ``stored`` of the ``nbytes`` were in the browser's own store, and not fetched. ``placement`` tells which backend
-    each node went to, where the runtime told.
+    each node went to, where the runtime told. ``captured`` is whether its runs are recorded, or why they are not;
+    ``None`` where nobody asked for it.
     """
 
     lane: str
@@ -88,6 +89,7 @@ class SessionLoaded:
     create: float
     stored: int = 0
     placement: Placement | None = None
+    captured: bool | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,7 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
         "platform": seen.platform,
         "runtime": lane.runtime,
         "adapter": f"{adapter} {adapter.driver}".strip() if adapter else "",
+        **({"capture": "on"} if model._sessions.captures.open else {}),
     }
 
 

@@ -50,6 +50,7 @@ class Recipe:
         outputs: The model's outputs, dtype by name, which every answer of the lane is held against.
         store: Keep the files in the browser's own storage, and take them from there.
         resident: Outputs that WebGPU leaves in its own memory.
+        capture: Have WebGPU record its run and replay it, if the runtime can.
         whole: Refuse a session some of whose nodes went to another backend.
     """
 
@@ -62,6 +63,7 @@ class Recipe:
     store: bool = False
     whole: bool = False
     resident: tuple[str, ...] = ()
+    capture: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -70,7 +72,12 @@ class Recipe:
 
     def fields(self, session: str) -> dict[str, Any]:
         """Return the load message's fields."""
-        return {"session": session, "resident": list(self.resident), **self.files()}
+        return {
+            "session": session,
+            "resident": list(self.resident),
+            "capture": self.capture,
+            **self.files(),
+        }
 
     def files(self) -> dict[str, Any]:
         """Return what a session is made of."""

@@ -197,6 +197,7 @@ class Loader:
                 timing.get("create", 0.0) / 1e3,
                 int(answer.fields.get("stored", 0)),
                 lane.placement(session),
+                answer.fields.get("captured"),
             )
             self.use(key, state)
             loading.attempts = 0

@@ -96,7 +96,6 @@ class AsyncModel:
         self._recorder = recorder
         self._forget = forget
         self._sessions = Sessions(pool, package, delivery, choice)
-        self._open = self._sessions.open
         self._reader = Reader(package)
         self.ears = Ears(pool, choice.backend, self._reader)
         self._routings = Routings(pool, choice, self.precision)
@@ -141,7 +140,7 @@ class AsyncModel:
             key = self._open(smallest(self.package.signature, self.backend, self._reader.image_shape))
             self._recorder.hit(self._pool.holds(key))
             tell = partial(_tell, progress, f"load {self.name}") if progress else None
-            loaded = await self._pool.load(key, tell)
+            loaded = await self._sessions.load(key, tell)
             if self._choice.require == "no-fallback":  # another model may have made the session without asking that
                 refuse_fallback(loaded.placement, self.backend)
             if self._pool.options.require_hardware:
@@ -281,7 +280,7 @@ class AsyncModel:
             raise OptionError(f"max_batch_size must be 1 or more, not {size!r}.", option="max_batch_size")
         self._check_open()
         self._batching = None
-        batching = Batching.on(self.backend, size, self._pool.options.max_batch_wait)
+        batching = Batching.on(self._sessions.alike, size, self._pool.options.max_batch_wait)
         reason = await bar(self.package, batching, self._pool.options.lane_capacity_mb, self.run) if size > 1 else None
         if reason is not None:
             log.warning("requests of %s run one by one: %s", self.name, reason)
@@ -377,6 +376,9 @@ class AsyncModel:
         request.audio_shader = getattr(inputs, "audio_shader", None)
         return request, how
 
+    def _open(self, how: Fit) -> SessionKey:
+        return self._sessions.open(how)
+
     def _mates(
         self, key: SessionKey, how: Fit, tensors: Mapping[str, NDArray[Any]], outputs: list[str] | None
     ) -> Mates | None:
@@ -409,7 +411,7 @@ class AsyncModel:
         """Run a request some of whose tensors stay on a lane; ``Recurrence`` keeps the books of them."""
         self._check_open()
         self._reader.vocabulary.check(tensors)
-        key = self._open(EXACT)
+        key = self._sessions.open(EXACT, stays=True)
         if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
             raise HandleLost(f"Lane {lane} or its session is gone, and the tensors kept there: start over.", lane=lane)
         request = Request(key, tensors, list(outputs), self._limit(tensors), self._items(tensors))
@@ -471,7 +473,8 @@ class AsyncModel:
             precision=self.precision,
             quantized=self.package.quantized,
             rewritten=self._delivery.rewritten,
-            notes=self._delivery.notes,
+            notes=(*self._delivery.notes, *self._sessions.captures.note(message.fields, request.key.captured)),
+            captured=message.fields.get("captured") is True,
             warmed=self._warmth.holds(lane.id, how),
             audio_shader=request.audio_shader,
             browser=lane.browser_name,

@@ -176,6 +176,11 @@ class Options:
         False,
         "Leave a decoder's keys and values in the memory of the GPU between steps, on WebGPU.",
     )
+    graph_capture: bool = _option(
+        False,
+        "Have WebGPU record a run and replay it, with a session for each shape; where that cannot be, the notes "
+        "of results say why.",
+    )
     warm_up: bool = _option(
         False,
         "Run a model once in each shape expected when it is loaded, so that its first request does not wait for "

@@ -38,6 +38,7 @@ class Result:
         quantized: How they were brought to it, and what that lost, where it was done here: see ``ModelPackage``.
         rewritten: Subgraphs that were replaced by one operator each for that backend, by that operator.
         notes: Which optimizations were left out, and why, in plain words.
+        captured: Whether the GPU recorded its run, or replayed it from an earlier one.
         warmed: Whether that lane had run this shape when the model was warmed up.
         audio_shader: Workgroup of the shader that made its features of a recording; ``None`` where none did.
         browser: Name of the browser.
@@ -91,6 +92,7 @@ class Result:
     decision: Decision | None = None
     audio_shader: str | None = None
     notes: tuple[str, ...] = ()
+    captured: bool = False
 
     def __getitem__(self, name: str) -> Array:
         return self.outputs[name]
@@ -147,6 +149,7 @@ class Result:
             "loss": _told(self.quantized),
             "rewritten": dict(self.rewritten),
             "notes": list(self.notes),
+            "captured": self.captured,
             "warmed": self.warmed,
             "audio_shader": self.audio_shader,
             "routing": self.routing,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from webinfer.capabilities import WEBNN_DEVICE
+from webinfer.capturing import Captures
 from webinfer.choice import Choice
+from webinfer.connection import OnTransfer
+from webinfer.events import SessionLoaded
 from webinfer.lane import Asset, Recipe
 from webinfer.models import ModelFile, ModelPackage
 from webinfer.models.delivery import Delivery
+from webinfer.options import Backend
 from webinfer.policy.assignment import SessionKey
-from webinfer.policy.buckets import Fit
+from webinfer.policy.buckets import EXACT, Fit
 from webinfer.pool import Pool
 from webinfer.tensors import DTYPES
 
@@ -23,6 +27,9 @@ class Sessions:
         package: The model.
         delivery: What lanes are given of it.
         choice: Where it runs.
+
+    Attributes:
+        captures: Which of its runs may be recorded and replayed.
     """
 
     def __init__(self, pool: Pool, package: ModelPackage, delivery: Delivery, choice: Choice) -> None:
@@ -31,20 +38,46 @@ class Sessions:
         self._delivery = delivery
         self._choice = choice
         self._keys: set[SessionKey] = set()
+        self.captures = Captures(package.signature, choice.backend, pool.options.graph_capture)
 
     def __repr__(self) -> str:
         return f"<Sessions {self._package.name} {len(self._keys)}>"
 
-    def open(self, how: Fit) -> SessionKey:
-        """Return the key of the session for a shape, made known to the pool."""
+    @property
+    def alike(self) -> Backend:
+        """The backend whose sessions they are like: WebNN's have one shape each, and so have recorded ones."""
+        return "webnn" if self.captures.open else self._choice.backend
+
+    def open(self, how: Fit, *, stays: bool = False) -> SessionKey:
+        """Return the key of the session for a shape, made known to the pool.
+
+        Args:
+            how: The shape.
+            stays: Whether tensors of the run stay on its lane; a recorded one would overwrite them with its next.
+        """
         backend, route = self._choice.backend, self._choice.route
-        dimensions = how.padded if backend == "webnn" else ()
+        captured = not stays and self.captures.fits(how)
+        dimensions = how.padded if backend == "webnn" or captured else ()
         browsers = route.names if route else ()
-        key = SessionKey(self._package.sha256, backend, self._package.precision, dimensions, browsers)
+        key = SessionKey(self._package.sha256, backend, self._package.precision, dimensions, browsers, captured)
         if key not in self._keys:
             self._keys.add(key)
             self._pool.open(key, self.recipe(key))
         return key
+
+    async def load(self, key: SessionKey, on_transfer: OnTransfer | None = None) -> SessionLoaded:
+        """Have a session created on at least one lane; the one for every shape, where no run of it can be recorded.
+
+        Raises:
+            WebinferError: As the lane reported it.
+        """
+        loaded = await self._pool.load(key, on_transfer)
+        if isinstance(loaded.captured, str):
+            self.captures.refused(loaded.captured)
+            self._keys.remove(key)
+            self._pool.unload(key)
+            loaded = await self._pool.load(self.open(EXACT), on_transfer)
+        return loaded
 
     def recipe(self, key: SessionKey) -> Recipe:
         """Return how a lane creates a session."""
@@ -58,6 +91,7 @@ class Sessions:
             self._pool.options.store_models,
             self._choice.require == "no-fallback",
             self._resident(),
+            key.captured,
         )
 
     def close(self) -> None:

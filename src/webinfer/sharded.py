@@ -47,6 +47,8 @@ class ShardedModel(AsyncModel):
             AsyncModel(pool, stage.package, stage.delivery, _turned(choice, number), recorder, lambda _: None)
             for number, stage in enumerate(stages)
         ]
+        for each in (self, *self._stages):
+            each._sessions.captures.give_up("the model runs in stages")
 
     async def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
         """Have every stage's session created, side by side. Sums of their times and sizes are returned."""

@@ -79,6 +79,8 @@ export type Load = {
   store: boolean;
   /** Outputs that WebGPU leaves in its own memory, since later runs take them from there. */
   resident: readonly string[];
+  /** Have the GPU record a run and replay it, if the runtime can. */
+  capture: boolean;
 };
 /** Names of inputs or outputs, and the handles of tensors that stay on the lane. */
 export type Handles = Readonly<Record<string, string>>;
@@ -98,7 +100,7 @@ export type MakeFeatures = { kind: "features"; id: number; length: number; hop: 
 /** Time the GPU device against the CPU, in about `limit` ms. */
 export type Measure = { kind: "measure"; id: number; limit: number };
 /** Measure a model in a session of its own: the parts of a run, or with `operators` each operator's time. */
-export type Profile = Omit<Load, "kind" | "session" | "resident"> & {
+export type Profile = Omit<Load, "kind" | "session" | "resident" | "capture"> & {
   kind: "profile";
   operators: boolean;
   /** Runs that count, at most. */
@@ -209,7 +211,7 @@ function whole(header: Header, field: string, value: unknown = header[field]): n
 }
 
 /** Read what a session is made of. */
-function files(header: Header): Omit<Load, "kind" | "session" | "resident"> {
+function files(header: Header): Omit<Load, "kind" | "session" | "resident" | "capture"> {
   return {
     id: request(header),
     backend: oneOf(header, "backend", ["webgpu", "webnn", "wasm"]),
@@ -276,7 +278,13 @@ export function readHostToLane(header: Header): HostToLane {
     case "run":
       return run(header);
     case "load":
-      return { kind: "load", session: text(header, "session"), resident: names(header, "resident"), ...files(header) };
+      return {
+        kind: "load",
+        session: text(header, "session"),
+        resident: names(header, "resident"),
+        capture: header["capture"] === true,
+        ...files(header),
+      };
     case "unload":
       return { kind: "unload", id: request(header), session: text(header, "session") };
     case "free":

@@ -85,13 +85,17 @@ export type Target =
   | { readonly backend: "webnn"; readonly context: object; readonly deviceType: DeviceType | null }
   | { readonly backend: "wasm" };
 
-/** Make a session's options. The one execution provider asked for is the only one named. `told`: log everything. */
+/**
+ * Make a session's options. The one execution provider asked for is the only one named. `told`: log everything.
+ * `capture`: have the GPU record its run.
+ */
 export function sessionOptions(
   target: Target,
   dimensions: Readonly<Record<string, number>>,
   external: { path: string; data: Uint8Array }[],
   told = false,
   resident: readonly string[] = [],
+  capture = false,
 ): SessionOptions {
   return {
     executionProviders: [provider(target)],
@@ -100,6 +104,7 @@ export function sessionOptions(
     freeDimensionOverrides: dimensions,
     externalData: external,
     ...(target.backend === "webgpu" && resident.length > 0 ? { preferredOutputLocation: inGpu(resident) } : {}),
+    ...(capture ? { enableGraphCapture: true, preferredOutputLocation: "gpu-buffer" as const } : {}),
   };
 }
 

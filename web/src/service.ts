@@ -1,8 +1,9 @@
 // What a lane does with messages: loads models, runs them, unloads them, one request after another.
 
+import { CapturedGraph } from "./capture";
 import { classify, lostLane } from "./classify";
 import { Devices } from "./devices";
-import { CodedError, WireError, toBody } from "./errors";
+import { CodedError, WireError, asError, toBody } from "./errors";
 import { fetchModel, type FetchedModel } from "./fetching";
 import { Kept, type Feeds } from "./kept";
 import { Listener } from "./listener";
@@ -37,8 +38,13 @@ interface Job {
 }
 
 interface Loaded {
-  readonly session: Session;
+  session: Session;
   readonly gpu: boolean;
+  readonly message: Load;
+  /** Replays its runs; undefined where they are not recorded. */
+  graph?: CapturedGraph | undefined;
+  /** Why they are not, where somebody asked for it. */
+  refusal?: string | undefined;
 }
 
 /** ms with a resolution of 1 us, which is finer than any browser's clock. */
@@ -133,13 +139,15 @@ export class LaneService {
   #run(job: Job, message: Run): Promise<void> | undefined {
     const started = performance.now();
     try {
-      const { session, gpu } = this.#find(message.session);
+      const loaded = this.#find(message.session);
+      const { session, gpu } = loaded;
       const feeds: Feeds = {};
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
       for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
       this.#kept.feed(message, feeds);
       const wanted = this.#kept.wanted(message, feeds);
-      const running = wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS);
+      const plainly = () => (wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS));
+      const running = loaded.graph === undefined ? plainly() : this.#replay(loaded, message, feeds);
       return (gpu ? running.finally(this.#devices.hasten()) : running)
         .then((outputs) => this.#answer(job, message, feeds, started, gpu, outputs))
         .then(undefined, (error: unknown) => this.#judge(job, error, "run"));
@@ -162,7 +170,12 @@ export class LaneService {
 
   #deliver(job: Job, message: Run, sent: [string, Outputs[string]][], timing: { encode: number }, ran: number): void {
     const tensors = sent.map(([name, value]) => toWire(name, value));
-    this.#reply(job, { timing }, tensors, () => (timing.encode = round(performance.now() - ran)));
+    this.#reply(
+      job,
+      { timing, ...replayed(this.#find(message.session)) },
+      tensors,
+      () => (timing.encode = round(performance.now() - ran)),
+    );
     for (const [name, value] of sent) if (!(name in message.keep)) value.dispose();
   }
 
@@ -181,31 +194,70 @@ export class LaneService {
     await this.#warm; // the runtime cannot make two sessions at once
     this.log?.open();
     let lines: string[] = [];
-    const session = await this.#create(files, target, message).finally(() => (lines = this.log?.close() ?? []));
+    const loaded = await this.#open(files, target, message).finally(() => (lines = this.log?.close() ?? []));
     const timing = { fetch: round(fetched - start), create: round(performance.now() - fetched) };
-    const gpu = target.backend === "webgpu";
+    const { session, gpu } = loaded;
     const fault = gpu ? this.#devices.takeFault() : undefined;
     if (fault !== undefined) {
       await session.release();
       throw new Error(`The GPU reported: ${fault.message}`);
     }
-    this.#sessions.set(message.session, { session, gpu });
+    this.#sessions.set(message.session, loaded);
     const placement = readPlacement(message.backend, lines) ?? null;
-    this.#reply(job, { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes, stored, placement });
+    const told = { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes, stored, placement };
+    this.#reply(job, { ...told, ...replayed(loaded) });
+  }
+
+  async #open(files: FetchedModel, target: Target, message: Load): Promise<Loaded> {
+    const gpu = target.backend === "webgpu";
+    if (!gpu || !message.capture) return { session: await this.#create(files, target, message), gpu, message };
+    try {
+      const session = await this.#create({ ...files }, target, message, true);
+      return { session, gpu, message, graph: new CapturedGraph(this.ort, target.device, session) };
+    } catch (error) {
+      const refusal = why(error);
+      this.log?.open(); // what it said of the first one is not of this one
+      return { session: await this.#create(files, target, { ...message, dimensions: {} }), gpu, message, refusal };
+    }
   }
 
   // Not async, and the bytes are taken out of `files`: nothing of ours may hold them while the session is made.
-  #create(files: FetchedModel, target: Target, message: Load): Promise<Session> {
+  #create(files: FetchedModel, target: Target, message: Load, capture = false): Promise<Session> {
     const { model, external } = files;
     files.model = new Uint8Array();
     files.external = [];
-    const options = sessionOptions(target, message.dimensions, external, this.log !== undefined, message.resident);
+    const told = this.log !== undefined;
+    const options = sessionOptions(target, message.dimensions, external, told, message.resident, capture);
     return createSession(this.ort, model, target, options);
   }
 
+  /** Run a recorded graph; where it cannot be, make a session that needs no recording, once for all. */
+  #replay(loaded: Loaded, message: Run, feeds: Feeds): Promise<Outputs> {
+    const { graph } = loaded;
+    if (graph === undefined) return loaded.session.run(feeds, RUN_OPTIONS);
+    return graph.run(feeds, message.outputs).catch(async (error: unknown) => {
+      if (classify(error, "run").fatal) throw error;
+      await this.#relinquish(loaded, why(error));
+      return loaded.session.run(feeds, message.outputs ?? loaded.session.outputNames, RUN_OPTIONS);
+    });
+  }
+
+  async #relinquish(loaded: Loaded, refusal: string): Promise<void> {
+    const message = { ...loaded.message, dimensions: {}, capture: false };
+    const target = await this.#devices.obtain(message.backend, message.device);
+    const store = message.store ? await ModelStore.open() : undefined;
+    const files = await fetchModel(message.model, message.external, this.access, () => undefined, store);
+    loaded.graph?.release();
+    await loaded.session.release();
+    loaded.session = await this.#create(files, target, message);
+    loaded.graph = undefined;
+    loaded.refusal = refusal;
+  }
+
   async #unload(job: Job, message: Unload): Promise<void> {
-    const { session } = this.#find(message.session);
+    const { session, graph } = this.#find(message.session);
     this.#sessions.delete(message.session);
+    graph?.release();
     await session.release();
     this.#reply(job, {});
   }
@@ -242,6 +294,20 @@ export class LaneService {
     job.answered = true;
     this.send({ kind: "error", id: job.message.id, error });
   }
+}
+
+/** What the runtime says against recording, without its error's name. */
+function why(error: unknown): string {
+  return asError(error)
+    .message.replace(/^.*?ERROR_CODE: \d+, ERROR_MESSAGE: /, "")
+    .replace(/\s+/g, " ")
+    .trim();
+}
+
+/** Whether a session's last run was replayed, or why it never is; nothing where nobody asked for it. */
+function replayed({ graph, refusal }: Loaded): { captured?: boolean | string } {
+  const captured = graph?.replayed ?? refusal;
+  return captured === undefined ? {} : { captured };
 }
 
 function toWire(name: string, value: Outputs[string]): WireTensor {

@@ -17,7 +17,15 @@ const codeOf = (action: () => unknown) => {
 
 describe("to a lane", () => {
   test("a load is read, with its defaults", () => {
-    expect(readHostToLane(LOAD)).toEqual({ ...LOAD, external: [], dimensions: {}, device: null, store: false, resident: [] });
+    expect(readHostToLane(LOAD)).toEqual({
+      ...LOAD,
+      external: [],
+      dimensions: {},
+      device: null,
+      store: false,
+      resident: [],
+      capture: false,
+    });
   });
 
   test("a load is read with everything", () => {
@@ -29,6 +37,7 @@ describe("to a lane", () => {
       device: "npu",
       store: true,
       resident: ["present.0.key"],
+      capture: true,
     };
     expect(readHostToLane(full)).toEqual(full);
   });

@@ -28,7 +28,7 @@ from webinfer.models.quantize import obtain
 from webinfer.models.variants import PRECISIONS
 from webinfer.pipelines import TASKS
 
-_FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan")
+_FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan", "graph_capture")
 _EXAMPLES = """
 webinfer run wheel:all-MiniLM-L6-v2 "A browser ran this." --embed
 webinfer run wheel:all-MiniLM-L6-v2 --text "One." --text "Two." --embed --output vectors.npz

@@ -13,7 +13,8 @@ from webinfer.policy.placement import BrowserState, home
 class SessionKey(NamedTuple):
     """What makes a session distinct: one model, for one backend, precision and set of fixed dimensions.
 
-    ``browsers`` names those that may run it, the preferred one first; none for any.
+    ``browsers`` names those that may run it, the preferred one first; none for any. ``captured``: its runs are recorded
+    and replayed, where its lane can.
     """
 
     model: str
@@ -21,6 +22,7 @@ class SessionKey(NamedTuple):
     precision: str = "fp32"
     dimensions: tuple[tuple[str, int], ...] = ()
     browsers: tuple[str, ...] = ()
+    captured: bool = False
 
 
 @dataclass(slots=True)
