@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from webinfer.cache import cache_dir, claim, hash_file
@@ -16,13 +18,14 @@ from webinfer.models.equality import compare_graphs
 from webinfer.models.fusion import fuse, import_contrib
 from webinfer.models.fusion.integers import OPERATOR, to_integers
 from webinfer.models.moving import move_weights, read_weight
+from webinfer.models.observing import largest
 from webinfer.models.outline import outline
 from webinfer.models.package import ModelFile, ModelPackage
 from webinfer.options import Backend
 
 log = logging.getLogger("webinfer.models")
 
-_MADE = "2"  # raised when what is made of a model changes
+_MADE = "3"  # raised when what is made of a model changes
 _GRAPH, _ABOUT, _WEIGHTS = "model.onnx", "about.json", "weights.bin"
 
 
@@ -118,23 +121,35 @@ def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: 
     notes: list[str] = []
     if backend:
         model, rewritten, notes = rewrite(model, package, backend)
-    own = integers and _to_integers(model, package, work, rewritten)
+    own = integers and _to_integers(model, package, work, rewritten, notes)
     if weights or rewritten:
         (work / _GRAPH).write_bytes(model.SerializeToString())
     about = {"weights": weights, "own": own, "rewritten": rewritten, "notes": notes}
     (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
-def _to_integers(model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int]) -> bool:
+def _to_integers(
+    model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int], notes: list[str]
+) -> bool:
     """Rewrite products, and give the graph a file of its own for all its weights, unless there are none."""
     files = {each.name: each.path for each in package.external} | {package.model.sha256: package.model.path}
-    count = to_integers(model, partial(read_weight, files=files))
-    if count:
-        rewritten[OPERATOR] = count
+
+    def observe(names: list[str]) -> Mapping[str, NDArray[Any]]:
+        try:
+            return largest(model, package, names)
+        except Exception as error:  # onnxruntime's exceptions have no public base
+            reason = " ".join(str(error).split())
+            notes.append(f"all channels were rounded, as none could be observed: {reason}")
+            log.warning("%s: %s", package.name, notes[-1])
+            return {}
+
+    done = to_integers(model, partial(read_weight, files=files), observe)
+    if done:
+        rewritten.update(done)
         import_contrib(model)
         with (work / _WEIGHTS).open("wb") as target:
             move_weights(model, files, target, _WEIGHTS)
-    return count > 0
+    return bool(done)
 
 
 def _found(place: Path, package: ModelPackage) -> Delivery:

@@ -66,7 +66,7 @@ def compare_graphs(original: ModelProto, rewritten: ModelProto, package: ModelPa
     began, tolerance = time.monotonic(), _tolerance(original, package.precision)
     try:
         inputs, right = _answered(original, package)
-        made = _Graph(rewritten, package).run(inputs)
+        made = Graph(rewritten, package).run(inputs)
     except Exception as error:  # onnxruntime's exceptions have no public base
         reason = " ".join(str(error).split())
         return Equality(f"they could not be compared ({reason})", None, tolerance, time.monotonic() - began)
@@ -76,8 +76,8 @@ def compare_graphs(original: ModelProto, rewritten: ModelProto, package: ModelPa
     return Equality(fault, max(each.error for each in deviations), tolerance, time.monotonic() - began)
 
 
-class _Graph:
-    """One form of a model, in native onnxruntime."""
+class Graph:
+    """One form of a model, in native onnxruntime, as it stands."""
 
     def __init__(self, model: ModelProto, package: ModelPackage) -> None:
         import onnxruntime  # late: it takes a while to import, and an outcome is kept
@@ -101,7 +101,7 @@ class _Graph:
 
 def _answered(model: ModelProto, package: ModelPackage) -> tuple[list[Arrays], list[Arrays]]:
     """Return inputs that the model takes, and its answers."""
-    graph, failure = _Graph(model, package), None
+    graph, failure = Graph(model, package), None
     for inputs in _candidates(package):
         try:
             return inputs, graph.run(inputs)

@@ -9,8 +9,16 @@ from onnx import GraphProto, NodeProto, helper
 from webinfer.models.fusion.graph import CONTRIB, Known, replace_nodes
 
 
-def fuse_gelu(graph: GraphProto) -> int:
-    """Replace Gelu, x / 2 * (1 + erf(x / sqrt 2)), https://arxiv.org/abs/1606.08415, in any order of its factors."""
+def fuse_gelu(graph: GraphProto, operator: str = "Gelu") -> int:
+    """Replace Gelu, x / 2 * (1 + erf(x / sqrt 2)), https://arxiv.org/abs/1606.08415, in any order of its factors.
+
+    Args:
+        graph: Rewritten in place.
+        operator: One of the runtime's own to replace it with.
+
+    Returns:
+        How many were replaced.
+    """
     known = Known(graph)
     gone: set[int] = set()
     found: dict[int, NodeProto] = {}
@@ -20,7 +28,9 @@ def fuse_gelu(graph: GraphProto) -> int:
             x, nodes = match
             last = nodes[-1]
             gone.update(map(id, nodes))
-            found[id(last)] = helper.make_node("Gelu", [x], [last.output[0]], name=f"{last.name}_gelu", domain=CONTRIB)
+            found[id(last)] = helper.make_node(
+                operator, [x], [last.output[0]], name=f"{last.name}_gelu", domain=CONTRIB
+            )
     nodes = [found.get(id(node), node) for node in graph.node if id(node) in found or id(node) not in gone]
     if found:
         replace_nodes(graph, nodes)
