@@ -106,11 +106,16 @@ def findings_view(findings: Sequence[Finding], margin: float) -> RenderableType:
     return Group(heading("Changes"), table(columns, rows), *whys)
 
 
+_NAMED = 32  # letters of a name that stay on one line, whatever the other columns do
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
     """Lay out rows below their headings."""
     made = Table(box=None, padding=(0, 2, 0, 0), header_style="label")
+    longest = max((row[0].cell_len for row in rows), default=0)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        whole = column == columns[0] and longest <= _NAMED
+        made.add_column(column, overflow="fold", no_wrap=whole)
     for row in rows:
         made.add_row(*row)
     return Padding(made, (0, 0, 0, 2))
