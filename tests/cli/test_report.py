@@ -15,7 +15,7 @@ def test_command_line_writes_what_the_ending_says(call: Call, tmp_path: Path) ->
     assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert call("report", "--db", str(path), "--last", "--json").object["summary"]["answered"] == 200
     assert call("report", str(path)).out.startswith("# webinfer performance report")
-    assert call("report", str(path), "--output", str(tmp_path / "no" / "r.md")).code == 1
+    assert call("report", str(path), "--output", str(tmp_path / "no" / "r.md")).code == 2
     assert call("report").code == 2
 
 
