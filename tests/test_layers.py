@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,6 +111,12 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"webinfer.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or "."
+
+
+def test_the_page_on_the_architecture_lists_the_same_layers() -> None:
+    page = (SOURCE.parent.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| `([a-z_ ]+)` \|", page, re.MULTILINE)
+    assert [(int(number), set(names.split())) for number, names in rows] == list(enumerate(LAYERS))
 
 
 def part(path: Path) -> str:
