@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.choice import Choice
-from webinfer.errors import AccuracyError, InputError, LostError, NotANumber, WebinferError
+from webinfer.errors import (
+    AccuracyError,
+    BackendError,
+    InputError,
+    LostError,
+    NotANumber,
+    UnsupportedOperator,
+    WebinferError,
+)
 from webinfer.lane import Lane
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
@@ -56,14 +64,14 @@ class Gate:
         self._limits = options.accuracy_limits
 
     async def admit(
-        self, model: AsyncModel, make: Make, full: Callable[[], Awaitable[ModelPackage | None]]
+        self, model: AsyncModel, make: Make, finer: Callable[[], AsyncIterator[ModelPackage]]
     ) -> AsyncModel:
         """Return a loaded model, or what takes its place because it does not compute what it should.
 
         Args:
             model: The model, loaded unless it is barred.
             make: Loads another package or choice.
-            full: Finds the model in full precision; ``None`` where it is in that already, or there is no such.
+            finer: Yields the model in the precisions that may take its own's place.
 
         Raises:
             AccuracyError: It does not, and nothing may take its place or could.
@@ -80,8 +88,12 @@ class Gate:
         await model.close()
         faults = [f"{told}: {judged.fault}"]
         if self._mode == "fallback":
-            async for package, choice in self._others(model, full):
-                other = await make(package, replace(choice, reason="; ".join(faults)))
+            async for package, choice in self._others(model, finer):
+                try:
+                    other = await make(package, replace(choice, reason="; ".join(faults)))
+                except (BackendError, UnsupportedOperator) as error:
+                    faults.append(f"{package.precision} on {choice.backend} cannot be loaded: {error}")
+                    continue
                 again = await self.judge(other)
                 if again.fault is None:
                     log.warning("%s; it runs in %s on %s instead", faults[0], other.precision, other.backend)
@@ -115,15 +127,16 @@ class Gate:
         if known is None and accuracy is not None:
             await asyncio.to_thread(remember, accuracy)
         accuracy = accuracy or Accuracy(combination=about, reason="the browser was lost on the way")
+        model._recorder.checked(model, lane.browser_name, accuracy)
         seen = lane.capabilities
         model._accuracies[seen.engine, seen.engine_version, lane.runtime] = accuracy
         limits = limits_for(model.precision, self._limits)
         return Judgement(accuracy, accuracy.fault(limits))
 
     async def _others(
-        self, model: AsyncModel, full: Callable[[], Awaitable[ModelPackage | None]]
+        self, model: AsyncModel, finer: Callable[[], AsyncIterator[ModelPackage]]
     ) -> AsyncIterator[tuple[ModelPackage, Choice]]:
-        """Yield what may take a model's place: its other backends, then these in full precision."""
+        """Yield what may take a model's place: its other backends, then each finer precision on all of them."""
         choice = model._choice
         lane = next(iter(self._pool.lanes.values()), None)
         backends: tuple[Backend, ...] = lane.capabilities.backends if lane else ("wasm",)
@@ -132,10 +145,9 @@ class Gate:
         others.sort(key=lambda each: each == "webgpu" and lane is not None and lane.verdict(each).kind == "software")
         for backend in others:
             yield model.package, replace(choice, backend=backend)
-        package = await full()
-        for backend in (model.backend, *others) if package is not None else ():
-            assert package is not None
-            yield package, replace(choice, backend=backend)
+        async for package in finer():
+            for backend in (model.backend, *others):
+                yield package, replace(choice, backend=backend)
 
 
 def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
@@ -168,7 +180,7 @@ async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy | None:
         return Accuracy(combination=about, reason="native onnxruntime answers NaN to the canaries", reference=version)
     reason, broken, deviations = None, False, []
     try:
-        made = [await model._probe(each) for each in inputs]
+        made = [await model._try(each) for each in inputs]
         deviations = worst([compare(one.outputs, two) for one, two in zip(made, right, strict=True)])
     except LostError:
         return None

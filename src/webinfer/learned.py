@@ -34,7 +34,7 @@ from webinfer.policy.deciding import Decision, Source
 from webinfer.policy.learning import Arm, Learning, Record
 from webinfer.pool import Pool
 from webinfer.progress import ProgressCallback
-from webinfer.recording import Recorder, unrecorded
+from webinfer.recording import Recorder
 from webinfer.request import Request
 from webinfer.result import Result
 from webinfer.tasks import Tasks
@@ -311,8 +311,7 @@ class LearnedModel(AsyncModel):
         self.learning.loaded(arm, loaded.seconds)
         self._wanted = asyncio.get_running_loop().create_future()
         tensors, expected = await self._wanted
-        with unrecorded():
-            results = [await model.run(tensors, priority=_LOWEST) for _ in range(_REHEARSALS)]
+        results = [await model._try(tensors, _LOWEST) for _ in range(_REHEARSALS)]
         last = results[-1]
         if last.browser != arm.browser:
             raise WebinferError(f"it runs in {last.browser} instead")

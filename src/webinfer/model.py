@@ -281,7 +281,7 @@ class AsyncModel:
         self._check_open()
         self._batching = None
         batching = Batching.on(self._sessions.alike, size, self._pool.options.max_batch_wait)
-        reason = await bar(self.package, batching, self._pool.options.lane_capacity_mb, self.run) if size > 1 else None
+        reason = await bar(self.package, batching, self._pool.options.lane_capacity_mb, self._try) if size > 1 else None
         if reason is not None:
             log.warning("requests of %s run one by one: %s", self.name, reason)
         elif batching.limit > 1:
@@ -428,9 +428,9 @@ class AsyncModel:
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
-    async def _probe(self, inputs: Mapping[str, NDArray[Any]]) -> Result:
-        """Run a request that is nobody's, and counts nowhere; for the correctness gate."""
-        request, how = self._make_request(inputs, None, None, 0)
+    async def _try(self, inputs: Mapping[str, NDArray[Any]], priority: int = 0) -> Result:
+        """Run a request that is nobody's, and counts nowhere: a canary."""
+        request, how = self._make_request(inputs, None, None, priority)
         request.mates, request.nobodys = None, True
         return await self._complete(request, how)
 

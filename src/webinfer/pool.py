@@ -381,11 +381,15 @@ class Pool:
         event = RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
         what = "is run again after" if again else "is given up after"
         log.info("%s %s attempt %d: %s", request, what, request.attempts, error, extra=told(event))
-        self._announce(event)
+        self._tell_failed(request, event)
         if again:
             self._queues.push(request)
         else:
             request.fail(error)
+
+    def _tell_failed(self, request: Request, event: RunFailed) -> None:
+        if not request.nobodys:
+            self._announce(event)
 
     def _expire(self, request: Request) -> None:
         """A deadline has passed. A lane that computes cannot be interrupted, only ended."""
@@ -404,7 +408,7 @@ class Pool:
         where = lane.id if lane else None
         event = RunFailed(request.key, DeadlineExceeded.code, request.attempts, False, where, why)
         log.info("%s is given up: %s", request, why, extra=told(event))
-        self._announce(event)
+        self._tell_failed(request, event)
         request.fail(DeadlineExceeded(why, stage=stage, timeout=request.timeout))
 
     def _end(self, batch: Batch, why: str) -> None:

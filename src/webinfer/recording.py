@@ -99,7 +99,6 @@ class Recorder:
         self._up: dict[str, int] = {}  # the same, of those that run
         self._sessions: dict[tuple[Any, ...], int] = {}  # rows, by all that describes them
         self._checked: set[tuple[tuple[str, str], ...]] = set()  # combinations whose accuracy has a row
-        self._sizes: dict[str, int] = {}  # of models, in bytes
         self._limits: Mapping[str, Mapping[str, float]] | None = None
         self._last: tuple[tuple[Any, ...], int] = ((), 0)  # the one that was used last
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
@@ -142,9 +141,13 @@ class Recorder:
             if original != package.sha256:
                 known["variant_of"] = original
             self.store.add("models", sha256=package.sha256, **known)
-            self._sizes[package.sha256] = package.nbytes
             if package.cached is not None:
                 self._cached.setdefault(package.sha256, package.cached)
+
+    def checked(self, model: Described, browser: str, accuracy: Accuracy) -> None:
+        """Take down how a model's answers in a browser compare with the reference, whatever followed from it."""
+        if self.store is not None:
+            self.store.put(self._checks, (model, browser, accuracy))
 
     def hit(self, found: bool) -> None:
         """Take down a look-up of a model: found loaded, or not."""
@@ -332,32 +335,34 @@ class Recorder:
             assert self.store is not None
             session = self._sessions[key] = self.store.next_id()
             told = dict(zip(_DESCRIBED, described, strict=True))
-            accuracy = told.pop("accuracy")
-            new = self._session_row(now, session, told), *(self._checks(now, told, accuracy) if accuracy else ())
+            told.pop("accuracy")  # has rows of its own
+            new = (self._session_row(now, session, told),)
         self._last = described, session
         return session, new
 
-    def _checks(self, now: float, described: Mapping[str, Any], accuracy: Accuracy) -> Iterable[Entry]:
+    def _checks(self, payload: tuple[Described, str, Accuracy]) -> Iterable[Entry]:
         """Yield how a model's answers compared with the reference, once for each that was compared."""
         assert self.store is not None
+        model, browser, accuracy = payload
         about = tuple(accuracy.combination.items())
         if about in self._checked or not accuracy.tried:
             return
         self._checked.add(about)
-        row: dict[str, Any] = {"run": self._run, "timestamp": accuracy.at, "model": described["model_sha256"]}
-        row |= {"model_name": described["model"], "precision": described["precision"], "backend": described["backend"]}
-        row |= {"browser_name": described["browser"], "reference": f"onnxruntime {accuracy.reference}".strip()}
-        row |= {"nbytes": self._sizes.get(described["model_sha256"]), "details": accuracy.to_dict()}
-        limits = limits_for(described["precision"], self._limits)
-        row["passed"] = accuracy.fault(limits) is None
-        measured = [("cosine", each.cosine) for each in accuracy.deviations if each.cosine is not None]
-        measured += [("equal", each.equal) for each in accuracy.deviations if each.equal is not None]
-        for metric in dict.fromkeys(name for name, _ in measured):  # the worst output
-            worst = min(value for name, value in measured if name == metric)
-            found = {"metric": metric, "value": worst, "threshold": getattr(limits, metric)}
-            yield self.store.entry("accuracy_checks", id=self.store.next_id(), **found, **row)
-        if accuracy.broken:
-            yield self.store.entry("accuracy_checks", id=self.store.next_id(), metric="broken", **row)
+        row = {
+            "run": self._run,
+            "timestamp": accuracy.at,
+            "model": model.package.sha256,
+            "model_name": model.package.name,
+            "precision": model.precision,
+            "backend": model.backend,
+            "browser_name": browser,
+            "reference": f"onnxruntime {accuracy.reference}".strip(),
+            "nbytes": model.package.nbytes,
+            "details": accuracy.to_dict(),
+        }
+        for name, value, limit, passed in accuracy.measures(limits_for(model.precision, self._limits)):
+            measured = {"metric": name, "value": value, "threshold": limit, "passed": passed}
+            yield self.store.entry("accuracy_checks", id=self.store.next_id(), **measured, **row)
 
     def _session_row(self, now: float, session: int, described: Mapping[str, Any]) -> Entry:
         assert self.store is not None

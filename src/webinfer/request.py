@@ -62,7 +62,7 @@ class Request:
     times: Times = field(init=False)
     settled: bool = False
     residents: Residents | None = None
-    nobodys: bool = False  # a canary, which counts nowhere
+    nobodys: bool = False  # a canary, or one to warm up with: it counts nowhere
     audio_shader: str | None = None  # the workgroup of the shader that made its features
     pinned: str | None = None  # the lane that holds its residents: it runs there or not at all
 

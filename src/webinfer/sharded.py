@@ -91,6 +91,7 @@ class ShardedModel(AsyncModel):
                 )
             inputs = {spec.name: known[spec.name] for spec in stage.package.signature.inputs}
             step = Request(stage._open(how), inputs, None, left, request.items, request.priority)
+            step.nobodys = request.nobodys
             known |= (await stage._answer(step)).tensors
             steps.append(step)
         names = request.outputs or [spec.name for spec in self.package.signature.outputs]

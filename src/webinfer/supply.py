@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -219,10 +219,7 @@ class Supplier:
         async def make(package: ModelPackage, choice: Choice) -> AsyncModel:
             return await self._loaded(pool, package, choice)
 
-        async def full() -> ModelPackage | None:
-            return await _in_full(order, model.package)
-
-        return await Gate(pool, self._options()).admit(model, make, full)
+        return await Gate(pool, self._options()).admit(model, make, lambda: _finer(order, model.package))
 
     async def _count_lanes(self, pool: Pool, model: AsyncModel) -> None:
         """Have no more lanes start for a model than were found to be of use to it; its results say so."""
@@ -245,10 +242,15 @@ class Supplier:
         return model
 
 
-async def _in_full(order: Order, package: ModelPackage) -> ModelPackage | None:
-    """Return a model in full precision; ``None`` where it is in that, or there is no such."""
-    try:
-        full = await obtained(order.reference, "fp32", order.part, None)
-    except ModelError:
-        return None
-    return None if full.sha256 == package.sha256 else full
+async def _finer(order: Order, package: ModelPackage) -> AsyncIterator[ModelPackage]:
+    """Yield a model in what takes a precision's place: the next one, if one was asked for, then the full one."""
+    following = instead(package, order.precision, fallback=True)
+    for precision in dict.fromkeys((following, "fp32")):
+        if precision is None:
+            continue
+        try:
+            found = await obtained(order.reference, precision, order.part, order.progress)
+        except ModelError:
+            continue  # there is no such, and it cannot be made
+        if found.sha256 != package.sha256:
+            yield found

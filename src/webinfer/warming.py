@@ -74,6 +74,7 @@ class Warmth:
 
     async def _run(self, size: int) -> None:
         request, how = self._make(examples(self._package.signature, size, 0))
+        request.nobodys = True
         await self._pool.submit(request)
         if request.lane is not None:
             self._warm.add((request.lane.id, how.padded))

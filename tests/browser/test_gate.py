@@ -1,55 +1,27 @@
-"""The correctness gate, against a runtime whose answers are a twentieth too large: it lies in a page made here."""
+"""The correctness gate, in every browser on every backend, against a runtime with wrong kernels: see ``wrong.py``."""
 
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
-from tests.browser.conftest import start
+from tests.browser.conftest import BACKENDS, PLACES, Save, start
+from tests.browser.wrong import wrong_on, wrong_page
 from webinfer import Accelerator, gate, host
 from webinfer.errors import AccuracyError
 from webinfer.models import accuracy as accuracies
+from webinfer.models.quantize import obtain
 
-PAGE = host.WEB
-WRONG = """
-import * as real from "./real.{name}";
-export * from "./real.{name}";
-async function create(...given) {{
-  const [provider] = given[1].executionProviders;
-  const lies = {lies}.includes(provider.name ?? provider);
-  const session = await real.InferenceSession.create(...given);
-  const run = session.run.bind(session);
-  session.run = async (...asked) => {{
-    const outputs = await run(...asked);
-    if (lies) for (const {{ data }} of Object.values(outputs)) data.forEach((value, at) => (data[at] = value * 1.05));
-    return outputs;
-  }};
-  return session;
-}}
-export const InferenceSession = {{ create }};
-"""
-
-
-def wrong_page(place: Path, lies: list[str]) -> Path:
-    """Lay out the page anew, with a runtime around the real one. Nothing of this is in the product."""
-    (place / "runtime").mkdir(parents=True)
-    for file in PAGE.iterdir():
-        if file.name != "runtime":
-            shutil.copytree(file, place / file.name) if file.is_dir() else shutil.copy(file, place / file.name)
-    for file in (PAGE / "runtime").iterdir():
-        if file.suffix == ".mjs":
-            shutil.copy(file, place / "runtime" / f"real.{file.name}")
-            (place / "runtime" / file.name).write_text(WRONG.format(name=file.name, lies=lies), encoding="utf-8")
-        else:
-            shutil.copy(file, place / "runtime" / file.name)
-    return place
+X = {"x": np.ones((1, 8), np.float32)}
+OFF = r"y is off by 0\.0\d+ of its largest value"
+Wrong = Callable[..., Accelerator]
 
 
 @pytest.fixture(autouse=True)
@@ -60,60 +32,94 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accelerator]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "WEB", wrong_page(tmp_path_factory.mktemp("page"), ["wasm", "webnn", "webgpu"]))
-        with start("embedded", accuracy="raise") as accelerator:
-            accelerator.start()
-            yield accelerator
+def wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wrong]:
+    """One accelerator per browser whose page has wrong kernels; what it does then is for each test to say."""
+    started: dict[str, Accelerator] = {}
+
+    def get(browser: str, **options: Any) -> Accelerator:
+        if browser not in started:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(host, "WEB", wrong_page(tmp_path_factory.mktemp("page")))
+                started[browser] = start(browser, db_path=":memory:")
+                started[browser].start()
+        inner = started[browser]._inner
+        inner.options = replace(inner.options, accuracy_limits=None, **options)
+        return started[browser]
+
+    yield get
+    for accelerator in started.values():
+        accelerator.close()
 
 
-@pytest.mark.parametrize("backend", ["wasm", "webnn", "webgpu"])
-def test_wrong_numbers_are_caught_on_every_backend(
-    wrong: Accelerator, perceptron: Path, memory: Path, backend: Any
+@pytest.mark.parametrize(("browser", "backend"), PLACES)
+def test_wrong_numbers_are_caught_in_every_browser_on_every_backend(
+    wrong: Wrong, perceptron: Path, memory: Path, browser: str, backend: Any
 ) -> None:
-    with pytest.raises(AccuracyError, match=r"y is off by 0\.0\d+ of its largest value") as caught:
-        wrong.load(perceptron, platform=backend)
+    accelerator = wrong(browser, accuracy="raise")
+    with pytest.raises(AccuracyError, match=OFF) as caught:
+        accelerator.load(perceptron, platform=backend)
     (deviation,) = caught.value.data["deviations"]
     assert deviation["cosine"] > 0.9999
+    assert 0.04 < deviation["error"] < 0.06
     assert caught.value.data["combination"]["backend"] == backend
     assert len(list(memory.iterdir())) == 1
-    loads = wrong.snapshot().totals.loads
-    with pytest.raises(AccuracyError, match=r"y is off by 0\.0\d+ of its largest value"):  # from what is kept
-        wrong.load(perceptron, platform=backend)
-    assert wrong.snapshot().totals.loads == loads  # nothing was loaded for it
-    assert wrong.metrics()["aggregate"]["total_inferences"] == 0
+    loads = accelerator.snapshot().totals.loads
+    with pytest.raises(AccuracyError, match=OFF):  # from what is kept
+        accelerator.load(perceptron, platform=backend)
+    assert accelerator.snapshot().totals.loads == loads  # nothing was loaded for it
 
 
-@pytest.fixture(scope="module")
-def partly_wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accelerator]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "WEB", wrong_page(tmp_path_factory.mktemp("page"), ["webnn"]))
-        with start("embedded", accuracy="fallback") as accelerator:
-            accelerator.start()
-            yield accelerator
-
-
-def test_the_next_backend_takes_the_place_of_one_that_is_wrong(partly_wrong: Accelerator, perceptron: Path) -> None:
-    with partly_wrong.load(perceptron, platform="webnn") as model:
-        result = model.run({"x": np.ones((1, 8), np.float32)})
-    assert (result.asked, result.backend) == ("webnn", "wasm")
-    assert "on webnn does not compute what native onnxruntime does: y is off by 0.0" in (result.reason or "")
+@pytest.mark.parametrize(("browser", "backend"), PLACES)
+def test_right_numbers_pass_in_every_browser_on_every_backend(
+    accelerators: Callable[[str], Accelerator],
+    perceptron: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    browser: str,
+    backend: Any,
+) -> None:
+    accelerator = accelerators(browser)
+    monkeypatch.setattr(accelerator._inner, "options", replace(accelerator._inner.options, accuracy="raise"))
+    with accelerator.load(perceptron, platform=backend) as model:
+        result = model.run(X)
+    assert (result.backend, result.reason) == (backend, None)
     assert result.accuracy is not None
-    assert result.accuracy.combination["backend"] == "wasm"
+    assert result.accuracy.combination["backend"] == backend
+    assert result.accuracy.deviations[0].error < 1e-5
+
+
+@pytest.mark.parametrize(("browser", "backend"), PLACES)
+def test_another_backend_takes_the_place_of_one_that_is_wrong(
+    wrong: Wrong, perceptron: Path, browser: str, backend: Any
+) -> None:
+    path, accelerator = wrong_on(backend, perceptron), wrong(browser, accuracy="fallback")
+    if len(BACKENDS[browser]) == 1:
+        with pytest.raises(AccuracyError, match=OFF):  # none is left
+            accelerator.load(path, platform=backend)
+        return
+    with accelerator.load(path, platform=backend) as model:
+        result = model.run(X)
+    assert result.asked == backend
+    assert result.backend in set(BACKENDS[browser]) - {backend}
+    assert f"on {backend} does not compute what native onnxruntime does: y is off by 0.0" in (result.reason or "")
+    assert result.accuracy is not None
+    assert result.accuracy.combination["backend"] == result.backend
     assert result.observed()["accuracy"]["deviations"][0]["error"] < 1e-5
 
 
+@pytest.mark.parametrize(("browser", "backend"), PLACES)
 def test_a_caller_who_wants_a_warning_gets_the_numbers_and_the_evidence(
-    partly_wrong: Accelerator, perceptron: Path, caplog: pytest.LogCaptureFixture
+    wrong: Wrong, perceptron: Path, caplog: pytest.LogCaptureFixture, browser: str, backend: Any
 ) -> None:
-    partly_wrong._inner.options = replace(partly_wrong._inner.options, accuracy="warn")
-    with caplog.at_level(logging.WARNING, "webinfer.gate"), partly_wrong.load(perceptron, platform="webnn") as model:
-        result = model.run({"x": np.ones((1, 8), np.float32)})
+    accelerator = wrong(browser, accuracy="warn")
+    with caplog.at_level(logging.WARNING, "webinfer.gate"), accelerator.load(perceptron, platform=backend) as model:
+        result = model.run(X)
     assert "does not compute what native onnxruntime does" in caplog.text
-    assert result.backend == "webnn"
+    assert result.backend == backend
     assert result.accuracy is not None
     assert 0.04 < result.accuracy.deviations[0].error < 0.06
+
+
+# What it costs, and when it asks again
 
 
 def test_what_is_right_passes_once_and_is_not_tried_again(
@@ -124,5 +130,102 @@ def test_what_is_right_passes_once_and_is_not_tried_again(
     (file,) = memory.iterdir()
     monkeypatch.setattr(gate, "_try", None)  # a second comparison would fail
     with embedded.load(perceptron, platform="wasm") as model:
-        assert model.run({"x": np.ones((1, 8), np.float32)}).accuracy is not None
+        assert model.run(X).accuracy is not None
     assert list(memory.iterdir()) == [file]
+
+
+def test_another_version_of_the_engine_is_asked_again(
+    wrong: Wrong, perceptron: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accelerator = wrong("embedded", accuracy="raise")
+    pool = accelerator._inner._pool
+    assert pool is not None
+    for version in ("", "999.0.1"):
+        for lane in pool.lanes.values() if version else ():
+            monkeypatch.setattr(lane, "capabilities", replace(lane.capabilities, engine_version=version))
+        loads = accelerator.snapshot().totals.loads
+        for _ in range(2):
+            with pytest.raises(AccuracyError, match=OFF):
+                accelerator.load(perceptron, platform="wasm")
+        assert accelerator.snapshot().totals.loads == loads + 1
+    assert len(list(memory.iterdir())) == 2
+
+
+# Precisions
+
+
+@pytest.fixture
+def network(save: Save) -> Path:
+    """A layer that can be brought to fewer bits."""
+    weights = np.random.default_rng(7).standard_normal((64, 64)).astype(np.float32)
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    return save(node, shape=("n", 64), initializers=(numpy_helper.from_array(weights, "w"),))
+
+
+def test_the_next_precision_takes_the_place_of_one_that_is_wrong_everywhere(
+    wrong: Wrong, network: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accelerator = wrong("embedded", accuracy="fallback")
+    x = {"x": np.ones((1, 64), np.float32)}
+    with accelerator.load(network, platform="wasm", precision="int8") as model:
+        result = model.run(x)
+    assert (result.precision, result.backend) == ("q8", "wasm")
+    assert "in int8 on wasm does not compute what native onnxruntime does: y is off by" in (result.reason or "")
+    for backend in ("webgpu", "webnn"):
+        assert f"int8 on {backend} does not either: " in (result.reason or "")
+    assert result.quantized["precision"] == "q8"
+    assert len(list(memory.iterdir())) == 4
+    loads = accelerator.snapshot().totals.loads
+    monkeypatch.setattr(gate, "_try", None)  # a second comparison would fail
+    with accelerator.load(network, platform="wasm", precision="int8") as model:
+        again = model.run(x)
+    assert (again.precision, again.reason) == (result.precision, result.reason)
+    assert accelerator.snapshot().totals.loads == loads + 1  # what is taken, and nothing before it
+
+
+def test_full_precision_takes_the_place_of_what_its_author_ships(wrong: Wrong, network: Path) -> None:
+    full = network.rename(network.with_name("model.onnx"))
+    network.with_name("model_quantized.onnx").write_bytes(obtain(full, precision="int8").model.path.read_bytes())
+    with wrong("embedded", accuracy="fallback").load(full.parent, platform="wasm", precision="q8") as model:
+        result = model.run({"x": np.ones((1, 64), np.float32)})
+    assert (result.precision, result.backend) == ("fp32", "wasm")
+    assert "in q8 on wasm does not compute what native onnxruntime does" in (result.reason or "")
+
+
+def test_limits_decide_on_a_precision(embedded: Accelerator, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = replace(embedded._inner.options, accuracy="fallback", accuracy_limits={"q2": {"cosine": 1.01}})
+    monkeypatch.setattr(embedded._inner, "options", strict)
+    with embedded.load(network, platform="wasm", precision="q2") as model:
+        result = model.run({"x": np.ones((1, 64), np.float32)})
+    assert (result.precision, result.backend) == ("q3", "wasm")
+    assert "in q2 on wasm does not compute what native onnxruntime does: y has a cosine of 1.0" in (result.reason or "")
+
+
+# What is recorded
+
+
+def test_canaries_count_nowhere_and_their_outcome_is_recorded_though_nothing_came_of_it(
+    wrong: Wrong, save: Save
+) -> None:
+    accelerator = wrong("embedded", accuracy="raise")
+    model = save(helper.make_node("Relu", ["x"], ["y"]), shape=("n", 3))  # no other test's: a combination has rows once
+    before, totals = accelerator.snapshot(), accelerator.metrics()["aggregate"]["total_inferences"]
+    with pytest.raises(AccuracyError) as caught:
+        accelerator.load(model, platform="wasm")
+    combination = caught.value.data["combination"]
+    checks = accelerator.query(
+        "SELECT metric, value, threshold, passed, backend, browser_name, reference FROM accuracy_checks "
+        "WHERE model = ? ORDER BY metric",
+        [combination["model"]],
+    )
+    (deviation,) = caught.value.data["deviations"]
+    assert [(row["metric"], row["value"], row["passed"]) for row in checks] == [
+        ("cosine", deviation["cosine"], True),
+        ("error", deviation["error"], False),
+    ]
+    assert {(row["backend"], row["browser_name"]) for row in checks} == {("wasm", "embedded")}
+    after = accelerator.snapshot()
+    assert after.totals.loads == before.totals.loads + 1
+    assert (after.totals.runs, after.errors) == (before.totals.runs, before.errors)
+    assert accelerator.metrics()["aggregate"]["total_inferences"] == totals
+    assert not accelerator.query("SELECT * FROM results WHERE model_sha256 = ?", [combination["model"]])

@@ -30,6 +30,18 @@ def test_result_says_whether_its_shape_was_compiled_before(embedded: Accelerator
         assert not model.run(two).warmed
 
 
+def test_requests_that_nobody_made_count_nowhere(embedded: Accelerator, perceptron: Path) -> None:
+    embedded.start()
+    before, totals = embedded.snapshot().totals, embedded.metrics()["aggregate"]["total_inferences"]
+    with embedded.load(perceptron, platform="wasm") as model:
+        assert model.warm_up() == 1
+        assert model.set_max_batch_size(4) is None  # which is tried out
+        assert embedded.metrics()["aggregate"]["total_inferences"] == totals
+        model.run(np.ones((1, 8), np.float32))
+        after = embedded.snapshot().totals
+    assert (after.loads, after.runs) == (before.loads + 1, before.runs + 1)
+
+
 def test_model_is_warm_when_it_is_loaded_if_the_option_says_so() -> None:
     with Accelerator(browser="embedded", platform="webnn", warm_up=True, warm_up_lengths=[16, 32]) as accelerator:
         model = accelerator.load("wheel:all-MiniLM-L6-v2")

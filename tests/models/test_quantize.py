@@ -239,6 +239,15 @@ def test_model_is_made_once_and_then_found(network: Path, own_cache: Path) -> No
     assert not list(own_cache.glob("quantized/.*.part"))
 
 
+def test_file_of_another_name_with_the_same_contents_is_not_quantized_again(network: Path, own_cache: Path) -> None:
+    first = quantize(resolve(network), "q4")
+    copy = network.with_name("copy.onnx")
+    copy.write_bytes(network.read_bytes())
+    again = quantize(resolve(copy), "q4", progress=lambda step: pytest.fail("it was made again"))
+    assert again.model.path == first.model.path
+    assert (again.name, again.quantized) == ("copy", first.quantized)
+
+
 def test_precision_that_the_author_ships_is_preferred(network: Path, own_cache: Path) -> None:
     shipped = network.with_name("model_q4.onnx")
     made_path, _ = made(network, "q8", network.parent / "elsewhere")

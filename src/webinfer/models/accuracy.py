@@ -7,10 +7,10 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,15 @@ SEEDS = (0, 1)
 _SEQUENCE, _PAST = 16, 3  # the smallest bucket of a sequence, which is loaded anyway; tokens that a cache holds
 _VERSION = 1  # raised when canaries or measures change
 _IDS = ("input_ids", "decoder_input_ids")
+
+
+class Measure(NamedTuple):
+    """One measure of a comparison: its name, value and limit, and whether it is within that."""
+
+    name: str
+    value: float | None
+    limit: float | None
+    passed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +67,22 @@ class Accuracy:
         if self.broken:
             return self.reason
         return next((fault for each in self.deviations if (fault := each.beyond(limits))), None)
+
+    def measures(self, limits: Limits) -> Iterator[Measure]:
+        """Yield what was measured, of each measure the worst output, with its limit."""
+        if self.broken:
+            yield Measure("broken", None, None, False)
+        for name, limit, rises in (
+            ("cosine", limits.cosine, True),
+            ("error", limits.error, False),
+            ("top", limits.top, True),
+            ("equal", limits.equal, True),
+            ("strange", 0, False),
+        ):
+            known = [value for each in self.deviations if (value := each.measure(name)) is not None]
+            if known:
+                value = min(known) if rises else max(known)
+                yield Measure(name, value, limit, value >= limit if rises else value <= limit)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""

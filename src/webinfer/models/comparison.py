@@ -100,6 +100,13 @@ class Deviation:
             return f"{self.output} has {self.equal:.1%} of its values right, under {limits.equal:.1%}"
         return None
 
+    def measure(self, name: str) -> float | None:
+        """Return a measure, or ``None`` where this output has no such or it says nothing."""
+        if name == "strange":
+            return float(self.strange) if self.strange else None
+        value = None if name == "error" and self.cosine is None else getattr(self, name)
+        return None if value is None else float(value)
+
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
         return asdict(self)

@@ -10,11 +10,11 @@ import { megabytes } from "./words.js";
 export function accuracy(found: Findings): HTMLElement[] {
   const checks = found.accuracy;
   if (!checks.length) return [];
-  const drawn = checks.filter((row) => row.mb !== null && row.value !== null);
+  const drawn = checks.filter((row) => row.mb !== null && row.value !== null && row.metric === "cosine");
   const models = [...new Set(drawn.map((row) => row.model_name))];
   const plot = drawn.length
     ? [
-        chart("Distance from the reference (1 - value) by size of the files; lower is better", 300, (colours) => ({
+        chart("Distance from the reference (1 - cosine) by size of the files; lower is better", 300, (colours) => ({
           grid: { left: 8, right: 32, top: 44, bottom: 28, containLabel: true },
           legend: legend(colours),
           tooltip: tooltip(colours, {
@@ -54,6 +54,7 @@ export function accuracy(found: Findings): HTMLElement[] {
         sized("Size", "mb"),
         { name: "Measure", text: (row) => row.metric },
         { name: "Value", text: (row) => (row.value === null ? "–" : row.value.toPrecision(5)), value: (row) => row.value },
+        { name: "Limit", text: (row) => row.threshold?.toPrecision(5) ?? "–", value: (row) => row.threshold },
         { name: "Against", text: (row) => row.reference ?? "" },
         { name: "Passed", text: (row) => (row.passed === null ? "–" : row.passed ? "yes" : "no") },
       ]),

@@ -148,6 +148,7 @@ def _truth(found: Mapping[str, Any]) -> Iterator[str]:
         ("MB", _figure("mb")),
         ("Measure", _word("metric")),
         ("Value", lambda row: "" if row["value"] is None else f"{row['value']:.6g}"),
+        ("Limit", lambda row: "" if row["threshold"] is None else f"{row['threshold']:.6g}"),
         ("Against", _word("reference")),
         ("Passed", lambda row: {True: "yes", False: "no"}.get(row["passed"], "")),
     )

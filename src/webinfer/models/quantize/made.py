@@ -120,7 +120,7 @@ def quantize(
 
 def opened(package: ModelPackage, scheme: Scheme, place: Path) -> ModelPackage:
     """Open what was made of a model."""
-    path = place / FOLDER / f"{package.model.path.stem}{PRECISIONS[scheme.name]}.onnx"
+    (path,) = (place / FOLDER).glob(f"*{PRECISIONS[scheme.name]}.onnx")  # called as the file that it was made of was
     made = describe(path, package.reference, package.name)
     return replace(
         made,

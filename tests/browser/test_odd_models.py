@@ -1,0 +1,118 @@
+"""Models of unusual make answer as native onnxruntime does, or are refused with what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.browser.conftest import Save
+from webinfer import Accelerator
+from webinfer.errors import InvalidModel, LoadFailed, ModelError, NotANumber, UnsupportedOperator
+from webinfer.models import resolve
+from webinfer.models.reference import run_native
+
+node = helper.make_node
+BACKENDS = ["wasm", "webnn", "webgpu"]
+X = np.linspace(-2, 2, 32, dtype=np.float32)
+WEIGHTS = np.random.default_rng(4).standard_normal(32).astype(np.float32)
+
+
+def weight(array: Any, name: str = "w") -> tuple[onnx.TensorProto, ...]:
+    return (numpy_helper.from_array(array.astype(np.float32), name),)
+
+
+def branches(save: Save) -> Path:
+    def branch(name: str, operator: str) -> onnx.GraphProto:
+        out = helper.make_tensor_value_info(name, TensorProto.FLOAT, (32,))
+        return helper.make_graph([node(operator, ["x", "w"], [name])], name, [], [out])
+
+    largest = node("ReduceMax", ["x"], ["m"], keepdims=0)
+    so = node("Greater", ["m", "zero"], ["so"])
+    either = node("If", ["so"], ["y"], then_branch=branch("a", "Add"), else_branch=branch("b", "Mul"))
+    return save(largest, so, either, shape=(32,), initializers=(*weight(WEIGHTS), *weight(np.array(0.0), "zero")))
+
+
+def loop(save: Save) -> Path:
+    count, true = numpy_helper.from_array(np.array(3), "count"), numpy_helper.from_array(np.array(True), "true")
+    body = helper.make_graph(
+        [node("Add", ["before", "w"], ["after"]), node("Identity", ["go"], ["on"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, ()),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, (32,)),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, ()),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, (32,)),
+        ],
+    )
+    again = node("Loop", ["count", "true", "x"], ["y"], body=body)
+    return save(again, shape=(32,), initializers=(count, true, *weight(WEIGHTS)))
+
+
+def shared(save: Save) -> Path:
+    twice = (node("Mul", ["x", "w"], ["a"]), node("Add", ["a", "w"], ["y"]))
+    return save(*twice, shape=(32,), initializers=weight(WEIGHTS))
+
+
+def denormal(save: Save) -> Path:
+    return save(node("Add", ["x", "w"], ["y"]), shape=(32,), initializers=weight(np.full(32, 1e-41)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("make", [branches, loop, shared, denormal])
+def test_unusual_graphs_answer_as_they_do_natively(
+    embedded: Accelerator, save: Save, make: Callable[[Save], Path], backend: Any
+) -> None:
+    path = make(save)
+    if backend == "webnn" and make in (branches, loop):  # ONNX Runtime Web 1.30
+        with pytest.raises(LoadFailed):
+            embedded.load(path, platform=backend)
+        return
+    with embedded.load(path, platform=backend) as model:
+        for x in (X, -np.abs(X) - 1):
+            answer = model.run({"x": x})["y"]
+            np.testing.assert_allclose(answer, run_native(resolve(path), {"x": x})["y"], atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", [7, 9, 12, 13, 18, 21, 23])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_opset_answers_as_it_does_natively(
+    embedded: Accelerator, perceptron: Path, opset: int, backend: Any
+) -> None:
+    model = onnx.load(perceptron)
+    model.opset_import[0].version = opset
+    onnx.save(model, perceptron)
+    x = {"x": np.ones((1, 8), np.float32)}
+    with embedded.load(perceptron, platform=backend) as loaded:
+        np.testing.assert_allclose(loaded.run(x)["y"], run_native(resolve(perceptron), x)["y"], atol=1e-5)
+
+
+@pytest.mark.parametrize(("field", "error"), [("ir", InvalidModel), ("opset", UnsupportedOperator)])
+def test_a_version_that_is_newer_than_the_runtimes_is_refused(
+    embedded: Accelerator, perceptron: Path, field: str, error: type[ModelError]
+) -> None:
+    model = onnx.load(perceptron)
+    if field == "ir":
+        model.ir_version = 99
+    else:
+        model.opset_import[0].version = 99
+    onnx.save(model, perceptron)
+    with pytest.raises(error, match="newer than the runtime"):
+        embedded.load(perceptron, platform="wasm")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_that_are_no_numbers_are_no_answer(embedded: Accelerator, save: Save, backend: Any) -> None:
+    bad = WEIGHTS.copy()
+    bad[3] = np.nan
+    path = save(node("Mul", ["x", "w"], ["y"]), shape=(32,), initializers=weight(bad))
+    with embedded.load(path, platform=backend) as model, pytest.raises(NotANumber):
+        model.run({"x": X})

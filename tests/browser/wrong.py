@@ -1,0 +1,72 @@
+"""A page whose runtime has wrong kernels: what a graph with one of them answers is too large, by a twentieth or more.
+
+Nothing of this is in the product: the page is laid out anew, with a module around each of the real runtimes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+
+from webinfer import host
+
+ALL = ["wasm", "webnn", "webgpu"]
+KERNELS = {"Relu": ALL, "Sigmoid": ["wasm"], "Tanh": ["webgpu"], "Elu": ["webnn"], "DynamicQuantizeLinear": ALL}
+"""Backends that have an operator wrong. A graph goes to the runtime before its nodes are fused."""
+FACTORS = {"DynamicQuantizeLinear": 1.3}
+"""How wrong, where it is not a twentieth: answers that are rounded to whole numbers on the way may differ by more."""
+
+PAGE = host.WEB
+_MODULE = """
+import * as real from "./real.{name}";
+export * from "./real.{name}";
+const kernels = Object.entries({kernels});
+async function create(...given) {{
+  const [provider] = given[1].executionProviders;
+  const graph = new TextDecoder("latin1").decode(given[0]);
+  const lie = kernels.find(([name, on]) => on.includes(provider.name ?? provider) && graph.includes(name));
+  const factor = lie && ({factors}[lie[0]] ?? 1.05);
+  const session = await real.InferenceSession.create(...given);
+  const run = session.run.bind(session);
+  session.run = async (...asked) => {{
+    const outputs = await run(...asked);
+    for (const {{ data }} of factor ? Object.values(outputs) : []) {{
+      data.forEach((value, at) => (data[at] = value * factor));
+    }}
+    return outputs;
+  }};
+  return session;
+}}
+export const InferenceSession = {{ create }};
+"""
+
+
+def wrong_page(place: Path) -> Path:
+    """Lay out the page with these kernels."""
+    (place / "runtime").mkdir(parents=True)
+    for file in PAGE.iterdir():
+        if file.name != "runtime":
+            shutil.copytree(file, place / file.name) if file.is_dir() else shutil.copy(file, place / file.name)
+    for file in (PAGE / "runtime").iterdir():
+        if file.suffix == ".mjs":
+            shutil.copy(file, place / "runtime" / f"real.{file.name}")
+            module = _MODULE.format(name=file.name, kernels=json.dumps(KERNELS), factors=json.dumps(FACTORS))
+            (place / "runtime" / file.name).write_text(module, encoding="utf-8")
+        else:
+            shutil.copy(file, place / "runtime" / file.name)
+    return place
+
+
+def wrong_on(backend: str, perceptron: Path) -> Path:
+    """Write a perceptron that is wrong on one backend alone."""
+    model = onnx.load(perceptron)
+    operator = next(name for name, on in KERNELS.items() if on == [backend])
+    for node in model.graph.node:
+        if node.op_type == "Relu":
+            node.op_type = operator
+    path = perceptron.with_name(f"wrong on {backend}.onnx")
+    onnx.save(model, path)
+    return path
