@@ -25,7 +25,7 @@ from webinfer.metrics.store import Store
 from webinfer.models.probe import echo_model
 from webinfer.statistics import bootstrap
 
-REQUESTS, ROUND, AT_ONCE = 20_000, 2_000, 16
+REQUESTS, ROUND, AT_ONCE = 40_000, 5_000, 16
 FLOOD, FLOODED = 10_000, 5  # rows a second, and for how long
 TIMES = ("queue", "wait", "run", "transfer", "total")
 

@@ -296,19 +296,11 @@ class Recorder:
     def _answer(self, payload: tuple[float, tuple[Any, ...], tuple[Any, ...]]) -> Iterable[Entry]:
         now, (times, items, batch, attempts), described = payload
         session, new = self._session(now, described)
-        yield from new
-        row = {
-            **self._row(now, session),
-            "queue": times.queue,
-            "wait": times.wait,
-            "run_time": times.run,
-            "transfer": times.transfer,
-            "total": times.total,
-            "items": items,
-            "batch": batch,
-            "attempts": attempts,
-        }
-        yield "inferences", row
+        row = self._row(now, session)
+        row["queue"], row["wait"], row["run_time"] = times.queue, times.wait, times.run
+        row["transfer"], row["total"] = times.transfer, times.total
+        row["items"], row["batch"], row["attempts"] = items, batch, attempts
+        return (*new, ("inferences", row))
 
     def _failure(self, payload: tuple[Any, ...]) -> Iterable[Entry]:
         now, code, message, model, lane, spent, (items, batch, attempts) = payload

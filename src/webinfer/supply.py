@@ -12,7 +12,7 @@ from webinfer.building import Builder
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
 from webinfer.choosing import Chooser
-from webinfer.errors import AccuracyError, BackendUnavailable, LoadFailed, ModelError, UnsupportedOperator
+from webinfer.errors import AccuracyError, BackendUnavailable, LaneLost, LoadFailed, ModelError, UnsupportedOperator
 from webinfer.gate import Gate
 from webinfer.learned import LearnedModel, Trials
 from webinfer.model import AsyncModel
@@ -123,7 +123,7 @@ class Supplier:
         self._name(package, first.sha256)
         try:
             trials = self._trials(pool, first, order, learning) if learning is not None else None
-            model = await self._loaded(pool, package, chosen, order.progress, trials, first.sha256)
+            model = await self._loaded_somewhere(pool, package, chosen, order.progress, trials, first.sha256)
         except (LoadFailed, UnsupportedOperator) as error:
             if other is None:
                 raise
@@ -192,6 +192,27 @@ class Supplier:
     async def _again(self, order: Order, precision: str, why: str) -> AsyncModel:
         log.info("%s: %s", order.reference, why)
         return await self.supply(order.lowered(precision, why))
+
+    async def _loaded_somewhere(
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        chosen: Choice,
+        progress: ProgressCallback | None,
+        trials: Trials | None,
+        identity: str,
+    ) -> AsyncModel:
+        """Load a model; on WebAssembly, which runs the most, where ``auto`` chose a backend that does not take it."""
+        try:
+            return await self._loaded(pool, package, chosen, progress, trials, identity)
+        except (LoadFailed, UnsupportedOperator, LaneLost) as error:
+            if chosen.asked != "auto" or chosen.backend == "wasm":
+                raise
+            why = f"{chosen.backend} could not load it ({str(error).splitlines()[0]}), so wasm was taken"
+            log.info("%s: %s", package.name, why)
+            return await self._loaded(
+                pool, package, replace(chosen, backend="wasm", reason=why), progress, None, identity
+            )
 
     async def _loaded(
         self,

@@ -34,6 +34,7 @@ MODEL: dict[str, Callable[[Model], object]] = {
     "run_batch": lambda model: model.run_batch([ROW, ROW]),
     "set_max_batch_size": lambda model: model.set_max_batch_size(8),
     "submit": lambda model: model.submit(ROW).result(60),
+    "profile": lambda model: model.profile(ROW),
     "warm_up": lambda model: model.warm_up(),
 }
 

@@ -82,6 +82,16 @@ def test_unusual_graphs_answer_as_they_do_natively(
             np.testing.assert_allclose(answer, run_native(resolve(path), {"x": x})["y"], atol=1e-5)
 
 
+def test_what_the_best_backend_does_not_take_goes_to_webassembly(embedded: Accelerator, save: Save) -> None:
+    path = branches(save)
+    with embedded.load(path, platform="auto") as model:
+        result = model.run({"x": X})
+    assert (result.asked, result.backend) == ("auto", "wasm")
+    assert result.reason is not None
+    assert result.reason.startswith("webnn could not load it")
+    np.testing.assert_allclose(result["y"], run_native(resolve(path), {"x": X})["y"], atol=1e-5)
+
+
 @pytest.mark.parametrize("opset", [7, 9, 12, 13, 18, 21, 23])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_opset_answers_as_it_does_natively(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from onnx import numpy_helper
 
 from tests.models.conftest import Write
 from webinfer.cache import hash_file
-from webinfer.errors import InvalidModel, ModelNotFound
+from webinfer.errors import InvalidModel, ModelNotFound, OptionError
 from webinfer.models import resolve
 from webinfer.models.sources import SOURCES, listed
 from webinfer.progress import Progress
@@ -164,16 +165,22 @@ def test_unset_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         resolve("nothing-like-it")
 
 
-@pytest.mark.parametrize("reference", ["", "/no/such/path", "no/such.onnx", Path("nowhere.onnx"), "a\0b"])
+@pytest.mark.parametrize("reference", ["/no/such/path", "no/such.onnx", Path("nowhere.onnx"), "a\0b"])
 def test_missing_paths_are_not_found(reference: str | Path) -> None:
     with pytest.raises(ModelNotFound):
+        resolve(reference)
+
+
+@pytest.mark.parametrize("reference", ["", None, 7])
+def test_what_is_no_name_is_refused(reference: Any) -> None:
+    with pytest.raises(OptionError, match="named by a text or a path"):
         resolve(reference)
 
 
 def test_unknown_scheme_and_unknown_name_of_a_scheme_are_told() -> None:
     with pytest.raises(ModelNotFound, match=r"No source 'ftp'.*random:, wheel:"):
         resolve("ftp:model")
-    with pytest.raises(ModelNotFound, match=r"random:bert-base-uncased.*random: has bert-base-uncased"):
+    with pytest.raises(ModelNotFound, match=r"random:bert-base-uncased.*random:, which has bert-base-uncased"):
         resolve("random:bert-base-uncasd")
     with pytest.raises(ModelNotFound, match="Did you mean 'wheel:all-MiniLM-L6-v2'"):
         resolve("all-minilm-l6")

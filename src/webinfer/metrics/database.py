@@ -126,6 +126,8 @@ def explain(path: str | Path, error: duckdb.Error) -> DatabaseError:
             "a new one is made.",
             **data,
         )
+    if not os.access(directory := Path(path).parent, os.F_OK):
+        return DatabaseError(f"There is no directory {directory} for {path}: make it, or name another file.", **data)
     return DatabaseError(f"The database {path} refused: {text}", **data)
 
 
