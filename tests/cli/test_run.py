@@ -139,7 +139,8 @@ def test_text_gives_one_vector_of_length_1_each(spawn: Call, embedded: str) -> N
 
 @pytest.mark.browser("embedded")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to consoles, not to processes")
-def test_ctrl_c_ends_everything_with_130_and_one_line(probe: str, embedded: str) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_everything_with_130_and_one_line(probe: str, embedded: str, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "webinfer", "run", probe, "-i", ONES, "-b", embedded, "-n", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -148,7 +149,7 @@ def test_ctrl_c_ends_everything_with_130_and_one_line(probe: str, embedded: str)
         while not said or said[-1] not in ("==> run\n", ""):
             said.append(process.stderr.readline())
         assert said[-1], f"It ended before it ran: {said}"
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         assert process.stdout.read() == ""
         assert process.stderr.read().splitlines()[-1] == "Interrupted; nothing is left running."
         assert process.wait() == 130  # that nothing is left is asserted for all tests in tests/conftest.py
