@@ -78,7 +78,7 @@ export function categories(names: readonly string[], colours: Theme, narrow: boo
     inverse: true,
     axisLine: { show: false },
     axisTick: { show: false },
-    axisLabel: { color: colours.text, fontSize: 12.5, width: narrow ? 120 : 260, overflow: "truncate" },
+    axisLabel: { color: colours.text, fontSize: 12.5, width: narrow ? 120 : 380, overflow: "truncate" },
   };
 }
 
