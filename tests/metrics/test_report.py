@@ -111,7 +111,8 @@ def test_unknown_format_is_named() -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_benchmark_alone_is_reported(tmp_path: Path, format: str) -> None:
     store = Store(tmp_path / "r.duckdb")
-    benchmark = store.add("benchmarks", name="b", started=store.clock.now())
+    store.add("machines", id="m", cpu="the processor", cores=2, memory_mb=1000, os="Linux", python="3.11")
+    benchmark = store.add("benchmarks", name="b", started=store.clock.now(), machine="m")
     known = {"benchmark": benchmark, "model_name": "bert-tiny", "backend": "webnn", "precision": "fp32"}
     for level, seconds in ((1, 0.5), (2, 0.25), (2, 0.125)):  # of two at once, the newest counts
         store.add("measurements", **known, concurrency=level, metric="time_per_item", unit="s", value=seconds)
@@ -127,3 +128,5 @@ def test_benchmark_alone_is_reported(tmp_path: Path, format: str) -> None:
             "| bert-tiny | webnn | fp32 |  | 1 | 500 ms | 2 | 3 |  |  |  |  |  |  |",
             "| bert-tiny | webnn | fp32 |  | 2 | 125 ms | 8 | 3 |  |  |  |  |  |  |",
         ]
+        assert "Machine: the processor, 2 cores" in text
+        assert "| `backend.unavailable` | bert-tiny | webnn | 1 | no WebNN |" in text

@@ -13,10 +13,11 @@ export function trouble(found: Findings): HTMLElement[] {
   const made: HTMLElement[] = [];
   if (failures.length) {
     made.push(
-      element("h3", "", "Requests that failed"),
+      element("h3", "", "Requests and benchmarks that failed"),
       table(failures, [
         { name: "Code", text: (row) => row.error_code },
         { name: "Model", text: (row) => row.model_name ?? "" },
+        { name: "Backend", text: (row) => row.backend ?? "" },
         counted("Times", "times"),
         { name: "For example", text: (row) => short(row.example) },
       ]),

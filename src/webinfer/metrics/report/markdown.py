@@ -161,10 +161,11 @@ def _truth(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _trouble(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
-        "Failed requests",
+        "Failed requests and benchmarks",
         found["failures"],
         ("Code", _code("error_code")),
         ("Model", _word("model_name")),
+        ("Backend", _word("backend")),
         ("Times", _count("times")),
         ("For example", _start("example")),
     )

@@ -49,7 +49,10 @@ FROM (SELECT *, id AS run FROM runs) r WHERE {chosen} ORDER BY started, id
 """
 
 MACHINES = """
-SELECT DISTINCT m.* FROM machines m JOIN (SELECT *, id AS run FROM runs) r ON r.machine = m.id WHERE {chosen}
+SELECT * FROM machines WHERE id IN (
+    SELECT machine FROM (SELECT *, id AS run FROM runs) WHERE {chosen}
+    UNION SELECT b.machine FROM benchmarks b WHERE {chosen_b}
+)
 """
 
 CONFIGURATIONS = f"""
@@ -166,9 +169,14 @@ WHERE {chosen} AND placement IS NOT NULL ORDER BY ALL
 """
 
 FAILURES = f"""
-{_SCOPED}
+{_SCOPED}, failed AS (
+    SELECT error_code, model_name, backend, error FROM scoped WHERE error_code IS NOT NULL
+    UNION ALL
+    SELECT split_part(m.error, ': ', 1), m.model_name, m.backend, substr(m.error, strpos(m.error, ': ') + 2)
+    FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE m.error IS NOT NULL AND {{chosen_b}}
+)
 SELECT error_code, model_name, backend, count(*) AS times, any_value(error) AS example
-FROM scoped WHERE error_code IS NOT NULL GROUP BY ALL ORDER BY times DESC
+FROM failed GROUP BY ALL ORDER BY times DESC
 """
 
 FAULTS = """
@@ -225,7 +233,7 @@ SELECT model_name, backend, precision, browser_name, coalesce(concurrency, 1) AS
     max_by(value, id) FILTER (WHERE metric = 'cold_first_run') AS first,
     max_by(value, id) FILTER (WHERE metric = 'memory') AS mb,
     max_by(value, id) FILTER (WHERE metric = 'difference_from_native') AS difference
-FROM told WHERE backend <> 'native' GROUP BY ALL ORDER BY ALL
+FROM told WHERE backend <> 'native' GROUP BY ALL HAVING time IS NOT NULL ORDER BY ALL
 """
 
 BENCHMARKS = """
