@@ -95,7 +95,7 @@ async def test_request_survives_the_loss_of_its_browser(slow: Path, browser: Any
         result = await task
         assert result.outputs["y"].tolist() == [256 * 1000]
         assert result.attempts == 2
-        assert not result.lane.startswith("b1.")  # b2, or b3 where that did not start in time
+        assert result.lane.startswith("b2")
         assert (await accelerator.metrics())["bridge"]["retries"] == 1
 
 
