@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C ends it quietly, while its modules load too, and so does SIGTERM, which CI sends."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Run the command line; Ctrl-C ends it quietly, while its modules load too."""
     try:
         from webinfer.cli import main as run
 

@@ -40,9 +40,10 @@ class Captures:
 
     def fits(self, how: Fit) -> bool:
         """Say whether runs of this shape may be recorded: every size of every input is known."""
+        if not self.open:
+            return False
         sizes = dict(how.padded)
-        known = (isinstance(size, int) or size in sizes for spec in self._signature.inputs for size in spec.shape)
-        return self.open and all(known)
+        return all(isinstance(size, int) or size in sizes for spec in self._signature.inputs for size in spec.shape)
 
     def give_up(self, reason: str) -> None:
         """Have no run recorded from now on."""

@@ -7,8 +7,10 @@ import json
 import logging
 import math
 import os
+import signal
 import sys
 import textwrap
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -85,14 +87,15 @@ class Terminal:
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
-        """Turn our errors and Ctrl-C into a few calm lines and an exit code; log while inside."""
+        """Turn our errors, Ctrl-C and SIGTERM into a few calm lines and an exit code; log while inside."""
         handler = self._log_handler()
         logger = logging.getLogger("webinfer")
         before = logger.level
         logger.addHandler(handler)
         logger.setLevel(handler.level)
         try:
-            yield
+            with _terminable():
+                yield
         except WebinferError as error:
             self.fail(error)
             raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
@@ -170,3 +173,16 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     return str(value) if isinstance(value, Path) else repr(value)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM, which CI sends, end the work inside as Ctrl-C does, so that what was found is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,8 +1,7 @@
 """Whether a graph that was rewritten computes what it did before, tried out here before any browser is given it.
 
 Both forms run in native onnxruntime as they stand, without its own optimizations, which would turn the one into the
-other. Weights are mapped from the model's files and not packed, so that memory holds activations alone, and a model's
-size costs no more than reading it: so there is none that is too large for it.
+other. Weights are mapped from the model's files and not packed, so that memory holds activations alone.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 // How fast: throughput, latency, where the time goes, and how it went over time.
 
+import { throughputs } from "./bars.js";
 import { BAR, categories, chart, heightOf, legend, rows, span, tooltip, values } from "./chart.js";
 import { counted, rated, timed, WHERE } from "./columns.js";
 import { labeller, type Bin, type Configuration, type Findings, type Moment } from "./findings.js";
@@ -35,7 +36,13 @@ export function speed(found: Findings): HTMLElement[] {
       "throughput",
       "Throughput",
       "Items answered per second, while at least one request was under way. Colours tell the backend.",
-      throughput(shown, names),
+      throughputs("Items per second", shown, names, (row) => [
+        ["items per second", rate(row.throughput)],
+        ["requests", count(row.requests)],
+        ["lanes seen", count(row.lanes)],
+        ["median latency", seconds(row.p50)],
+        ["verdict", row.verdict ?? "–"],
+      ]),
       figures(shown, FIGURES),
     ),
     section(
@@ -58,36 +65,6 @@ export function speed(found: Findings): HTMLElement[] {
     );
   }
   return made;
-}
-
-function throughput(shown: Configuration[], names: string[]): HTMLElement {
-  return chart("Items per second", heightOf(shown.length), (colours, narrow) => ({
-    xAxis: values(colours, rate),
-    yAxis: categories(names, colours, narrow),
-    tooltip: tooltip(colours, {
-      formatter: ({ dataIndex }: { dataIndex: number }) => {
-        const row = shown[dataIndex] as Configuration;
-        return rows(names[dataIndex] ?? "", [
-          ["items per second", rate(row.throughput)],
-          ["requests", count(row.requests)],
-          ["lanes seen", count(row.lanes)],
-          ["median latency", seconds(row.p50)],
-          ["verdict", row.verdict ?? "–"],
-        ]);
-      },
-    }),
-    series: [
-      {
-        type: "bar",
-        barWidth: BAR,
-        data: shown.map((row) => ({
-          value: row.throughput,
-          itemStyle: { color: backendColour(row.backend, colours), borderRadius: [0, 4, 4, 0] },
-        })),
-        label: { show: true, position: "right", color: colours.text, formatter: ({ value }: { value: number }) => rate(value) },
-      },
-    ],
-  }));
 }
 
 function boxes(shown: Configuration[], names: string[]): HTMLElement {

@@ -173,8 +173,8 @@ def _fill(target: Target, users: dict[str, list[NodeProto]], results: set[str]) 
     """Find the uses of a weight; return why it has to stay as it is, if it has."""
     for node in users.get(target.name, []):
         if node.op_type == "Conv" and cast(int, attributes(node).get("group", 1)) > 1 and target.dims[1] == 1:
-            # ONNX Runtime Web 1.30: WebNN's provider traps on them once they are restored from a scale to each.
-            return "its filters take one channel each, for which few bits save little and lose much"
+            # ONNX Runtime Web 1.30 traps on them, restored from a scale to each; they are a few hundredths of a model.
+            return "its filters take one channel each, of which WebNN's runtime dies in few bits"
         turned = node.op_type == "Transpose" and len(target.dims) == 2 and node.output[0] not in results
         if turned:
             for user in users.get(node.output[0], []):
