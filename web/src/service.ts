@@ -146,8 +146,9 @@ export class LaneService {
       for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
       this.#kept.feed(message, feeds);
       const wanted = this.#kept.wanted(message, feeds);
-      const plainly = () => (wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS));
-      const running = loaded.graph === undefined ? plainly() : this.#replay(loaded, message, feeds);
+      let running: Promise<Outputs>;
+      if (loaded.graph !== undefined) running = this.#replay(loaded, loaded.graph, message, feeds);
+      else running = wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS);
       return (gpu ? running.finally(this.#devices.hasten()) : running)
         .then((outputs) => this.#answer(job, message, feeds, started, gpu, outputs))
         .then(undefined, (error: unknown) => this.#judge(job, error, "run"));
@@ -232,9 +233,7 @@ export class LaneService {
   }
 
   /** Run a recorded graph; where it cannot be, make a session that needs no recording, once for all. */
-  #replay(loaded: Loaded, message: Run, feeds: Feeds): Promise<Outputs> {
-    const { graph } = loaded;
-    if (graph === undefined) return loaded.session.run(feeds, RUN_OPTIONS);
+  #replay(loaded: Loaded, graph: CapturedGraph, message: Run, feeds: Feeds): Promise<Outputs> {
     return graph.run(feeds, message.outputs).catch(async (error: unknown) => {
       if (classify(error, "run").fatal) throw error;
       await this.#relinquish(loaded, why(error));
