@@ -30,14 +30,15 @@ def test_result_says_whether_its_shape_was_compiled_before(embedded: Accelerator
         assert not model.run(two).warmed
 
 
-def test_requests_that_nobody_made_count_nowhere(embedded: Accelerator, perceptron: Path) -> None:
+def test_requests_that_nobody_made_count_nowhere(embedded: Accelerator, save: Save) -> None:
+    own = save(helper.make_node("Relu", ["x"], ["y"]), shape=("batch", 13))  # no other test's, so it is loaded anew
     embedded.start()
     before, totals = embedded.snapshot().totals, embedded.metrics()["aggregate"]["total_inferences"]
-    with embedded.load(perceptron, platform="wasm") as model:
+    with embedded.load(own, platform="wasm") as model:
         assert model.warm_up() == 1
         assert model.set_max_batch_size(4) is None  # which is tried out
         assert embedded.metrics()["aggregate"]["total_inferences"] == totals
-        model.run(np.ones((1, 8), np.float32))
+        model.run(np.ones((1, 13), np.float32))
         after = embedded.snapshot().totals
     assert (after.loads, after.runs) == (before.loads + 1, before.runs + 1)
 
