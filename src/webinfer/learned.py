@@ -252,12 +252,12 @@ class LearnedModel(AsyncModel):
         if len(self._models) > 1:
             wanted = {self.learning.serving, *self.learning.promising(), *self._flying.values()}
             for spent in self._models.keys() - wanted:
+                self.learning.ready.discard(spent)  # at once: the next request may come before it is closed
                 self._tasks.spawn(self._release(spent, self._models.pop(spent)))
 
     async def _release(self, arm: Arm, model: AsyncModel) -> None:
         """Give back what an arm took that promises nothing any more."""
         log.info("%s is not on %s any more: %s", self.name, arm, self.learning.explain(self.learning.serving))
-        self.learning.ready.discard(arm)
         await model.close()
         self._pool.shed_lanes(arm.browser, self._lanes(arm.browser), "Nothing is tried there any more.")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser.arms import always_promising
 from webinfer import AsyncAccelerator, AsyncModel, Result
 from webinfer.browsers.find import find
 from webinfer.cache import cache_dir
@@ -93,8 +94,8 @@ async def test_trial_that_fails_is_answered_where_the_model_is_served(
         model = await learned(accelerator, perceptron)
         first = model.learning.serving
         (other,) = {WASM, WEBNN} - {first}
+        always_promising(model, monkeypatch)
         await run_until(model, lambda: len(model.learning.ready) == 2)
-        model.learning.records.pop(other)  # so that it promises everything
         monkeypatch.setattr(model._models[other], "_complete", fail)
         results = await run_until(model, lambda: bool(model.learning.barred))
     assert model.learning.barred == {other: "this backend cannot"}
@@ -135,6 +136,7 @@ async def test_browser_that_was_started_for_a_trial_ends_after_it(
     monkeypatch.setattr("webinfer.policy.learning.better", lambda *_: None)
     async with AsyncAccelerator(browsers=("embedded", "firefox")) as accelerator:
         model = await learned(accelerator, perceptron)
+        always_promising(model, monkeypatch)
         pool, trial = model._pool, Arm("firefox", "wasm")
         model.learning.bar(({WASM, WEBNN} - {model.learning.serving}).pop(), "of no interest here")
         await run_until(model, lambda: trial in model.learning.ready)

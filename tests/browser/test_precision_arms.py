@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser.arms import always_promising
 from webinfer import AsyncAccelerator, AsyncModel, Result
 from webinfer.errors import OptionError
 from webinfer.learned import LearnedModel
 from webinfer.models.quantize import obtain
 from webinfer.models.reference import run_native
-from webinfer.policy.learning import ENOUGH, SHARE, Arm
+from webinfer.policy.learning import ENOUGH, SHARE, Arm, Record
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -39,16 +40,15 @@ async def run_until(model: AsyncModel, done: Callable[[], bool]) -> list[Result]
 
 
 async def test_allowed_precision_is_tried_and_each_answer_is_that_of_its_precision(
-    network: Path, tmp_path: Path
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = {name: run_native(obtain(network, precision=name), IDS)["y"] for name in ("fp32", "q8")}
     path = tmp_path / "results.duckdb"
     async with AsyncAccelerator(browser="embedded", db_path=path) as accelerator:
         model = await learned(accelerator, network, precision=["fp32", "q8"])
         learning = model.learning
-        results = await run_until(model, lambda: LESS in learning.ready)
-        learning.records.pop(LESS)  # so that it promises everything
-        results += await run_until(model, lambda: LESS in learning.records)
+        always_promising(model, monkeypatch)
+        results = await run_until(model, lambda: learning.trials > 0)
         await model.close()
         less = await accelerator.load(network, platform="wasm", precision="q8")
         for _ in range(ENOUGH):
@@ -69,6 +69,20 @@ async def test_allowed_precision_is_tried_and_each_answer_is_that_of_its_precisi
     assert result.decision is not None
     assert {each.arm for each in result.decision.candidates} == {FULL, LESS}
     assert min(each.runs for each in result.decision.candidates) >= ENOUGH
+
+
+async def test_arm_that_is_given_back_gets_no_request(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncAccelerator(browser="embedded") as accelerator:
+        model = await learned(accelerator, network, precision=["fp32", "q8"])
+        learning = model.learning
+        always_promising(model, monkeypatch)
+        monkeypatch.setattr("webinfer.learned.random.random", lambda: 1.0)  # no trial
+        await run_until(model, lambda: LESS in learning.ready)
+        learning.records[LESS] = Record(runs=100, mean=5.0)  # e^5 seconds, which promises nothing
+        await model.run(IDS)
+        learning.records.pop(LESS)  # promises everything again, before it is closed
+        monkeypatch.setattr("webinfer.learned.random.random", lambda: 0.0)
+        assert (await model.run(IDS)).precision == "fp32"
 
 
 async def test_precision_that_fails_the_gate_is_out(network: Path) -> None:
