@@ -28,6 +28,11 @@ def test_a_ratio_to_native_is_that_of_their_times() -> None:
     assert float(row[report.SPEED.index("Of native")].split()[0]) == pytest.approx(0.25, rel=0.05)
 
 
+@pytest.mark.parametrize(("value", "written"), [(0.041871, "0.04187"), (9999.4, "9999"), (23881.2, "23,881")])
+def test_figures_have_four_digits_that_count_and_no_exponent(value: float, written: str) -> None:
+    assert report.figure(value) == written
+
+
 def test_wrong_answers_are_seen_in_every_report() -> None:
     made = record(3, cells=(WASM,), agreement=WRONG)
     assert "WRONG" in report.markdown(made)

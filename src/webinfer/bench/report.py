@@ -64,9 +64,9 @@ def speed(record: Record, cell: Cell) -> list[str]:
         cell.configuration.place,
         cell.verdict or _NONE,
         milliseconds(found) + ("" if cell.reached else " *"),
-        f"{1 / found.estimate:.4g}" if found else _NONE,
+        figure(1 / found.estimate) if found else _NONE,
         against,
-        f"{np.quantile(times, 0.95) * 1e3:.4g}",
+        figure(float(np.quantile(times, 0.95)) * 1e3),
         f"{outliers(times).sum()} of {len(times)}",
         answers(cell),
     ]
@@ -123,7 +123,7 @@ def scalability(record: Record) -> list[str]:
     """Write down what more lanes gain, if that was measured."""
     rows = []
     for name, rates, law, held in curves(record):
-        told = ", ".join(f"{n}: {rate:.4g}" for n, rate in rates.items())
+        told = ", ".join(f"{n}: {figure(rate)}" for n, rate in rates.items())
         fitted = f"{law.contention:.3f}, {law.crosstalk:.4f}" if law else "needs three concurrencies"
         rows.append([name, told, fitted, f"{held.kind} ({'; '.join(held.evidence)})"])
     columns = ("Configuration", "Items/s by requests at once", "Contention, crosstalk", "What limits it")
@@ -133,7 +133,7 @@ def scalability(record: Record) -> list[str]:
 def rates(ran: Together) -> list[list[str]]:
     """Return rows: how fast each model was alone, and beside the others."""
     pairs = zip(ran.models, ran.alone, ran.together, strict=True)
-    return [[model, f"{own:.4g}", f"{both:.4g}"] for model, own, both in pairs]
+    return [[model, figure(own), figure(both)] for model, own, both in pairs]
 
 
 def absences(record: Record) -> list[list[str]]:
@@ -271,7 +271,13 @@ def milliseconds(found: Interval | None) -> str:
     """Write an interval of seconds down in milliseconds."""
     if found is None:
         return _NONE
-    return f"{found.estimate * 1e3:.4g} ({found.low * 1e3:.4g}–{found.high * 1e3:.4g})"
+    middle, low, high = (figure(seconds * 1e3) for seconds in (found.estimate, found.low, found.high))
+    return f"{middle} ({low}–{high})"
+
+
+def figure(value: float) -> str:
+    """Write a number down with four digits that count, and without an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 9999.5 else f"{value:.4g}"
 
 
 def percent(change: object) -> str:

@@ -71,7 +71,7 @@ def view(record: Record) -> RenderableType:
         parts += [heading("Speed"), table(report.SPEED, rows)]
         parts += [heading("Loading"), table(report.LOADING, [_plain(report.loading(cell)) for cell in record.measured])]
     for name, rates, law, held in report.curves(record):
-        told = ", ".join(f"{n} at once {rate:.4g} items/s" for n, rate in rates.items())
+        told = ", ".join(f"{n} at once {report.figure(rate)} items/s" for n, rate in rates.items())
         said = f"; contention {law.contention:.3f}, crosstalk {law.crosstalk:.4f}" if law else ""
         parts += [heading(f"Scaling of {name}"), Text(f"  {told}{said}")]
         parts.append(Text.assemble("  limited by ", (held.kind, "title"), f": {'; '.join(held.evidence)}"))
