@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(f"{outcome}  {name}  |  {what}: {told}")
 
 
-HURRIED = Patience(connect=2.0, silence=0.3, head_start=0.05, back_off=0.01, longest=0.05)
+HURRIED = Patience(connect=10.0, silence=10.0, head_start=0.05, back_off=0.01, longest=0.05)
 
 
 @pytest.fixture(autouse=True)

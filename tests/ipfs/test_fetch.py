@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from webinfer.models.ipfs.cid import CID, DAG_PB, RAW
 from webinfer.models.ipfs.dagpb import Kind, Link, Node, encode
 from webinfer.models.ipfs.export import write_whole
 from webinfer.models.ipfs.fetch import fetch, fetch_several
-from webinfer.models.ipfs.gateway import CAR_ACCEPT, RAW_TYPE, check_url
+from webinfer.models.ipfs.gateway import CAR_ACCEPT, RAW_TYPE, Patience, check_url
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.serve import serving, walk
 from webinfer.models.ipfs.store import Store
@@ -44,8 +45,8 @@ def always(body: bytes, *, status: int = 200, kind: str = CAR_ACCEPT, **headers:
     return answer
 
 
-async def bring(root: CID, store: Store, *urls: str, path: str = "") -> CID:
-    return await fetch(root, path, store, gateways=urls, patience=HURRIED)
+async def bring(root: CID, store: Store, *urls: str, path: str = "", patience: Patience = HURRIED) -> CID:
+    return await fetch(root, path, store, gateways=urls, patience=patience)
 
 
 def all_of(source: Store, root: CID) -> list[Block]:
@@ -243,9 +244,10 @@ async def test_stalled_gateway_is_left_for_another(after: int, root: CID, source
         return response
 
     async with gateway(stall) as stalled, serving(source) as good:
+        brief = replace(HURRIED, silence=0.3)
         with pytest.raises(FetchError, match="nothing for too long"):
-            await bring(root, Store(store.directory.parent / "other"), stalled)
-        await bring(root, store, stalled, good)
+            await bring(root, Store(store.directory.parent / "other"), stalled, patience=brief)
+        await bring(root, store, stalled, good, patience=replace(HURRIED, silence=1.0))
         ended.set()
     assert_clean(store, all_of(source, root))
 
