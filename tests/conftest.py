@@ -25,7 +25,7 @@ __all__ = ["pytest_addoption", "pytest_terminal_summary"]  # hooks: see there
 REQUIRED_BROWSERS = frozenset(filter(None, os.environ.get("WEBINFER_REQUIRE_BROWSERS", "").split(",")))
 SESSION_MARK = "WEBINFER_TEST_SESSION"
 BROWSER_TESTS = Path(__file__).parent / "browser"
-GRACE = 5.0  # seconds that processes told to end may take to be gone
+GRACE = 30.0  # seconds that processes told to end may take to be gone
 
 # No deadline per example: a busy machine is not a bug.
 settings.register_profile("webinfer", deadline=None)

@@ -19,7 +19,7 @@ from webinfer.browsers.install import install_chromium
 from webinfer.errors import BrowserNotFound
 from webinfer.options import BrowserName
 
-GRACE = 5.0  # Seconds in which everything must be gone.
+GRACE = 30.0  # Seconds in which everything must be there, or gone; a busy machine takes its time.
 
 Found = TypeVar("Found")
 

@@ -216,7 +216,7 @@ def test_live_view_is_drawn_again_and_again_until_it_is_left(entry: Entry, way: 
     else:
         process.send_signal(signal.SIGINT)
     text += read(ours, "\x1b[?1049l")  # back from the alternate screen
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     os.close(ours)
     assert (process.returncode, errors) == (0, b"")
     assert text.startswith("\x1b[?1049h")
@@ -225,7 +225,7 @@ def test_live_view_is_drawn_again_and_again_until_it_is_left(entry: Entry, way: 
 
 def read(terminal: int, until: str) -> str:
     """Read what is drawn until something shows."""
-    text, end = "", time.monotonic() + 20
+    text, end = "", time.monotonic() + 60
     while until not in text and time.monotonic() < end:
         if select.select([terminal], [], [], 1)[0]:
             text += os.read(terminal, 65536).decode(errors="replace")
