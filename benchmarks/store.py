@@ -1,4 +1,4 @@
-"""What recording costs: requests of a tiny model, recorded and not, in turns on one accelerator.
+"""What recording costs: requests of a copying model and of BERT-tiny, recorded and not, in turns on one accelerator.
 
 A turn with the store on ends when its last row is on the disk, so nothing is put off until nobody counts. Then each row
 is held against the result that its caller got, a flood shows what the writer takes by itself, and a process that is
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from webinfer.models.probe import echo_model
 from webinfer.statistics import bootstrap
 
 REQUESTS, ROUND, AT_ONCE = 40_000, 5_000, 16
+TOKENS = 16
 FLOOD, FLOODED = 10_000, 5  # rows a second, and for how long
 TIMES = ("queue", "wait", "run", "transfer", "total")
 
@@ -42,17 +44,16 @@ while True:
 """
 
 
-def turn(model: Model, count: int) -> list[Result]:
+def turn(model: Model, given: Any, count: int) -> list[Result]:
     """Run requests, so many at once, and return their results."""
-    tensor = np.ones(16, np.float32)
     results: list[Result] = []
     while len(results) < count:
-        results += model.run_batch([tensor] * min(AT_ONCE, count - len(results)))
+        results += model.run_batch([given] * min(AT_ONCE, count - len(results)))
     return results
 
 
 def compare(
-    accelerator: Accelerator, model: Model, rounds: int, size: int
+    accelerator: Accelerator, model: Model, given: Any, rounds: int, size: int
 ) -> tuple[list[float], list[float], list[Result]]:
     """Return items per second with the store on and off, in turns whose order changes, and all recorded results."""
     on: list[float] = []
@@ -62,7 +63,7 @@ def compare(
         for recorded in (number % 2 == 0, number % 2 == 1):
             began = time.perf_counter()
             with contextlib.nullcontext() if recorded else unrecorded():
-                results = turn(model, size)
+                results = turn(model, given, size)
             if recorded:
                 accelerator.query("SELECT 1")  # waits until all is on the disk
                 kept += results
@@ -124,26 +125,29 @@ def main() -> None:
     asked = parser(__doc__).parse_args()
     rounds = max(2, REQUESTS // ROUND // (10 if asked.quick else 1))
     print(machine())
+    ids = np.arange(1000, 1000 + TOKENS, dtype=np.int64)[None]
+    text = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    measured: dict[str, tuple[Any, Any]] = {
+        "a model that copies": (echo_model(), np.ones(16, np.float32)),
+        f"BERT-tiny, {TOKENS} tokens": ("random:bert-tiny", text),
+    }
     with tempfile.TemporaryDirectory() as place:
-        with Accelerator(browser=asked.browser, platform="wasm", db_path=Path(place, "results.duckdb")) as accelerator:
-            model = accelerator.load(echo_model())
-            with unrecorded():
-                turn(model, ROUND)
-            on, off, results = compare(accelerator, model, rounds, ROUND)
-            wrong = differences(accelerator, results)
-        ratio = bootstrap([a / b for a, b in zip(on, off, strict=True)])
+        rows = []
+        for number, (title, (reference, given)) in enumerate(measured.items()):
+            path = Path(place, f"{number}.duckdb")
+            with Accelerator(browser=asked.browser, platform="wasm", db_path=path) as accelerator:
+                model = accelerator.load(reference)
+                with unrecorded():
+                    turn(model, given, ROUND)
+                on, off, results = compare(accelerator, model, given, rounds, ROUND)
+                wrong = differences(accelerator, results)
+            ratio = bootstrap([a / b for a, b in zip(on, off, strict=True)])
+            told = f"{ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+            rows.append([title, *(f"{statistics.median(rates):,.0f}" for rates in (off, on)), told, f"{wrong}"])
         show(
-            f"{len(results):,} requests recorded, as many not, in turns of {ROUND:,}, {AT_ONCE} at once",
-            ["", "items/s, median", "on / off", "rows that differ from results"],
-            [
-                ["store off", f"{statistics.median(off):,.0f}", "", ""],
-                [
-                    "store on, until on the disk",
-                    f"{statistics.median(on):,.0f}",
-                    f"{ratio.estimate:.3f} ({ratio.low:.3f} to {ratio.high:.3f})",
-                    f"{wrong}",
-                ],
-            ],
+            f"{len(results):,} requests of each recorded, and as many not, in turns of {ROUND:,}, {AT_ONCE} at once",
+            ["", "items/s, store off", "on, until on the disk", "on / off", "rows that differ from results"],
+            rows,
         )
         share, written, dropped = flood(Path(place, "flood.duckdb"), 1 if asked.quick else FLOODED)
         title = f"A flood of {FLOOD:,} rows a second, and a process killed while it records 2,000 a second"

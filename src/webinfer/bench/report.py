@@ -63,7 +63,7 @@ def speed(record: Record, cell: Cell) -> list[str]:
         cell.configuration.name,
         cell.configuration.place,
         cell.verdict or _NONE,
-        milliseconds(found) + ("" if cell.reached else " *"),
+        milliseconds(found, "" if cell.reached else "*"),
         figure(1 / found.estimate) if found else _NONE,
         against,
         figure(float(np.quantile(times, 0.95)) * 1e3),
@@ -267,12 +267,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def milliseconds(found: Interval | None) -> str:
-    """Write an interval of seconds down in milliseconds."""
+def milliseconds(found: Interval | None, mark: str = "") -> str:
+    """Write an interval of seconds down in milliseconds, the estimate with a mark."""
     if found is None:
         return _NONE
     middle, low, high = (figure(seconds * 1e3) for seconds in (found.estimate, found.low, found.high))
-    return f"{middle} ({low}–{high})"
+    return f"{middle}{mark} ({low}–{high})"
 
 
 def figure(value: float) -> str:

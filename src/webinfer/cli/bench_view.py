@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.spinner import Spinner
@@ -66,10 +67,12 @@ class Progress:
 def view(record: Record) -> RenderableType:
     """Lay out what a benchmark found."""
     parts: list[RenderableType] = []
-    if record.measured:
-        rows = [_styled(report.speed(record, cell), cell) for cell in record.measured]
-        parts += [heading("Speed"), table(report.SPEED, rows)]
-        parts += [heading("Loading"), table(report.LOADING, [_plain(report.loading(cell)) for cell in record.measured])]
+    for name in dict.fromkeys(cell.configuration.name for cell in record.measured):
+        cells = [cell for cell in record.measured if cell.configuration.name == name]  # a table has no room for names
+        speeds = [_styled(report.speed(record, cell), cell)[1:] for cell in cells]
+        loads = [_plain(report.loading(cell))[1:] for cell in cells]
+        parts += [heading(f"Speed of {name}"), table(report.SPEED[1:], speeds)]
+        parts += [heading(f"Loading {name}"), table(report.LOADING[1:], loads)]
     for name, rates, law, held in report.curves(record):
         told = ", ".join(f"{n} at once {report.figure(rate)} items/s" for n, rate in rates.items())
         said = f"; contention {law.contention:.3f}, crosstalk {law.crosstalk:.4f}" if law else ""
@@ -82,7 +85,9 @@ def view(record: Record) -> RenderableType:
     if absent := report.absences(record):
         parts += [heading("Not measured"), table(("Configuration", "Why"), [_plain(row) for row in absent])]
     notes = dict.fromkeys(cell.note for cell in record.cells if cell.note)
-    last = [report.noise_line(record), *notes, f"Kept as {record.id}: webinfer compare takes that name."]
+    wide = any(not cell.reached for cell in record.measured)
+    star = f"* Time ran out before the interval was within ±{record.method.margin:.0%}." if wide else None
+    last = [star, report.noise_line(record), *notes, f"Kept as {record.id}: webinfer compare takes that name."]
     return Group(*parts, Text(), *(Text(f"  {line}", style="quiet") for line in last if line))
 
 
@@ -106,19 +111,31 @@ def findings_view(findings: Sequence[Finding], margin: float) -> RenderableType:
     return Group(heading("Changes"), table(columns, rows), *whys)
 
 
-_NAMED = 32  # letters of a name that stay on one line, whatever the other columns do
+_GAP = 2  # between columns
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
-    """Lay out rows below their headings."""
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="label")
-    longest = max((row[0].cell_len for row in rows), default=0)
-    for column in columns:
-        whole = column == columns[0] and longest <= _NAMED
-        made.add_column(column, overflow="fold", no_wrap=whole)
-    for row in rows:
-        made.add_row(*row)
-    return Padding(made, (0, 0, 0, 2))
+    """Lay out rows below their headings; words stay whole where the terminal is wide enough for it."""
+    return Padding(_Table(columns, rows), (0, 0, 0, 2))
+
+
+@dataclass(frozen=True)
+class _Table:
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Text]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        longest = [
+            max(map(len, " ".join((column, *(row[number].plain for row in self.rows))).split()), default=0)
+            for number, column in enumerate(self.columns)
+        ]
+        fits = sum(longest) + _GAP * len(longest) <= options.max_width
+        made = Table(box=None, padding=(0, _GAP, 0, 0), header_style="label")
+        for column, letters in zip(self.columns, longest, strict=True):
+            made.add_column(column, overflow="fold", min_width=letters if fits else None)
+        for row in self.rows:
+            made.add_row(*row)
+        yield made
 
 
 def _drawn(step: Step) -> RenderableType:
