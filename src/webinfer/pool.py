@@ -40,6 +40,7 @@ from webinfer.host import Host
 from webinfer.lane import Lane, Recipe
 from webinfer.loader import Loader
 from webinfer.options import Backend, Options
+from webinfer.placement import Placement
 from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
 from webinfer.policy.timeouts import Timeouts
 from webinfer.queues import Level, Queues
@@ -144,6 +145,10 @@ class Pool:
     def lane_states(self) -> Mapping[str, LaneState]:
         """What the scheduler knows of each lane."""
         return self._lane_states
+
+    def placement(self, lane: Lane, key: SessionKey) -> Placement | None:
+        """Return where the nodes of a session that a lane holds went, where the runtime told."""
+        return lane.placement(self._loader.name(key))
 
     async def memory(self) -> int:
         """Return the memory of all browsers' processes, in bytes."""
@@ -320,7 +325,7 @@ class Pool:
         self.running_peak = max(self.running_peak, self._running)
         self._loader.use(key, state)
         self._flights.add(batch)
-        now, placement = time.perf_counter(), lane.placement(self._loader.name(key))
+        now, placement = time.perf_counter(), self.placement(lane, key)
         for request in requests:
             request.sent(lane, len(requests), now, placement)
         try:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import psutil
 from webinfer.browsers.process import tree_memory
 from webinfer.lane import Lane
 from webinfer.metrics.journal import Fault, Journal, Recent
+from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
 from webinfer.pool import Pool
 from webinfer.request import Request
@@ -24,13 +25,24 @@ _MEGABYTE = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSnapshot:
-    """A session: one model for one backend, precision and set of fixed dimensions."""
+    """A session: one model for one backend, precision and set of fixed dimensions.
+
+    Attributes:
+        model: The model's name.
+        model_sha256: The hash of its file.
+        backend: Backend that was asked for.
+        precision: Its precision.
+        dimensions: Its fixed dimensions.
+        placement: Which backend each node went to. ``None`` where the runtime did not tell, of a session that is not
+            created yet, and of a queue whose lanes differ.
+    """
 
     model: str
     model_sha256: str
     backend: str
     precision: str
     dimensions: dict[str, int]
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +239,7 @@ def _lane(lane: Lane, pool: Pool, journal: Journal) -> LaneSnapshot:
     return LaneSnapshot(
         id=lane.id,
         runtime=lane.runtime,
-        sessions=tuple(_session(key, journal) for key in state.loaded),
+        sessions=tuple(_session(key, journal, pool.placement(lane, key)) for key in state.loaded),
         loading=_session(state.loading, journal) if state.loading else None,
         running=len(flying),
         oldest=now - flying[0].dispatched if flying else None,
@@ -240,31 +252,39 @@ def _lane(lane: Lane, pool: Pool, journal: Journal) -> LaneSnapshot:
 def _queue(pool: Pool, journal: Journal) -> tuple[QueueSnapshot, ...]:
     """Look at every session that is loaded, being loaded or wanted."""
     flying = Counter(request.key for requests in pool.flying.values() for request in requests)
-    states = pool.lane_states.values()
-    loaded = Counter(key for state in states for key in state.loaded)
-    loading = dict.fromkeys(state.loading for state in states if state.loading)
-    keys = dict.fromkeys((*loaded, *loading, *pool.waiting, *flying))
-    return tuple(_waiting(key, pool.waiting.get(key, ()), flying[key], loaded[key], journal) for key in keys)
+    placed: dict[SessionKey, list[Placement | None]] = {}
+    for lane in pool.lanes.values():
+        for key in pool.lane_states[lane.id].loaded:
+            placed.setdefault(key, []).append(pool.placement(lane, key))
+    loading = dict.fromkeys(state.loading for state in pool.lane_states.values() if state.loading)
+    keys = dict.fromkeys((*placed, *loading, *pool.waiting, *flying))
+    return tuple(
+        _waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), journal) for key in keys
+    )
 
 
-def _waiting(key: SessionKey, queue: Collection[Request], running: int, lanes: int, journal: Journal) -> QueueSnapshot:
+def _waiting(
+    key: SessionKey, queue: Collection[Request], running: int, placed: Sequence[Placement | None], journal: Journal
+) -> QueueSnapshot:
     tally = journal.session(key)
+    agreed = placed[0] if placed and all(each == placed[0] for each in placed) else None
     return QueueSnapshot(
-        session=_session(key, journal),
+        session=_session(key, journal, agreed),
         waiting=len(queue),
         oldest=time.perf_counter() - min(request.submitted for request in queue) if queue else None,
         running=running,
-        lanes=lanes,
+        lanes=len(placed),
         runs=tally.runs,
         errors=tally.errors,
     )
 
 
-def _session(key: SessionKey, journal: Journal) -> SessionSnapshot:
+def _session(key: SessionKey, journal: Journal, placement: Placement | None = None) -> SessionSnapshot:
     return SessionSnapshot(
         model=journal.named(key.model),
         model_sha256=key.model,
         backend=key.backend,
         precision=key.precision,
         dimensions=dict(key.dimensions),
+        placement=placement,
     )

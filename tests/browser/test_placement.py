@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,29 @@ def test_an_operator_that_webnn_lacks_is_named(embedded: Accelerator, patchwork:
     assert placement.graphs == 2
     assert str(placement) == "2 of 3 nodes on webnn, in 2 graphs, 1 on wasm (Mod)"
     assert result.observed()["placement"]["fallen"] == {"Mod": 1}
+
+
+def test_snapshot_tells_where_the_nodes_of_each_session_went(embedded: Accelerator, patchwork: Path) -> None:
+    with embedded.load(patchwork, platform="webnn") as broken, embedded.load(patchwork, platform="wasm") as whole:
+        seen = embedded.snapshot()
+        ran = {model.backend: model.run({"x": np.zeros(4, np.float32)}).placement for model in (broken, whole)}
+    sha256 = broken.package.sha256
+    told = [
+        {each.backend: each.placement for each in sessions if each.model_sha256 == sha256}
+        for sessions in (seen.browsers[0].lanes[0].sessions, [queue.session for queue in seen.queue])
+    ]
+    assert told == [ran, ran]
+    fields = json.loads(json.dumps(seen.to_dict()))["browsers"][0]["lanes"][0]["sessions"]
+    written = {each["backend"]: each["placement"] for each in fields if each["model_sha256"] == sha256}
+    assert written["webnn"] | {"copies": 0} == {
+        "backend": "webnn",
+        "nodes": {"webnn": 2, "wasm": 1},
+        "fallen": {"Mod": 1},
+        "copies": 0,
+        "graphs": 2,
+    }
+    assert written["wasm"]["nodes"] == {"wasm": 3}
+    assert sha256 not in {each.model_sha256 for queue in embedded.snapshot().queue for each in [queue.session]}
 
 
 def test_no_fallback_refuses_a_model_and_names_the_operators(embedded: Accelerator, patchwork: Path) -> None:

@@ -137,6 +137,36 @@ def test_view_fits_the_terminal_and_says_what_matters() -> None:
     assert "▃█▅" in text
 
 
+def placed(backend: str, nodes: dict[str, int], **fallen: int) -> dict[str, Any]:
+    placement = {"backend": backend, "nodes": nodes, "fallen": fallen, "copies": 0, "graphs": 0}
+    return {**SESSION, "backend": backend, "placement": placement}
+
+
+def test_placement_is_short_where_all_nodes_are_in_place() -> None:
+    seen = snapshot()
+    for each in seen["browsers"][0]["lanes"]:
+        each["sessions"] = [placed("wasm", {"wasm": 12})]
+    text = drawn(seen)
+    assert "probe  wasm 12/12 fp32, on 2 lanes" in text
+    assert "wasm 12:" not in text
+
+
+def test_operators_that_fell_back_are_named_for_each_way_in_which_lanes_differ() -> None:
+    seen = snapshot()
+    session = placed("webnn", {"webnn": 120, "wasm": 3}, Mod=2, Erf=1)
+    seen["browsers"][0]["lanes"] = [lane(f"b1.{number}", sessions=[session]) for number in (1, 2)]
+    seen["queue"][0]["session"] = session
+    text = drawn(seen)
+    assert "probe  webnn 120/123 fp32, on 2 lanes" in text
+    assert text.count("webnn 120, wasm 3: 2 Mod, Erf") == 1
+    other = placed("webnn", {"webnn": 122, "wasm": 1}, Erf=1)
+    seen["browsers"][0]["lanes"][1]["sessions"] = [other]
+    text = drawn(seen)
+    assert "probe  webnn fp32, on 2 lanes" in text
+    assert "webnn 120, wasm 3: 2 Mod, Erf" in text
+    assert "webnn 122, wasm 1: Erf" in text
+
+
 def test_loading_and_lasting_runs_show_on_their_lane() -> None:
     seen = snapshot()
     seen["browsers"][0]["lanes"] = [lane("b1.1", loading=SESSION), lane("b1.2", running=1, oldest=2.5)]

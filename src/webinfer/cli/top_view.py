@@ -15,6 +15,7 @@ from rich.text import Text
 from webinfer.cli.layout import browser_name
 from webinfer.cli.units import seconds, size
 from webinfer.cli.watch import Rates, Seen, Watch, session_id
+from webinfer.placement import operators
 
 _BAR = 16  # columns
 _NAME = 25
@@ -88,7 +89,7 @@ def accelerator(watch: Watch) -> RenderableType:
     parts: list[RenderableType] = [_beside(title, Text(spark(watch.history), "label")), _figures(seen, rates), Text()]
     parts.append(_lanes(seen["browsers"], rates) if seen["browsers"] else Text("No browser is up.", style="warn"))
     if seen["queue"]:
-        parts += [Text(), _models(seen["queue"], rates)]
+        parts += [Text(), _models(seen, rates)]
     if seen["errors"] or seen["faults"]:
         parts += [Text(), _errors(seen), _faults(seen["faults"][:_FAULTS])]
     return Group(*parts)
@@ -151,13 +152,15 @@ def _now(lane: Seen) -> Text:
     return Text(f"{lane['running']} running, for {seconds(lane['oldest'])}")
 
 
-def _models(queue: Sequence[Seen], rates: Rates | None) -> RenderableType:
+def _models(seen: Seen, rates: Rates | None) -> RenderableType:
     table = _table(("Models", _NAME + _BAR + 6), *_COUNTS)
-    for each in queue:
+    for each in seen["queue"]:
         session = each["session"]
         runs = rates.session_runs.get(session_id(session)) if rates else None
+        placed = _placements(seen, session)
+        nodes = f" {_nodes(placed[0])}" if len(placed) == 1 else ""
         sizes = "".join(f" {name}={length}" for name, length in session["dimensions"].items())
-        kind = f"  {session['backend']} {session['precision']}{sizes}, {_lanes_of(each['lanes'])}"
+        kind = f"  {session['backend']}{nodes} {session['precision']}{sizes}, {_lanes_of(each['lanes'])}"
         table.add_row(
             Text.assemble(session["model"], (kind, "quiet"), no_wrap=True, overflow="ellipsis"),
             f"{each['runs']:,}",
@@ -166,7 +169,33 @@ def _models(queue: Sequence[Seen], rates: Rates | None) -> RenderableType:
             "",
             _wanted(each),
         )
+        for placement in placed:
+            if placement["fallen"]:
+                table.add_row(Text(f"  {_fallen(placement)}", "warn"), *[""] * 5)
     return table
+
+
+def _placements(seen: Seen, session: Seen) -> list[Seen]:
+    """Return the different ways in which lanes placed a session's nodes: one, unless their browsers differ."""
+    key = session_id(session)
+    held = (each for browser in seen["browsers"] for lane in browser["lanes"] for each in lane["sessions"])
+    found: list[Seen] = []
+    for each in held:
+        placement = each.get("placement")
+        if placement and session_id(each) == key and placement not in found:
+            found.append(placement)
+    return found
+
+
+def _nodes(placement: Seen) -> str:
+    """Say how many nodes of how many are where they should be."""
+    return f"{placement['nodes'].get(placement['backend'], 0)}/{sum(placement['nodes'].values())}"
+
+
+def _fallen(placement: Seen) -> str:
+    """Say where the nodes are and which operators fell back: ``webnn 120, wasm 2: Mod, Erf``."""
+    nodes = ", ".join(f"{name} {count:,}" for name, count in placement["nodes"].items() if count)
+    return f"{nodes}: {operators(placement['fallen'])}"
 
 
 def _lanes_of(count: int) -> str:
