@@ -12,6 +12,7 @@
     |   +-- EmptyBatch
     |   +-- UnknownOutput
     |   +-- TokenOutOfRange                   a token id that the model does not know
+    |   +-- InputTooLong                      more tokens than the model has positions for
     |   +-- InvalidAudio                      no sound that can be read, or an empty one
     |   +-- InvalidImage                      no image that can be read, or one without pixels
     +-- NotANumber                            the model answered NaN
@@ -152,6 +153,12 @@ class TokenOutOfRange(InputError):
     """An input holds a token id that is not in the model's vocabulary."""
 
     code = "input.token"
+
+
+class InputTooLong(InputError):
+    """An input holds more tokens than the model has positions for."""
+
+    code = "input.length"
 
 
 class InvalidAudio(InputError):

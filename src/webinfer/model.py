@@ -17,14 +17,7 @@ from numpy.typing import NDArray
 
 from webinfer.canary import bar
 from webinfer.choice import Choice, Routings
-from webinfer.errors import (
-    EmptyBatch,
-    HandleLost,
-    NotANumber,
-    OptionError,
-    PoolClosed,
-    WebinferError,
-)
+from webinfer.errors import EmptyBatch, HandleLost, NotANumber, OptionError, PoolClosed, WebinferError
 from webinfer.events import SessionLoaded
 from webinfer.hearing import Ears
 from webinfer.lane import Residents
@@ -137,7 +130,9 @@ class AsyncModel:
         """
         self._check_open()
         if self.loaded is None:
-            key = self._open(smallest(self.package.signature, self.backend, self._reader.image_shape))
+            reader = self._reader
+            how = smallest(self.package.signature, self.backend, reader.image_shape, reader.positions.count)
+            key = self._open(how)
             self._recorder.hit(self._pool.holds(key))
             tell = partial(_tell, progress, f"load {self.name}") if progress else None
             loaded = await self._sessions.load(key, tell)
@@ -360,8 +355,8 @@ class AsyncModel:
     ) -> tuple[Request, Fit]:
         signature = self.package.signature
         tensors = given = prepare(signature, self._reader.text(inputs))
-        self._reader.vocabulary.check(tensors)
-        how = fit(signature, tensors, self.backend)
+        self._reader.check(tensors)
+        how = fit(signature, tensors, self.backend, self._reader.positions.count)
         if not how.exact:
             tensors = pad(signature, tensors, how)
         if outputs is not None:
@@ -410,7 +405,7 @@ class AsyncModel:
     ) -> Result:
         """Run a request some of whose tensors stay on a lane; ``Recurrence`` keeps the books of them."""
         self._check_open()
-        self._reader.vocabulary.check(tensors)
+        self._reader.check(tensors)
         key = self._sessions.open(EXACT, stays=True)
         if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
             raise HandleLost(f"Lane {lane} or its session is gone, and the tensors kept there: start over.", lane=lane)

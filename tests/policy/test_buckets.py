@@ -33,6 +33,13 @@ def test_batch_and_masked_sequence_are_padded_to_powers_of_two(backend: Backend)
     assert dict(fit(TEXT, text(1, 3), backend).padded) == {"batch": 1, "seq": 16}
 
 
+def test_nothing_is_padded_beyond_the_longest_sequence_that_the_model_takes() -> None:
+    assert dict(fit(TEXT, text(3, 17), "webgpu", 24).padded) == {"batch": 4, "seq": 24}
+    assert dict(fit(TEXT, text(1, 17), "webgpu", 40).padded) == {"batch": 1, "seq": 32}
+    assert dict(fit(TEXT, text(1, 17), "webgpu", 10).padded) == {"batch": 1, "seq": 17}
+    assert dict(smallest(TEXT, "webnn", longest=10).padded) == {"batch": 1, "seq": 10}
+
+
 def test_smallest_bucket_is_that_of_one_short_item_and_open_for_images_of_any_size() -> None:
     assert dict(smallest(TEXT, "webnn").padded) == {"batch": 1, "seq": 16}
     fixed = Signature((TensorSpec("pixels", "float32", ("n", 3, 8, 8)),), IMAGE.outputs)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from webinfer.errors import ModelError, ShapeMismatch, TokenizerMissing
 from webinfer.models.package import ModelPackage
+from webinfer.models.positions import Positions
 from webinfer.models.text import Tokenizer
 from webinfer.models.vocabulary import Vocabulary
 from webinfer.tensors import SOUND
@@ -30,11 +31,13 @@ class Reader:
 
     Attributes:
         vocabulary: The token ids that it knows.
+        positions: The positions that it has for them.
     """
 
     def __init__(self, package: ModelPackage) -> None:
         self._package = package
         self.vocabulary = Vocabulary.of(package)
+        self.positions = Positions.of(package)
         self._names = {spec.name for spec in package.signature.inputs}
         self._tokenizer: Tokenizer | None = None
         self._image_processor: ImageProcessor | None = None
@@ -159,6 +162,16 @@ class Reader:
                 input=self._sound,
             )
         return self.wanted({name: np.concatenate([each[name] for each in made]) for name in made[0]})
+
+    def check(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse token ids that the model does not know, and more of them than it has positions for.
+
+        Raises:
+            TokenOutOfRange: One is not in its vocabulary.
+            InputTooLong: There are too many.
+        """
+        self.vocabulary.check(tensors)
+        self.positions.check(tensors)
 
     def text(self, inputs: Any) -> Any:
         """Return text, or a list of texts, as token ids; anything else as it is."""

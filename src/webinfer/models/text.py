@@ -12,16 +12,16 @@ import tokenizers
 from numpy.typing import NDArray
 
 from webinfer.errors import DtypeMismatch, EmptyBatch, InvalidModel, OptionError
+from webinfer.models.positions import longest
 
 Text = str | tuple[str, str]
 
 _UNBOUNDED = 1_000_000  # configs say "no limit" with numbers far above this
-# Where a model's longest input is stated. The least of them holds: RoBERTa's 514 positions take 512 tokens, and
-# sentence-transformers were trained on less than their positions allow.
+# Where a model's longest input is stated, besides its config.json. The least of all holds: sentence-transformers were
+# trained on less than their positions allow.
 _LIMITS = (
     ("sentence_bert_config.json", "max_seq_length"),
     ("tokenizer_config.json", "model_max_length"),
-    ("config.json", "max_position_embeddings"),
 )
 
 
@@ -156,6 +156,7 @@ def _content(token: Any) -> str | None:
 def _longest(directory: Path) -> int | None:
     """Return the longest input that the model takes, as its configurations tell."""
     stated = [_read(directory / name).get(key) for name, key in _LIMITS]
+    stated.append(longest(_read(directory / "config.json")))
     return min(
         (int(value) for value in stated if isinstance(value, int | float) and 0 < value < _UNBOUNDED), default=None
     )

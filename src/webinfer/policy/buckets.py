@@ -42,7 +42,7 @@ EXACT = Fit((), ())
 """Every shape as it comes."""
 
 
-def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Backend) -> Fit:
+def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Backend, longest: int | None = None) -> Fit:
     """Choose a request's bucket.
 
     WebAssembly takes every shape as it comes, so nothing is padded there.
@@ -51,6 +51,7 @@ def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Back
         signature: The model's.
         tensors: The request's inputs.
         backend: Where it will run.
+        longest: The longest sequence that the model takes, where that is known: nothing is padded beyond it.
     """
     if backend == "wasm":
         return EXACT
@@ -64,11 +65,17 @@ def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Back
             )
     padded = dict(sizes)
     for name in _paddable(signature):
-        padded[name] = _bucket(sizes[name], 1 if name == batch_dimension(signature) else _SMALLEST_SEQUENCE)
+        if name == batch_dimension(signature):
+            padded[name] = _bucket(sizes[name], 1)
+        else:
+            bucket = _bucket(sizes[name], _SMALLEST_SEQUENCE)
+            padded[name] = max(sizes[name], min(bucket, longest)) if longest else bucket
     return Fit(tuple(sizes.items()), tuple(padded.items()))
 
 
-def smallest(signature: Signature, backend: Backend, image: tuple[int, ...] | None = None) -> Fit:
+def smallest(
+    signature: Signature, backend: Backend, image: tuple[int, ...] | None = None, longest: int | None = None
+) -> Fit:
     """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded.
 
     A model for images whose size is not known, or for sound of any length, keeps its dimensions open: of one pixel or
@@ -79,6 +86,7 @@ def smallest(signature: Signature, backend: Backend, image: tuple[int, ...] | No
         signature: The model's.
         backend: Where it will run.
         image: Shape of a prepared image, (channels, height, width), where that is always the same.
+        longest: As ``fit`` takes it.
     """
     sizes: dict[int | str | None, int] = {}
     for spec in signature.inputs:
@@ -92,7 +100,7 @@ def smallest(signature: Signature, backend: Backend, image: tuple[int, ...] | No
         spec.name: np.zeros([size if isinstance(size, int) else sizes.get(size, 1) for size in spec.shape], np.uint8)
         for spec in signature.inputs
     }
-    return fit(signature, example, backend)
+    return fit(signature, example, backend, longest)
 
 
 def with_rows(signature: Signature, how: Fit, rows: int) -> Fit:
