@@ -15,6 +15,7 @@ LAYERS = (
     {
         "errors",
         "values",
+        "bound",
         "mirroring",
         "options",
         "progress",

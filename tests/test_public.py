@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,17 @@ def test_both_accelerators_are_made_alike() -> None:
 @pytest.mark.parametrize("cls", [Accelerator, Model])
 def test_synchronous_methods_return_no_coroutines(cls: type) -> None:
     assert [name for name, function in functions(cls).items() if inspect.iscoroutinefunction(function)] == []
+
+
+@pytest.mark.parametrize("work", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_what_drives_browsers_is_neither_pickled_nor_copied(work: Callable[[Any], Any]) -> None:
+    with webinfer.Accelerator() as accelerator:
+        for one in (accelerator, accelerator._inner):
+            with pytest.raises(TypeError, match=f"{type(one).__name__} is bound to .* make an accelerator in each"):
+                work(one)
+    for kind in (webinfer.Model, webinfer.AsyncModel, webinfer.Pipeline, webinfer.AsyncPipeline):
+        with pytest.raises(TypeError, match=f"{kind.__name__} is bound to"):
+            work(object.__new__(kind))
 
 
 def test_version_is_the_newest_of_the_changelog() -> None:

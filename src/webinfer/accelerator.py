@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from webinfer import exposition
+from webinfer.bound import ProcessBound
 from webinfer.browsers.find import find, find_each
 from webinfer.browsers.profiles import note_port, port_of
 from webinfer.capabilities import Capabilities
@@ -39,7 +40,7 @@ from webinfer.supply import Order, Supplier
 log = logging.getLogger("webinfer")
 
 
-class AsyncAccelerator:
+class AsyncAccelerator(ProcessBound):
     """Run ONNX models in a real browser.
 
     ::

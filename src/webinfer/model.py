@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from webinfer.bound import ProcessBound
 from webinfer.canary import bar
 from webinfer.choice import Choice, Routings
 from webinfer.errors import EmptyBatch, HandleLost, NotANumber, OptionError, PoolClosed, WebinferError
@@ -57,7 +58,7 @@ log = logging.getLogger("webinfer.model")
 Inputs: TypeAlias = "Mapping[str, Any] | NDArray[Any] | Sequence[Any] | str | Path | Image"
 
 
-class AsyncModel:
+class AsyncModel(ProcessBound):
     """A model in a browser. Made by ``AsyncAccelerator.load``.
 
     Attributes:

@@ -258,9 +258,7 @@ def _queue(pool: Pool, journal: Journal) -> tuple[QueueSnapshot, ...]:
             placed.setdefault(key, []).append(pool.placement(lane, key))
     loading = dict.fromkeys(state.loading for state in pool.lane_states.values() if state.loading)
     keys = dict.fromkeys((*placed, *loading, *pool.waiting, *flying))
-    return tuple(
-        _waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), journal) for key in keys
-    )
+    return tuple(_waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), journal) for key in keys)
 
 
 def _waiting(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.accelerator import AsyncAccelerator
+from webinfer.bound import ProcessBound
 from webinfer.capabilities import Capabilities
 from webinfer.events import SessionLoaded
 from webinfer.mirroring import mirroring
@@ -47,7 +48,7 @@ def _forget(portal: Portal, accelerator: AsyncAccelerator) -> None:
 
 
 @mirroring(AsyncAccelerator)
-class Accelerator:
+class Accelerator(ProcessBound):
     """Run ONNX models in a real browser.
 
     ::
@@ -172,7 +173,7 @@ class Accelerator:
 
 
 @mirroring(AsyncModel)
-class Model:
+class Model(ProcessBound):
     """A model in a browser. Made by ``Accelerator.load``; every method may be called from any thread."""
 
     def __init__(self, inner: AsyncModel, portal: Portal, accelerator: Accelerator) -> None:
@@ -300,7 +301,7 @@ class Model:
 
 
 @mirroring(AsyncPipeline)
-class Pipeline:
+class Pipeline(ProcessBound):
     """A task over a model in a browser. Made by ``Accelerator.pipeline`` and ``pipeline``; any thread may call it."""
 
     def __init__(self, inner: AsyncPipeline, portal: Portal, accelerator: Accelerator) -> None:

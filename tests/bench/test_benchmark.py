@@ -87,8 +87,9 @@ def test_the_command_exits_with_2_for_software_and_130_when_interrupted(tmp_path
     assert done.returncode == 2, done.stderr
     assert json.loads(done.stdout)["cells"][0]["status"] == "measured"
     wrong = subprocess.run([*command, "--browser", "netscape"], capture_output=True, text=True, timeout=60)
-    assert wrong.returncode == 1
-    assert "netscape" in wrong.stderr
+    assert wrong.returncode == 2
+    assert "browser must be one of auto, embedded" in wrong.stderr
+    assert "not 'netscape'" in wrong.stderr
     with subprocess.Popen([*command, *quick, "--patience", "60"], stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         next(line for line in running.stderr if "launch 1" in line)

@@ -17,7 +17,7 @@ from webinfer.models.reference import run_native
 SEEN = {
     "embedded": Seen(name="embedded", chosen="webnn"),
     "auto": Seen(name="embedded", chosen="webnn"),
-    "edge": Seen(name="edge", missing=("No browser found.", "browser.not_found")),
+    "edge": Seen(name="edge", missing=("edge is not installed.", "browser.not_found")),
     "firefox": Seen(name="firefox", errors={"webnn": "the browser has no navigator.ml"}),
 }
 

@@ -59,6 +59,18 @@ def test_find_by_name_takes_that_browser_only(script: Script) -> None:
         find("chrome")
 
 
+def test_browser_that_is_missing_says_where_to_get_it_and_which_are_here(script: Script) -> None:
+    with pytest.raises(
+        BrowserNotFound, match=r"^edge is not installed\. .* To get it: https://www.microsoft.com/edge; or name"
+    ):
+        find("edge")
+    script("bin/firefox", "")
+    with pytest.raises(BrowserNotFound, match=r"use one that is here: firefox; or name a path: executable=") as caught:
+        find("edge")
+    assert caught.value.data == {"browsers": ["edge"], "installed": ["firefox"]}
+    assert "microsoft-edge-stable" in str(caught.value)
+
+
 def test_find_leaves_snaps_out_because_they_may_not_use_our_profile(script: Script) -> None:
     script("bin/firefox", 'exec /snap/bin/firefox "$@"')
     with pytest.raises(BrowserNotFound):

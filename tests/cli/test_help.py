@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from typer.main import get_command
 
 import webinfer
 from tests.cli.conftest import Call
+from webinfer.cli import app
+from webinfer.cli.commands import SUMMARIES
 from webinfer.cli.terminal import FAILED, FINE, INTERRUPTED, USAGE
 from webinfer.options import describe
 
@@ -59,6 +65,29 @@ def test_help_of_a_flag_is_that_of_its_option(call: Call, command: str) -> None:
     text = " ".join(call(command, "--help").out.split())
     helps = {option.name: " ".join(said.split()) for option, said in describe()}
     assert all(helps[name] in text for name in ("browser", "executable", "platform", "threads"))
+
+
+def test_summary_of_each_command_is_that_of_its_help() -> None:
+    made = get_command(app).commands  # type: ignore[attr-defined]  # the root is a group
+    assert {name: command.get_short_help_str(120) for name, command in made.items()} == SUMMARIES
+
+
+def test_help_and_version_import_none_of_the_libraries_that_commands_need() -> None:
+    heavy = ("aiohttp", "asyncio", "duckdb", "numpy", "onnx", "tokenizers")
+    script = (
+        "import contextlib, sys; from webinfer.cli import app\n"
+        "for flag in ('--help', '--version'):\n"
+        "    with contextlib.suppress(SystemExit): app([flag], prog_name='webinfer')\n"
+        f"print('imported', *sorted(set({heavy}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "imported"
+
+
+def test_mistyped_command_is_told_the_near_one(call: Call) -> None:
+    answer = call("benhc")
+    assert answer.code == USAGE
+    assert "Did you mean 'bench'?" in answer.err
 
 
 def test_version_is_the_packages(call: Call) -> None:

@@ -47,6 +47,29 @@ def test_sizes_and_losses_are_told_and_the_models_are_found_again(
     assert f"{two['loss']['cosine']:.5f}" in shown.out
 
 
+@pytest.mark.parametrize("inside", ["", "mine"])
+def test_place_that_cannot_be_written_is_refused_before_the_work(
+    call: Call, cache: Path, network: Path, tmp_path: Path, inside: str
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    answer = call("quantize", str(network), "--precision", "q8", "--output", str(taken / inside))
+    assert answer.code == 2
+    assert "is no directory to write to" in " ".join(answer.err.split())
+    assert not list(cache.rglob("*.onnx"))
+
+
+def test_read_only_place_is_refused_before_the_work(
+    call: Call, cache: Path, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr("os.access", lambda place, mode: asked.append(place))  # who is root may write everywhere
+    answer = call("quantize", str(network), "--precision", "q8", "--output", str(tmp_path / "mine" / "deep"))
+    assert (answer.code, asked) == (2, [tmp_path])
+    assert "may not be written to" in " ".join(answer.err.split())
+    assert not list(cache.rglob("*.onnx"))
+
+
 def test_what_cannot_be_quantized_says_why(call: Call, cache: Path, probe: str) -> None:
     answer = call("quantize", probe, "--precision", "q4", "--json")
     assert answer.code == 1

@@ -34,6 +34,16 @@ ENGINES: dict[BrowserName, Engine] = {
     "url": "unknown",
 }
 
+GETTING: dict[BrowserName, str] = {
+    "embedded": "webinfer install chromium",
+    "chrome": "https://www.google.com/chrome",
+    "edge": "https://www.microsoft.com/edge",
+    "chromium": "your package manager, for instance: apt-get install chromium",
+    "firefox": "https://www.firefox.com, or: apt-get install firefox-esr mesa-vulkan-drivers",
+    "webkit": "on Linux your package manager, for instance: apt-get install libwebkit2gtk-4.1-0 xvfb",
+}
+"""Where browsers come from: a command, an address, or in words."""
+
 # Names on PATH and whole paths; on macOS and Windows below the directories where applications are installed.
 _LINUX: dict[BrowserName, tuple[str, ...]] = {
     "chrome": ("google-chrome-stable", "google-chrome", "/opt/google/chrome/chrome"),
@@ -196,7 +206,14 @@ def _complaint(path: Path) -> str | None:
 def _not_found(wanted: tuple[BrowserName, ...]) -> BrowserNotFound:
     looked = [f"{name} ({', '.join(places(name)) or 'none on this platform'})" for name in wanted]
     remedy = "Run `webinfer install chromium`" if embedded.is_supported() else "Install Google Chrome"
+    missing, there = "No browser found", [installation.name for installation in find_all()]
+    if len(wanted) == 1:
+        missing = f"{wanted[0]} is not installed"
+        remedy = f"To get it: {GETTING[wanted[0]]}" if wanted[0] in GETTING else remedy
+        if there:
+            remedy += f"; or use one that is here: {', '.join(there)}"
     return BrowserNotFound(
-        f"No browser found. Looked for {'; '.join(looked)}. {remedy}, or name a path: executable=... or {VARIABLE}.",
+        f"{missing}. Looked for {'; '.join(looked)}. {remedy}; or name a path: executable=... or {VARIABLE}.",
         browsers=list(wanted),
+        installed=there,
     )

@@ -12,6 +12,7 @@ import typer
 from webinfer.bench import Ask, Method, Record, benchmark, everything, exit_code, report
 from webinfer.cli.bench_view import Progress, view
 from webinfer.cli.command import command
+from webinfer.cli.completion import model_names
 from webinfer.cli.outputs import writable
 from webinfer.cli.terminal import Terminal
 from webinfer.errors import BenchmarkError, OptionError
@@ -34,7 +35,15 @@ def bench(
     terminal: Terminal,
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", "--models", "-m", metavar="MODEL,...", help="Models to measure.", show_default=False),
+        typer.Option(
+            "--model",
+            "--models",
+            "-m",
+            metavar="MODEL,...",
+            autocompletion=model_names,
+            help="Models to measure.",
+            show_default=False,
+        ),
     ] = None,
     platforms: Annotated[
         list[str] | None,
@@ -95,15 +104,12 @@ def bench(
 ) -> None:
     """Measure models in browsers, beside native onnxruntime.
 
-    docs/benchmarks.md tells the method. Exits with 0 where real hardware computed, with 2 where only software did, with
-    1 where nothing could be measured.
+    docs/benchmarks.md tells the method. Exits with 0 where real hardware computed, with 2 where only software did (or
+    where the command line was wrong, and nothing was measured), with 1 where nothing could be measured.
     """
     how = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
     how |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}
-    try:
-        ask = asked(models, platforms, browsers, precisions, concurrency, comprehensive)
-    except OptionError as error:  # whose exit code would say that only software computed
-        raise BenchmarkError(str(error)) from error
+    ask = asked(models, platforms, browsers, precisions, concurrency, comprehensive)
     record = measured(terminal, ask, Method(**how), resume=resume, db_path=str(db_path) if db_path else None)
     written(record, output, markdown, junit, github_summary)
     if terminal.json:

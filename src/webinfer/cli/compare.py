@@ -12,6 +12,7 @@ from webinfer.bench.compare import check_launches
 from webinfer.cli.bench import write
 from webinfer.cli.bench_view import findings_view
 from webinfer.cli.command import command
+from webinfer.cli.outputs import writable
 from webinfer.cli.terminal import FAILED, Terminal
 from webinfer.statistics.comparison import MARGIN
 
@@ -41,7 +42,7 @@ def run(
             metavar="PERCENT", help="Exit with 1 where something is slower by more than this, beyond chance; as 10%."
         ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit's XML.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", callback=writable, help="Write JUnit's XML.")] = None,
     github_summary: Annotated[
         bool, typer.Option("--github-summary", help="Add the comparison to the summary of a GitHub Actions step.")
     ] = False,

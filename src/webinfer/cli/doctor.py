@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import webinfer
 from webinfer import Accelerator, Capabilities, Model, Options, Placement, Verdict, WebinferError
-from webinfer.browsers.find import Installation, find, find_all, version
+from webinfer.browsers.find import GETTING, Installation, find, find_all, version
 from webinfer.browsers.hardware import uses_gpu
 from webinfer.capabilities import Speeds
 from webinfer.cli import doctor_view
@@ -35,14 +35,6 @@ webinfer doctor --browser firefox
 webinfer doctor --executable /opt/chrome/chrome --json
 """
 _TOLERANCE = 1e-3  # The probe's values are small whole numbers, which any precision holds.
-_GETTING: dict[BrowserName, str] = {
-    "embedded": "webinfer install chromium",
-    "chrome": "https://www.google.com/chrome",
-    "edge": "https://www.microsoft.com/edge",
-    "chromium": "your package manager, for instance: apt-get install chromium",
-    "firefox": "https://www.firefox.com, or: apt-get install firefox-esr mesa-vulkan-drivers",
-    "webkit": "on Linux your package manager, for instance: apt-get install libwebkit2gtk-4.1-0 xvfb",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +147,7 @@ def machine() -> dict[str, Any]:
 def absent(installations: list[Installation]) -> dict[str, str]:
     """Return how to get each browser that is not there, by name."""
     there = {installation.name for installation in installations}
-    return {name: way for name, way in _GETTING.items() if name not in there}
+    return {name: way for name, way in GETTING.items() if name not in there}
 
 
 def examine(installation: Installation, options: Options, steps: Steps) -> Examination:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from webinfer import Accelerator, Capabilities, Model, Options, Placement, Profile, Result, Verdict, WebinferError
 from webinfer.cli import explain_view
 from webinfer.cli.command import command
+from webinfer.cli.completion import model_names
 from webinfer.cli.decision_view import decision_view
 from webinfer.cli.explain_words import reasons
 from webinfer.cli.terminal import FAILED, Terminal
@@ -98,7 +99,10 @@ def register(app: typer.Typer) -> None:
 def explain(
     terminal: Terminal,
     options: Options,
-    model: Annotated[str, typer.Argument(help="The model, as `webinfer run` takes it.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(help="The model, as `webinfer run` takes it.", autocompletion=model_names, show_default=False),
+    ],
     precision: Annotated[
         str | None, typer.Option("--precision", help="Which precision of it.", show_default="fp32")
     ] = None,

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from webinfer.cli.command import command
+from webinfer.cli.completion import model_names
 from webinfer.cli.models import Entry
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
@@ -31,7 +32,11 @@ def pull(
     terminal: Terminal,
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A model of the Hugging Face hub, or any other name that 'run' takes."),
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=model_names,
+            help="A model of the Hugging Face hub, or any other name that 'run' takes.",
+        ),
     ],
     precision: Annotated[
         str | None,

@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from webinfer.cli.command import command
+from webinfer.cli.completion import model_names
+from webinfer.cli.outputs import fillable
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
 from webinfer.errors import NotQuantizable
@@ -37,7 +39,12 @@ def register(app: typer.Typer) -> None:
 
 def quantize(
     terminal: Terminal,
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Any name that 'run' takes, of a model in fp32.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", autocompletion=model_names, help="Any name that 'run' takes, of a model in fp32."
+        ),
+    ],
     precision: Annotated[
         list[str],
         typer.Option("--precision", metavar="NAME", help=f"One of {', '.join(SCHEMES)}; may be given again."),
@@ -52,6 +59,7 @@ def quantize(
             "--output",
             "-o",
             metavar="DIR",
+            callback=fillable,
             help="Copy it there, in the hub's layout, so that WEBINFER_MODELS finds it.",
         ),
     ] = None,

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 import webinfer
-from webinfer.cli import (
-    bench,
-    compare,
-    db,
-    demo,
-    doctor,
-    explain,
-    history,
-    install,
-    ipfs,
-    models,
-    pull,
-    quantize,
-    report,
-    run,
-    top,
-)
 from webinfer.cli.command import HELP
+from webinfer.cli.commands import Root
+from webinfer.cli.completion import as_bash_has_it
 
 _EPILOG = """\b
 Exit codes:
@@ -43,6 +29,7 @@ Start here:
 
 app = typer.Typer(
     name="webinfer",
+    cls=Root,
     help="Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly.",
     epilog=_EPILOG,
     context_settings=HELP,
@@ -67,29 +54,10 @@ def root(
     """Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly."""
 
 
-for module in (
-    demo,
-    doctor,
-    explain,
-    run,
-    bench,
-    compare,
-    history,
-    top,
-    install,
-    pull,
-    quantize,
-    models,
-    ipfs,
-    db,
-    report,
-):
-    module.register(app)
-
-
 def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # A pipe's encoding may lack a character; that is no reason to fail.
             stream.reconfigure(errors="replace")
-    app(prog_name="webinfer")
+    with as_bash_has_it(os.environ):
+        app(prog_name="webinfer")

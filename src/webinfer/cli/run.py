@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from webinfer import Accelerator, Model, Options, Result
 from webinfer.cli import run_view
 from webinfer.cli.command import command
+from webinfer.cli.completion import model_names
 from webinfer.cli.inputs import read_arrays, read_json, read_named
 from webinfer.cli.outputs import writable
 from webinfer.cli.task import run_task
@@ -90,6 +91,7 @@ def run(
         str,
         typer.Argument(
             metavar="MODEL",
+            autocompletion=model_names,
             help="Path of an ONNX file or a directory, a name under WEBINFER_MODELS or on the Hugging Face hub, "
             "wheel:NAME or random:NAME. May be left out where --task has a model of its own and takes a file.",
         ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Protocol, Self
 
+from webinfer.bound import ProcessBound
 from webinfer.errors import OptionError, PoolClosed, TaskMismatch
 from webinfer.model import AsyncModel, Inputs
 from webinfer.result import Result
@@ -32,7 +33,7 @@ class Load(Protocol):
         ...
 
 
-class AsyncPipeline:
+class AsyncPipeline(ProcessBound):
     """A task: from what people have to what they want, by way of a model. Made by ``AsyncAccelerator.pipeline``.
 
     A task is a subclass. It has a ``task`` and an ``_answer``, whose keyword parameters are the pipeline's; where one
