@@ -155,7 +155,7 @@ class AsyncAccelerator(ProcessBound):
         model: str | Path | None = None,
         *,
         platform: Platform | None = None,
-        precision: str | None = None,
+        precision: str | Sequence[str] | None = None,
         fallback: bool = False,
         progress: ProgressCallback | None = None,
         **parameters: Any,
@@ -184,10 +184,12 @@ class AsyncAccelerator(ProcessBound):
         if reference is None:
             raise OptionError(f"{task} has no model of its own: name one.", option="model")
 
+        first, others = allowed(precision)
+        order = Order(reference, platform, first, fallback, progress, others=others)
+
         async def load(reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()) -> AsyncModel:
             self._check_open()
-            order = Order(reference, platform, precision, fallback, progress, part=part, varying=varying)
-            return await self._supplier.supply(order)
+            return await self._supplier.supply(replace(order, reference=reference, part=part, varying=varying))
 
         return await kind.load(reference, load, **parameters)
 

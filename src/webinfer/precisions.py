@@ -12,6 +12,7 @@ from webinfer.choice import Choice
 from webinfer.errors import OptionError
 from webinfer.models import ModelPackage
 from webinfer.models.quantize import Job, following, obtain
+from webinfer.models.variants import check
 from webinfer.options import Backend
 from webinfer.progress import ProgressCallback
 
@@ -34,12 +35,14 @@ def allowed(precision: str | Sequence[str] | None) -> tuple[str | None, tuple[st
     """Return the precision to begin with, and the others that the caller allows.
 
     Raises:
-        OptionError: The list is empty, or names one twice.
+        OptionError: The list is empty, or names one twice or one that there is not.
     """
     if precision is None or isinstance(precision, str):
         return precision, ()
     if not precision or len(set(precision)) < len(precision):
         raise OptionError(f"precision must name one or several different ones, not {precision!r}.", option="precision")
+    for name in precision:
+        check(name)
     return precision[0], tuple(precision[1:])
 
 

@@ -112,4 +112,7 @@ async def test_precisions_must_be_different_ones(network: Path, wrong: list[str]
     accelerator = AsyncAccelerator(browser="embedded")
     with pytest.raises(OptionError, match="precision must name"):
         await accelerator.load(network, precision=wrong)
+    with pytest.raises(OptionError, match="precision must name"):
+        await accelerator.pipeline("fill-mask", network, precision=wrong)
+    assert not (await accelerator.snapshot()).browsers
     await accelerator.close()

@@ -54,6 +54,25 @@ def test_answer_is_the_pipelines(call: Call, embedded: str, tmp_path: Path) -> N
 
 
 @pytest.mark.browser("embedded")
+@pytest.mark.parametrize("task", [(), ("--task", "text-classification")], ids=["outputs", "task"])
+def test_of_several_precisions_the_next_is_taken_where_the_first_cannot_be_run(
+    call: Call, embedded: str, tmp_path: Path, task: tuple[str, ...]
+) -> None:
+    path = str(classifier(tmp_path / "classifier"))
+    told = call(
+        *("run", path, "a good film", *task, "--precision", "int8,fp32", "-b", embedded, "-p", "webnn", "-q", "--json")
+    ).object
+    assert (told["precision"], told["backend"]) == ("fp32", "webnn")
+    assert "answers wrongly" in told["reason"]
+
+
+def test_precision_that_is_none_is_refused_with_those_that_are(call: Call, probe: str) -> None:
+    answer = call("run", probe, "--input", "x=[1, 1, 1, 1]", "--precision", "q8,q5")
+    assert answer.code == 2
+    assert "precision must be one of" in " ".join(answer.err.split())
+
+
+@pytest.mark.browser("embedded")
 def test_forms_of_answers_can_be_read(call: Call, embedded: str, tmp_path: Path) -> None:
     path = str(masked(tmp_path / "masked"))
     gap = call("run", path, "--task", "fill-mask", "[MASK] film [MASK]", "-b", embedded, "-p", "wasm", "-q")

@@ -11,7 +11,7 @@ import typer
 
 from webinfer.bench import Ask, Method, Record, benchmark, everything, exit_code, report
 from webinfer.cli.bench_view import Progress, view
-from webinfer.cli.command import command
+from webinfer.cli.command import command, split
 from webinfer.cli.completion import model_names
 from webinfer.cli.outputs import writable
 from webinfer.cli.terminal import Terminal
@@ -179,12 +179,6 @@ def write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be written: {error}.") from error
-
-
-def split(values: list[str] | None) -> tuple[str, ...]:
-    """Return the parts of values that may be lists with commas, once each."""
-    parts = (part.strip() for value in values or () for part in value.split(","))
-    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def _all(values: tuple[str, ...], word: str, meant: tuple[str, ...]) -> tuple[str, ...]:

@@ -111,6 +111,12 @@ def options_of(values: Mapping[str, Any]) -> Options:
     return Options.of(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+def split(values: list[str] | None) -> tuple[str, ...]:
+    """Return the parts of values that may be lists with commas, once each."""
+    parts = (part.strip() for value in values or () for part in value.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
 def epilog(examples: str) -> str | None:
     """Lay out examples so that their lines stay as they are."""
     lines = inspect.cleandoc(examples).splitlines()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from webinfer import Accelerator, Model, Options, Result
 from webinfer.cli import run_view
-from webinfer.cli.command import command
+from webinfer.cli.command import command, split
 from webinfer.cli.completion import model_names
 from webinfer.cli.inputs import read_arrays, read_json, read_named
 from webinfer.cli.outputs import writable
@@ -28,6 +28,7 @@ from webinfer.events import SessionLoaded
 from webinfer.models.quantize import obtain
 from webinfer.models.variants import PRECISIONS
 from webinfer.pipelines import TASKS
+from webinfer.precisions import allowed
 
 _FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan", "graph_capture")
 _EXAMPLES = """
@@ -137,11 +138,14 @@ def run(
     repeat: Annotated[
         int, typer.Option("--repeat", "-n", min=1, metavar="N", help="How often to run, for the times.")
     ] = 1,
-    precision: Annotated[
-        str | None,
+    precisions: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="NAME",
-            help=f"{', '.join(PRECISIONS)}: as the author ships it, else made here; full precision if not given.",
+            "--precision",
+            metavar="NAME,...",
+            help=f"{', '.join(PRECISIONS)}: as the author ships it, else made here; full precision if not given. Of "
+            "several, the router may choose.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[
@@ -160,6 +164,9 @@ def run(
     Lists take the dtype that the model declares, and a missing batch axis is added. Without inputs, says which
     ones the model wants. With --task, takes what the task takes and shows its answer.
     """
+    wanted = split(precisions)
+    precision = wanted if len(wanted) > 1 else next(iter(wanted), None)
+    first, _ = allowed(precision)
     if task is not None:
         if inputs or npz or embed:
             raise typer.BadParameter("it takes text, paths of files or --json-input", param_hint="--task")
@@ -170,7 +177,7 @@ def run(
         raise typer.BadParameter("it sets parameters of a --task", param_hint="--set")
     given = gather([*(texts or []), *(text or [])], inputs or [], npz, json_input, embed)
     with terminal.steps() as steps:
-        package = obtain(model, progress=steps, precision=precision)
+        package = obtain(model, progress=steps, precision=first)
         if not given:
             raise MissingInput(run_view.wanted(package), inputs=[spec.name for spec in package.signature.inputs])
         with closing(Accelerator(options)) as accelerator:

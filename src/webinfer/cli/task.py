@@ -70,7 +70,7 @@ def run_task(
     given: Sequence[str],
     json_input: str | None,
     parameters: Sequence[str],
-    precision: str | None,
+    precision: str | Sequence[str] | None,
     repeat: int,
     output: Path | None = None,
 ) -> None:
