@@ -40,6 +40,7 @@ from webinfer.models.accuracy import Accuracy
 from webinfer.models.comparison import limits_for
 from webinfer.options import Options
 from webinfer.policy.assignment import SessionKey
+from webinfer.policy.deciding import Decision
 from webinfer.pool import Pool
 from webinfer.request import Request
 from webinfer.result import Result
@@ -47,7 +48,7 @@ from webinfer.sampling import Sampler
 from webinfer.tracing import trace_failure, trace_result
 
 _MEASURED = ("times", "items", "batch", "attempts")
-_UNDESCRIBED = (*_MEASURED, "outputs", "model_cid", "decision")  # or it differs from request to request
+_UNDESCRIBED = (*_MEASURED, "outputs", "model_cid", "decision")  # whose figures differ from request to request
 _DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in _UNDESCRIBED)
 _PLAIN = (str, int, float, bool, type(None), Verdict)
 _COLUMNS = {"model": "model_name", "model_sha256": "model", "browser": "browser_name"}  # of sessions, by field
@@ -101,6 +102,7 @@ class Recorder:
         self._checked: set[tuple[tuple[str, str], ...]] = set()  # combinations whose accuracy has a row
         self._limits: Mapping[str, Mapping[str, float]] | None = None
         self._last: tuple[tuple[Any, ...], int] = ((), 0)  # the one that was used last
+        self._latest: tuple[Any, ...] = ()  # what described the latest result
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
         self._cached: dict[str, bool] = {}  # of models from IPFS, whether nothing had to be fetched in this run
         self._sampler: Sampler | None = None
@@ -171,7 +173,10 @@ class Recorder:
         self._aggregate.answered(result)
         store = self.store
         if store is not None and self._requests and _recorded.get():
-            store.put(self._answer, (store.clock.now(), _measured(result), _described(result)))
+            described = _described(result)
+            decision = None if described == self._latest else result.decision  # which may be the first of its session
+            self._latest = described
+            store.put(self._answer, (store.clock.now(), _measured(result), described, decision))
 
     def failed(self, error: BaseException, model: Described, request: Request | None = None) -> None:
         """Take down a request that failed, or whose caller gave it up."""
@@ -293,9 +298,9 @@ class Recorder:
 
     # On the writer's thread
 
-    def _answer(self, payload: tuple[float, tuple[Any, ...], tuple[Any, ...]]) -> Iterable[Entry]:
-        now, (times, items, batch, attempts), described = payload
-        session, new = self._session(now, described)
+    def _answer(self, payload: tuple[float, tuple[Any, ...], tuple[Any, ...], Decision | None]) -> Iterable[Entry]:
+        now, (times, items, batch, attempts), described, decision = payload
+        session, new = self._session(now, described, decision)
         row = self._row(now, session)
         row["queue"], row["wait"], row["run_time"] = times.queue, times.wait, times.run
         row["transfer"], row["total"] = times.transfer, times.total
@@ -316,7 +321,9 @@ class Recorder:
         assert self.store is not None
         return {"id": self.store.next_id(), "run": self._run, "timestamp": now, "session": session}
 
-    def _session(self, now: float, described: tuple[Any, ...]) -> tuple[int, Iterable[Entry]]:
+    def _session(
+        self, now: float, described: tuple[Any, ...], decision: Decision | None = None
+    ) -> tuple[int, Iterable[Entry]]:
         """Return the row of a session, and it itself where it is new."""
         if described == self._last[0]:
             return self._last[1], ()
@@ -328,6 +335,7 @@ class Recorder:
             session = self._sessions[key] = self.store.next_id()
             told = dict(zip(_DESCRIBED, described, strict=True))
             told.pop("accuracy")  # has rows of its own
+            told["decision"] = decision.to_dict() if decision is not None else None
             new = (self._session_row(now, session, told),)
         self._last = described, session
         return session, new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,9 @@ def test_rows_equal_results_exactly(recorded: Accelerator, save: Save) -> None:
     assert sorted(map(said, results)) == sorted(tuple(row[name] for name in SAID) for row in found)
     assert {row["model_cid"] for row in found} == {model.package.cid}
     assert all(row["error_code"] is None for row in found)
+    assert results[0].decision is not None
+    assert [json.loads(row["decision"]) for row in found] == [results[0].decision.to_dict()] * len(found)
+    assert json.loads(found[0]["decision"])["taken"] == {"browser": "embedded", "backend": "wasm", "precision": "fp32"}
 
 
 SAID = (

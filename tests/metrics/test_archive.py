@@ -11,7 +11,7 @@ import pytest
 from webinfer.errors import DatabaseDamaged, DatabaseError
 from webinfer.metrics.archive import contents, export, merge
 from webinfer.metrics.database import connect
-from webinfer.metrics.schema import VERSION
+from webinfer.metrics.schema import VERSION, columns_of
 from webinfer.metrics.store import Store
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -56,15 +56,18 @@ def test_merging_into_nothing_makes_a_copy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_database_of_the_first_version_is_read_and_taken_in_and_left_as_it_is(tmp_path: Path, killed: bool) -> None:
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_database_of_an_older_version_is_read_and_taken_in_and_left_as_it_is(
+    tmp_path: Path, version: int, killed: bool
+) -> None:
     old, target = tmp_path / "old.duckdb", tmp_path / "all.duckdb"
     connection = duckdb.connect(str(old))
     if killed:
         connection.execute("SET wal_autocheckpoint = '1GB'")
         connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-    connection.execute((SCHEMAS / "1.sql").read_text(encoding="utf-8"))
+    connection.execute((SCHEMAS / f"{version}.sql").read_text(encoding="utf-8"))
     connection.execute("CREATE TABLE schema_version (version INTEGER, applied TIMESTAMP)")
-    connection.execute("INSERT INTO schema_version VALUES (1, NULL)")
+    connection.execute("INSERT INTO schema_version VALUES (?, NULL)", [version])
     connection.execute("INSERT INTO sessions (id, model_name, backend) VALUES (1, 'a', 'wasm')")
     connection.execute("INSERT INTO inferences (id, session, total) VALUES (2, 1, 1.0), (3, 1, 2.0)")
     connection.close()
@@ -79,6 +82,10 @@ def test_database_of_the_first_version_is_read_and_taken_in_and_left_as_it_is(tm
     assert count(target) == (3, 3, 3.0)
     assert old.read_bytes() == before
     assert set(export(old, tmp_path / "parquet")) >= {"results"}
+    made, brought_up = duckdb.connect(str(target)), connect(old)
+    assert columns_of(brought_up) == columns_of(made)
+    made.close()
+    brought_up.close()
 
 
 def test_merging_learns_of_the_end_of_a_run(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ MIGRATIONS: Mapping[int, str] = {
         ALTER TABLE samples ADD COLUMN energy_j DOUBLE;
         CREATE TABLE browser_samples (id BIGINT, run BIGINT, timestamp TIMESTAMP, browser BIGINT, memory_mb DOUBLE);
     """,
+    3: "ALTER TABLE sessions ADD COLUMN decision JSON",
 }
 """SQL that makes the tables of the version before into those of this version; ``schema.sql`` is always the newest, and
 the views of ``views.sql`` are made anew after each step."""

@@ -37,7 +37,8 @@ CREATE TABLE sessions (               -- what requests have in common: a model o
     asked TEXT, backend TEXT, reason TEXT, browser_name TEXT, routing TEXT,
     engine TEXT, engine_version TEXT, runtime TEXT, verdict TEXT, evidence JSON, shape JSON, rewritten JSON,
     placement JSON, details JSON,
-    ipfs_cache_hit BOOLEAN            -- of a model named by its CID: nothing of it had to be fetched in this run
+    ipfs_cache_hit BOOLEAN,           -- of a model named by its CID: nothing of it had to be fetched in this run
+    decision JSON                     -- why it ran there, and what else there was, when its first request was answered
 );
 
 CREATE TABLE loads (                  -- sessions created on lanes, and those that could not be

@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW results AS
 SELECT i.id, i.run, i.timestamp, r.machine, i.session, s.model AS model_sha256, s.model_name, s.family, s.weights,
     m.cid AS model_cid, m.nbytes AS model_nbytes, s.asked, s.backend, s.reason, s.precision, s.browser AS browser_id,
     s.browser_name, s.routing, s.engine, s.engine_version, s.runtime, s.lane, s.verdict, s.evidence, s.shape, s.rewritten,
-    s.placement, i.queue, i.wait, i.run_time, i.transfer, i.total, i.items, i.batch, i.attempts, i.error_code, i.error,
+    s.placement, s.decision, i.queue, i.wait, i.run_time, i.transfer, i.total, i.items, i.batch, i.attempts, i.error_code, i.error,
     s.details
 FROM inferences i LEFT JOIN sessions s ON s.id = i.session LEFT JOIN models m ON m.sha256 = s.model
 LEFT JOIN runs r ON r.id = i.run;
