@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 
 import webinfer
 from tests.cli.conftest import Call
-from tests.pipelines.small import classifier, masked
+from tests.models.test_build import CONFIG, loud
+from tests.pipelines.small import classifier, masked, tokenizer
 from tests.recordings import BECKETT, recording
+from webinfer.models.build.bert import bert
 
 
 @pytest.mark.parametrize(
@@ -53,14 +56,36 @@ def test_answer_is_the_pipelines(call: Call, embedded: str, tmp_path: Path) -> N
     assert "WebAssembly, as asked" in text
 
 
+@pytest.fixture
+def encoder(tmp_path: Path) -> str:
+    """A BERT that is wide enough to be quantized, with a tokenizer."""
+    config = CONFIG | {"hidden_size": 96, "intermediate_size": 96, "num_hidden_layers": 1}
+    bert(config).save(tmp_path / "model.onnx", loud)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tokenizer(tmp_path)
+    return str(tmp_path)
+
+
 @pytest.mark.browser("embedded")
-@pytest.mark.parametrize("task", [(), ("--task", "text-classification")], ids=["outputs", "task"])
+@pytest.mark.parametrize("task", [(), ("--task", "feature-extraction")], ids=["outputs", "task"])
 def test_of_several_precisions_the_next_is_taken_where_the_first_cannot_be_run(
-    call: Call, embedded: str, tmp_path: Path, task: tuple[str, ...]
+    call: Call, embedded: str, encoder: str, task: tuple[str, ...]
 ) -> None:
-    path = str(classifier(tmp_path / "classifier"))
     told = call(
-        *("run", path, "a good film", *task, "--precision", "int8,fp32", "-b", embedded, "-p", "webnn", "-q", "--json")
+        *(
+            "run",
+            encoder,
+            "a good film",
+            *task,
+            "--precision",
+            "int8,fp32",
+            "-b",
+            embedded,
+            "-p",
+            "webnn",
+            "-q",
+            "--json",
+        )
     ).object
     assert (told["precision"], told["backend"]) == ("fp32", "webnn")
     assert "answers wrongly" in told["reason"]
