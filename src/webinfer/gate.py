@@ -1,7 +1,8 @@
 """The correctness gate: a model's answers in a browser, held against native onnxruntime's when it is first loaded.
 
 The outcome is kept in the cache for the combination of model, precision, backend, engine and versions, so that the
-next load of it costs nothing. What failed stays failed, with its evidence, until the combination changes.
+next load of it costs nothing. What failed stays failed, with its evidence, until the combination changes. A model whose
+canaries are not answered at all, since their lane is lost each time, say, is not admitted either; but that is not kept.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from webinfer.choice import Choice
 from webinfer.errors import (
     AccuracyError,
     BackendError,
+    DeadlineExceeded,
     InputError,
+    LoadFailed,
     LostError,
     NotANumber,
+    PoolClosed,
+    RunFailed,
     UnsupportedOperator,
     WebinferError,
 )
@@ -41,13 +46,30 @@ log = logging.getLogger("webinfer.gate")
 Arrays = dict[str, NDArray[Any]]
 Make = Callable[[ModelPackage, Choice], Awaitable[AsyncModel]]
 
+_LASTING = (NotANumber, LoadFailed, RunFailed, UnsupportedOperator)
+"""Failures that are the model's and its backend's own, and will be the next time; others may have passed by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a comparison says of a model, and which fault it found, if any."""
+    """What a comparison says of a model.
+
+    Attributes:
+        accuracy: The outcome.
+        fault: What is wrong, if anything.
+        lane: Where, or where the like runs.
+        answered: Whether there was anything to compare, or a failure that will last.
+    """
 
     accuracy: Accuracy
     fault: str | None
+    lane: Lane
+    answered: bool = True
+
+    def of(self, model: AsyncModel) -> str:
+        """Say what is wrong with a model."""
+        wrong = "does not compute what native onnxruntime does" if self.answered else "does not answer"
+        return f"{model.name} in {model.precision} on {model.backend} {wrong}: {self.fault}"
 
 
 class Gate:
@@ -78,20 +100,23 @@ class Gate:
         """
         if self._mode == "off":
             return model
-        judged = await self.judge(model)
+        try:
+            judged = await self.judge(model)
+        except BaseException:
+            await model.close()
+            raise
         if judged.fault is None:
             return model
-        told = f"{model.name} in {model.precision} on {model.backend} does not compute what native onnxruntime does"
         if self._mode == "warn":
-            log.warning("%s: %s", told, judged.fault)
+            log.warning("%s", judged.of(model))
             return model
         await model.close()
-        faults = [f"{told}: {judged.fault}"]
+        faults = [judged.of(model)]
         if self._mode == "fallback":
-            async for package, choice in self._others(model, finer):
+            async for package, choice in self._others(model, judged.lane, finer):
                 try:
                     other = await make(package, replace(choice, reason="; ".join(faults)))
-                except (BackendError, UnsupportedOperator) as error:
+                except (BackendError, DeadlineExceeded, LostError, UnsupportedOperator) as error:
                     faults.append(f"{package.precision} on {choice.backend} cannot be loaded: {error}")
                     continue
                 again = await self.judge(other)
@@ -117,32 +142,43 @@ class Gate:
 
     async def judge(self, model: AsyncModel) -> Judgement:
         """Compare a loaded model with the reference, unless that was done before; or one that is barred."""
-        place = model.loaded.lane.split(" ")[0] if model.loaded is not None else ""
-        lane = self._pool.lanes.get(place) or next(iter(self._pool.lanes.values()))
+        lane = await self._lane(model)
         about = combination(model, lane)
-        known = await asyncio.to_thread(recall, about)
-        if known is None and model.loaded is None:
+        accuracy, lost = await asyncio.to_thread(recall, about), None
+        if accuracy is None and model.loaded is None:
             await model.load()  # what barred it is gone
-        accuracy = known or await _try(model, about)
-        if known is None and accuracy is not None:
-            await asyncio.to_thread(remember, accuracy)
-        accuracy = accuracy or Accuracy(combination=about, reason="the browser was lost on the way")
+        if accuracy is None:
+            try:
+                accuracy = await _try(model, about)
+            except PoolClosed:
+                raise
+            except WebinferError as error:  # after as many attempts as any request has
+                lost = f"the canaries were not answered: {error}"
+                accuracy = Accuracy(combination=about, reason=lost)
+            else:
+                await asyncio.to_thread(remember, accuracy)
         model._recorder.checked(model, lane.browser_name, accuracy)
         seen = lane.capabilities
         model._accuracies[seen.engine, seen.engine_version, lane.runtime] = accuracy
-        limits = limits_for(model.precision, self._limits)
-        return Judgement(accuracy, accuracy.fault(limits))
+        fault = lost or accuracy.fault(limits_for(model.precision, self._limits))
+        return Judgement(accuracy, fault, lane, answered=lost is None)
+
+    async def _lane(self, model: AsyncModel) -> Lane:
+        """Return the lane that a model was loaded on, or one in its place."""
+        place = model.loaded.lane.split(" ")[0] if model.loaded is not None else ""
+        if not self._pool.lanes:  # lost since
+            await self._pool.ensure()
+        return self._pool.lanes.get(place) or next(iter(self._pool.lanes.values()))
 
     async def _others(
-        self, model: AsyncModel, finer: Callable[[], AsyncIterator[ModelPackage]]
+        self, model: AsyncModel, lane: Lane, finer: Callable[[], AsyncIterator[ModelPackage]]
     ) -> AsyncIterator[tuple[ModelPackage, Choice]]:
         """Yield what may take a model's place: its other backends, then each finer precision on all of them."""
         choice = model._choice
-        lane = next(iter(self._pool.lanes.values()), None)
-        backends: tuple[Backend, ...] = lane.capabilities.backends if lane else ("wasm",)
+        backends: tuple[Backend, ...] = lane.capabilities.backends
         fixed = choice.asked == "auto" and model.backend == "wasm"  # WebNN was passed over, for its fixed shapes
         others = [each for each in backends if each != model.backend and not (fixed and each == "webnn")]
-        others.sort(key=lambda each: each == "webgpu" and lane is not None and lane.verdict(each).kind == "software")
+        others.sort(key=lambda each: each == "webgpu" and lane.verdict(each).kind == "software")
         for backend in others:
             yield model.package, replace(choice, backend=backend)
         async for package in finer():
@@ -168,8 +204,12 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
     }
 
 
-async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy | None:
-    """Run the canaries here and in the browser; ``None`` where the browser was lost, which says nothing lasting."""
+async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
+    """Run the canaries here and in the browser.
+
+    Raises:
+        WebinferError: The browser did not answer them, for a reason that may have passed the next time.
+    """
     began = time.monotonic()
     inputs = canaries(model.package.signature, Vocabulary.of(model.package))
     try:
@@ -182,11 +222,9 @@ async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy | None:
     try:
         made = [await model._try(each) for each in inputs]
         deviations = worst([compare(one.outputs, two) for one, two in zip(made, right, strict=True)])
-    except LostError:
-        return None
     except InputError as error:
         reason = f"the canaries do not fit: {error}"
-    except WebinferError as error:
+    except _LASTING as error:
         what = "answers NaN to" if isinstance(error, NotANumber) else "fails on"
         reason, broken = f"the browser {what} the canaries, and native onnxruntime does not: {error}", True
     return Accuracy(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,10 @@ from onnx import helper, numpy_helper
 
 from tests.browser.conftest import BACKENDS, PLACES, Save, start
 from tests.browser.wrong import wrong_on, wrong_page
+from tests.chaos.target import transport_of
 from webinfer import Accelerator, gate, host
 from webinfer.errors import AccuracyError
+from webinfer.lane import Lane
 from webinfer.models import accuracy as accuracies
 from webinfer.models.quantize import obtain
 
@@ -117,6 +121,53 @@ def test_a_caller_who_wants_a_warning_gets_the_numbers_and_the_evidence(
     assert result.backend == backend
     assert result.accuracy is not None
     assert 0.04 < result.accuracy.deviations[0].error < 0.06
+
+
+# What is lost over the canaries
+
+
+@pytest.mark.parametrize("mode", ["raise", "fallback"])
+def test_backend_that_loses_its_lane_over_the_canaries_each_time_is_not_admitted(
+    wrong: Wrong, save: Save, memory: Path, mode: Any
+) -> None:
+    path, accelerator = (
+        save(helper.make_node("Softsign", ["x"], ["y"]), shape=("n", 8)),
+        wrong("embedded", accuracy=mode),
+    )
+    told = r"on webnn does not answer: the canaries were not answered: .*lane"
+    if mode == "raise":
+        with pytest.raises(AccuracyError, match=told):
+            accelerator.load(path, platform="webnn")
+        assert not memory.exists()  # it may be another thing the next time
+        return
+    with accelerator.load(path, platform="webnn") as model:
+        result = model.run(X)
+    assert (result.asked, result.backend) == ("webnn", "wasm")
+    assert re.search(told, result.reason or "")
+    (kept,) = memory.iterdir()
+    assert json.loads(kept.read_text(encoding="utf-8"))["combination"]["backend"] == "wasm"
+
+
+def test_lane_that_is_lost_once_over_the_canaries_is_no_fault_of_the_model(
+    wrong: Wrong, save: Save, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+    run = Lane.run
+
+    def lose(lane: Lane, *given: Any) -> None:
+        run(lane, *given)
+        if not lost:
+            lost.append(lane.id)
+            transport_of(lane._connection).abort()
+
+    monkeypatch.setattr(Lane, "run", lose)
+    path = save(helper.make_node("Neg", ["x"], ["y"]), shape=("n", 8))
+    with wrong("embedded", accuracy="raise").load(path, platform="wasm") as model:
+        result = model.run(X)
+    assert result.lane not in lost
+    assert result.accuracy is not None
+    assert result.accuracy.deviations[0].error < 1e-5
+    assert len(list(memory.iterdir())) == len(lost) == 1
 
 
 # What it costs, and when it asks again

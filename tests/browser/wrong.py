@@ -1,4 +1,5 @@
-"""A page whose runtime has wrong kernels: what a graph with one of them answers is too large, by a twentieth or more.
+"""A page whose runtime has wrong kernels: what a graph with one of them answers is too large, by a twentieth or more;
+and with one that ends the lane.
 
 Nothing of this is in the product: the page is laid out anew, with a module around each of the real runtimes.
 """
@@ -18,20 +19,28 @@ KERNELS = {"Relu": ALL, "Sigmoid": ["wasm"], "Tanh": ["webgpu"], "Elu": ["webnn"
 """Backends that have an operator wrong. A graph goes to the runtime before its nodes are fused."""
 FACTORS = {"DynamicQuantizeLinear": 1.3}
 """How wrong, where it is not a twentieth: answers that are rounded to whole numbers on the way may differ by more."""
+FATAL = {"Softsign": ["webnn"]}
+"""Backends whose runs of an operator end the lane's worker."""
 
 PAGE = host.WEB
 _MODULE = """
 import * as real from "./real.{name}";
 export * from "./real.{name}";
 const kernels = Object.entries({kernels});
+const fatal = Object.entries({fatal});
 async function create(...given) {{
   const [provider] = given[1].executionProviders;
   const graph = new TextDecoder("latin1").decode(given[0]);
   const lie = kernels.find(([name, on]) => on.includes(provider.name ?? provider) && graph.includes(name));
   const factor = lie && ({factors}[lie[0]] ?? 1.05);
+  const ends = fatal.some(([name, on]) => on.includes(provider.name ?? provider) && graph.includes(name));
   const session = await real.InferenceSession.create(...given);
   const run = session.run.bind(session);
   session.run = async (...asked) => {{
+    if (ends) {{
+      globalThis.close();
+      await new Promise(() => {{}});
+    }}
     const outputs = await run(...asked);
     for (const {{ data }} of factor ? Object.values(outputs) : []) {{
       data.forEach((value, at) => (data[at] = value * factor));
@@ -53,7 +62,8 @@ def wrong_page(place: Path) -> Path:
     for file in (PAGE / "runtime").iterdir():
         if file.suffix == ".mjs":
             shutil.copy(file, place / "runtime" / f"real.{file.name}")
-            module = _MODULE.format(name=file.name, kernels=json.dumps(KERNELS), factors=json.dumps(FACTORS))
+            tables = {"kernels": KERNELS, "fatal": FATAL, "factors": FACTORS}
+            module = _MODULE.format(name=file.name, **{name: json.dumps(table) for name, table in tables.items()})
             (place / "runtime" / file.name).write_text(module, encoding="utf-8")
         else:
             shutil.copy(file, place / "runtime" / file.name)

@@ -1,0 +1,139 @@
+"""What the correctness gate keeps of an outcome, and what it does not; see also ``browser/test_gate.py``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from webinfer import gate
+from webinfer.choice import Choice
+from webinfer.errors import (
+    AccuracyError,
+    BrowserLost,
+    DeadlineExceeded,
+    LaneLost,
+    LaunchFailed,
+    NotANumber,
+    OutOfMemory,
+    PoolClosed,
+    QueueFull,
+    RunFailed,
+    WebinferError,
+)
+from webinfer.gate import Gate
+from webinfer.models import accuracy as accuracies
+from webinfer.models import resolve
+from webinfer.options import Options
+
+
+class Canned:
+    """A model that answers the canaries as it is told to."""
+
+    name, precision, backend = "m", "fp32", "webnn"
+
+    def __init__(self, path: Path, answer: WebinferError | float) -> None:
+        self.package = resolve(path)
+        self.loaded = SimpleNamespace(lane="b1.1")
+        self.closed = False
+        self._answer = answer
+        self._choice = Choice("webnn", "webnn", None)
+        self._accuracies: dict[Any, Any] = {}
+        self._recorder = SimpleNamespace(checked=lambda *_: None)
+
+    async def _try(self, inputs: Any) -> Any:
+        if isinstance(self._answer, WebinferError):
+            raise self._answer
+        return SimpleNamespace(outputs={"y": self._answer * inputs["x"]})
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 4)) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", values[:1], values[1:])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "model.onnx"
+    )
+    return tmp_path / "model.onnx"
+
+
+@pytest.fixture(autouse=True)
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(accuracies, "cache_dir", lambda: tmp_path / "memory")
+    monkeypatch.setattr(gate, "combination", lambda model, lane: {"model": model.package.sha256})
+    return tmp_path / "memory" / "accuracy"
+
+
+def admit(model: Any, mode: Any, others: Any = None) -> Any:
+    seen = SimpleNamespace(engine="e", engine_version="1", backends=("webgpu", "webnn", "wasm"))
+    verdict = SimpleNamespace(kind="hardware")
+    lane: Any = SimpleNamespace(browser_name="b", runtime="r", capabilities=seen, verdict=lambda _: verdict)
+    pool: Any = SimpleNamespace(lanes={"b1.1": lane})
+
+    async def make(package: Any, choice: Any) -> Any:
+        return others(choice)
+
+    async def finer() -> Any:
+        return
+        yield
+
+    return asyncio.run(Gate(pool, Options(accuracy=mode)).admit(model, make, finer))
+
+
+PASSING = [LaneLost, BrowserLost, DeadlineExceeded, LaunchFailed, OutOfMemory, QueueFull]
+
+
+@pytest.mark.parametrize("error", PASSING)
+def test_what_does_not_answer_is_refused_and_asked_again_the_next_time(path: Path, memory: Path, error: Any) -> None:
+    model = Canned(path, error("it is gone"))
+    with pytest.raises(AccuracyError, match="does not answer: the canaries were not answered: it is gone"):
+        admit(model, "raise")
+    assert model.closed
+    assert not memory.exists()
+    again = Canned(path, 1.0)
+    assert admit(again, "raise") is again
+
+
+@pytest.mark.parametrize("answer", [RunFailed("no kernel"), NotANumber("NaN"), 1.05])
+def test_what_answers_wrongly_stays_refused(path: Path, memory: Path, answer: Any) -> None:
+    for each in (answer, 1.0):  # the second one is not asked
+        with pytest.raises(AccuracyError, match="does not compute what native onnxruntime does"):
+            admit(Canned(path, each), "raise")
+    assert len(list(memory.iterdir())) == 1
+
+
+def test_another_backend_takes_the_place_of_one_that_does_not_answer(path: Path) -> None:
+    model = Canned(path, LaneLost("it is gone"))
+    taken = []
+
+    def other(choice: Choice) -> Canned:
+        taken.append((choice.backend, choice.reason))
+        if choice.backend == "webgpu":
+            raise LaneLost("gone again")
+        return Canned(path, 1.0)
+
+    assert admit(model, "fallback", other).name == "m"
+    why = "m in fp32 on webnn does not answer: the canaries were not answered: it is gone"
+    assert taken == [("webgpu", why), ("wasm", f"{why}; fp32 on webgpu cannot be loaded: gone again")]
+
+
+def test_warning_is_all_that_a_caller_gets_who_wants_no_more(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = Canned(path, LaneLost("it is gone"))
+    assert admit(model, "warn") is model
+    assert "does not answer: the canaries were not answered: it is gone" in caplog.text
+
+
+def test_accelerator_that_is_closed_meanwhile_accuses_nobody(path: Path, memory: Path) -> None:
+    model = Canned(path, PoolClosed("closed"))
+    with pytest.raises(PoolClosed):
+        admit(model, "fallback")
+    assert model.closed
+    assert not memory.exists()
