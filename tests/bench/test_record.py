@@ -8,6 +8,7 @@ import pytest
 
 from tests.bench.records import WASM, record
 from webinfer.bench import exit_code, read, storage
+from webinfer.bench.record import Together
 from webinfer.errors import BenchmarkError
 from webinfer.metrics.store import Store
 
@@ -69,3 +70,8 @@ def test_the_exit_code_is_1_where_nothing_was_measured() -> None:
     made = record(1, cells=(WASM,))
     made.cells[0].status = "failed"
     assert exit_code(made) == 1
+
+
+def test_gain_is_work_done_beside_each_other_in_units_of_that_of_one_after_the_other() -> None:
+    rates = Together(models=["a", "b"], place="wasm in embedded", lanes=2, alone=[2.0, 4.0], together=[1.0, 3.0])
+    assert rates.gain == 1.25
