@@ -22,7 +22,7 @@ from tests.chaos.workload import make_endless
 from webinfer import AsyncAccelerator, AsyncModel
 from webinfer.browsers.process import processes
 from webinfer.errors import DeadlineExceeded, LaunchFailed, LostError, PoolClosed
-from webinfer.events import BrowserEnded, BrowserStarted, Event
+from webinfer.events import BrowserEnded, BrowserStarted
 from webinfer.models import resolve
 from webinfer.models.reference import run_native
 from webinfer.pool import Pool
@@ -41,10 +41,17 @@ def _pool(accelerator: AsyncAccelerator) -> Pool:
     return accelerator._pool
 
 
-async def _busy(pool: Pool) -> None:
-    while not pool.busy:  # noqa: ASYNC110  # the pool announces no dispatches
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+async def _sent(pool: Pool, requests: int = 1) -> None:
+    """Wait until so many requests are with lanes."""
+    while sum(map(len, pool.flying.values())) < requests:  # noqa: ASYNC110  # the pool announces no dispatches
+        await asyncio.sleep(0)
+
+
+def _note(pool: Pool, *kinds: type) -> list[Any]:
+    """Note events from now on."""
+    seen: list[Any] = []
+    pool.listen(lambda event: seen.append(event) if isinstance(event, kinds) else None)
+    return seen
 
 
 def _directories() -> list[Path]:
@@ -66,19 +73,17 @@ def _freeze(pool: Pool) -> list[psutil.Process]:
 
 
 async def test_one_loss_brings_one_new_browser_however_many_requests_it_hit(perceptron: Path) -> None:
-    started: list[Event] = []
-    ended: list[Event] = []
     async with AsyncAccelerator(browser="embedded", lanes=2) as accelerator:
         model = await accelerator.load(perceptron, platform="wasm")
         pool = _pool(accelerator)
-        pool.listen(lambda event: started.append(event) if isinstance(event, BrowserStarted) else None)
-        pool.listen(lambda event: ended.append(event) if isinstance(event, BrowserEnded) else None)
+        started, ended = _note(pool, BrowserStarted), _note(pool, BrowserEnded)
         requests = [asyncio.create_task(model.run({"x": np.zeros((1, 8))})) for _ in range(1000)]
         await asyncio.sleep(0)
         (browser,) = pool.browsers.values()
         os.kill(browser.pid, signal.SIGKILL)
         await asyncio.gather(*requests)
-        assert (await model.run({"x": np.zeros((1, 8))})).lane.startswith("b2")
+        (successor,) = started
+        assert (await model.run({"x": np.zeros((1, 8))})).lane.startswith(f"{successor.browser}.")
         assert len(started) == len(ended) == 1
 
 
@@ -86,9 +91,9 @@ async def test_run_that_its_caller_left_ends_the_lane_at_its_deadline(endless: P
     async with AsyncAccelerator(browser="embedded") as accelerator:
         model, other = [await accelerator.load(path, platform="wasm") for path in (endless, perceptron)]
         abandoned = asyncio.create_task(model.run({"x": [1e6]}, timeout=1.0))
-        await _busy(_pool(accelerator))
+        await _sent(_pool(accelerator))
         abandoned.cancel()
-        result = await other.run({"x": np.zeros((1, 8))}, timeout=20)
+        result = await other.run({"x": np.zeros((1, 8))})  # which would have to wait for hours
         assert result.lane == "b1.2"
 
 
@@ -96,11 +101,11 @@ async def test_run_that_came_too_late_to_be_wanted_ends_the_lane_at_its_deadline
     async with AsyncAccelerator(browser="embedded") as accelerator:
         model = await accelerator.load(endless, platform="wasm")
         first = asyncio.create_task(model.run({"x": [2000]}))
-        await _busy(_pool(accelerator))
+        await _sent(_pool(accelerator))
         with pytest.raises(DeadlineExceeded, match="sent"):
             await model.run({"x": [1e6]}, timeout=0.3)
         await first
-        assert (await model.run({"x": [1]}, timeout=20)).lane == "b1.2"
+        assert (await model.run({"x": [1]})).lane == "b1.2"
 
 
 async def test_request_that_kills_its_lane_does_not_take_its_neighbour_with_it(endless: Path) -> None:
@@ -108,9 +113,9 @@ async def test_request_that_kills_its_lane_does_not_take_its_neighbour_with_it(e
         model = await accelerator.load(endless, platform="wasm")
         pool = _pool(accelerator)
         poison = asyncio.create_task(model.run({"x": [1e6]}))
-        await _busy(pool)
+        await _sent(pool)
         innocent = asyncio.create_task(model.run({"x": [1]}))
-        await asyncio.sleep(0.1)
+        await _sent(pool, 2)
         (lane,) = pool.lanes.values()
         transport_of(lane._connection).abort()
         with pytest.raises(LostError):
@@ -125,7 +130,7 @@ async def test_load_that_was_given_up_does_not_spoil_the_next_one(perceptron: Pa
             await asyncio.sleep(0)
         loading.cancel()
         model = await accelerator.load(perceptron)
-        assert (await model.run({"x": np.zeros((1, 8))}, timeout=10)).outputs["y"].shape == (1, 4)
+        assert (await model.run({"x": np.zeros((1, 8))})).outputs["y"].shape == (1, 4)
 
 
 async def test_start_that_was_given_up_does_not_spoil_the_next_one(perceptron: Path) -> None:
@@ -136,7 +141,7 @@ async def test_start_that_was_given_up_does_not_spoil_the_next_one(perceptron: P
             await asyncio.sleep(0)
         starting.cancel()
         await asyncio.wait([starting])
-        model = await asyncio.wait_for(accelerator.load(perceptron), 30)
+        model = await accelerator.load(perceptron)
         assert (await model.run({"x": np.zeros((1, 8))})).attempts == 1
     finally:
         await accelerator.close()
@@ -179,10 +184,10 @@ async def test_close_does_not_wait_for_a_frozen_browser_that_has_megabytes_to_re
     model = await accelerator.load(save(helper.make_node("Neg", ["x"], ["y"])))
     _freeze(_pool(accelerator))
     running = asyncio.create_task(model.run({"x": np.zeros(20_000_000, np.float32)}))
-    await asyncio.sleep(0.2)
+    await _sent(_pool(accelerator))
     began = time.monotonic()
     await accelerator.close()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20, "it would be for ever"
     with pytest.raises(PoolClosed):
         await running
     assert not _footprint() - before
@@ -200,13 +205,13 @@ async def test_frozen_browser_that_thaws_after_its_loss_disturbs_nobody(
         (lane,) = browser.lanes.values()
         frozen = _freeze(pool)
         running = asyncio.create_task(model.run(feeds))
-        await asyncio.wait_for(asyncio.shield(browser.lost if answering else lane._connection.lost), 5)
+        await asyncio.shield(browser.lost if answering else lane._connection.lost)
         for process in frozen:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
         result = await running
     # Until its socket is closed, a lane's answer is as good as another's.
-    assert result.lane.startswith(("b1", "b2") if answering else "b2")
+    assert answering or not result.lane.startswith(f"{browser.id}.")
     np.testing.assert_allclose(result["y"], run_native(resolve(perceptron), feeds)["y"], rtol=1e-5, atol=1e-6)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
@@ -221,7 +226,7 @@ async def test_browser_lost_while_its_lane_starts_is_noticed_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(LostError):
         await starting
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30, "half the time that a lane is given to start"
     await accelerator.close()
 
 
@@ -234,7 +239,7 @@ async def test_browser_that_grants_no_gpu_any_more_is_replaced(perceptron: Path)
             for process in processes(browser.pid):
                 if "--type=gpu-process" in process.cmdline():
                     process.kill()
-            runs = (model.run({"x": np.ones((1, 8), np.float32)}, timeout=60) for _ in range(3))
+            runs = (model.run({"x": np.ones((1, 8), np.float32)}) for _ in range(3))
             assert {result.backend for result in await asyncio.gather(*runs)} == {"webgpu"}
         assert "b1" not in pool.browsers, "Chromium grants no adapter after some crashes of its GPU process"
 

@@ -32,6 +32,7 @@ from webinfer.errors import (
     PoolClosed,
     PortInUse,
 )
+from webinfer.events import BrowserStarted
 from webinfer.model import AsyncModel
 from webinfer.pool import Pool
 
@@ -80,8 +81,7 @@ async def _running(accelerator: AsyncAccelerator, model: AsyncModel, inputs: Any
     """Start a request and return once a lane has it."""
     task = asyncio.create_task(model.run(inputs, **options))
     while not _pool(accelerator).busy:  # noqa: ASYNC110  # the pool announces no dispatches
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
     return task
 
 
@@ -90,12 +90,16 @@ async def test_request_survives_the_loss_of_its_browser(slow: Path, browser: Any
     async with AsyncAccelerator(browser=browser) as accelerator:
         model = await accelerator.load(slow, platform="wasm")
         task = await _running(accelerator, model, {"x": [1000]})
-        (victim,) = _pool(accelerator).browsers.values()
+        pool = _pool(accelerator)
+        started: list[BrowserStarted] = []
+        pool.listen(lambda event: started.append(event) if isinstance(event, BrowserStarted) else None)
+        (victim,) = pool.browsers.values()
         os.kill(victim.pid, signal.SIGKILL)
         result = await task
         assert result.outputs["y"].tolist() == [256 * 1000]
         assert result.attempts == 2
-        assert result.lane.startswith("b2")
+        (successor,) = started  # b2; b3 where that did not start in time
+        assert result.lane.startswith(f"{successor.browser}.")
         assert (await accelerator.metrics())["bridge"]["retries"] == 1
 
 
@@ -119,7 +123,7 @@ async def test_deadline_ends_the_lane_and_spares_the_other_request(slow: Path, b
         other = asyncio.create_task(model.run({"x": [2]}))
         with pytest.raises(DeadlineExceeded, match="running"):
             await doomed
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30, "the run would go on for an hour"
         result = await other
         assert result.outputs["y"].tolist() == [512]
         assert result.lane == "b1.2"
@@ -131,7 +135,7 @@ async def test_deadline_of_a_waiting_request_leaves_the_lane_alone(slow: Path) -
         running = await _running(accelerator, model, {"x": [1500]})
         for stage in ("sent", "queued"):
             with pytest.raises(DeadlineExceeded, match=stage):
-                await model.run({"x": [1]}, timeout=0.05)
+                await model.run({"x": [1]}, timeout=0.5)  # so long one turn may take when its turn comes
         assert (await running).lane == (await model.run({"x": [1]})).lane == "b1.1"
 
 
@@ -238,12 +242,18 @@ def test_nothing_survives_the_kill_of_python_in_the_middle_of_a_run(slow: Path, 
     assert list(temporary.iterdir())
     victim.kill()
     victim.wait()
-    _, alive = psutil.wait_procs(family, timeout=5)
-    assert not alive
+    assert _eventually(lambda: not any(map(_is_alive, family)))
     assert _eventually(lambda: not list(temporary.iterdir()))
 
 
-def _eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
+    try:  # a zombie has ended, and waits for an init that takes its time
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.chaos.target import transport_of
 from webinfer import AsyncAccelerator
 from webinfer.browsers.process import processes
-from webinfer.events import Event, HostStalled
+from webinfer.events import Event, HeartbeatMissed, HostStalled
+from webinfer.wire.session import MISSED
 
-HEARTBEAT = 0.3
+HEARTBEAT = 0.5
 STALL = 6 * HEARTBEAT  # twice the silence after which a page is lost
 X = [0.0] * 8
 
@@ -32,17 +34,20 @@ async def test_blocked_loop_loses_neither_browser_nor_answers_and_is_counted(per
         accelerator._pool.listen(events.append)
         large = model.submit(np.zeros((200_000, 8), np.float32), timeout=STALL / 2)  # MBs of answer, late by then
         small = model.submit(X, timeout=STALL / 2)
-        await asyncio.sleep(0.05)
+        (lane,) = accelerator._pool.lanes.values()
+        await asyncio.sleep(0)
+        while transport_of(lane._connection).get_write_buffer_size():  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
         time.sleep(STALL)  # noqa: ASYNC251  # to block is the point
         assert [(result.lane, result.attempts) for result in (await large, await small)] == [("b1.1", 1)] * 2
         await asyncio.sleep(4 * HEARTBEAT)  # a page that took its host for gone would be missed by now
         assert (await model.run(X)).lane == "b1.1"
-        (stall,) = [event for event in events if isinstance(event, HostStalled)]
-        assert STALL - HEARTBEAT <= stall.seconds < 2 * STALL
+        stalls = [event.seconds for event in events if isinstance(event, HostStalled)]  # a busy machine may add some
+        assert sum(seconds >= STALL - HEARTBEAT for seconds in stalls) == 1
         seen = await accelerator.snapshot()
-        assert seen.recoveries["host_stalls"] == 1
+        assert seen.recoveries["host_stalls"] == len(stalls)
         assert (seen.recoveries["lanes_lost"], seen.recoveries["browsers_lost"]) == (0, 0)
-        assert (seen.faults[0].kind, seen.faults[0].code) == ("host", "host.stalled")
+        assert {(fault.kind, fault.code) for fault in seen.faults} == {("host", "host.stalled")}
 
 
 _SCRIPT = f"""
@@ -79,8 +84,9 @@ async def test_page_that_is_silent_while_its_host_listens_is_lost_all_the_same(p
         (browser,) = accelerator._pool.browsers.values()
         for process in processes(browser.pid):
             process.send_signal(signal.SIGSTOP)
-        began = time.monotonic()
-        await asyncio.wait([browser.lost], timeout=30)
+        misses: list[Event] = []
+        accelerator._pool.listen(lambda event: misses.append(event) if isinstance(event, HeartbeatMissed) else None)
+        await asyncio.wait([browser.lost])
         assert "missed its heartbeats" in str(browser.lost.result())
-        assert time.monotonic() - began < 5 * HEARTBEAT + 1
-        assert (await model.run(X)).lane == "b2.1"
+        assert len(misses) <= MISSED + 1, "it is lost within as many"
+        assert not (await model.run(X)).lane.startswith(f"{browser.id}.")
