@@ -23,6 +23,7 @@ from webinfer.errors import (
     BackendError,
     DeadlineExceeded,
     InputError,
+    LaneLost,
     LoadFailed,
     LostError,
     NotANumber,
@@ -134,10 +135,8 @@ class Gate:
         """Whether a model need not be loaded, being known to answer wrongly wherever it may go."""
         if self._mode in ("off", "warn"):
             return False
-        names = model._choice.route.names if model._choice.route else ()
-        lanes = [lane for lane in self._pool.lanes.values() if not names or lane.browser_name in names]
         limits = limits_for(model.precision, self._limits)
-        known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in lanes]
+        known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in self._lanes(model)]
         return bool(known) and all(each is not None and each.fault(limits) is not None for each in known)
 
     async def judge(self, model: AsyncModel) -> Judgement:
@@ -164,11 +163,23 @@ class Gate:
         return Judgement(accuracy, fault, lane, answered=lost is None)
 
     async def _lane(self, model: AsyncModel) -> Lane:
-        """Return the lane that a model was loaded on, or one in its place."""
+        """Return the lane that a model is on, or another like it; of the next browser, where its own was lost since.
+
+        Raises:
+            WebinferError: No browser could be had, or no lane.
+        """
         place = model.loaded.lane.split(" ")[0] if model.loaded is not None else ""
-        if not self._pool.lanes:  # lost since
-            await self._pool.ensure()
-        return self._pool.lanes.get(place) or next(iter(self._pool.lanes.values()))
+        if not self._lanes(model):
+            await self._pool.ensure(_names(model), model.backend)
+        lanes = self._lanes(model)
+        if not lanes:
+            raise LaneLost(f"No lane is up that could tell whether {model.name} is computed as it should be.")
+        return next((lane for lane in lanes if lane.id == place), lanes[0])
+
+    def _lanes(self, model: AsyncModel) -> list[Lane]:
+        """Return the lanes of the browsers that a model may go to."""
+        names = _names(model)
+        return [lane for lane in self._pool.lanes.values() if not names or lane.browser_name in names]
 
     async def _others(
         self, model: AsyncModel, lane: Lane, finer: Callable[[], AsyncIterator[ModelPackage]]
@@ -184,6 +195,11 @@ class Gate:
         async for package in finer():
             for backend in (model.backend, *others):
                 yield package, replace(choice, backend=backend)
+
+
+def _names(model: AsyncModel) -> tuple[str, ...]:
+    """Name the browsers that a model may go to; none stands for any."""
+    return model._choice.route.names if model._choice.route else ()
 
 
 def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:

@@ -20,12 +20,14 @@ from webinfer.errors import BackendUnavailable, BrowserNotFound, LaunchFailed, O
 from webinfer.events import BrowserRefused, BrowserStarted, Event
 from webinfer.models import resolve
 from webinfer.models.reference import NativeSession
+from webinfer.options import Options
 from webinfer.pool import Pool
 
 pytestmark = [pytest.mark.browser("embedded", "firefox"), pytest.mark.timeout(300)]
 
 X = np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 8)
-BOTH: dict[str, Any] = {"browsers": ["embedded", "firefox"], "platform": "wasm"}
+PATIENCE = 150.0  # seconds; a busy machine takes its time to start a browser, and no other is to take its place then
+BOTH: dict[str, Any] = {"browsers": ["embedded", "firefox"], "platform": "wasm", "launch_timeout": PATIENCE}
 
 Named = Callable[[str, str], Path]
 
@@ -95,6 +97,18 @@ def switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], S
     return install
 
 
+def note_pauses(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Note of each sleep whether it is one before a further start, and no heartbeat's."""
+    sleep, paused = asyncio.sleep, []
+
+    async def note(seconds: float) -> None:
+        paused.append(0 < seconds < Options().heartbeat)
+        await sleep(seconds)
+
+    monkeypatch.setattr("webinfer.fleet.asyncio.sleep", note)
+    return paused
+
+
 def events(accelerator: AsyncAccelerator, *kinds: type) -> list[Any]:
     """Record events from now on, the first launch included."""
     seen: list[Event] = []
@@ -162,12 +176,13 @@ async def test_browser_that_does_not_start_is_replaced_and_gone_back_to(
         result = await model.run({"x": X})
         assert result.browser == "embedded"
         assert result.routing == "audio prefers firefox, but firefox does not start (browser.launch)"
-        (refused,) = seen
+        refused = seen[0]
+        assert sum(isinstance(event, BrowserRefused) for event in seen) == 1
         assert (refused.name, refused.failures, round(refused.pause)) == ("firefox", 1, 1)
         assert "not today" in refused.cause
         faults = (await accelerator.snapshot()).faults
         assert ("launch", "firefox") in [(fault.kind, fault.where) for fault in faults]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while result.browser != "firefox":
                 result = await model.run({"x": X})
                 await asyncio.sleep(0.1)
@@ -191,11 +206,12 @@ async def test_lost_browser_that_does_not_start_again_hands_its_requests_to_the_
         assert "does not start" in str(results[0].routing)
 
 
-@pytest.mark.parametrize(("backoff", "least", "most"), [(True, 3.0, 60.0), (False, 0.0, 2.9)])
+@pytest.mark.parametrize(("backoff", "least"), [(True, 3.0), (False, 0.0)])
 async def test_start_is_tried_again_with_and_without_backoff(
-    named: Named, switch: Callable[[str], Switch], backoff: bool, least: float, most: float
+    switch: Callable[[str], Switch], monkeypatch: pytest.MonkeyPatch, backoff: bool, least: float
 ) -> None:
     switch("embedded").refuse(2)
+    paused = note_pauses(monkeypatch)
     loop = asyncio.get_running_loop()
     accelerator = AsyncAccelerator(browsers=["embedded"], progressive_backoff=backoff, launch_retries=2)
     try:
@@ -204,8 +220,8 @@ async def test_start_is_tried_again_with_and_without_backoff(
         pool.listen(lambda event: times.append((type(event), loop.time())))
         await accelerator.start()
         assert [kind for kind, _ in times[:3]] == [BrowserRefused, BrowserRefused, BrowserStarted]
-        started = pool.browsers["b3"].start_seconds
-        assert least <= times[2][1] - times[0][1] - started <= most
+        assert times[2][1] - times[0][1] >= least
+        assert any(paused) == backoff
     finally:
         await accelerator.close()
 
@@ -231,10 +247,10 @@ async def test_start_that_was_given_up_counts_no_browser_that_is_not_there(named
             await asyncio.sleep(0)
         starting.cancel()
         await asyncio.wait([starting])
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not pool.lanes:  # noqa: ASYNC110  # the start goes on, for whoever comes next
                 await asyncio.sleep(0.05)
-        model = await asyncio.wait_for(accelerator.load(named("picture", "vit")), 60)
+        model = await accelerator.load(named("picture", "vit"))
         assert isinstance(model, AsyncModel)
         assert (await model.run({"x": X})).browser == "embedded"
         assert [name for name, state in pool._state.browsers.items() if state.up] == ["embedded"]
@@ -270,7 +286,8 @@ async def test_idle_browser_ends_and_comes_back_for_the_models_that_prefer_it(na
         picture = await accelerator.load(named("picture", "vit"))
         sound = await accelerator.load(named("sound", "wav2vec2"))
         for model, other in ((picture, "firefox"), (sound, "embedded")):
-            async with asyncio.timeout(60):
+            kept = await model.run({"x": X})
+            async with asyncio.timeout(PATIENCE):
                 while other in {browser.installation.name for browser in pool.browsers.values()}:
                     kept = await model.run({"x": X})  # so that its own browser is not the idle one
                     await asyncio.sleep(0.1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +20,7 @@ from onnx import helper, numpy_helper
 from tests.browser.conftest import BACKENDS, PLACES, Save, start
 from tests.browser.wrong import wrong_on, wrong_page
 from tests.chaos.target import transport_of
-from webinfer import Accelerator, gate, host
+from webinfer import Accelerator, AsyncAccelerator, gate, host
 from webinfer.errors import AccuracyError
 from webinfer.lane import Lane
 from webinfer.models import accuracy as accuracies
@@ -183,6 +186,19 @@ def test_what_is_right_passes_once_and_is_not_tried_again(
     with embedded.load(perceptron, platform="wasm") as model:
         assert model.run(X).accuracy is not None
     assert list(memory.iterdir()) == [file]
+
+
+async def test_browser_that_is_lost_before_it_is_judged_is_followed_by_the_next(perceptron: Path) -> None:
+    async with AsyncAccelerator(browser="embedded", platform="wasm") as accelerator:
+        model, pool = await accelerator.load(perceptron), accelerator._pool
+        assert pool is not None
+        (browser,) = pool.browsers.values()
+        os.kill(browser.pid, signal.SIGKILL)
+        while pool.lanes:  # noqa: ASYNC110  # until it is noticed
+            await asyncio.sleep(0)
+        judged = await gate.Gate(pool, accelerator.options).judge(model)
+    assert judged.fault is None
+    assert judged.accuracy.deviations[0].error < 1e-5
 
 
 def test_another_version_of_the_engine_is_asked_again(

@@ -33,6 +33,13 @@ def note(order: list[Any], name: Any, future: asyncio.Future[Any]) -> asyncio.Fu
     return future
 
 
+async def sent(accelerator: AsyncAccelerator, requests: int) -> None:
+    """Wait until so many requests are with lanes."""
+    assert accelerator._pool is not None
+    while sum(map(len, accelerator._pool.flying.values())) < requests:  # noqa: ASYNC110  # nothing tells of it
+        await asyncio.sleep(0)
+
+
 async def test_higher_priority_overtakes_whatever_the_model(endless: Path, perceptron: Path) -> None:
     async with AsyncAccelerator(browser="embedded") as accelerator:
         blocker = await accelerator.load(endless, platform="wasm")
@@ -83,7 +90,7 @@ async def test_requests_of_a_lost_browser_run_again_in_their_order(endless: Path
         model = await accelerator.load(endless, platform="wasm")
         order: list[int] = []
         futures = [note(order, turns, model.submit({"x": [turns]})) for turns in (500, 1, 2, 3)]
-        await asyncio.sleep(0.2)
+        await sent(accelerator, 2)
         assert accelerator._pool is not None
         (browser,) = accelerator._pool.browsers.values()
         os.kill(browser.pid, signal.SIGKILL)
@@ -96,12 +103,12 @@ async def test_requests_of_a_lost_browser_run_again_in_their_order(endless: Path
 async def test_submitted_request_can_be_cancelled_while_it_waits_and_while_it_runs(endless: Path) -> None:
     async with AsyncAccelerator(browser="embedded") as accelerator:
         model = await accelerator.load(endless, platform="wasm")
-        running, sent, waiting, last = (model.submit({"x": [turns]}) for turns in (500, 2, 3, 4))
-        await asyncio.sleep(0.1)
-        for future in (running, sent, waiting):
+        running, behind, waiting, last = (model.submit({"x": [turns]}) for turns in (500, 2, 3, 4))
+        await sent(accelerator, 2)
+        for future in (running, behind, waiting):
             future.cancel()
         assert (await last)["y"].item() == 4 * SIDE
-        assert all(future.cancelled() for future in (running, sent, waiting))
+        assert all(future.cancelled() for future in (running, behind, waiting))
         assert (await accelerator.snapshot()).totals.waiting == 0
 
 

@@ -32,7 +32,7 @@ def test_adapter_is_timed_once_and_its_words_stand(
         assert speeds is not None
         assert speeds.cpu is not None
         assert min(*speeds.gpu, *speeds.cpu) > 0.01
-        assert taken < 10  # a second, and what a busy machine adds to it
+        assert taken < 60  # a second, and what a busy machine adds to it
         assert verdict.kind == said.kind or said.kind == "unproven"
         if verdict.kind == "software":
             assert "could do that" in " ".join(verdict.evidence)

@@ -23,6 +23,7 @@ from webinfer.pool import Pool
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
 X = np.linspace(-1, 1, 8, dtype=np.float32).reshape(1, 8)
+PATIENCE = 150.0  # seconds; a busy machine takes its time to start a browser
 FIXED: dict[str, Any] = {"browser": "embedded", "platform": "wasm", "threads": 1}
 
 
@@ -48,8 +49,8 @@ def count(seen: list[Event], kind: type) -> int:
     return sum(isinstance(event, kind) for event in seen)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # events tell of each step, and this waits for where they lead
             await asyncio.sleep(0.02)
 
@@ -67,11 +68,14 @@ async def test_lanes_come_while_requests_wait_and_go_when_idle(endless: Path) ->
         seen = record(accelerator)
         await model.run({"x": [1]})
         assert not count(seen, LaneStarted)
-        results = await asyncio.gather(*(model.run({"x": [20]}) for _ in range(40)))
-        assert {result.attempts for result in results} == {1}
-        assert {result.lane for result in results} >= {"b1.1", "b1.2"}
+        lanes: set[str] = set()
+        async with asyncio.timeout(PATIENCE):
+            while not lanes >= {"b1.1", "b1.2"}:
+                results = await asyncio.gather(*(model.run({"x": [20]}) for _ in range(40)))
+                assert {result.attempts for result in results} == {1}
+                lanes |= {result.lane for result in results}
         assert count(seen, LaneStarted) <= 2
-        await until(lambda: len(retired(seen)) == count(seen, LaneStarted))
+        await until(lambda: len(retired(seen)) == count(seen, LaneStarted) and len(pool.lanes) == 1)
         assert {event.cause for event in retired(seen)} == {"It was idle for 1 s."}
         assert (len(pool.lanes), len(pool.browsers)) == (1, 1)
         assert (await model.run({"x": [1]})).attempts == 1
@@ -110,14 +114,17 @@ async def test_lanes_stay_where_scaling_is_off(endless: Path) -> None:
 async def test_idle_browser_ends_and_starts_again_where_none_need_be_kept(perceptron: Path) -> None:
     async with AsyncAccelerator(**FIXED, min_lanes=0, idle_timeout=0.5) as accelerator:
         pool = pool_of(accelerator)
+        seen = record(accelerator)
         model = await accelerator.load(perceptron)
         expected = NativeSession(resolve(perceptron)).run({"x": X})["y"]
         for number in (1, 2):
             result = await model.run({"x": X})
             np.testing.assert_allclose(result["y"], expected, rtol=1e-4, atol=1e-5)
-            assert result.lane == f"b{number}.1"
+            assert result.attempts == 1
             await until(lambda: not pool.browsers)
-        assert (await accelerator.snapshot()).recoveries["browsers_retired"] == 2
+            assert count(seen, BrowserEnded) >= number
+            assert len(retired(seen)) == count(seen, BrowserEnded)
+        assert (await accelerator.snapshot()).recoveries["browsers_retired"] == count(seen, BrowserEnded)
 
 
 async def test_lanes_are_replaced_after_their_runs_under_load(perceptron: Path) -> None:
@@ -129,20 +136,21 @@ async def test_lanes_are_replaced_after_their_runs_under_load(perceptron: Path) 
             for result in await asyncio.gather(*(model.run({"x": X}) for _ in range(100))):
                 np.testing.assert_allclose(result["y"], expected, rtol=1e-4, atol=1e-5)
                 assert result.attempts == 1
-            await asyncio.sleep(0.3)
-        assert len(retired(seen)) >= 2
+        await until(lambda: len(retired(seen)) >= 2 and len(pool_of(accelerator).lanes) == 2)
         assert all("it has run" in event.cause for event in retired(seen))
-        assert len(pool_of(accelerator).lanes) == 2
 
 
 async def test_browser_is_replaced_at_its_age_and_answers_what_it_has(endless: Path) -> None:
-    async with AsyncAccelerator(**FIXED, max_browser_age=2.0) as accelerator:
+    async with AsyncAccelerator(**FIXED, max_browser_age=3600.0) as accelerator:
         model = await accelerator.load(endless)
         seen = record(accelerator)
-        async with asyncio.timeout(60):
+        (browser,) = pool_of(accelerator).browsers.values()
+        async with asyncio.timeout(PATIENCE):
             while not count(seen, BrowserEnded):
-                results = await asyncio.gather(*(model.run({"x": [5]}) for _ in range(4)))
-                assert {result.attempts for result in results} == {1}
+                runs = asyncio.gather(*(model.run({"x": [5]}) for _ in range(4)))
+                await asyncio.sleep(0)
+                browser.born = -3600.0  # and it is too old in the middle of them
+                assert {result.attempts for result in await runs} == {1}
         await until(lambda: len(retired(seen)) >= 1)
         assert (await model.run({"x": [1]})).attempts == 1
         ended = next(event for event in seen if isinstance(event, BrowserEnded))
@@ -152,8 +160,9 @@ async def test_browser_is_replaced_at_its_age_and_answers_what_it_has(endless: P
 
 @pytest.mark.parametrize(("restart", "lane"), [(False, "b1.2"), (True, "b2.1")])
 async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
-    perceptron: Path, restart: bool, lane: str
+    perceptron: Path, restart: bool, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("webinfer.recycler.REST", 3600.0)  # however long this takes, it is relieved once
     async with AsyncAccelerator(**FIXED, restart_on_memory_pressure=restart) as accelerator:
         pool = pool_of(accelerator)
         model = await accelerator.load(perceptron)
@@ -162,7 +171,7 @@ async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
         assert (await model.run({"x": X})).lane == "b1.1"
         await accelerator.limit_memory({"chrome": 10})  # the embedded browser stands in for Chrome
         results = []
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while lane not in pool.lanes:
                 results.append(await model.run({"x": X}))
                 await asyncio.sleep(0.05)
@@ -177,6 +186,7 @@ async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
 async def test_browser_is_restarted_when_the_machine_is_short_of_memory(
     perceptron: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("webinfer.recycler.REST", 3600.0)
     async with AsyncAccelerator(**FIXED, restart_on_memory_pressure=True) as accelerator:
         pool = pool_of(accelerator)
         model = await accelerator.load(perceptron)

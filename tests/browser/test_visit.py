@@ -78,7 +78,7 @@ def test_nobody_who_opens_the_page_is_told_of_in_time() -> None:
     with pytest.raises(LaunchFailed, match="Nobody opened the page"):
         accelerator.start()
     accelerator.close()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30, "half the time that a browser is given otherwise"
 
 
 def test_urls_token_works_once(visitor: Visitor, perceptron: Path, caplog: pytest.LogCaptureFixture) -> None:

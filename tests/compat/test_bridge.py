@@ -68,28 +68,45 @@ async def test_idle_browser_is_closed_and_opened_again(embedded: None, named_mod
     try:
         bridge.register_model(CONFIGS[0])
         _, connection = await bridge.load_model("text")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while connection.is_open():  # noqa: ASYNC110  # a connection announces nothing
                 await asyncio.sleep(0.05)
         assert bridge.get_stats()["current_connections"] == 0
         assert (await bridge.run_inference("text", TOKENS)).model == BERT
         assert bridge.get_stats()["current_connections"] == 1
+        (name,) = bridge._timers
+        bridge._clean(name)
+        assert (await bridge.run_inference("text", TOKENS)).model == BERT, "it came as the browser was given up"
+        assert bridge.get_stats()["created_connections"] == 3
     finally:
         await bridge.close()
 
 
 async def test_use_begins_the_idle_time_anew(embedded: None, named_models: Path) -> None:
-    bridge = ResourcePoolBridge(browser="embedded", cleanup_interval=1.5)
+    bridge = ResourcePoolBridge(browser="embedded", cleanup_interval=2.5)
     try:
         await bridge.initialize(CONFIGS)
         connection = await bridge.get_connection()
-        for _ in range(2):
+        began = time.monotonic()
+        while time.monotonic() - began < bridge.cleanup_interval:
             await bridge.run_inference("text", TOKENS)
-            await asyncio.sleep(1)
-        assert connection.is_open(), "two seconds after the first use, one after the last"
+            await asyncio.sleep(0.2)
+        assert connection.is_open(), "it was idle for no longer than two tenths of a second"
         assert bridge.get_stats()["created_connections"] == 1
     finally:
         await bridge.close()
+
+
+async def test_idle_time_begins_with_the_end_of_the_last_use_of_several() -> None:
+    bridge = ResourcePoolBridge(cleanup_interval=60)
+    async with bridge._use("embedded"):
+        async with bridge._use("embedded"):
+            pass
+        earlier = bridge._timers["embedded"]
+    assert earlier.cancelled()
+    assert not bridge._timers["embedded"].cancelled()
+    await bridge.close()
+    assert all(timer.cancelled() for timer in bridge._timers.values())
 
 
 async def test_browser_at_work_is_not_idle(embedded: None, named_models: Path) -> None:

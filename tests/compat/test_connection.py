@@ -13,6 +13,7 @@ import pytest
 
 from fixed_web_platform.resource_pool_bridge import BrowserConnection
 from tests.compat.models import BERT, SLOW, TOKENS
+from webinfer.browsers.process import processes
 from webinfer.errors import BrowserNotFound, ModelNotFound, OptionError, PoolClosed
 from webinfer.models import resolve
 from webinfer.models.reference import NativeSession
@@ -62,14 +63,16 @@ async def test_callers_at_once_share_one_browser_and_one_model(connection: Brows
 
 async def test_connection_survives_the_loss_of_its_browser(connection: BrowserConnection) -> None:
     await connection.run_inference(BERT, TOKENS)
-    browser = [process for process in psutil.Process().children(recursive=True) if "headless" in process.name()]
-    assert browser
-    for process in browser:
+    assert connection._accelerator is not None
+    assert connection._accelerator._pool is not None
+    (browser,) = connection._accelerator._pool.browsers.values()
+    own = processes(browser.pid)
+    assert own
+    for process in own:
         with contextlib.suppress(psutil.NoSuchProcess):  # the first one's end ends the others
             process.kill()
-    psutil.wait_procs(browser, 5)
     result = await connection.run_inference(BERT, TOKENS)
-    assert result.lane.startswith("b2.")
+    assert not result.lane.startswith(f"{browser.id}.")
     assert connection.is_healthy()
 
 

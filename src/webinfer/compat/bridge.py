@@ -215,22 +215,27 @@ class ResourcePoolBridge:
     @contextlib.asynccontextmanager
     async def _use(self, name: str) -> AsyncIterator[None]:
         """Count errors, and wait with the cleaning until the connection has been idle long enough."""
-        if name in self._timers:
-            self._timers.pop(name).cancel()
+        self._spare(name)
         try:
             yield
         except WebinferError:
             self._errors += 1
             raise
         finally:
+            self._spare(name)  # somebody else's use may have ended before this one
             if not self._closed:
                 self._timers[name] = asyncio.get_running_loop().call_later(self.cleanup_interval, self._clean, name)
+
+    def _spare(self, name: str) -> None:
+        """Clean a connection no more at the time that was set."""
+        if name in self._timers:
+            self._timers.pop(name).cancel()
 
     def _clean(self, name: str) -> None:
         connection = self._connections.get(name)
         if connection is None or connection.is_busy():  # whoever uses it sets the timer again
             return
         log.info("%r was idle for %g s and is closed", connection, self.cleanup_interval)
-        task = asyncio.create_task(connection.close())
+        task = asyncio.create_task(connection._end())
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
