@@ -1,26 +1,30 @@
 // How much goes at once: concurrency and memory.
 
-import { chart, legend, tooltip, values } from "./chart.js";
+import { chart, legend, legendOf, lineStyle, tooltip, values } from "./chart.js";
 import { counted, rated, WHERE } from "./columns.js";
 import { labeller, type Findings, type Level } from "./findings.js";
 import { figures, section } from "./parts.js";
-import { lineColours } from "./theme.js";
+import { lineColours, type Theme } from "./theme.js";
 import { megabytes, rate, seconds } from "./words.js";
 
 export function scaling(found: Findings): HTMLElement[] {
   const label = labeller(found.scaling);
-  const named = new Map<string, Level[]>();
-  for (const row of found.scaling) named.set(label(row), [...(named.get(label(row)) ?? []), row]);
-  const lines = [...named].filter(([, levels]) => levels.length > 1);
+  const levelled = new Map<string, Level[]>();
+  for (const row of found.scaling) levelled.set(label(row), [...(levelled.get(label(row)) ?? []), row]);
+  const lines = [...levelled].filter(([, levels]) => levels.length > 1);
   if (!lines.length) return [];
+  const named = lines.map(([name]) => name);
+  const told = (colours: Theme, width: number) => {
+    const { legend: plain, top } = legendOf(named, colours, width);
+    return { legend: plain, grid: { left: 8, right: 24, top, bottom: 28, containLabel: true } };
+  };
   return [
     section(
       "concurrency",
       "Concurrency",
       "What more requests at once bring: where a line is flat, whatever limits it is used up.",
-      chart("Items per second by requests under way", 320, (colours) => ({
-        grid: { left: 8, right: 24, top: 44, bottom: 28, containLabel: true },
-        legend: legend(colours),
+      chart("Items per second by requests under way", 320, (colours, _, width) => ({
+        ...told(colours, width),
         tooltip: tooltip(colours, { trigger: "axis", valueFormatter: rate }),
         xAxis: values(colours, String, {
           ...(lines.some(([, levels]) => levels.some((row) => row.level > 16))
@@ -35,11 +39,11 @@ export function scaling(found: Findings): HTMLElement[] {
           lines.map(([, [row]]) => row?.backend ?? null),
           colours,
         ),
-        series: lines.map(([name, levels]) => ({
+        series: lines.map(([name, levels], at) => ({
           name,
           type: "line",
           symbolSize: 7,
-          lineStyle: { width: 2 },
+          lineStyle: lineStyle(at),
           data: levels.map((row) => [row.level, row.throughput]),
         })),
       })),

@@ -12,11 +12,20 @@ use([BarChart, BoxplotChart, LineChart, ScatterChart, GridComponent, LegendCompo
 use([DataZoomComponent, MarkLineComponent, SVGRenderer]);
 
 export type Option = Record<string, unknown>;
-export type Draw = (colours: Theme, narrow: boolean) => Option;
+interface Made {
+  frame: HTMLElement;
+  height: number;
+  draw: Draw;
+}
 
-const drawn: { chart: EChartsType; draw: Draw; frame: HTMLElement }[] = [];
+export type Draw = (colours: Theme, narrow: boolean, width: number) => Option;
+
+const drawn: (Made & { chart: EChartsType })[] = [];
 const NARROW = 620;
 export const BAR = 16;
+const COLOURS = 8; // of lines, before they come again
+const LEGEND_ROW = 23;
+const ONE_ROW = 44; // of a legend, and air
 
 export function chart(title: string, height: number, draw: Draw): HTMLElement {
   const figure = document.createElement("figure");
@@ -28,25 +37,28 @@ export function chart(title: string, height: number, draw: Draw): HTMLElement {
   frame.setAttribute("role", "img");
   frame.setAttribute("aria-label", title);
   figure.append(caption, frame);
-  pending.push({ frame, draw });
+  pending.push({ frame, height, draw });
   return figure;
 }
 
-const pending: { frame: HTMLElement; draw: Draw }[] = [];
+const pending: Made[] = [];
 
 /** Draw what was made, once it is on the page and has a width. */
 export function drawAll(): void {
-  for (const { frame, draw } of pending.splice(0)) {
-    drawn.push({ chart: init(frame, null, { renderer: "svg" }), draw, frame });
+  for (const made of pending.splice(0)) {
+    drawn.push({ ...made, chart: init(made.frame, null, { renderer: "svg" }) });
   }
   redraw();
 }
 
 export function redraw(): void {
   const colours = theme();
-  for (const { chart, draw, frame } of drawn) {
+  for (const { chart, draw, frame, height } of drawn) {
+    const option = { ...base(colours), ...draw(colours, frame.clientWidth < NARROW, frame.clientWidth) };
+    const { top } = option["grid"] as { top: number };
+    frame.style.height = `${height + Math.max(0, top - ONE_ROW)}px`; // a legend takes nothing from what is drawn
     chart.resize();
-    chart.setOption({ ...base(colours), ...draw(colours, frame.clientWidth < NARROW) }, true);
+    chart.setOption(option, true);
   }
 }
 
@@ -78,7 +90,13 @@ export function categories(names: readonly string[], colours: Theme, narrow: boo
     inverse: true,
     axisLine: { show: false },
     axisTick: { show: false },
-    axisLabel: { color: colours.text, fontSize: 12.5, width: narrow ? 120 : 380, overflow: "truncate" },
+    axisLabel: {
+      color: colours.text,
+      overflow: "truncate",
+      ...(narrow
+        ? { fontSize: 11, lineHeight: 13, width: 140, formatter: (name: string) => name.replace(" · ", "\n") }
+        : { fontSize: 12.5, width: 380 }),
+    },
   };
 }
 
@@ -108,6 +126,27 @@ export function legend(colours: Theme, more: Option = {}): Option {
     pageIconInactiveColor: colours.line,
     ...more,
   };
+}
+
+/** A legend that shows every name, on as many rows as they need: paper has no pages to turn. */
+export function legendOf(names: readonly string[], colours: Theme, width: number): { legend: Option; top: number } {
+  let rowCount = 1;
+  let left = width;
+  for (const name of names) {
+    const needed = 36 + 7.2 * name.length;
+    if (needed > left && left < width) {
+      rowCount += 1;
+      left = width;
+    }
+    left -= needed;
+  }
+  const data = names.map((name, at) => ({ name, icon: at < COLOURS ? "roundRect" : "emptyRoundRect" }));
+  return { legend: legend(colours, { type: "plain", data }), top: ONE_ROW + LEGEND_ROW * (rowCount - 1) };
+}
+
+/** How the lines of one chart are drawn: where colours come again, dashed, and hollow in the legend. */
+export function lineStyle(at: number): Option {
+  return { width: 2, type: at < COLOURS ? "solid" : "dashed" };
 }
 
 /** Return the ends of a logarithmic axis, with air at both: the next of 1, 2 and 5 times a power of ten. */

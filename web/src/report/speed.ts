@@ -1,11 +1,11 @@
 // How fast: throughput, latency, where the time goes, and how it went over time.
 
 import { throughputs } from "./bars.js";
-import { BAR, categories, chart, heightOf, legend, rows, span, tooltip, values } from "./chart.js";
+import { BAR, categories, chart, heightOf, legend, legendOf, rows, span, tooltip, values } from "./chart.js";
 import { counted, rated, timed, WHERE } from "./columns.js";
 import { labeller, type Bin, type Configuration, type Findings, type Moment } from "./findings.js";
 import { figures, section, type Child, type Column } from "./parts.js";
-import { backendColour, lineColours } from "./theme.js";
+import { backendColour, lineColours, type Theme } from "./theme.js";
 import { count, rate, seconds } from "./words.js";
 
 const PER_DECADE = 16; // bins of the distributions
@@ -111,9 +111,13 @@ function distributions(bins: Bin[], shown: Configuration[], names: string[]): Ch
   const low = Math.min(...kept.map((bin) => bin.bin)) - 1;
   const high = Math.max(...kept.map((bin) => bin.bin)) + 1;
   const middle = (bin: number) => 10 ** ((bin + 0.5) / PER_DECADE - 3);
-  return chart("Distribution: share of requests by latency", 300, (colours) => ({
-    grid: { left: 8, right: 24, top: 44, bottom: 8, containLabel: true },
-    legend: legend(colours),
+  const named = some.map((row) => names[shown.indexOf(row)] ?? "");
+  const told = (colours: Theme, width: number) => {
+    const { legend: plain, top } = legendOf(named, colours, width);
+    return { legend: plain, grid: { left: 8, right: 24, top, bottom: 8, containLabel: true } };
+  };
+  return chart("Distribution: share of requests by latency", 300, (colours, _, width) => ({
+    ...told(colours, width),
     tooltip: tooltip(colours, { trigger: "axis", order: "valueDesc", valueFormatter: (value: number) => `${value.toFixed(1)}%` }),
     xAxis: values(colours, seconds, {
       type: "log",
@@ -126,12 +130,12 @@ function distributions(bins: Bin[], shown: Configuration[], names: string[]): Ch
       some.map((row) => row.backend),
       colours,
     ),
-    series: some.map((row) => {
+    series: some.map((row, at) => {
       const own = new Map(kept.filter((bin) => label(bin) === label(row)).map((bin) => [bin.bin, bin.count]));
       const data = [];
       for (let bin = low; bin <= high; bin++) data.push([middle(bin), (100 * (own.get(bin) ?? 0)) / row.requests]);
       return {
-        name: names[shown.indexOf(row)],
+        name: named[at],
         type: "line",
         step: "middle",
         showSymbol: false,
@@ -220,7 +224,16 @@ function timeline(moments: Moment[]): HTMLElement[] {
       series: [
         line("items per second", "throughput", colours.series[0], { areaStyle: { opacity: 0.1 } }),
         ...(failures
-          ? [{ name: "failed requests", type: "bar", barWidth: 4, itemStyle: { color: colours.bad }, data: points("failed") }]
+          ? [
+              {
+                name: "failed requests",
+                type: "scatter",
+                symbol: "diamond",
+                symbolSize: 11,
+                itemStyle: { color: colours.bad },
+                data: points("failed").filter(([, failed]) => failed),
+              },
+            ]
           : []),
       ],
     })),

@@ -2,7 +2,7 @@
 
 import { counted, timed } from "./columns.js";
 import type { Findings } from "./findings.js";
-import { element, section, table } from "./parts.js";
+import { element, section, table, type Column } from "./parts.js";
 import { short } from "./words.js";
 
 export function trouble(found: Findings): HTMLElement[] {
@@ -14,7 +14,7 @@ export function trouble(found: Findings): HTMLElement[] {
   if (failures.length) {
     made.push(
       element("h3", "", "Requests and benchmarks that failed"),
-      table(failures, [
+      told(failures, [
         { name: "Code", text: (row) => row.error_code },
         { name: "Model", text: (row) => row.model_name ?? "" },
         { name: "Backend", text: (row) => row.backend ?? "" },
@@ -26,7 +26,7 @@ export function trouble(found: Findings): HTMLElement[] {
   if (faults.length) {
     made.push(
       element("h3", "", "Faults"),
-      table(faults, [
+      told(faults, [
         { name: "What", text: (row) => row.kind },
         { name: "Code", text: (row) => row.code },
         counted("Times", "times"),
@@ -49,4 +49,11 @@ export function trouble(found: Findings): HTMLElement[] {
   const lead =
     "A fault is an attempt that failed, or a lane or browser that was lost. Its requests are run again, so that few callers notice.";
   return [section("trouble", "Errors and recoveries", lead, ...made)];
+}
+
+/** A table whose last column is a sentence: only that one is broken into lines. */
+function told<T>(rows: readonly T[], columns: readonly Column<T>[]): HTMLElement {
+  const made = table(rows, columns);
+  made.classList.add("told");
+  return made;
 }

@@ -21,7 +21,7 @@ export function accuracy(found: Findings): HTMLElement[] {
             formatter: ({ data }: { data: [number, number, string] }) =>
               rows(data[2], [
                 ["size", megabytes(data[0])],
-                ["value", String(data[1])],
+                ["value", data[1].toExponential(2)],
               ]),
           }),
           xAxis: values(colours, megabytes, { name: "size", nameLocation: "middle", nameGap: 28, scale: true }),
@@ -34,11 +34,9 @@ export function accuracy(found: Findings): HTMLElement[] {
               show: true,
               position: "top",
               color: colours.text,
-              formatter: ({ data }: { data: [number, number, string] }) => data[2],
+              formatter: ({ data }: { data: [number, number, string, string] }) => data[3],
             },
-            data: drawn
-              .filter((row) => row.model_name === model)
-              .map((row) => [row.mb, Math.max(1 - (row.value ?? 1), 1e-15), `${row.precision} ${row.backend ?? ""}`]),
+            data: named(drawn.filter((row) => row.model_name === model)),
           })),
         })),
       ]
@@ -60,6 +58,16 @@ export function accuracy(found: Findings): HTMLElement[] {
       ]),
     ),
   ];
+}
+
+/** Return a point for each check; of a precision's, which lie above one another, the topmost has its name. */
+function named(checks: Findings["accuracy"]): [number, number, string, string][] {
+  const points = checks.map((row) => ({ row, size: row.mb ?? 0, distance: Math.max(1 - (row.value ?? 1), 1e-15) }));
+  return points.map(({ row, size, distance }, at) => {
+    const own = points.map((point, number) => ({ ...point, number })).filter((point) => point.row.precision === row.precision);
+    const top = own.reduce((best, point) => (point.distance > best.distance ? point : best));
+    return [size, distance, `${row.precision} ${row.backend ?? ""}`, top.number === at ? (row.precision ?? "") : ""];
+  });
 }
 
 export function hardware(found: Findings): HTMLElement[] {

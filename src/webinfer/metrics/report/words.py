@@ -42,7 +42,7 @@ def notes(found: Mapping[str, Any]) -> list[str]:
     elif not summary["requests"]:
         return ["No request was recorded yet: there is nothing to report. Run a model with db_path set."]
     configurations = [*found["configurations"], *found["benched"]]
-    random = sorted({row["model_name"] for row in configurations if row["weights"] == "random"})
+    random = sorted({row["model_name"].removeprefix("random:") for row in configurations if row["weights"] == "random"})
     if random:
         named = ", ".join(random)
         said.append(f"Random weights: {named}. Their speed is the architecture's; their answers mean nothing.")
