@@ -17,6 +17,8 @@ from webinfer.options import Backend
 from webinfer.progress import ProgressCallback
 
 _HALF = ("fp16", "q4f16")
+_RESTORED = 1 << 27
+"""Weights of 8 bits beyond which WebNN's runtime in Chromium 153 may ask for a buffer of 2 GB, which ends the page."""
 
 
 async def obtained(
@@ -55,6 +57,9 @@ def obstacle(package: ModelPackage, backend: Backend, capabilities: Capabilities
         return (
             "WebNN's runtime answers wrongly for matrices of int8 with a scale to each column"  # ONNX Runtime Web 1.30
         )
+    if backend == "webnn" and (count := package.quantized.get("weights_by_bits", {}).get("8", 0)) > _RESTORED:
+        restored = f"restore {count / 1e6:.0f} million weights of 8 bits"
+        return f"WebNN's runtime may ask for more memory at once than a page can have, to {restored}"
     return None
 
 

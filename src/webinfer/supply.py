@@ -12,7 +12,7 @@ from webinfer.building import Builder
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
 from webinfer.choosing import Chooser
-from webinfer.errors import AccuracyError, BackendUnavailable, LaneLost, LoadFailed, ModelError, UnsupportedOperator
+from webinfer.errors import AccuracyError, BackendUnavailable, LoadFailed, LostError, ModelError, UnsupportedOperator
 from webinfer.gate import Gate
 from webinfer.learned import LearnedModel, Trials
 from webinfer.model import AsyncModel
@@ -114,6 +114,8 @@ class Supplier:
         if learning is not None and learning.serving.precision != package.precision:
             package = await self._variant(first, order, learning.serving.precision)
         why, other = obstacle(package, chosen.backend, capabilities), order.instead(package)
+        if why and chosen.asked == "auto" and chosen.backend != "wasm":  # which runs every precision
+            chosen, learning, why = told(replace(chosen, backend="wasm"), f"{why}, so wasm was taken"), None, None
         if why and order.precision and not other:
             raise BackendUnavailable(
                 f"{why}: take another platform or precision, or allow a fallback.", backend=chosen.backend
@@ -124,7 +126,7 @@ class Supplier:
         try:
             trials = self._trials(pool, first, order, learning) if learning is not None else None
             model = await self._loaded_somewhere(pool, package, chosen, order.progress, trials, first.sha256)
-        except (LoadFailed, UnsupportedOperator) as error:
+        except (LoadFailed, UnsupportedOperator, LostError) as error:
             if other is None:
                 raise
             why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
@@ -205,7 +207,7 @@ class Supplier:
         """Load a model; on WebAssembly, which runs the most, where ``auto`` chose a backend that does not take it."""
         try:
             return await self._loaded(pool, package, chosen, progress, trials, identity)
-        except (LoadFailed, UnsupportedOperator, LaneLost) as error:
+        except (LoadFailed, UnsupportedOperator, LostError) as error:
             if chosen.asked != "auto" or chosen.backend == "wasm":
                 raise
             why = f"{chosen.backend} could not load it ({str(error).splitlines()[0]}), so wasm was taken"

@@ -82,6 +82,13 @@ def test_what_a_backend_cannot_run_is_refused_or_another_taken(
     assert why in result.reason
 
 
+def test_where_any_backend_will_do_the_precision_decides(embedded: Accelerator, network: Path) -> None:
+    with embedded.load(network, platform="auto", precision="int8") as model:
+        result = model.run(IDS)
+    assert (result.asked, result.backend, result.precision) == ("auto", "wasm", "int8")
+    assert str(result.reason).endswith("so wasm was taken")
+
+
 def test_half_floats_run_where_there_are_half_floats(embedded: Accelerator, network: Path) -> None:
     with embedded.load(network, platform="wasm", precision="q4f16") as model:
         result = model.run(IDS)
