@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-GRACE = 10.0  # seconds that what was told to end may take to be gone
+GRACE = 30.0  # seconds that what was told to end may take to be gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from webinfer.events import BrowserRefused, HostStalled
 Fault = Callable[[Target], Awaitable[str]]
 
 PATIENCE = 60.0  # seconds for a fault's own request, which may have to wait for a new browser
+GPU_DEADLINE = 20.0  # seconds that any on WebGPU is allowed: nothing but its deadline tells of a GPU that hangs
 THROW = "setTimeout(() => { throw new Error('chaos'); })"
 DESTROY = """
 if (globalThis.GPUDevice) {
@@ -110,7 +111,7 @@ async def end_worker(target: Target) -> str:
     if browser is None or lane is None or browser._page.lost.done():
         return ""
     browser._page.post("stop_lane", {"lane": lane.id}, lambda _: None)
-    return lane.id
+    return await _once(lane.id, lane.lost)
 
 
 async def exhaust_memory(target: Target) -> str:
@@ -155,9 +156,10 @@ async def throw_in_worker(target: Target) -> str:
         return ""
     try:
         async with chrome(browser) as debugger:
-            return f"{await debugger.run_in_workers(THROW) or ''}"
+            done = f"{await debugger.run_in_workers(THROW) or ''}"
     except GONE:
         return ""
+    return await _once(done, *(lane.lost for lane in browser.lanes.values())) if done else ""
 
 
 async def fill_disk(target: Target) -> str:
@@ -185,7 +187,7 @@ async def reload_page(target: Target) -> str:
             await debugger.reload()
     except GONE:
         return ""
-    return "reloaded"
+    return await _once("reloaded", browser._page.lost)
 
 
 async def crash_page(target: Target) -> str:
@@ -197,7 +199,7 @@ async def crash_page(target: Target) -> str:
             await debugger.crash()
     except GONE:
         return ""
-    return "crashed"
+    return await _once("crashed", browser._page.lost)
 
 
 EVERYWHERE: tuple[Fault, ...] = (
@@ -245,7 +247,7 @@ HARMLESS = {
 }
 
 
-SLACK = 5.0
+SLACK = 20.0
 """Seconds that the news of a loss may take on a busy machine, the fault's own doing included."""
 
 DELAYS = {
@@ -255,7 +257,7 @@ DELAYS = {
     "stall_host": SILENCE * 1.5 + HEARTBEAT,
     "hang_lane": 1.0,
     "leave_hanging": 1.5,
-    "stop_gpu_process": 12.0,
+    "stop_gpu_process": GPU_DEADLINE,
     "destroy_device": 10.0,
 }
 """Seconds that pass before anything can tell of a fault: missed heartbeats, a run's deadline, the next use of a GPU.
@@ -273,6 +275,13 @@ def faults_for(target: Target) -> tuple[Fault, ...]:
     if target.engine == "webkit":  # it has no debugger that could be asked to reload
         return (*(fault for fault in EVERYWHERE if fault is not reload_page), *disk)
     return (*EVERYWHERE, *disk, *CHROMIUM) if target.engine == "chromium" else (*EVERYWHERE, *disk)
+
+
+async def _once(done: str, *lost: asyncio.Future[WebinferError]) -> str:
+    """Wait until what was done to a browser has come to pass, and return it: its page takes its time."""
+    if lost and not any(each.done() for each in lost):
+        await asyncio.wait(lost, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+    return done
 
 
 def _computes(target: Target, model: str) -> bool:
@@ -296,5 +305,6 @@ async def _fails(running: Awaitable[Any], expected: type[WebinferError]) -> str:
     try:
         result = await asyncio.wait_for(running, PATIENCE * 2)
     except (expected, LostError) as error:
-        return error.code
+        queued = isinstance(error, DeadlineExceeded) and error.data.get("stage") == "queued"
+        return "" if queued else error.code  # it found no lane in time
     raise AssertionError(f"{expected.__name__} was expected, not {result}")

@@ -19,6 +19,7 @@ from webinfer.errors import BrowserNotFound
 
 @pytest.mark.browser
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("browser", "faults"), [("embedded", 10), ("firefox", 3), ("webkit", 3)])
 async def test_faults_lose_no_request_and_leave_nothing(tmp_path: Path, browser: str, faults: int) -> None:
     try:

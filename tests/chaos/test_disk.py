@@ -36,7 +36,7 @@ def _left(disk: Path) -> list[Path]:
 
 async def _is_right(model: AsyncModel, subject: Subject) -> bool:
     x = subject.draw(np.random.default_rng(2))
-    return subject.is_right(x, (await model.run({"x": x}, timeout=60)).outputs["y"])
+    return subject.is_right(x, (await model.run({"x": x})).outputs["y"])
 
 
 @pytest.mark.parametrize("browser", ["embedded", "firefox"])

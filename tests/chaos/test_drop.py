@@ -18,23 +18,21 @@ from webinfer.options import Options
 from webinfer.pool import Pool
 
 TURNS = 500.0  # a second or so
-PATIENCE = 10.0  # seconds; Chromium waits for two before it ends a worker that computes
+PATIENCE = 60.0  # seconds; Chromium waits for two before it ends a worker that computes
 
 pytestmark = pytest.mark.browser("embedded")
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  # the pool announces no dispatches
             await asyncio.sleep(0.01)
 
 
 async def _drop(pool: Pool) -> None:
-    """Drop the socket of the first lane while it computes, and wait until its successor computes."""
+    """Drop the socket of the first lane while it has a request."""
     await _until(lambda: pool.busy > 0)
-    await asyncio.sleep(0.1)
     transport_of(pool.lanes["b1.1"]._connection).abort()
-    await _until(lambda: "b1.2" in pool.lanes and pool.busy > 0)
 
 
 async def _workers(pool: Pool) -> int:
@@ -52,7 +50,7 @@ async def test_request_on_a_dropped_socket_is_answered_once_by_the_lanes_success
         accelerator._pool.listen(events.append)
         running = asyncio.create_task(model.run({"x": [TURNS]}))
         await _drop(accelerator._pool)
-        result = await asyncio.wait_for(running, 90)
+        result = await running
         assert (result.lane, result.attempts) == ("b1.2", 2)
         assert result.outputs["y"] == np.float32(SIDE * TURNS)
         await asyncio.sleep(0.1)
@@ -64,11 +62,14 @@ async def test_worker_behind_a_dropped_socket_is_ended_in_the_middle_of_its_run(
     options = Options(browser="embedded", platform="wasm", threads=1, browser_args=debugger.FLAGS)
     async with AsyncAccelerator(options) as accelerator:
         model = await accelerator.load(make_endless(tmp_path))
-        assert accelerator._pool is not None
-        before = await _workers(accelerator._pool)
+        pool = accelerator._pool
+        assert pool is not None
+        before = await _workers(pool)
         running = asyncio.create_task(model.run({"x": [1e6]}))
-        await _drop(accelerator._pool)
+        await asyncio.sleep(0.1)  # it computes by now
+        await _drop(pool)
+        await _until(lambda: bool(pool.flying.get("b1.2")))
         async with asyncio.timeout(PATIENCE):
-            while await _workers(accelerator._pool) > before:  # noqa: ASYNC110
+            while await _workers(pool) > before:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
         running.cancel()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 
@@ -22,7 +21,7 @@ async def test_browser_whose_gpu_process_hangs_is_replaced(tmp_path: Path) -> No
     x = subject.draw(np.random.default_rng(5))
     async with AsyncAccelerator(browser="embedded", platform="webgpu") as accelerator:
         model = await accelerator.load(subject.path)
-        assert (await model.run({"x": x})).lane == "b1.1"
+        await model.run({"x": x})
         assert accelerator._pool is not None
         (browser,) = accelerator._pool.browsers.values()
         for process in processes(browser.pid):
@@ -30,6 +29,7 @@ async def test_browser_whose_gpu_process_hangs_is_replaced(tmp_path: Path) -> No
                 process.send_signal(signal.SIGSTOP)
         with pytest.raises(DeadlineExceeded, match="running"):
             await model.run({"x": x}, timeout=2)
-        result = await asyncio.wait_for(model.run({"x": x}), 60)
-        assert (result.backend, result.lane) == ("webgpu", "b2.1")
+        result = await model.run({"x": x})
+        assert result.backend == "webgpu"
+        assert not result.lane.startswith(f"{browser.id}.")
         assert subject.is_right(x, result.outputs["y"])
