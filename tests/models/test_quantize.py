@@ -303,11 +303,6 @@ def rewritten(path: Path, **fields: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("precision", BLOCKED)
-def test_model_without_weights_has_nothing_to_quantize(write: Write, out: Path, precision: str) -> None:
-    assert refused(write(), out, precision).data["reason"] == "nothing"
-
-
 def test_custom_operators_are_named(write: Write, out: Path) -> None:
     path = plain(write, [node("MatMul", ["x", "w"], ["h"]), node("Swirl", ["h"], ["y"], domain="org.example")])
     with pytest.raises(UnsupportedOperator, match=r"org\.example\.Swirl"):

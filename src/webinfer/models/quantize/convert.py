@@ -12,7 +12,8 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from webinfer.errors import NotQuantizable
 from webinfer.models.package import ModelPackage
-from webinfer.models.quantize.targets import targets
+from webinfer.models.quantize.rewrite import hoist
+from webinfer.models.quantize.targets import held, targets
 from webinfer.models.quantize.weights import Weights, opset_of
 
 log = logging.getLogger("webinfer.models")
@@ -25,8 +26,11 @@ def to_half(package: ModelPackage, path: Path) -> dict[str, str]:
     """Write a model with its weights and its arithmetic in float16; inputs and outputs keep their dtype."""
     _check_size(package)
     model = onnx.load(package.model.path)
+    hoist(model.graph)
     if not any(tensor.data_type == TensorProto.FLOAT for tensor in model.graph.initializer):
-        raise NotQuantizable(f"{package.name} has no float32 weights to make smaller.", reason="nothing")
+        raise NotQuantizable(
+            f"{package.name} has no float32 weights to make smaller{held(model)}: take it as it is.", reason="nothing"
+        )
     onnx.save(_halved(model), path)
     return {}
 
@@ -36,20 +40,44 @@ def to_dynamic(package: ModelPackage, path: Path) -> dict[str, str]:
     from onnxruntime.quantization import QuantType, quantize_dynamic  # late: it takes a while to import
 
     _check_size(package)
-    found, left = targets(Weights(package.model.path).model)
-    if not any(use.role in ("columns", "rows") for target in found for use in target.uses):
-        raise NotQuantizable(f"{package.name} has no product with a constant matrix to quantize.", reason="nothing")
+    outlined = Weights(package.model.path).model
+    found, left = targets(outlined)
+    products = [target for target in found if any(use.role in ("columns", "rows") for use in target.uses)]
+    if not products:
+        raise NotQuantizable(
+            f"{package.name} has no product with a constant matrix to quantize{held(outlined)}: take it as it is, or "
+            "q8, which knows filters and tables too.",
+            reason="nothing",
+            left=left,
+        )
+    if any(target.dtype == TensorProto.FLOAT16 for target in products):
+        raise NotQuantizable(
+            f"{package.name} is in half floats, which onnxruntime's dynamic quantization makes no valid model of: "
+            "start from its full precision, or take q8.",
+            reason="half",
+        )
     logging.getLogger().setLevel(logging.ERROR)  # it warns of each model that its own other tool was not run on
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantize_dynamic(
-            package.model.path,
+            _with_hoisted(package),
             path,
             op_types_to_quantize=["MatMul", "Gemm", "Gather"],
             per_channel=True,
             weight_type=QuantType.QUInt8,
         )
     return left
+
+
+def _with_hoisted(package: ModelPackage) -> Path | ModelProto:
+    """Return a model whose weights are where onnxruntime's tool looks for them: in no ``Constant`` nodes."""
+    model = onnx.load(package.model.path, load_external_data=False)
+    count = len(model.graph.node)
+    hoist(model.graph)
+    if len(model.graph.node) == count:
+        return package.model.path
+    onnx.external_data_helper.load_external_data_for_model(model, str(package.model.path.parent))
+    return model
 
 
 def halve(weights: Weights) -> None:

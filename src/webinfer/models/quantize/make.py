@@ -25,7 +25,7 @@ from webinfer.models.quantize.mixed import Layer, choose
 from webinfer.models.quantize.observe import answers, hessians
 from webinfer.models.quantize.rewrite import Rewriting
 from webinfer.models.quantize.scheme import Method, Scheme, scheme_of
-from webinfer.models.quantize.targets import LEAST, Target, check, targets
+from webinfer.models.quantize.targets import LEAST, Target, check, held, targets
 from webinfer.models.quantize.weights import Weights
 from webinfer.models.variants import FOLDER, PRECISIONS
 from webinfer.tensors import SOUND
@@ -118,7 +118,8 @@ def _blocked(work: _Work, path: Path) -> dict[str, str]:
     found, left = targets(weights.model)
     if not found:
         raise NotQuantizable(
-            f"{work.package.name} has no weights to quantize: no matrix, table or filter of constants.",
+            f"{work.package.name} has no weights to quantize{held(weights.model)}: no matrix, table or filter of float "
+            "constants, of 1,024 at least. Take it as it is.",
             reason="nothing",
             left=left,
         )

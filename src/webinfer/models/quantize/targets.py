@@ -19,11 +19,15 @@ _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _QUANTIZED = {
     "ConvInteger",
     "DequantizeLinear",
+    "DynamicQuantizeLSTM",
     "DynamicQuantizeMatMul",
     "GatherBlockQuantized",
     "MatMulBnb4",
     "MatMulInteger",
+    "MatMulIntegerToFloat",
     "MatMulNBits",
+    "QAttention",
+    "QGemm",
     "QLinearConv",
     "QLinearMatMul",
 }
@@ -113,6 +117,13 @@ def check(model: ModelProto, name: str) -> None:
                 reason="opset",
                 opset=opset.version,
             )
+
+
+def held(model: ModelProto) -> str:
+    """Say in brackets what a model's weights are instead, where there is nothing to quantize."""
+    dtypes = {tensor.data_type for tensor in model.graph.initializer} - {TensorProto.FLOAT}
+    names = sorted(TensorProto.DataType.Name(dtype).lower() for dtype in dtypes)
+    return f" (it holds {', '.join(names)})" if names else ""
 
 
 def targets(model: ModelProto) -> tuple[list[Target], dict[str, str]]:
