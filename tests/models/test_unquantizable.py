@@ -94,6 +94,6 @@ def test_half_floats_are_not_halved_and_not_made_into_a_model_that_cannot_run(
 def test_weights_in_constant_nodes_are_quantized_like_others(write: Write, tmp_path: Path, precision: str) -> None:
     weights = numpy_helper.from_array(FLOATS, "weights")
     constant = node("Constant", [], ["h"], value=weights)
-    path = product(write, WHOLE, TensorProto.FLOAT, constant, node("MatMul", ["x", "h"], ["y"]))
+    path = product(write, WHOLE[0], TensorProto.FLOAT, constant, node("MatMul", ["x", "h"], ["y"]))
     report = made(path, precision, tmp_path / "out")
     assert report["nbytes"] < 0.6 * report["nbytes_before"]
