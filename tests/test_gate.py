@@ -75,7 +75,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def admit(model: Any, mode: Any, others: Any = None) -> Any:
     seen = SimpleNamespace(engine="e", engine_version="1", backends=("webgpu", "webnn", "wasm"))
     verdict = SimpleNamespace(kind="hardware")
-    lane: Any = SimpleNamespace(browser_name="b", runtime="r", capabilities=seen, verdict=lambda _: verdict)
+    lane: Any = SimpleNamespace(id="b1.1", browser_name="b", runtime="r", capabilities=seen, verdict=lambda _: verdict)
     pool: Any = SimpleNamespace(lanes={"b1.1": lane})
 
     async def make(package: Any, choice: Any) -> Any:
@@ -88,7 +88,7 @@ def admit(model: Any, mode: Any, others: Any = None) -> Any:
     return asyncio.run(Gate(pool, Options(accuracy=mode)).admit(model, make, finer))
 
 
-PASSING = [LaneLost, BrowserLost, DeadlineExceeded, LaunchFailed, OutOfMemory, QueueFull]
+PASSING = [LaneLost, BrowserLost, DeadlineExceeded, LaunchFailed, OutOfMemory]
 
 
 @pytest.mark.parametrize("error", PASSING)
@@ -131,9 +131,29 @@ def test_warning_is_all_that_a_caller_gets_who_wants_no_more(path: Path, caplog:
     assert "does not answer: the canaries were not answered: it is gone" in caplog.text
 
 
-def test_accelerator_that_is_closed_meanwhile_accuses_nobody(path: Path, memory: Path) -> None:
-    model = Canned(path, PoolClosed("closed"))
-    with pytest.raises(PoolClosed):
+@pytest.mark.parametrize("error", [LaneLost, LaunchFailed])
+def test_backend_that_cannot_be_judged_is_passed_over_and_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    first, second, third = Canned(path, 1.05), Canned(path, 1.0), Canned(path, 1.0)
+    judge, others = Gate.judge, iter((second, third))
+
+    async def fail(self: Gate, model: Any) -> Any:
+        if model is second:
+            raise error("no lane is up")
+        return await judge(self, model)
+
+    monkeypatch.setattr(Gate, "judge", fail)
+    second.precision = third.precision = "q8"  # whose outcome is another
+    monkeypatch.setattr(gate, "combination", lambda model, lane: {"precision": model.precision})
+    assert admit(first, "fallback", lambda _: next(others)) is third
+    assert (first.closed, second.closed, third.closed) == (True, True, False)
+
+
+@pytest.mark.parametrize("error", [PoolClosed, QueueFull])
+def test_what_the_caller_did_meanwhile_accuses_nobody(path: Path, memory: Path, error: Any) -> None:
+    model = Canned(path, error("closed, or full"))
+    with pytest.raises(error):
         admit(model, "fallback")
     assert model.closed
     assert not memory.exists()

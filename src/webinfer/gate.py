@@ -21,6 +21,7 @@ from webinfer.choice import Choice
 from webinfer.errors import (
     AccuracyError,
     BackendError,
+    BrowserError,
     DeadlineExceeded,
     InputError,
     LaneLost,
@@ -28,6 +29,7 @@ from webinfer.errors import (
     LostError,
     NotANumber,
     PoolClosed,
+    QueueFull,
     RunFailed,
     UnsupportedOperator,
     WebinferError,
@@ -101,11 +103,7 @@ class Gate:
         """
         if self._mode == "off":
             return model
-        try:
-            judged = await self.judge(model)
-        except BaseException:
-            await model.close()
-            raise
+        judged = await self._judge_or_close(model)
         if judged.fault is None:
             return model
         if self._mode == "warn":
@@ -117,10 +115,10 @@ class Gate:
             async for package, choice in self._others(model, judged.lane, finer):
                 try:
                     other = await make(package, replace(choice, reason="; ".join(faults)))
-                except (BackendError, DeadlineExceeded, LostError, UnsupportedOperator) as error:
+                    again = await self._judge_or_close(other)
+                except (BackendError, BrowserError, DeadlineExceeded, LostError, UnsupportedOperator) as error:
                     faults.append(f"{package.precision} on {choice.backend} cannot be loaded: {error}")
                     continue
-                again = await self.judge(other)
                 if again.fault is None:
                     log.warning("%s; it runs in %s on %s instead", faults[0], other.precision, other.backend)
                     return other
@@ -149,7 +147,7 @@ class Gate:
         if accuracy is None:
             try:
                 accuracy = await _try(model, about)
-            except PoolClosed:
+            except (PoolClosed, QueueFull):  # the caller's own doing
                 raise
             except WebinferError as error:  # after as many attempts as any request has
                 lost = f"the canaries were not answered: {error}"
@@ -161,6 +159,13 @@ class Gate:
         model._accuracies[seen.engine, seen.engine_version, lane.runtime] = accuracy
         fault = lost or accuracy.fault(limits_for(model.precision, self._limits))
         return Judgement(accuracy, fault, lane, answered=lost is None)
+
+    async def _judge_or_close(self, model: AsyncModel) -> Judgement:
+        try:
+            return await self.judge(model)
+        except BaseException:
+            await model.close()
+            raise
 
     async def _lane(self, model: AsyncModel) -> Lane:
         """Return the lane that a model is on, or another like it; of the next browser, where its own was lost since.

@@ -114,7 +114,7 @@ class Supplier:
         if learning is not None and learning.serving.precision != package.precision:
             package = await self._variant(first, order, learning.serving.precision)
         why, other = obstacle(package, chosen.backend, capabilities), order.instead(package)
-        if why and chosen.asked == "auto" and chosen.backend != "wasm":  # which runs every precision
+        if why and not other and chosen.asked == "auto" and chosen.backend != "wasm":  # which runs every precision
             chosen, learning, why = told(replace(chosen, backend="wasm"), f"{why}, so wasm was taken"), None, None
         if why and order.precision and not other:
             raise BackendUnavailable(

@@ -89,6 +89,14 @@ def test_where_any_backend_will_do_the_precision_decides(embedded: Accelerator, 
     assert str(result.reason).endswith("so wasm was taken")
 
 
+def test_where_any_backend_will_do_another_precision_that_is_allowed_comes_first(
+    embedded: Accelerator, network: Path
+) -> None:
+    with embedded.load(network, platform="auto", precision="int8", fallback=True) as model:
+        result = model.run(IDS)
+    assert (result.asked, result.backend, result.precision) == ("auto", "webnn", "q8")
+
+
 def test_half_floats_run_where_there_are_half_floats(embedded: Accelerator, network: Path) -> None:
     with embedded.load(network, platform="wasm", precision="q4f16") as model:
         result = model.run(IDS)
