@@ -102,7 +102,6 @@ class Recorder:
         self._checked: set[tuple[tuple[str, str], ...]] = set()  # combinations whose accuracy has a row
         self._limits: Mapping[str, Mapping[str, float]] | None = None
         self._last: tuple[tuple[Any, ...], int] = ((), 0)  # the one that was used last
-        self._latest: tuple[Any, ...] = ()  # what described the latest result
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
         self._cached: dict[str, bool] = {}  # of models from IPFS, whether nothing had to be fetched in this run
         self._sampler: Sampler | None = None
@@ -173,10 +172,7 @@ class Recorder:
         self._aggregate.answered(result)
         store = self.store
         if store is not None and self._requests and _recorded.get():
-            described = _described(result)
-            decision = None if described == self._latest else result.decision  # which may be the first of its session
-            self._latest = described
-            store.put(self._answer, (store.clock.now(), _measured(result), described, decision))
+            store.put(self._answer, (store.clock.now(), _measured(result), _described(result), result.decision))
 
     def failed(self, error: BaseException, model: Described, request: Request | None = None) -> None:
         """Take down a request that failed, or whose caller gave it up."""

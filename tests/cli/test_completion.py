@@ -44,6 +44,7 @@ def test_paths_are_left_to_the_shell(path: str) -> None:
     [
         ("webinfer\nrun\nwheel\n:\nall", "4", ("webinfer run wheel:all", "2"), "all-rest\n"),
         ("webinfer\nrun\nwheel\n:", "3", ("webinfer run wheel:", "2"), "all-rest\n"),
+        ("webinfer\nrun\nwheel:al", "2", ("webinfer run wheel:al", "2"), "wheel:all-rest\n"),
         ("webinfer\nrun\nwhe", "2", ("webinfer run whe", "2"), "wheel:all-rest\n"),
         ("webinfer\nrun\n", "2", ("webinfer run", "2"), "wheel:all-rest\n"),
         ("webinfer\nrun\nwheel\n:\nall\n--text\n", "6", ("webinfer run wheel:all --text", "4"), "wheel:all-rest\n"),

@@ -36,6 +36,7 @@ def ids(*shape: int, fill: int = 5) -> dict[str, Any]:
         ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, 512),
         ({"model_type": "mpnet", "max_position_embeddings": 514}, 512),
         ({"model_type": "llama", "max_position_embeddings": 2048}, 0),
+        ({"model_type": "opt", "max_position_embeddings": 2048}, 0),
         ({"model_type": "deberta-v2", "max_position_embeddings": 512}, 0),
         ({"model_type": "bert", "max_position_embeddings": 8192, "position_embedding_type": "alibi"}, 0),
         ({"model_type": "bert", "max_position_embeddings": "many"}, 0),
@@ -78,7 +79,19 @@ def test_padding_has_no_position_where_positions_count_from_it(tmp_path: Path) -
         told.check(padded)
 
 
+def test_positions_that_are_given_are_rows_of_the_table_where_its_first_are_unused(tmp_path: Path) -> None:
+    told = positions(tmp_path, {"model_type": "roberta", "max_position_embeddings": 22, "pad_token_id": 1})
+    told.check({**ids(1, 20), "position_ids": np.arange(2, 22)[None]})
+    with pytest.raises(InputTooLong, match=r"holds 21 tokens, and .* has positions for 20"):
+        told.check({**ids(1, 20), "position_ids": np.arange(3, 23)[None]})
+
+
 def test_length_that_a_model_was_made_for_is_told_of_every_kind() -> None:
     assert longest({"model_type": "llama", "max_position_embeddings": 2048}) == 2048
     assert longest({"model_type": "xlm-roberta", "max_position_embeddings": 514}) == 512
+    assert longest({"model_type": "gptj", "n_positions": 2048}) == 2048
     assert longest({"n_positions": True}) is None
+
+
+def test_positions_that_are_relative_do_not_end_where_training_did() -> None:
+    assert longest({"model_type": "t5", "n_positions": 512}) is None

@@ -54,14 +54,15 @@ def _rejoin(environment: MutableMapping[str, str]) -> str:
     except ValueError:
         return ""  # a quotation that is not closed yet
     words: list[str] = []
-    now = 0
+    now, joined = 0, False
     for number, word in enumerate([*apart, ""]):  # the last is one that was not begun yet
-        if words and word and (word.startswith(":") or words[-1].endswith(":")):
+        belongs = bool(words and word) and (word.startswith(":") or words[-1].endswith(":"))
+        if belongs:
             words[-1] += word
         else:
             words.append(word)
         if number <= at:
-            now = len(words) - 1
+            now, joined = len(words) - 1, belongs
     environment["COMP_WORDS"], environment["COMP_CWORD"] = shlex.join(words[:-1]), str(now)
     head, colon, _ = words[now].rpartition(":")
-    return head + colon
+    return head + colon if joined else ""  # a shell may have been told to leave colons alone
