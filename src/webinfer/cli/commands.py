@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +30,7 @@ SUMMARIES = {
 }
 
 
-class Commands(MutableMapping[str, Any]):
+class Commands(Mapping[str, Any]):
     """The commands, each made when it is first asked for."""
 
     def __init__(self) -> None:
@@ -49,12 +49,6 @@ class Commands(MutableMapping[str, Any]):
             self._made[name] = get_group(app).commands[name]
         return self._made[name]
 
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._made[name]
-
     def __iter__(self) -> Iterator[str]:
         return iter(SUMMARIES)
 
@@ -69,8 +63,7 @@ class Root(TyperGroup):
     """The command line without a command; its help imports none."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.commands = Commands()
+        super().__init__(**{**settings, "commands": Commands()})
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names, in the order of the help."""

@@ -235,7 +235,10 @@ class ResourcePoolBridge:
         connection = self._connections.get(name)
         if connection is None or connection.is_busy():  # whoever uses it sets the timer again
             return
-        log.info("%r was idle for %g s and is closed", connection, self.cleanup_interval)
-        task = asyncio.create_task(connection._end())
+        accelerator = connection.give_up()
+        if accelerator is None:
+            return
+        log.info("%s was idle for %g s and is closed", connection.connection_id, self.cleanup_interval)
+        task = asyncio.create_task(accelerator.close())
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -199,14 +199,16 @@ class BrowserConnection:
 
     async def close(self) -> None:
         """End the browser. The connection can be initialized again."""
-        await self._end()
+        accelerator = self.give_up()
+        if accelerator is not None:
+            await accelerator.close()
 
-    def _end(self) -> Coroutine[Any, Any, None]:
-        """Give the browser up, now, so that the next request starts another; returns what ends it."""
+    def give_up(self) -> AsyncAccelerator | None:
+        """Forget the browser, so that the next request starts another, and return its accelerator, to be closed."""
         accelerator, self._accelerator, self._capabilities = self._accelerator, None, None
         self._healthy = False
         self._models.clear()
-        return _closed(accelerator)
+        return accelerator
 
     async def _start(self) -> tuple[AsyncAccelerator, Capabilities]:
         names = _STANDINS.get(self.browser_name, (self.browser_name,))
@@ -236,8 +238,3 @@ class BrowserConnection:
         finally:
             self._running -= 1
             self._used = time.monotonic()
-
-
-async def _closed(accelerator: AsyncAccelerator | None) -> None:
-    if accelerator is not None:
-        await accelerator.close()

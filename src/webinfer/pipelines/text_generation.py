@@ -12,6 +12,7 @@ import numpy as np
 
 from webinfer.errors import EmptyBatch, InputError
 from webinfer.models.chat import Message, is_chat, render, template_of
+from webinfer.models.positions import longest
 from webinfer.options import positive
 from webinfer.pipelines.base import AsyncPipeline
 from webinfer.pipelines.decoding import Pieces, decode
@@ -20,7 +21,6 @@ from webinfer.recurrence import cache_of
 from webinfer.result import Result
 
 _ENDLESS = 1_000_000  # tokens; a prompt is never cut
-_LENGTHS = ("max_position_embeddings", "n_positions")  # where configurations say how long a text may become
 _TAKEN = {"input_ids", "attention_mask", "position_ids"}
 
 
@@ -177,8 +177,7 @@ class TextGeneration(AsyncPipeline):
         if strange or "logits" not in {spec.name for spec in package.signature.outputs}:
             what = f"takes {', '.join(sorted(strange))}" if strange else "gives no logits"
             self._refuse(self.model, f"it {what}, which no decoder of text alone does")
-        lengths = [package.config.get(key) for key in _LENGTHS]
-        self._longest = next((length for length in lengths if isinstance(length, int)), None)
+        self._longest = longest(package.config)
         self._ends = self._ending()
         self._template = template_of(self.model.tokenizer.path.parent, package.settings("tokenizer_config.json"))
 

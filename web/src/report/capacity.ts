@@ -4,7 +4,7 @@ import { chart, legend, legendOf, lineStyle, tooltip, values } from "./chart.js"
 import { counted, rated, WHERE } from "./columns.js";
 import { labeller, type Findings, type Level } from "./findings.js";
 import { figures, section } from "./parts.js";
-import { lineColours, type Theme } from "./theme.js";
+import { lineColours } from "./theme.js";
 import { megabytes, rate, seconds } from "./words.js";
 
 export function scaling(found: Findings): HTMLElement[] {
@@ -13,18 +13,14 @@ export function scaling(found: Findings): HTMLElement[] {
   for (const row of found.scaling) levelled.set(label(row), [...(levelled.get(label(row)) ?? []), row]);
   const lines = [...levelled].filter(([, levels]) => levels.length > 1);
   if (!lines.length) return [];
-  const named = lines.map(([name]) => name);
-  const told = (colours: Theme, width: number) => {
-    const { legend: plain, top } = legendOf(named, colours, width);
-    return { legend: plain, grid: { left: 8, right: 24, top, bottom: 28, containLabel: true } };
-  };
+  const names = lines.map(([name]) => name);
   return [
     section(
       "concurrency",
       "Concurrency",
       "What more requests at once bring: where a line is flat, whatever limits it is used up.",
       chart("Items per second by requests under way", 320, (colours, _, width) => ({
-        ...told(colours, width),
+        ...legendOf(names, colours, width, 28),
         tooltip: tooltip(colours, { trigger: "axis", valueFormatter: rate }),
         xAxis: values(colours, String, {
           ...(lines.some(([, levels]) => levels.some((row) => row.level > 16))

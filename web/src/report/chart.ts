@@ -12,13 +12,14 @@ use([BarChart, BoxplotChart, LineChart, ScatterChart, GridComponent, LegendCompo
 use([DataZoomComponent, MarkLineComponent, SVGRenderer]);
 
 export type Option = Record<string, unknown>;
+type Grid = Option & { top: number }; // one, below the legend
 interface Made {
   frame: HTMLElement;
   height: number;
   draw: Draw;
 }
 
-export type Draw = (colours: Theme, narrow: boolean, width: number) => Option;
+export type Draw = (colours: Theme, narrow: boolean, width: number) => Option & { grid?: Grid };
 
 const drawn: (Made & { chart: EChartsType })[] = [];
 const NARROW = 620;
@@ -55,14 +56,13 @@ export function redraw(): void {
   const colours = theme();
   for (const { chart, draw, frame, height } of drawn) {
     const option = { ...base(colours), ...draw(colours, frame.clientWidth < NARROW, frame.clientWidth) };
-    const { top } = option["grid"] as { top: number };
-    frame.style.height = `${height + Math.max(0, top - ONE_ROW)}px`; // a legend takes nothing from what is drawn
+    frame.style.height = `${height + Math.max(0, option.grid.top - ONE_ROW)}px`; // a legend takes nothing from what is drawn
     chart.resize();
     chart.setOption(option, true);
   }
 }
 
-function base(colours: Theme): Option {
+function base(colours: Theme): Option & { grid: Grid } {
   return {
     animation: false,
     color: colours.series,
@@ -128,8 +128,13 @@ export function legend(colours: Theme, more: Option = {}): Option {
   };
 }
 
-/** A legend that shows every name, on as many rows as they need: paper has no pages to turn. */
-export function legendOf(names: readonly string[], colours: Theme, width: number): { legend: Option; top: number } {
+/** A legend that shows every name, on as many rows as they need, and the grid below it: paper has no pages to turn. */
+export function legendOf(
+  names: readonly string[],
+  colours: Theme,
+  width: number,
+  bottom: number,
+): { legend: Option; grid: Grid } {
   let rowCount = 1;
   let left = width;
   for (const name of names) {
@@ -141,7 +146,11 @@ export function legendOf(names: readonly string[], colours: Theme, width: number
     left -= needed;
   }
   const data = names.map((name, at) => ({ name, icon: at < COLOURS ? "roundRect" : "emptyRoundRect" }));
-  return { legend: legend(colours, { type: "plain", data }), top: ONE_ROW + LEGEND_ROW * (rowCount - 1) };
+  const top = ONE_ROW + LEGEND_ROW * (rowCount - 1);
+  return {
+    legend: legend(colours, { type: "plain", data }),
+    grid: { left: 8, right: 24, top, bottom, containLabel: true },
+  };
 }
 
 /** How the lines of one chart are drawn: where colours come again, dashed, and hollow in the legend. */

@@ -5,7 +5,7 @@ import { BAR, categories, chart, heightOf, legend, legendOf, rows, span, tooltip
 import { counted, rated, timed, WHERE } from "./columns.js";
 import { labeller, type Bin, type Configuration, type Findings, type Moment } from "./findings.js";
 import { figures, section, type Child, type Column } from "./parts.js";
-import { backendColour, lineColours, type Theme } from "./theme.js";
+import { backendColour, lineColours } from "./theme.js";
 import { count, rate, seconds } from "./words.js";
 
 const PER_DECADE = 16; // bins of the distributions
@@ -111,13 +111,9 @@ function distributions(bins: Bin[], shown: Configuration[], names: string[]): Ch
   const low = Math.min(...kept.map((bin) => bin.bin)) - 1;
   const high = Math.max(...kept.map((bin) => bin.bin)) + 1;
   const middle = (bin: number) => 10 ** ((bin + 0.5) / PER_DECADE - 3);
-  const named = some.map((row) => names[shown.indexOf(row)] ?? "");
-  const told = (colours: Theme, width: number) => {
-    const { legend: plain, top } = legendOf(named, colours, width);
-    return { legend: plain, grid: { left: 8, right: 24, top, bottom: 8, containLabel: true } };
-  };
+  const labels = some.map((row) => names[shown.indexOf(row)] ?? "");
   return chart("Distribution: share of requests by latency", 300, (colours, _, width) => ({
-    ...told(colours, width),
+    ...legendOf(labels, colours, width, 8),
     tooltip: tooltip(colours, { trigger: "axis", order: "valueDesc", valueFormatter: (value: number) => `${value.toFixed(1)}%` }),
     xAxis: values(colours, seconds, {
       type: "log",
@@ -135,7 +131,7 @@ function distributions(bins: Bin[], shown: Configuration[], names: string[]): Ch
       const data = [];
       for (let bin = low; bin <= high; bin++) data.push([middle(bin), (100 * (own.get(bin) ?? 0)) / row.requests]);
       return {
-        name: named[at],
+        name: labels[at],
         type: "line",
         step: "middle",
         showSymbol: false,

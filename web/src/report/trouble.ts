@@ -14,7 +14,7 @@ export function trouble(found: Findings): HTMLElement[] {
   if (failures.length) {
     made.push(
       element("h3", "", "Requests and benchmarks that failed"),
-      told(failures, [
+      explained(failures, [
         { name: "Code", text: (row) => row.error_code },
         { name: "Model", text: (row) => row.model_name ?? "" },
         { name: "Backend", text: (row) => row.backend ?? "" },
@@ -26,7 +26,7 @@ export function trouble(found: Findings): HTMLElement[] {
   if (faults.length) {
     made.push(
       element("h3", "", "Faults"),
-      told(faults, [
+      explained(faults, [
         { name: "What", text: (row) => row.kind },
         { name: "Code", text: (row) => row.code },
         counted("Times", "times"),
@@ -52,8 +52,8 @@ export function trouble(found: Findings): HTMLElement[] {
 }
 
 /** A table whose last column is a sentence: only that one is broken into lines. */
-function told<T>(rows: readonly T[], columns: readonly Column<T>[]): HTMLElement {
+function explained<T>(rows: readonly T[], columns: readonly Column<T>[]): HTMLElement {
   const made = table(rows, columns);
-  made.classList.add("told");
+  made.classList.add("explained");
   return made;
 }

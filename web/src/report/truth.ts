@@ -2,7 +2,7 @@
 
 import { BAR, categories, chart, heightOf, legend, rows, tooltip, values } from "./chart.js";
 import { sized, WHERE } from "./columns.js";
-import { labeller, type Findings, type Placed } from "./findings.js";
+import { labeller, type Accuracy, type Findings, type Placed } from "./findings.js";
 import { element, figures, section, table } from "./parts.js";
 import { backendColour } from "./theme.js";
 import { megabytes } from "./words.js";
@@ -36,7 +36,7 @@ export function accuracy(found: Findings): HTMLElement[] {
               color: colours.text,
               formatter: ({ data }: { data: [number, number, string, string] }) => data[3],
             },
-            data: named(drawn.filter((row) => row.model_name === model)),
+            data: points(drawn.filter((row) => row.model_name === model)),
           })),
         })),
       ]
@@ -61,13 +61,19 @@ export function accuracy(found: Findings): HTMLElement[] {
 }
 
 /** Return a point for each check; of a precision's, which lie above one another, the topmost has its name. */
-function named(checks: Findings["accuracy"]): [number, number, string, string][] {
-  const points = checks.map((row) => ({ row, size: row.mb ?? 0, distance: Math.max(1 - (row.value ?? 1), 1e-15) }));
-  return points.map(({ row, size, distance }, at) => {
-    const own = points.map((point, number) => ({ ...point, number })).filter((point) => point.row.precision === row.precision);
-    const top = own.reduce((best, point) => (point.distance > best.distance ? point : best));
-    return [size, distance, `${row.precision} ${row.backend ?? ""}`, top.number === at ? (row.precision ?? "") : ""];
-  });
+function points(checks: Accuracy[]): [number, number, string, string][] {
+  const distance = (row: Accuracy) => Math.max(1 - (row.value ?? 1), 1e-15);
+  const tops = new Map<string | null, Accuracy>();
+  for (const row of checks) {
+    const top = tops.get(row.precision);
+    if (!top || distance(row) > distance(top)) tops.set(row.precision, row);
+  }
+  return checks.map((row) => [
+    row.mb ?? 0,
+    distance(row),
+    `${row.precision} ${row.backend ?? ""}`,
+    tops.get(row.precision) === row ? (row.precision ?? "") : "",
+  ]);
 }
 
 export function hardware(found: Findings): HTMLElement[] {

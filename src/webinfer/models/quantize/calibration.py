@@ -12,6 +12,7 @@ from PIL import Image
 
 from webinfer.errors import WebinferError
 from webinfer.models.package import ModelPackage, describe
+from webinfer.models.positions import longest
 from webinfer.models.quantize.blocks import Array
 from webinfer.models.quantize.texts import TEXTS
 from webinfer.models.reading import Reader
@@ -20,7 +21,6 @@ from webinfer.tensors import DTYPES, SOUND, TensorSpec, prepare
 Inputs = dict[str, Array]
 
 _TOKENS = 96  # in a text, at most: a model's weights see as many different inputs as there are tokens
-_LONGEST = ("max_position_embeddings", "n_positions", "max_target_positions")  # in config.json: of a text
 _SIZE = 8  # of a dimension that says nothing
 _SECONDS, _HERTZ = 6, 16000
 _ENCODERS = ("encoder_model.onnx",)  # what is beside a decoder and makes what that one listens to
@@ -94,9 +94,8 @@ class _Maker:
     def _ids(self, index: int, random: np.random.Generator) -> Array:
         spec = next(spec for spec in self._package.signature.inputs if spec.name == "input_ids")
         fixed = spec.shape[1] if len(spec.shape) == 2 and isinstance(spec.shape[1], int) else None
-        length = fixed or min(
-            [_TOKENS, *(int(self._package.config[key]) for key in _LONGEST if self._package.config.get(key))]
-        )
+        stated = longest(self._package.config) or self._package.config.get("max_target_positions")  # of what listens
+        length = fixed or min(_TOKENS, int(stated or _TOKENS))
         try:
             encoded = self._reader.tokenizer.encode(_passage(index))["input_ids"]
             self.kinds.add("texts")
