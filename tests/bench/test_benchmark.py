@@ -15,7 +15,7 @@ import pytest
 from webinfer.bench import Ask, Method, benchmark, exit_code, read, storage
 from webinfer.bench.runner import Step
 
-pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(600)]
 
 TINY = Method(launches=2, least=2, most=2, turn=0.02, patience=10, sequence=8)
 
@@ -84,10 +84,10 @@ def test_an_interrupted_benchmark_is_taken_up_where_it_was(kept: Path) -> None:
 def test_the_command_exits_with_2_for_software_and_130_when_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "webinfer", "bench", "--model", "random:bert-tiny", "--sequence", "8"]
     quick = ["--platform", "wasm", "--browser", "embedded", "--quick", "--patience", "2", "--json"]
-    done = subprocess.run([*command, *quick], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, *quick], capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert json.loads(done.stdout)["cells"][0]["status"] == "measured"
-    wrong = subprocess.run([*command, "--browser", "netscape"], capture_output=True, text=True, timeout=300)
+    wrong = subprocess.run([*command, "--browser", "netscape"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert "browser must be one of auto, embedded" in wrong.stderr
     assert "not 'netscape'" in wrong.stderr

@@ -43,6 +43,7 @@ def test_stages_on_two_lanes_answer_as_native(platform: str) -> None:
         assert model.embed(["two stages", "one answer"]).shape == (2, 384)
 
 
+@pytest.mark.timeout(400)
 def test_stages_go_to_different_browsers() -> None:
     try:
         find("firefox")

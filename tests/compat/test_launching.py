@@ -19,21 +19,20 @@ pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
 
 class Witness(Switch):
-    """A switch that writes down when it was started, and with what."""
+    """A switch that writes down with what it was started."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory, "embedded")
         self._seen = directory / "seen"
         shebang, _, rest = self._script.read_text().partition("\n")
         self._script.write_text(
-            f'{shebang}\ncase "$*" in *--version*) ;; *) echo "$(date +%s.%N) $*" >> "{self._seen}";; esac\n{rest}'
+            f'{shebang}\ncase "$*" in *--version*) ;; *) echo "$*" >> "{self._seen}";; esac\n{rest}'
         )
 
     @property
-    def starts(self) -> list[tuple[float, list[str]]]:
-        """Return the time and the arguments of each start."""
-        lines = [line.split() for line in self._seen.read_text().splitlines()]
-        return [(float(words[0]), words[1:]) for words in lines]
+    def starts(self) -> list[list[str]]:
+        """Return the arguments of each start."""
+        return [line.split() for line in self._seen.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -51,11 +50,11 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize(
-    ("keywords", "headless", "least"),
-    [({}, True, 3.0), ({"headless": False, "enable_progressive_backoff": False}, False, 0.0)],
+    ("keywords", "headless", "backoff"),
+    [({}, True, True), ({"headless": False, "enable_progressive_backoff": False}, False, False)],
 )
 def test_port_window_and_backoff_are_as_the_keywords_say(
-    witness: Witness, monkeypatch: pytest.MonkeyPatch, keywords: dict[str, Any], headless: bool, least: float
+    witness: Witness, monkeypatch: pytest.MonkeyPatch, keywords: dict[str, Any], headless: bool, backoff: bool
 ) -> None:
     port, paused = free_port(), note_pauses(monkeypatch)
     witness.refuse(2)
@@ -63,12 +62,11 @@ def test_port_window_and_backoff_are_as_the_keywords_say(
         assert accelerator.run_inference(BERT, TOKENS, platform="cpu").model == BERT
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
             assert b"webinfer" in page.read()
-    (first, arguments), *_, (last, _) = witness.starts
+    arguments, *_ = witness.starts
     assert len(witness.starts) == 3
     assert any(f"127.0.0.1:{port}" in argument for argument in arguments)
     assert any(argument.startswith("--headless") for argument in arguments) == headless
-    assert last - first >= least, "a second, then two"
-    assert any(paused) == bool(least), "or no pause at all"
+    assert 1 < max(paused) <= 2 if backoff else not paused, "a second, then two"
 
 
 @pytest.mark.parametrize("sharding", [False, True])

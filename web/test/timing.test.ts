@@ -1,6 +1,6 @@
 // The timed loops: WebAssembly runs here, the shaders run in browsers (tests/browser/test_speeds.py).
 
-import { expect, test, vi } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 
 import { assemble, expected, fastest, timeCpu } from "../src/timing";
 
@@ -14,6 +14,10 @@ async function loops(): Promise<Loops> {
   const { instance } = await WebAssembly.instantiate(assemble());
   return instance.exports as unknown as Loops;
 }
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 test("the arithmetic loop computes what it is timed for", async () => {
   const { arithmetic } = await loops();
@@ -45,13 +49,12 @@ test("the threads of the shader all go to one", () => {
 test("slices begin small and grow until they last, within the time there is", async () => {
   const amounts: number[] = [];
   let clock = 0; // of its own, which no other process holds up
-  const now = vi.spyOn(performance, "now").mockImplementation(() => clock);
+  vi.spyOn(performance, "now").mockImplementation(() => clock);
   const work = (amount: number) => {
     amounts.push(amount);
     clock += amount * 0.01;
   };
   const rate = await fastest(work, 100);
-  now.mockRestore();
   expect(amounts[0]).toBe(1);
   expect(Math.max(...amounts.map((amount, place) => amount / (amounts[place - 1] ?? amount)))).toBeLessThanOrEqual(8);
   expect(rate).toBeCloseTo(100, 6);
