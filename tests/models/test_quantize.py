@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import Counter
 from pathlib import Path
@@ -143,6 +144,7 @@ def test_every_precision_answers_nearly_as_the_full_one(network: Path, out: Path
     path, report = made(network, precision, out)
     least = {"q2": 0.85, "q3": 0.95, "q4": 0.97, "q4f16": 0.97, "q4-mixed": 0.97}.get(precision, 0.999)
     assert report["loss"]["cosine"] > least
+    assert report["loss"]["relative_error"] < math.sqrt(2 - 2 * least) + 0.05  # as far as the angle alone puts them
     ids = np.array([[1, 5, 95, 0]], np.int64)
     full, less = (onnxruntime.InferenceSession(file).run(None, {"input_ids": ids})[0] for file in (network, path))
     assert full.dtype == less.dtype
