@@ -146,9 +146,11 @@ def draw(rows: list[Row], path: Path) -> None:
     names = list(dict.fromkeys(row.model for row in good))
     if not names:
         return
-    figure = Figure(figsize=(5 * len(names), 4.5), layout="constrained")
+    across = min(len(names), 3)
+    down = -(-len(names) // across)
+    figure = Figure(figsize=(4.6 * across, 4.2 * down), layout="constrained")
     for number, name in enumerate(names):
-        axes = figure.add_subplot(1, len(names), number + 1)
+        axes = figure.add_subplot(down, across, number + 1)
         shown: set[tuple[str, str]] = set()
         for row in [each for each in good if each.model == name and each.precision != "fp32"]:
             if (row.precision, row.method) in shown:
@@ -157,15 +159,25 @@ def draw(rows: list[Row], path: Path) -> None:
             lost, rounded = max(1 - row.cosine, 1e-8), row.method == "nearest"
             axes.plot(row.nbytes / 1e6, lost, "o", color="C0", fillstyle="none" if rounded else "full")
             text = f"{row.precision} nearest" if rounded else row.precision
-            axes.annotate(text, (row.nbytes / 1e6, lost), xytext=(5, 4), textcoords="offset points", fontsize=8)
+            left = row.precision == "q4f16"  # whose neighbour is q4
+            axes.annotate(
+                *(text, (row.nbytes / 1e6, lost), (-5 if left else 5, 3)),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                fontsize=8,
+            )
+        axes.margins(x=0.2, y=0.1)
         full = next((row.nbytes for row in good if row.model == name and row.precision == "fp32"), None)
         axes.set(
+            xscale="log",
             yscale="log",
             xlabel="MB on disk",
             title=name + (f", fp32 {full / 1e6:.0f} MB" if full else ""),
         )
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
         axes.grid(alpha=0.3, which="both")
-        if number == 0:
+        if number % across == 0:
             axes.set_ylabel("1 - cosine to fp32 (less is better)")
     figure.savefig(path, dpi=130)
 
@@ -184,10 +196,10 @@ def main() -> None:
     print(machine())
     models = chosen.models[:1] if chosen.quick else chosen.models
     rows = wanted(models, chosen.precisions, chosen.backends)
-    before = {} if chosen.fresh else known(chosen.out)
+    before = known(chosen.out)
     expected: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row.key in before:
+        if row.key in before and not chosen.fresh:
             continue
         task = TASKS[row.model]
         if task.name not in expected:
