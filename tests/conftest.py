@@ -19,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 from tests.matrix import note_place, pytest_addoption, pytest_terminal_summary
+from tests.processes import command_line
 
 __all__ = ["pytest_addoption", "pytest_terminal_summary"]  # hooks: see there
 
@@ -89,7 +90,7 @@ def no_leftovers(pytestconfig: pytest.Config) -> Iterator[None]:
     directory = pytestconfig.stash[_session_directory]
     _, alive = psutil.wait_procs(list(_our_processes(directory)), timeout=GRACE)
     alive = [process for process in alive if not _is_zombie(process)]
-    processes = [f"{process.pid} {' '.join(_command_line(process))[:200]}" for process in alive]
+    processes = [f"{process.pid} {' '.join(command_line(process))[:200]}" for process in alive]
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -128,10 +129,4 @@ def _is_marked(process: psutil.Process, mark: str) -> bool:
     with contextlib.suppress(psutil.Error, OSError):
         if process.environ().get(SESSION_MARK) == mark:
             return True
-    return any(mark in argument for argument in _command_line(process))
-
-
-def _command_line(process: psutil.Process) -> list[str]:
-    with contextlib.suppress(psutil.Error, OSError):
-        return process.cmdline()
-    return []
+    return any(mark in argument for argument in command_line(process))

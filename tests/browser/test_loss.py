@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import tempfile
@@ -19,6 +18,7 @@ from onnx import helper
 from tests.browser.conftest import Save
 from tests.chaos.target import transport_of
 from tests.chaos.workload import make_endless
+from tests.processes import having, send
 from webinfer import AsyncAccelerator, AsyncModel
 from webinfer.browsers.process import processes
 from webinfer.errors import DeadlineExceeded, LaunchFailed, LostError, PoolClosed
@@ -66,10 +66,7 @@ def _footprint() -> set[object]:
 
 
 def _freeze(pool: Pool) -> list[psutil.Process]:
-    frozen = [process for browser in pool.browsers.values() for process in processes(browser.pid)]
-    for process in frozen:
-        process.send_signal(signal.SIGSTOP)
-    return frozen
+    return send(signal.SIGSTOP, (each for browser in pool.browsers.values() for each in processes(browser.pid)))
 
 
 async def test_one_loss_brings_one_new_browser_however_many_requests_it_hit(perceptron: Path) -> None:
@@ -206,9 +203,7 @@ async def test_frozen_browser_that_thaws_after_its_loss_disturbs_nobody(
         frozen = _freeze(pool)
         running = asyncio.create_task(model.run(feeds))
         await asyncio.shield(browser.lost if answering else lane._connection.lost)
-        for process in frozen:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGCONT)
+        send(signal.SIGCONT, frozen)
         result = await running
     # Until its socket is closed, a lane's answer is as good as another's.
     assert answering or not result.lane.startswith(f"{browser.id}.")
@@ -236,9 +231,7 @@ async def test_browser_that_grants_no_gpu_any_more_is_replaced(perceptron: Path)
         pool = _pool(accelerator)
         for _ in range(4):
             (browser,) = pool.browsers.values()
-            for process in processes(browser.pid):
-                if "--type=gpu-process" in process.cmdline():
-                    process.kill()
+            send(signal.SIGKILL, having("--type=gpu-process", processes(browser.pid)))
             runs = (model.run({"x": np.ones((1, 8), np.float32)}) for _ in range(3))
             assert {result.backend for result in await asyncio.gather(*runs)} == {"webgpu"}
         assert "b1" not in pool.browsers, "Chromium grants no adapter after some crashes of its GPU process"

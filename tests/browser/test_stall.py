@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.chaos.target import transport_of
+from tests.processes import send
 from webinfer import AsyncAccelerator
 from webinfer.browsers.process import processes
 from webinfer.events import Event, HeartbeatMissed, HostStalled
@@ -82,8 +83,7 @@ async def test_page_that_is_silent_while_its_host_listens_is_lost_all_the_same(p
         model = await accelerator.load(perceptron)
         assert accelerator._pool is not None
         (browser,) = accelerator._pool.browsers.values()
-        for process in processes(browser.pid):
-            process.send_signal(signal.SIGSTOP)
+        send(signal.SIGSTOP, processes(browser.pid))
         misses: list[Event] = []
         accelerator._pool.listen(lambda event: misses.append(event) if isinstance(event, HeartbeatMissed) else None)
         await asyncio.wait([browser.lost])

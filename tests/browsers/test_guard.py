@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.browsers.conftest import poll, survivors
+from tests.processes import command_line, name
 from webinfer.browsers import launch as launching
 from webinfer.browsers.find import Installation
 from webinfer.browsers.launch import Exit, launch
@@ -240,9 +241,7 @@ async def test_cancelled_launch_leaves_nothing(fake: Callable[[str], Installatio
         if not isinstance(result, BaseException):  # It was quicker.
             await result.close()
         assert homes() == []
-    assert [
-        child.name() for child in psutil.Process().children(recursive=True) if child.name() in ("chrome", "sleep")
-    ] == []
+    assert {"chrome", "sleep"}.isdisjoint(map(name, psutil.Process().children(recursive=True)))
 
 
 @linux
@@ -263,4 +262,4 @@ async def test_a_forked_process_that_holds_the_pipe_does_not_keep_the_browser_al
 async def _fork(pid: int) -> psutil.Process:
     """Wait for the child of a program that runs the program's own code."""
     program = psutil.Process(pid)
-    return (await poll(lambda: [child for child in program.children() if child.cmdline() == program.cmdline()]))[0]
+    return (await poll(lambda: [child for child in program.children() if command_line(child) == program.cmdline()]))[0]

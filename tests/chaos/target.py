@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 
 from tests.chaos.workload import Subject
+from tests.processes import name
 from webinfer import AsyncAccelerator
 from webinfer.browser import Browser
 from webinfer.browsers.process import processes
@@ -96,7 +97,7 @@ class Target:
     def renderers(self) -> list[psutil.Process]:
         """Return the processes that run pages, the largest one first."""
         if self.engine == "webkit":
-            return [process for process in self.processes() if process.name().startswith("WebKitWebProc")]
+            return [process for process in self.processes() if name(process).startswith("WebKitWebProc")]
         return self.processes("--type=renderer") if self.engine == "chromium" else self.processes("-contentproc", "tab")
 
     async def run_on_gpu(self, timeout: float) -> None:

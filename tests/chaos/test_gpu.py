@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.chaos.workload import make_subjects
+from tests.processes import having, send
 from webinfer import AsyncAccelerator
 from webinfer.browsers.process import processes
 from webinfer.errors import DeadlineExceeded
@@ -24,9 +25,7 @@ async def test_browser_whose_gpu_process_hangs_is_replaced(tmp_path: Path) -> No
         await model.run({"x": x})
         assert accelerator._pool is not None
         (browser,) = accelerator._pool.browsers.values()
-        for process in processes(browser.pid):
-            if "--type=gpu-process" in process.cmdline():
-                process.send_signal(signal.SIGSTOP)
+        assert send(signal.SIGSTOP, having("--type=gpu-process", processes(browser.pid)))
         with pytest.raises(DeadlineExceeded, match="running"):
             await model.run({"x": x}, timeout=2)
         result = await model.run({"x": x})

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from fixed_web_platform.resource_pool_bridge import BrowserConnection
 from tests.compat.models import BERT, SLOW, TOKENS
+from tests.processes import send
 from webinfer.browsers.process import processes
 from webinfer.errors import BrowserNotFound, ModelNotFound, OptionError, PoolClosed
 from webinfer.models import resolve
@@ -68,9 +68,7 @@ async def test_connection_survives_the_loss_of_its_browser(connection: BrowserCo
     (browser,) = connection._accelerator._pool.browsers.values()
     own = processes(browser.pid)
     assert own
-    for process in own:
-        with contextlib.suppress(psutil.NoSuchProcess):  # the first one's end ends the others
-            process.kill()
+    send(signal.SIGKILL, own)
     result = await connection.run_inference(BERT, TOKENS)
     assert not result.lane.startswith(f"{browser.id}.")
     assert connection.is_healthy()
