@@ -17,7 +17,6 @@ from webinfer.statistics.ranks import (
     signed_rank_chances,
     student_quantile,
     student_two_sided,
-    two_sided,
 )
 
 Severity = Literal["none", "unclear", "improvement", "minor", "moderate", "severe"]
@@ -38,7 +37,7 @@ class Comparison:
         effect: How much more often B is slower than faster, from -1 to 1 (rank-biserial correlation).
         n: Pairs, or measurements of the smaller side.
         unit: What was compared: ``pair``, ``round`` or ``launch``.
-        confidence: That of the interval.
+        confidence: That of the interval; where there are too few measurements for what was asked, what they give.
     """
 
     change: float
@@ -102,8 +101,9 @@ def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compariso
 
     What slows a round down slows down both, and falls out of their ratio. The change is the Hodges-Lehmann estimate
     over the logarithms of the ratios, the p-value that of the exact signed-rank test, and the interval that of the
-    test turned round (Hollander, Wolfe and Chicken, "Nonparametric Statistical Methods", 3.1-3.3). Below six rounds no
-    interval has 95 %: it is then the widest there is, and nothing is significant.
+    test turned round (Hollander, Wolfe and Chicken, "Nonparametric Statistical Methods", 3.1-3.3): it holds 0 where the
+    p-value is no less than what the confidence leaves, and only there. Below six rounds no interval has 95 %: it is
+    then the widest there is, with the confidence that this has, and nothing is significant.
 
     Args:
         a: Times, at least one, in any unit.
@@ -115,11 +115,9 @@ def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compariso
     sums = np.add.outer(logs, logs)[np.triu_indices(n)] / 2
     told = logs[logs != 0]
     ranks = rank(np.abs(told))
-    chances = signed_rank_chances(ranks)
-    positive = float(ranks[told > 0].sum())
-    effect = (2 * positive - ranks.sum()) / ranks.sum() if len(told) else 0.0
-    cut = _cut(signed_rank_chances(np.arange(1, n + 1, dtype=float))[::2], confidence)
-    return _made(sums, cut, two_sided(chances, 2 * positive), float(effect), n, "pair", confidence)
+    effect = (2 * ranks[told > 0].sum() - ranks.sum()) / ranks.sum() if len(told) else 0.0
+    chances = signed_rank_chances(np.arange(1, n + 1, dtype=float))[::2]
+    return _tested(sums, chances, float(effect), n, "pair", confidence)
 
 
 def unpaired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Comparison:
@@ -137,9 +135,7 @@ def unpaired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compari
     slower = float((differences > 0).sum() + (differences == 0).sum() / 2)
     chances = rank_sum_chances(len(first), len(second))
     effect = 2 * slower / len(differences) - 1
-    cut = _cut(chances, confidence)
-    smaller = min(len(first), len(second))
-    return _made(differences, cut, two_sided(chances, slower), effect, smaller, "round", confidence)
+    return _tested(differences, chances, effect, min(len(first), len(second)), "round", confidence)
 
 
 def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CONFIDENCE) -> Comparison:
@@ -179,23 +175,27 @@ def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CON
     )
 
 
-def _cut(chances: NDArray[np.float64], confidence: float) -> int:
-    """Return how many of the ordered differences to leave out at each end."""
-    return int((np.cumsum(chances) <= (1 - confidence) / 2).sum())
-
-
-def _made(
+def _tested(
     differences: NDArray[np.float64],
-    cut: int,
-    p_value: float,
+    chances: NDArray[np.float64],
     effect: float,
     n: int,
     unit: Literal["pair", "round"],
     confidence: float,
 ) -> Comparison:
+    """Test that there is no change, and bound it by the changes that the same test would not refuse.
+
+    The statistic is how many differences are above 0; those that are 0 count for whichever side leaves more to chance.
+    """
+    tails = 2 * np.cumsum(chances)  # two-sided chance of so few differences, or fewer, on one side
+    fewest = min((differences >= 0).sum(), (differences <= 0).sum())
+    refused = int((tails < 1 - confidence).sum())  # counts from 0 on that the test refuses
+    if not refused:
+        confidence = max(0.0, float(1 - tails[0]))
     ordered = np.sort(differences)
-    cut = min(cut, (len(ordered) - 1) // 2)
-    low, middle, high = np.expm1([ordered[cut], np.median(ordered), ordered[len(ordered) - 1 - cut]])
+    outside = max(0, refused - 1)
+    low, middle, high = np.expm1([ordered[outside], np.median(ordered), ordered[len(ordered) - 1 - outside]])
+    p_value = min(1.0, float(tails[fewest]))
     return Comparison(float(middle), float(low), float(high), p_value, effect, n, unit, confidence)
 
 

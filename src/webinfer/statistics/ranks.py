@@ -61,12 +61,6 @@ def rank_sum_chances(first: int, second: int) -> NDArray[np.float64]:
     return chances
 
 
-def two_sided(chances: NDArray[np.float64], at: float) -> float:
-    """Return the chance of a value at least as extreme as ``at`` in a symmetric distribution over 0, 1, 2 ..."""
-    low, high = math.floor(at + 1e-9), math.ceil(at - 1e-9)
-    return float(min(1.0, 2 * min(chances[: low + 1].sum(), chances[high:].sum())))
-
-
 def student_two_sided(t: float, freedom: float) -> float:
     """Return the chance of a Student's t at least as far from zero.
 
