@@ -1,8 +1,8 @@
 """What recording costs: requests of a copying model and of BERT-tiny, recorded and not, in turns on one accelerator.
 
 A turn with the store on ends when its last row is on the disk, so nothing is put off until nobody counts. Then each row
-is held against the result that its caller got, a flood shows what the writer takes by itself, and a process that is
-killed while it records shows what a kill costs.
+is held against the result that its caller got, a flood shows what recording takes by itself, beyond the running totals,
+and a process that is killed while it records shows what a kill costs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ import numpy as np
 
 from benchmarks.measure import machine, parser, show
 from webinfer import Accelerator, Model, Result, unrecorded
+from webinfer.metrics import Aggregate
 from webinfer.metrics.database import connect
 from webinfer.metrics.store import Store
 from webinfer.models.probe import echo_model
+from webinfer.options import Options
+from webinfer.recording import Recorder
 from webinfer.statistics import bootstrap
 
 REQUESTS, ROUND, AT_ONCE = 40_000, 5_000, 16
@@ -86,17 +89,19 @@ def differences(accelerator: Accelerator, results: list[Result]) -> int:
     return sum(each not in left for each in expected) + abs(len(rows) - len(expected))
 
 
-def flood(path: Path, seconds: float) -> tuple[float, int, int]:
-    """Give the writer ten thousand rows a second; returns the part of a core that it takes, rows written and lost."""
-    store = Store(path)
+def flood(result: Result, store: Store | None, seconds: float) -> float:
+    """Take down ten thousand results a second, to the disk or not; returns the processor time that each takes."""
+    recorder = Recorder(Aggregate())
+    if store is not None:
+        recorder.open(store, Options.of())
     began, spent, given = time.perf_counter(), time.process_time(), 0
     while (now := time.perf_counter() - began) < seconds:
         while given < now * FLOOD:
-            store.add("inferences", queue=0.1, wait=0.1, run_time=0.1, transfer=0.1, total=0.4, items=1, attempts=1)
+            recorder.answered(result)
             given += 1
         time.sleep(0.001)
-    store.close()
-    return (time.process_time() - spent) / (time.perf_counter() - began), store.status.written, store.status.dropped
+    recorder.close()
+    return (time.process_time() - spent) / given
 
 
 def kill(path: Path, seconds: float) -> tuple[int, int, float]:
@@ -149,14 +154,19 @@ def main() -> None:
             ["", "items/s, store off", "on, until on the disk", "on / off", "rows that differ from results"],
             rows,
         )
-        share, written, dropped = flood(Path(place, "flood.duckdb"), 1 if asked.quick else FLOODED)
-        title = f"A flood of {FLOOD:,} rows a second, and a process killed while it records 2,000 a second"
+        lasts = 1 if asked.quick else FLOODED
+        without, store = flood(results[0], None, lasts), Store(Path(place, "flood.duckdb"))
+        cost, status = flood(results[0], store, lasts) - without, store.status
+        title = f"A flood of {FLOOD:,} results a second, and a process killed while it records 2,000 a second"
         given, found, missing = kill(Path(place, "killed.duckdb"), 1 if asked.quick else 3)
         show(
             title,
             ["", "given", "found", "lost", ""],
             [
-                ["flood", f"{written + dropped:,}", f"{written:,}", f"{dropped:,}", f"{share:.0%} of a core"],
+                [
+                    *("flood", f"{status.written + status.dropped:,}", f"{status.written:,}", f"{status.dropped:,}"),
+                    f"{cost * 1e6:.1f} us of a core for each, {cost * FLOOD:.0%} of it",
+                ],
                 ["kill -9", f"{given:,}", f"{found:,}", f"{given - found:,}", f"the last {missing:.2f} s"],
             ],
         )

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import asdict, fields
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
 import psutil
@@ -47,14 +47,14 @@ from webinfer.result import Result
 from webinfer.sampling import Sampler
 from webinfer.tracing import trace_failure, trace_result
 
-_MEASURED = ("times", "items", "batch", "attempts")
-_UNDESCRIBED = (*_MEASURED, "outputs", "model_cid", "decision")  # whose figures differ from request to request
-_DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in _UNDESCRIBED)
+_MEASURED = ("times", "items", "batch", "attempts")  # they differ from request to request
+_ELSEWHERE = ("outputs", "model_cid", "accuracy", "decision")  # they are not kept, or not with what requests share
+_DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in (*_MEASURED, *_ELSEWHERE))
 _PLAIN = (str, int, float, bool, type(None), Verdict)
 _COLUMNS = {"model": "model_name", "model_sha256": "model", "browser": "browser_name"}  # of sessions, by field
 
-_measured = attrgetter(*_MEASURED)
 _described = attrgetter(*_DESCRIBED)
+_place = itemgetter(_DESCRIBED.index("model_sha256"), _DESCRIBED.index("lane"))
 
 _recorded: ContextVar[bool] = ContextVar("recorded", default=True)
 
@@ -101,7 +101,7 @@ class Recorder:
         self._sessions: dict[tuple[Any, ...], int] = {}  # rows, by all that describes them
         self._checked: set[tuple[tuple[str, str], ...]] = set()  # combinations whose accuracy has a row
         self._limits: Mapping[str, Mapping[str, float]] | None = None
-        self._last: tuple[tuple[Any, ...], int] = ((), 0)  # the one that was used last
+        self._last: dict[Any, tuple[tuple[Any, ...], int]] = {}  # of each model and lane, the one that was used last
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
         self._cached: dict[str, bool] = {}  # of models from IPFS, whether nothing had to be fetched in this run
         self._sampler: Sampler | None = None
@@ -168,11 +168,14 @@ class Recorder:
         return result
 
     def answered(self, result: Result) -> None:
-        """Take down a result. Its rows are made later, on the writer's thread."""
+        """Take down a result. What the loop's thread does here for each, in microseconds, requests wait for."""
         self._aggregate.answered(result)
         store = self.store
         if store is not None and self._requests and _recorded.get():
-            store.put(self._answer, (store.clock.now(), _measured(result), _described(result), result.decision))
+            now = store.clock.now()
+            session = self._session(now, _described(result), result.decision)
+            if session is not None:
+                store.answer(result, self._run, session, now)
 
     def failed(self, error: BaseException, model: Described, request: Request | None = None) -> None:
         """Take down a request that failed, or whose caller gave it up."""
@@ -180,9 +183,13 @@ class Recorder:
         if store is not None and self._requests and _recorded.get():
             code = getattr(error, "code", "cancelled" if isinstance(error, asyncio.CancelledError) else "unknown")
             lane = request.lane.id if request and request.lane else None
-            spent = time.perf_counter() - request.submitted if request and request.submitted else None
-            tried = (request.items, request.together, request.attempts) if request else (None, None, 0)
-            store.put(self._failure, (store.clock.now(), code, str(error), model, lane, spent, tried))
+            session = self._session(store.clock.now(), _failed(model, lane))
+            if session is not None:
+                spent = time.perf_counter() - request.submitted if request and request.submitted else None
+                tried = {"items": request.items, "batch": request.together} if request else {}
+                tried["attempts"] = request.attempts if request else 0
+                told = {"error_code": code, "error": str(error)}
+                self._add("inferences", session=session, total=spent, **tried, **told)
 
     def report(self, format: str) -> str:
         """Write a report of this run. It waits for the disk."""
@@ -292,49 +299,24 @@ class Recorder:
         assert self.store is not None
         return self.store.add(table, **{"run": self._run, **values})
 
-    # On the writer's thread
-
-    def _answer(self, payload: tuple[float, tuple[Any, ...], tuple[Any, ...], Decision | None]) -> Iterable[Entry]:
-        now, (times, items, batch, attempts), described, decision = payload
-        session, new = self._session(now, described, decision)
-        row = self._row(now, session)
-        row["queue"], row["wait"], row["run_time"] = times.queue, times.wait, times.run
-        row["transfer"], row["total"] = times.transfer, times.total
-        row["items"], row["batch"], row["attempts"] = items, batch, attempts
-        return (*new, ("inferences", row))
-
-    def _failure(self, payload: tuple[Any, ...]) -> Iterable[Entry]:
-        now, code, message, model, lane, spent, (items, batch, attempts) = payload
-        package = model.package
-        known = {"model": package.name, "model_sha256": package.sha256, "family": package.family, "lane": lane}
-        known |= {"weights": package.weights, "backend": model.backend, "precision": model.precision}
-        session, new = self._session(now, tuple(known.get(name) for name in _DESCRIBED))
-        yield from new
-        tried = {"total": spent, "items": items, "batch": batch, "attempts": attempts}
-        yield "inferences", {**self._row(now, session), **tried, "error_code": code, "error": message}
-
-    def _row(self, now: float, session: int) -> dict[str, Any]:
-        assert self.store is not None
-        return {"id": self.store.next_id(), "run": self._run, "timestamp": now, "session": session}
-
-    def _session(
-        self, now: float, described: tuple[Any, ...], decision: Decision | None = None
-    ) -> tuple[int, Iterable[Entry]]:
-        """Return the row of a session, and it itself where it is new."""
-        if described == self._last[0]:
-            return self._last[1], ()
+    def _session(self, now: float, described: tuple[Any, ...], decision: Decision | None = None) -> int | None:
+        """Return the row of a session, which is written where it is new; ``None`` if there is no room for it."""
+        place = _place(described)
+        last = self._last.get(place)
+        if last is not None and last[0] == described:
+            return last[1]
         key = tuple(value if isinstance(value, _PLAIN) else repr(value) for value in described)
         session = self._sessions.get(key)
-        new: tuple[Entry, ...] = ()
         if session is None:
             assert self.store is not None
-            session = self._sessions[key] = self.store.next_id()
-            told = dict(zip(_DESCRIBED, described, strict=True))
-            told.pop("accuracy")  # has rows of its own
-            told["decision"] = decision.to_dict() if decision is not None else None
-            new = (self._session_row(now, session, told),)
-        self._last = described, session
-        return session, new
+            session = self.store.next_id()
+            if not self.store.put(self._new_session, (now, session, described, decision)):
+                return None
+            self._sessions[key] = session
+        self._last[place] = described, session
+        return session
+
+    # On the writer's thread
 
     def _checks(self, payload: tuple[Described, str, Accuracy]) -> Iterable[Entry]:
         """Yield how a model's answers compared with the reference, once for each that was compared."""
@@ -360,17 +342,27 @@ class Recorder:
             measured = {"metric": name, "value": value, "threshold": limit, "passed": passed}
             yield self.store.entry("accuracy_checks", id=self.store.next_id(), **measured, **row)
 
-    def _session_row(self, now: float, session: int, described: Mapping[str, Any]) -> Entry:
+    def _new_session(self, payload: tuple[float, int, tuple[Any, ...], Decision | None]) -> Iterable[Entry]:
         assert self.store is not None
-        values = {_COLUMNS.get(name, name): value for name, value in described.items()}
+        now, session, described, decision = payload
+        values = {_COLUMNS.get(name, name): value for name, value in zip(_DESCRIBED, described, strict=True)}
         verdict = values["verdict"]
         if verdict is not None:
             values |= {"verdict": verdict.kind, "evidence": verdict.evidence}
+        values["decision"] = decision.to_dict() if decision is not None else None
         values["compute_shader_optimized"] = values["audio_shader"] is not None
         values["ipfs_cache_hit"] = self._cached.get(values["model"])
         values["precompile_shaders"] = bool(values["warmed"]) and values["backend"] == "webgpu"
         browser = self._browsers.get((values["lane"] or "").partition(".")[0])
-        return self.store.entry("sessions", id=session, run=self._run, timestamp=now, browser=browser, **values)
+        yield self.store.entry("sessions", id=session, run=self._run, timestamp=now, browser=browser, **values)
+
+
+def _failed(model: Described, lane: str | None) -> tuple[Any, ...]:
+    """Return how a request that failed is described: what it did not come to is ``None``."""
+    package = model.package
+    known = {"model": package.name, "model_sha256": package.sha256, "family": package.family, "lane": lane}
+    known |= {"weights": package.weights, "backend": model.backend, "precision": model.precision}
+    return tuple(known.get(name) for name in _DESCRIBED)
 
 
 def _named(path: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -27,6 +28,7 @@ from webinfer.metrics.clock import Clock
 from webinfer.metrics.database import connect
 from webinfer.metrics.histogram import Histogram
 from webinfer.metrics.store import Store
+from webinfer.request import Times
 
 HOLD = """
 import sys, threading
@@ -41,12 +43,18 @@ threading.Event().wait()
 
 FULL = """
 import resource, signal, sys
+from types import SimpleNamespace
 from webinfer.metrics.store import Store
+from webinfer.request import Times
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(sys.argv[1], limit=3000)
 def give(count):
     for number in range(count):
-        store.add("inferences", total=float(number), error=str(number) * 50)
+        if sys.argv[2] == "answers":
+            times = Times(0.1, 0.2, 0.3, 0.4, float(number))
+            store.answer(SimpleNamespace(times=times, items=1, batch=1, attempts=1), 1, 2, 3.0)
+        else:
+            store.add("inferences", total=float(number), error=str(number) * 50)
     store.flush()
 give(1000)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
@@ -105,6 +113,11 @@ def rows(path: Path | str, query: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+def answer(total: Any, items: int = 1) -> Any:
+    """Return what is written of a result that took so long."""
+    return SimpleNamespace(times=Times(0.1, 0.2, 0.3, 0.4, total), items=items, batch=1, attempts=1)
+
+
 def test_rows_come_back_as_they_were_given(path: Path) -> None:
     store = Store(path)
     name = 'it\'s/a "model"'
@@ -153,14 +166,37 @@ def test_row_that_cannot_be_made_is_counted_and_the_others_are_written(path: Pat
     assert rows(path, "SELECT count(*) FROM inferences") == [(1,)]
 
 
+def test_value_that_no_column_takes_is_counted_and_the_recording_goes_on(path: Path) -> None:
+    store = Store(path)
+    store.add("inferences", total="soon")
+    store.flush()
+    assert store.status.dropped == 1
+    store.add("inferences", total=1.0)
+    store.close()
+    assert (store.status.written, store.status.dropped) == (1, 1)
+
+
+def test_answer_whose_numbers_do_not_fit_is_counted_and_the_others_are_written(path: Path) -> None:
+    store = Store(path)
+    for spent, items in ((1.0, 1), (2.0, 2**40), (None, 1), (3.0, 2)):
+        store.answer(answer(spent, items), 1, 2, 3.0)
+    store.add("inferences", total="soon")
+    store.flush()
+    store.close()
+    assert (store.status.written, store.status.dropped) == (2, 3)
+    assert rows(path, "SELECT total, items FROM inferences ORDER BY id") == [(1.0, 1), (3.0, 2)]
+
+
 def test_flood_beyond_the_limit_is_dropped_and_counted(path: Path) -> None:
     store = Store(path, limit=100, interval=60.0)
     for number in range(1000):
         store.add("inferences", total=float(number))
+    for number in range(500):
+        store.answer(answer(float(number)), 1, 2, 3.0)
+    assert store.status.waiting == 200
     store.close()
-    (written,) = rows(path, "SELECT count(*) FROM inferences")[0]
-    assert written == 100
-    assert store.status.dropped == 900
+    assert rows(path, "SELECT count(*), count(run) FROM inferences") == [(200, 100)]
+    assert (store.status.written, store.status.dropped, store.status.waiting) == (200, 1300, 0)
 
 
 def test_what_was_written_survives_a_kill(path: Path, holder: subprocess.Popen[str]) -> None:
@@ -288,8 +324,9 @@ def test_three_seconds_of_ten_thousand_results_at_once_lose_none(path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
-def test_full_disk_stops_the_recording_which_goes_on_when_there_is_room(path: Path) -> None:
-    subprocess.run([sys.executable, "-c", FULL, str(path)], check=True, timeout=60)
+@pytest.mark.parametrize("given", ["rows", "answers"])
+def test_full_disk_stops_the_recording_which_goes_on_when_there_is_room(path: Path, given: str) -> None:
+    subprocess.run([sys.executable, "-c", FULL, str(path), given], check=True, timeout=60)
     assert rows(path, "SELECT count(*), count(DISTINCT id) FROM inferences") == [(4000, 4000)]
 
 
@@ -301,17 +338,22 @@ def test_closed_store_counts_what_comes_too_late(path: Path) -> None:
     assert store.status.dropped == 1
 
 
-def test_many_threads_lose_nothing(path: Path) -> None:
-    store = Store(path)
-    threads = [
-        threading.Thread(target=lambda: [store.add("inferences", total=1.0) for _ in range(500)]) for _ in range(4)
-    ]
+def test_many_threads_lose_nothing_while_others_write(path: Path) -> None:
+    store = Store(path, interval=0.0)
+
+    def give() -> None:
+        for number in range(2000):
+            store.answer(answer(float(number)), 1, 2, 3.0)
+            if number % 4 == 0:
+                store.add("inferences", total=1.0)
+
+    threads = [threading.Thread(target=give) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     store.close()
-    assert rows(path, "SELECT count(*), count(DISTINCT id) FROM inferences") == [(2000, 2000)]
+    assert rows(path, "SELECT count(*), count(DISTINCT id), count(run) FROM inferences") == [(10_000, 10_000, 8000)]
 
 
 def test_clock_goes_on_when_the_machines_is_set_back_and_catches_up_after_a_sleep() -> None:

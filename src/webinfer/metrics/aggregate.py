@@ -26,18 +26,25 @@ class Spent(Protocol):
     """Times of a request, in seconds."""
 
     @property
+    def queue(self) -> float: ...
+    @property
+    def wait(self) -> float: ...
+    @property
     def run(self) -> float: ...
+    @property
+    def transfer(self) -> float: ...
     @property
     def total(self) -> float: ...
 
 
 class Answer(Protocol):
-    """What is counted of a result."""
+    """What is counted and written of every result."""
 
     model_sha256: str
     browser: str
     items: int
     batch: int
+    attempts: int
 
     @property
     def backend(self) -> str: ...

@@ -105,9 +105,9 @@ def select(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def explain(path: str | Path, error: duckdb.Error) -> DatabaseError:
-    """Turn DuckDB's error into ours, with what can be done about it."""
-    text = str(error).strip().splitlines()[0]
+def explain(path: str | Path, error: Exception) -> DatabaseError:
+    """Turn an error of DuckDB, or of a value that it cannot take, into ours, with what can be done about it."""
+    text = (str(error).strip() or repr(error)).splitlines()[0]
     data = {"path": str(path)}
     if "lock on file" in text:
         holder = text.partition("held in ")[2].split(". See")[0] or "another process"

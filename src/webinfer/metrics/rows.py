@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from struct import Struct
 from typing import Any
 
 import duckdb
@@ -25,24 +25,51 @@ KEYS = {
 """The key of each table that has one: a row takes the place of an earlier one with the same."""
 
 _WHOLE = ("BIGINT", "INTEGER")
+_FORMATS = {"BIGINT": "q", "INTEGER": "i", "DOUBLE": "d", "TIMESTAMP": "d"}  # alike in struct and in numpy
 
 
-def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], rows: Sequence[Row]) -> None:
-    """Insert rows, in place of those with the same key where the table has one.
+class Packing:
+    """Rows of numbers as bytes: one is an object that holds no other, and many are columns without a step for each.
 
     Args:
-        connection: The database.
-        table: Its table.
-        columns: The table's columns and their types.
-        rows: Values by column. What is no column goes into ``details``; what is missing is NULL.
+        columns: Types of the columns, by name.
+
+    Attributes:
+        pack: Makes bytes of a row's numbers, in the columns' order; raises ``struct.error`` where one does not fit.
     """
-    names = _given(columns, rows)
-    arrays = {f"c{at}": _array(columns[name], values) for at, (name, values) in enumerate(_turned(names, rows))}
-    wanted = ", ".join(f'"{name}"' for name in names)
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self._columns = columns
+        formats = [_FORMATS[kind] for kind in columns.values()]
+        self._dtype = np.dtype([*zip(columns, formats, strict=True)])
+        self.pack = Struct("=" + "".join(formats)).pack
+
+    def turn(self, rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+        """Turn rows into columns."""
+        packed = np.frombuffer(b"".join(rows), self._dtype)
+        return {
+            name: _moments(packed[name]) if kind == "TIMESTAMP" else packed[name].copy()
+            for name, kind in self._columns.items()
+        }
+
+
+def turn(columns: Mapping[str, str], rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
+    """Turn rows into columns.
+
+    Args:
+        columns: The table's columns and their types.
+        rows: Values by column. What is missing is NULL.
+    """
+    given: set[str] = set().union(*rows)
+    return {name: _array(kind, [row.get(name) for row in rows]) for name, kind in columns.items() if name in given}
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Insert rows, turned into columns, in place of those with the same key where the table has one."""
+    incoming = {f"c{at}": values for at, values in enumerate(columns.values())}  # DuckDB finds it by this name
+    wanted = ", ".join(f'"{name}"' for name in columns)
     verb = "INSERT OR REPLACE" if table in KEYS else "INSERT"
-    cursor = connection.register("incoming", arrays)
-    cursor.execute(f"{verb} INTO {table} ({wanted}) SELECT {', '.join(arrays)} FROM incoming")
-    cursor.unregister("incoming")
+    connection.execute(f"{verb} INTO {table} ({wanted}) SELECT {', '.join(incoming)} FROM incoming")
 
 
 def fold(columns: Mapping[str, str], values: Row) -> Row:
@@ -74,18 +101,6 @@ def group(rows: Sequence[Row], key: str) -> Iterable[Sequence[Row]]:
     return alike.values()
 
 
-def _given(columns: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
-    given: set[str] = set().union(*rows)
-    return [name for name in columns if name in given]
-
-
-def _turned(names: Sequence[str], rows: Sequence[Row]) -> Iterable[tuple[str, Sequence[Any]]]:
-    """Return the values of each column; quickly where every row gives them all, as those of requests do."""
-    if len(names) > 1 and all(len(row) == len(names) for row in rows):
-        return zip(names, zip(*map(itemgetter(*names), rows), strict=True), strict=True)
-    return [(name, [row.get(name) for row in rows]) for name in names]
-
-
 # The writer shares the interpreter with the event loop, so what is done for each value here is time that requests wait.
 def _array(kind: str, values: Sequence[Any]) -> NDArray[Any]:
     if kind == "DOUBLE[]":
@@ -97,10 +112,14 @@ def _array(kind: str, values: Sequence[Any]) -> NDArray[Any]:
     missing = [value is None for value in values] if None in values else None
     filled = [0 if value is None else value for value in values] if missing else values
     if kind == "TIMESTAMP":
-        data = np.rint(np.array(filled, np.float64) * 1e6).astype(np.int64).view("datetime64[us]")
+        data = _moments(np.array(filled, np.float64))
     else:
         data = np.array(filled, np.int64 if kind in _WHOLE else np.bool_ if kind == "BOOLEAN" else np.float64)
     return np.ma.masked_array(data, missing) if missing else data
+
+
+def _moments(seconds: NDArray[np.float64]) -> NDArray[Any]:
+    return np.rint(seconds * 1e6).astype(np.int64).view("datetime64[us]")
 
 
 def _objects(values: list[Any]) -> NDArray[Any]:

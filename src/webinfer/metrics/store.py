@@ -18,9 +18,10 @@ from typing import Any, TypeAlias
 import duckdb
 
 from webinfer.errors import DatabaseError, DatabaseLocked
+from webinfer.metrics.aggregate import Answer
 from webinfer.metrics.clock import Clock
 from webinfer.metrics.database import MEMORY, connect, explain, select
-from webinfer.metrics.rows import KEYS, Row, fold, group, insert
+from webinfer.metrics.rows import KEYS, Packing, Row, fold, group, insert, turn
 from webinfer.metrics.schema import columns_of
 
 log = logging.getLogger("webinfer.metrics")
@@ -29,6 +30,11 @@ INTERVAL = 0.5  # seconds between two writes: what a SIGKILL may cost, with the 
 LIMIT = 100_000  # rows that wait for the disk at most; those beyond are dropped and counted
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds after a write that failed
 _KEPT = 200_000  # newest inferences of a database in memory
+
+_UNFIT = (duckdb.DataError, duckdb.ProgrammingError, ValueError, TypeError, OverflowError)  # it would fail again
+
+_SPENT = ("queue", "wait", "run_time", "transfer", "total")
+_ANSWERED = ("id", "run", "timestamp", "session", *_SPENT, "items", "batch", "attempts")  # columns of such a row
 
 Entry: TypeAlias = tuple[str, Row]
 Expand: TypeAlias = Callable[[Any], Iterable[Entry]]
@@ -79,6 +85,9 @@ class Store:
         self._limit, self._interval = limit, interval
         self._incoming: deque[tuple[Expand | None, Any]] = deque()
         self._unwritten: dict[str, list[Row]] = {}
+        self._packing = Packing({name: self._columns["inferences"][name] for name in _ANSWERED})
+        self._pack = self._packing.pack
+        self._answers: list[bytes] = []  # packed, until they are written
         self._written = self._dropped = self._failures = 0
         self._error: str | None = None
         self._wake, self._hurry = threading.Event(), threading.Event()
@@ -96,7 +105,7 @@ class Store:
     @property
     def status(self) -> Status:
         """How the recording goes."""
-        waiting = len(self._incoming) + sum(map(len, self._unwritten.values()))
+        waiting = len(self._incoming) + len(self._answers) + sum(map(len, self._unwritten.values()))
         return Status(self.path, self._written, waiting, self._dropped, self._error)
 
     def next_id(self) -> int:
@@ -130,12 +139,46 @@ class Store:
         """Return a row as it is written: what is no column is in its ``details``."""
         return table, fold(self._columns[table], values)
 
-    def put(self, expand: Expand | None, payload: Any) -> None:
-        """Have rows written soon, which ``expand`` makes of ``payload`` on the writer's thread."""
+    def put(self, expand: Expand | None, payload: Any) -> bool:
+        """Have rows written soon, which ``expand`` makes of ``payload`` on the writer's thread.
+
+        Returns:
+            Whether there was room.
+        """
         if self._closing or len(self._incoming) >= self._limit:
             self._dropped += 1
-            return
+            return False
         self._incoming.append((expand, payload))
+        if not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    def answer(self, answer: Answer, run: int, session: int, now: float) -> None:
+        """Have the row of a request written soon that was answered in a run and session. It is made at once: packed."""
+        if self._closing or len(self._answers) >= self._limit:
+            self._dropped += 1
+            return
+        try:
+            times = answer.times
+            row = self._pack(
+                next(self._ids),
+                run,
+                now,
+                session,
+                times.queue,
+                times.wait,
+                times.run,
+                times.transfer,
+                times.total,
+                answer.items,
+                answer.batch,
+                answer.attempts,
+            )
+        except Exception:  # a row that cannot be made is no reason to stop recording
+            log.exception("a row could not be made")
+            self._dropped += 1
+            return
+        self._answers.append(row)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -188,8 +231,7 @@ class Store:
         self._hurry.set()
         self._wake.set()
         self._thread.join()
-        lost = sum(map(len, self._unwritten.values()))
-        self._dropped += lost
+        self._dropped += len(self._answers) + sum(map(len, self._unwritten.values()))
         if self._dropped:
             log.warning("%d rows could not be recorded in %s: %s", self._dropped, self.path, self._error or "too many")
         with contextlib.suppress(duckdb.Error):
@@ -209,19 +251,20 @@ class Store:
     def _write(self) -> None:
         self.clock.check()
         barriers = [self._barriers.popleft() for _ in range(len(self._barriers))]
+        answers = self._answers[:]  # first, so that the rows of their sessions are among what came
         self._take_in()
         with self._access:
             try:
                 if self._failures:
                     self._reopen()
-                self._write_rows()
-            except (duckdb.Error, DatabaseError) as error:
+                self._write_rows(answers)
+            except Exception as error:  # whatever it is: who waits for a flush waits for this thread
                 self._failed(error)
             else:
                 self._failures, self._error = 0, None
         for barrier in barriers:
             barrier.set()
-        if self._unwritten:
+        if self._unwritten or self._answers:
             self._wake.set()  # try again
 
     def _take_in(self) -> None:
@@ -239,11 +282,13 @@ class Store:
             del self._unwritten["inferences"][: most - self._limit]
             self._dropped += most - self._limit
 
-    def _write_rows(self) -> None:
-        if not self._unwritten:
+    def _write_rows(self, answers: list[bytes]) -> None:
+        if not self._unwritten and not answers:
             return
         self._connection.execute("BEGIN")
         try:
+            if answers:
+                insert(self._connection, "inferences", self._packing.turn(answers))
             for table, rows in self._unwritten.items():
                 self._write_table(table, rows)
             if self.path == MEMORY:
@@ -253,13 +298,14 @@ class Store:
             with contextlib.suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
             raise
-        self._written += sum(map(len, self._unwritten.values()))
+        self._written += len(answers) + sum(map(len, self._unwritten.values()))
         self._unwritten.clear()
+        del self._answers[: len(answers)]
 
     def _write_table(self, table: str, rows: list[Row]) -> None:
         columns = self._columns[table]
         for alike in group(rows, KEYS[table]) if table in KEYS else (rows,):
-            insert(self._connection, table, columns, alike)
+            insert(self._connection, table, turn(columns, alike))
 
     def _forget(self) -> None:
         """Keep a database in memory from growing without end."""
@@ -268,13 +314,13 @@ class Store:
             newest = f"SELECT id FROM inferences ORDER BY id DESC LIMIT {_KEPT}"
             self._connection.execute(f"DELETE FROM inferences WHERE id NOT IN ({newest})")
 
-    def _failed(self, error: duckdb.Error | DatabaseError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._failures += 1
         told = error if isinstance(error, DatabaseError) else explain(self.path, error)
         if self._error is None:
             log.warning("recording stands still: %s", told)
         self._error = str(told)
-        if isinstance(error, (duckdb.DataError, duckdb.ProgrammingError)):  # it would fail again
+        if isinstance(error, _UNFIT):
             log.error("rows that do not fit are dropped: %s", told)
             self._dropped += sum(map(len, self._unwritten.values()))
             self._unwritten.clear()
