@@ -205,6 +205,7 @@ export interface Findings {
     p95: number | null;
     p99: number | null;
     runs: number;
+    started: number;
   };
   runs: Run[];
   configurations: Configuration[];

@@ -47,7 +47,7 @@ function head(): HTMLElement {
     tile(
       verdicts.join(", ") || "–",
       "hardware verdict",
-      `${found.browsers.filter((row) => row.connection_success).length} browsers started`,
+      `${count(summary.started)} ${summary.started === 1 ? "browser" : "browsers"} started`,
     ),
   ];
   const made = element("header", "", element("div", "bar", element("span", "brand", "webinfer"), themes()), title);

@@ -30,12 +30,20 @@ def gather(
     """
     chosen = "TRUE" if runs is None else f"run IN ({', '.join(map(str, map(int, runs))) or 'NULL'})"
 
+    more: dict[str, int] = {}
+
     def ask(sql: str, **also: str) -> Rows:
         return [_read(row) for row in select(connection, queries.scoped(sql, chosen, **also))]
 
-    known = ask(queries.RUNS)
+    def listed(name: str, sql: str, most: int = queries.MOST, **also: str) -> Rows:
+        rows = select(connection, queries.scoped(sql, chosen, **also))
+        if len(rows) > most:
+            more[name] = more.get(name, 0) + len(rows) - most
+        return [_read(row) for row in rows[:most]]
+
+    known = listed("runs", queries.RUNS, queries.NEWEST)[::-1]
     newest = f"run = {known[-1]['id']}" if known else "FALSE"
-    configurations = ask(queries.CONFIGURATIONS)
+    configurations = listed("configurations", queries.CONFIGURATIONS)
     _label(configurations)
     found: dict[str, Any] = {
         "written": datetime.now(UTC).replace(tzinfo=None),
@@ -44,23 +52,24 @@ def gather(
         "machines": ask(queries.MACHINES),
         "runs": known,
         "configurations": configurations,
-        "distributions": ask(queries.DISTRIBUTIONS),
+        "distributions": _of(configurations, ask(queries.DISTRIBUTIONS)),
         "timeline": ask(queries.TIMELINE, newest=newest),
-        "loads": ask(queries.LOADS),
-        "first": ask(queries.FIRST),
-        "scaling": ask(queries.SCALING) + ask(queries.SCALING_MEASURED),
-        "accuracy": ask(queries.ACCURACY),
+        "loads": listed("loads", queries.LOADS),
+        "first": listed("first", queries.FIRST),
+        "scaling": listed("scaling", queries.SCALING) + listed("scaling", queries.SCALING_MEASURED),
+        "accuracy": listed("accuracy", queries.ACCURACY),
         "memory": ask(queries.MEMORY, newest=newest),
-        "browsers": ask(queries.BROWSERS),
-        "verdicts": ask(queries.VERDICTS),
-        "placement": _distinct(ask(queries.PLACEMENT)),
-        "failures": ask(queries.FAILURES),
-        "faults": ask(queries.FAULTS),
+        "browsers": listed("browsers", queries.BROWSERS, queries.NEWEST)[::-1],
+        "verdicts": listed("verdicts", queries.VERDICTS),
+        "placement": _distinct(listed("placement", queries.PLACEMENT)),
+        "failures": listed("failures", queries.FAILURES),
+        "faults": listed("faults", queries.FAULTS),
         "recoveries": ask(queries.RECOVERIES),
-        "native": ask(queries.NATIVE),
-        "earlier": ask(queries.EARLIER, newest=newest),
-        "benched": ask(queries.BENCHED),
-        "benchmarks": ask(queries.BENCHMARKS),
+        "native": listed("native", queries.NATIVE),
+        "earlier": listed("earlier", queries.EARLIER, newest=newest),
+        "benched": listed("benched", queries.BENCHED),
+        "benchmarks": listed("benchmarks", queries.BENCHMARKS, queries.NEWEST)[::-1],
+        "more": more,
     }
     return {**found, "machine": words.machine(found), "notes": words.notes(found), "method": words.METHOD}
 
@@ -78,6 +87,13 @@ def _label(configurations: Rows) -> None:
     telling = [part for part in parts if len({row[part] for row in configurations}) > 1] or ["model_name", "backend"]
     for row in configurations:
         row["label"] = ", ".join(str(row[part]) for part in telling if row[part] is not None)
+
+
+def _of(configurations: Rows, bins: Rows) -> Rows:
+    """Return the bins of these configurations."""
+    parts = ("model_name", "backend", "precision", "browser_name")
+    shown = {tuple(row[part] for part in parts) for row in configurations}
+    return [row for row in bins if tuple(row[part] for part in parts) in shown]
 
 
 def _distinct(rows: Rows) -> Rows:

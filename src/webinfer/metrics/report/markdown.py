@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,8 @@ def _time(name: str) -> Cell:
 def _figure(name: str) -> Cell:
     return lambda row: _rate(row[name])
 
+
+_BAR = re.compile(r"(\\*)\|")  # with what would itself be taken for an escape
 
 _WHERE: list[Column] = [
     ("Model", _word("model_name")),
@@ -246,7 +249,7 @@ def _table(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[str]:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_BAR.sub(r"\1\1\|", " ".join(cell.split())) for cell in cells) + " |"
 
 
 def _ms(seconds: float | None) -> str:

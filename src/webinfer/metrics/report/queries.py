@@ -5,6 +5,9 @@ from __future__ import annotations
 KEY = "model_name, backend, precision, browser_name"
 """What makes a configuration."""
 
+MOST = 500  # rows of a section
+NEWEST = 100  # likewise, of what comes with every run: then these are listed
+
 
 def scoped(sql: str, chosen: str, newest: str = "TRUE") -> str:
     """Return a query over the chosen runs."""
@@ -38,6 +41,7 @@ SELECT count(*) AS requests, count(*) FILTER (WHERE error_code IS NULL) AS answe
     quantile_cont(total, 0.95) FILTER (WHERE error_code IS NULL) AS p95,
     quantile_cont(total, 0.99) FILTER (WHERE error_code IS NULL) AS p99,
     count(DISTINCT model_name) AS models, count(DISTINCT browser_name) AS browsers, count(DISTINCT run) AS runs,
+    (SELECT count(started) FROM browsers WHERE {{chosen}}) AS started,
     (SELECT coalesce(sum(dropped), 0) FROM (SELECT *, id AS run FROM runs) WHERE {{chosen}}) AS dropped
 FROM scoped
 """
@@ -45,7 +49,7 @@ FROM scoped
 RUNS = """
 SELECT id, started, ended, version, revision, options, dropped, clock_jumps, machine,
     (SELECT count(*) FROM inferences i WHERE i.run = r.id) AS requests
-FROM (SELECT *, id AS run FROM runs) r WHERE {chosen} ORDER BY started, id
+FROM (SELECT *, id AS run FROM runs) r WHERE {chosen} ORDER BY started DESC NULLS LAST, id DESC
 """
 
 MACHINES = """
@@ -103,7 +107,7 @@ WHERE {chosen_l} GROUP BY ALL ORDER BY seconds DESC NULLS LAST
 """
 
 FIRST = f"""
-{_SCOPED}, ranked AS (SELECT *, row_number() OVER (PARTITION BY session ORDER BY id) AS place FROM answered)
+{_SCOPED}, ranked AS (SELECT *, row_number() OVER (PARTITION BY session ORDER BY timestamp, id) AS place FROM answered)
 SELECT {{key}}, median(run_time) FILTER (WHERE place = 1) AS first, median(run_time) FILTER (WHERE place > 1) AS later,
     count(*) FILTER (WHERE place = 1) AS sessions
 FROM ranked GROUP BY {{key}} HAVING count(*) FILTER (WHERE place > 1) > 0 ORDER BY first DESC
@@ -141,26 +145,54 @@ GROUP BY ALL ORDER BY ALL
 ACCURACY = """
 SELECT model_name, precision, backend, browser_name, reference, metric, value, threshold, passed, nbytes / 1e6 AS mb
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY model, precision, backend, browser_name, metric ORDER BY id DESC) AS place
+    SELECT *, row_number() OVER (
+        PARTITION BY model, precision, backend, browser_name, metric ORDER BY timestamp DESC, id DESC
+    ) AS place
     FROM accuracy_checks WHERE {chosen}
 )
 WHERE place = 1 ORDER BY model_name, mb
 """
 
+# Of many samples those stay that are the first, the lowest or the highest of their stretch, so every peak is seen.
 MEMORY = """
+WITH here AS (
+    SELECT *, row_number() OVER pace AS place, count(*) OVER () AS whole, ntile(100) OVER pace AS stretch
+    FROM samples WHERE {chosen} AND {newest} WINDOW pace AS (ORDER BY timestamp, id)
+)
+, kept AS (
+    SELECT unnest([
+        min(place), min_by(place, browser_mb), max_by(place, browser_mb), min_by(place, python_mb),
+        max_by(place, python_mb), min_by(place, available_mb)
+    ]) AS place FROM here GROUP BY stretch
+    UNION ALL SELECT max(place) FROM here
+)
 SELECT epoch(timestamp) AS t, queued, running, lanes, busy, browsers, browser_mb, python_mb, available_mb
-FROM samples WHERE {chosen} AND {newest} ORDER BY id
+FROM here WHERE whole <= 600 OR place IN (SELECT place FROM kept) ORDER BY place
 """
 
+# As the view browser_connection_metrics, of the browsers of some runs: their labels are the same in every run.
 BROWSERS = """
-SELECT c.* FROM browser_connection_metrics c WHERE connection_id IN (SELECT label FROM browsers WHERE {chosen})
-    OR NOT connection_success ORDER BY browser_name, connection_id
+WITH used AS (
+    SELECT s.browser, string_agg(DISTINCT s.backend, ', ' ORDER BY s.backend) AS platform,
+        count(DISTINCT s.model) AS models_executed, sum(i.run_time / i.batch) AS spent,
+        count(i.error_code) AS failed, max(i.timestamp) AS latest
+    FROM inferences i JOIN (SELECT * FROM sessions WHERE {chosen}) s ON s.id = i.session GROUP BY s.browser
+)
+SELECT b.name AS browser_name, u.platform, b.label AS connection_id,
+    epoch(coalesce(b.ended, r.ended, u.latest) - b.started) AS connection_duration_sec,
+    coalesce(u.models_executed, 0) AS models_executed, coalesce(u.spent, 0) AS total_inference_time_sec,
+    coalesce(u.failed, 0) + CASE WHEN b.lost THEN 1 ELSE 0 END AS error_count,
+    b.started IS NOT NULL AS connection_success, b.heartbeat_failures,
+    b.engine_version AS browser_version, b.adapter AS adapter_info, CAST(b.backends AS TEXT) AS backend_info
+FROM browsers b LEFT JOIN runs r ON r.id = b.run LEFT JOIN used u ON u.browser = b.id
+WHERE {chosen_b} ORDER BY r.started DESC NULLS LAST, b.run DESC, b.id DESC
 """
 
 VERDICTS = """
-SELECT browser_name, engine_version, backend, verdict, evidence, count(*) AS sessions,
-    (SELECT any_value(adapter) FROM browsers b WHERE b.name = s.browser_name AND b.adapter IS NOT NULL) AS adapter
-FROM sessions s WHERE {chosen} AND verdict IS NOT NULL GROUP BY ALL ORDER BY browser_name, backend
+SELECT s.browser_name, s.engine_version, s.backend, s.verdict, s.evidence, count(*) AS sessions,
+    any_value(b.adapter) AS adapter
+FROM (SELECT * FROM sessions WHERE {chosen} AND verdict IS NOT NULL) s LEFT JOIN browsers b ON b.id = s.browser
+GROUP BY ALL ORDER BY s.browser_name, s.backend, s.verdict, s.engine_version, sessions DESC
 """
 
 PLACEMENT = """
@@ -175,13 +207,13 @@ FAILURES = f"""
     SELECT split_part(m.error, ': ', 1), m.model_name, m.backend, substr(m.error, strpos(m.error, ': ') + 2)
     FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE m.error IS NOT NULL AND {{chosen_b}}
 )
-SELECT error_code, model_name, backend, count(*) AS times, any_value(error) AS example
+SELECT error_code, model_name, backend, count(*) AS times, left(any_value(error), 500) AS example
 FROM failed GROUP BY ALL ORDER BY times DESC
 """
 
 FAULTS = """
-SELECT kind, code, count(*) AS times, count(*) FILTER (WHERE retried) AS retried, any_value(reason) AS example,
-    max(epoch(timestamp)) AS last
+SELECT kind, code, count(*) AS times, count(*) FILTER (WHERE retried) AS retried,
+    left(any_value(reason), 500) AS example, max(epoch(timestamp)) AS last
 FROM faults WHERE {chosen} GROUP BY kind, code ORDER BY times DESC
 """
 
@@ -201,43 +233,45 @@ FROM told n JOIN told o ON o.benchmark = n.benchmark AND o.model_name = n.model_
 WHERE n.backend = 'native' AND n.metric = 'time_per_item' GROUP BY ALL ORDER BY ALL
 """
 
+# Not any other run: one that began before.
 EARLIER = """
 WITH medians AS (
-    SELECT {key}, r.machine, run, median(run_time) AS run_p50, median(total) AS p50, count(*) AS requests
-    FROM results r WHERE error_code IS NULL GROUP BY ALL
+    SELECT {key}, machine, run, median(run_time) AS run_p50, median(total) AS p50, count(*) AS requests
+    FROM results WHERE error_code IS NULL GROUP BY ALL
 )
-, now_ AS (SELECT * FROM medians WHERE {newest}), before AS (SELECT * FROM medians WHERE NOT ({newest}))
-SELECT n.model_name, n.backend, n.precision, n.browser_name, n.run_p50, b.run_p50 AS earlier_run_p50,
-    n.p50, b.p50 AS earlier_p50,
+SELECT {key}, n.run_p50, b.run_p50 AS earlier_run_p50, n.p50, b.p50 AS earlier_p50,
     n.run_p50 / nullif(b.run_p50, 0) - 1 AS change, n.requests, b.requests AS earlier_requests, u.started AS earlier,
     u.version AS earlier_version, u.revision AS earlier_revision
-FROM now_ n JOIN before b USING ({key}, machine) JOIN runs u ON u.id = b.run
-QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY u.started DESC) = 1 ORDER BY change DESC
+FROM (SELECT * FROM medians WHERE {newest}) n JOIN medians b USING ({key}, machine)
+    JOIN runs r ON r.id = n.run JOIN runs u ON u.id = b.run AND u.started < r.started
+QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY u.started DESC, u.id DESC) = 1 ORDER BY change DESC
 """
 
-# Of what was measured several times, the newest counts.
+# Of what was measured several times, the newest counts: ids of several processes are in no order.
 BENCHED = """
 WITH told AS (
-    SELECT m.* FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE value IS NOT NULL AND {chosen_b}
+    SELECT m.*, row_number() OVER (ORDER BY m.timestamp, m.id) AS place
+    FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE value IS NOT NULL AND {chosen_b}
 )
 SELECT model_name, backend, precision, browser_name, coalesce(concurrency, 1) AS level,
-    max_by(verdict, id) AS verdict, max_by(weights, id) AS weights,
-    max_by(value, id) FILTER (WHERE metric = 'time_per_item') AS time,
-    max_by(low, id) FILTER (WHERE metric = 'time_per_item') AS low,
-    max_by(high, id) FILTER (WHERE metric = 'time_per_item') AS high,
-    1 / max_by(nullif(value, 0), id) FILTER (WHERE metric = 'time_per_item') AS throughput,
-    max_by(value, id) FILTER (WHERE metric = 'time_over_native') AS over_native,
-    max_by(value, id) FILTER (WHERE metric = 'cold_load') AS cold,
-    max_by(value, id) FILTER (WHERE metric = 'warm_load') AS warm,
-    max_by(value, id) FILTER (WHERE metric = 'cached_load') AS cached,
-    max_by(value, id) FILTER (WHERE metric = 'cold_first_run') AS first,
-    max_by(value, id) FILTER (WHERE metric = 'memory') AS mb,
-    max_by(value, id) FILTER (WHERE metric = 'difference_from_native') AS difference
+    max_by(verdict, place) AS verdict, max_by(weights, place) AS weights,
+    max_by(value, place) FILTER (WHERE metric = 'time_per_item') AS time,
+    max_by(low, place) FILTER (WHERE metric = 'time_per_item') AS low,
+    max_by(high, place) FILTER (WHERE metric = 'time_per_item') AS high,
+    1 / max_by(nullif(value, 0), place) FILTER (WHERE metric = 'time_per_item') AS throughput,
+    max_by(value, place) FILTER (WHERE metric = 'time_over_native') AS over_native,
+    max_by(value, place) FILTER (WHERE metric = 'cold_load') AS cold,
+    max_by(value, place) FILTER (WHERE metric = 'warm_load') AS warm,
+    max_by(value, place) FILTER (WHERE metric = 'cached_load') AS cached,
+    max_by(value, place) FILTER (WHERE metric = 'cold_first_run') AS first,
+    max_by(value, place) FILTER (WHERE metric = 'memory') AS mb,
+    max_by(value, place) FILTER (WHERE metric = 'difference_from_native') AS difference
 FROM told WHERE backend <> 'native' GROUP BY ALL HAVING time IS NOT NULL ORDER BY ALL
 """
 
 BENCHMARKS = """
-SELECT b.name, b.command, b.started, b.ended, b.status, b.version, b.revision, count(m.id) AS measurements,
+SELECT b.id, b.name, b.command, b.started, b.ended, b.status, b.version, b.revision, count(m.id) AS measurements,
     count(m.error) AS errors
-FROM benchmarks b LEFT JOIN measurements m ON m.benchmark = b.id WHERE {chosen_b} GROUP BY ALL ORDER BY b.started
+FROM benchmarks b LEFT JOIN measurements m ON m.benchmark = b.id WHERE {chosen_b}
+GROUP BY ALL ORDER BY b.started DESC NULLS LAST, b.id DESC
 """

@@ -17,10 +17,25 @@ METHOD = (
     "Concurrency is read from the record by Little's law, in windows of a second or of five median requests: "
     "the summed times of the requests answered in a window, divided by its length, are the requests that were "
     "under way.",
+    "Of many samples of memory those are shown that were the first, the lowest or the highest of their hundredth.",
     "First inferences are the first of each session; what comes later is the median of all others.",
     "A difference from an earlier run is one of medians, of one process each: launches differ among themselves "
     "by more than their requests do. `webinfer compare` judges benchmarks of several launches.",
 )
+
+_CALLED = {
+    "accuracy": "checks of accuracy",
+    "benched": "measured configurations",
+    "earlier": "comparisons with an earlier run",
+    "failures": "kinds of failures",
+    "faults": "kinds of faults",
+    "first": "first inferences",
+    "loads": "kinds of loads",
+    "native": "comparisons with native onnxruntime",
+    "placement": "placements",
+    "scaling": "levels of concurrency",
+}
+"""Sections whose rows have another name."""
 
 
 def machine(found: Mapping[str, Any]) -> str:
@@ -37,10 +52,14 @@ def machine(found: Mapping[str, Any]) -> str:
 def notes(found: Mapping[str, Any]) -> list[str]:
     """Say what a reader must know before believing the figures."""
     summary, said = found["summary"], []
+    if found["more"]:
+        left = ", ".join(f"{count:,} more {_CALLED.get(name, name)}" for name, count in found["more"].items())
+        said.append(f"Not all is listed, but counted: there are {left}.")
     if not summary["requests"] and found["benched"]:
         said.append("Benchmarks alone are in this database: of no single request a row was kept.")
     elif not summary["requests"]:
-        return ["No request was recorded yet: there is nothing to report. Run a model with db_path set."]
+        nothing = "No request was recorded yet: there is nothing to report. Run a model with db_path set."
+        return [nothing, *said]
     configurations = [*found["configurations"], *found["benched"]]
     random = sorted({row["model_name"].removeprefix("random:") for row in configurations if row["weights"] == "random"})
     if random:
