@@ -11,6 +11,7 @@ import pytest
 from webinfer.errors import DatabaseDamaged, DatabaseError
 from webinfer.metrics.archive import contents, export, merge
 from webinfer.metrics.database import connect
+from webinfer.metrics.rows import KEYS
 from webinfer.metrics.schema import VERSION, columns_of
 from webinfer.metrics.store import Store
 
@@ -100,6 +101,87 @@ def test_merging_learns_of_the_end_of_a_run(tmp_path: Path) -> None:
     assert contents(target).unended == 0
 
 
+KNOWN: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "machines": ("m", {"python": "3.11"}, {"python": "3.12"}),
+    "runs": (1, {"ended": None, "dropped": None}, {"ended": "2026-01-01 02:00:00", "dropped": "3"}),
+    "models": ("f", {"cid": None, "family": None, "name": "old"}, {"cid": "c", "family": "bert", "name": "new"}),
+    "browsers": (3, {"heartbeat_failures": "1"}, {"heartbeat_failures": "2"}),
+    "sessions": (4, {"model": "f", "decision": None}, {"model": "f", "decision": '{"why":"it is fast"}'}),
+    "benchmarks": (
+        5,
+        {"status": "interrupted", "ended": "2026-01-01 01:00:00"},
+        {"status": "finished", "ended": "2026-01-01 02:00:00"},
+    ),
+}
+"""Of each table with a key one row: its key, and what an older copy of a database has of it, and a newer one."""
+
+
+def copies(directory: Path) -> tuple[Path, Path]:
+    """Write an older copy of a database and a newer one; the size of the model is in the older alone."""
+    paths = directory / "older.duckdb", directory / "newer.duckdb"
+    for newer, path in enumerate(paths):
+        connection = connect(path)
+        for table, (key, *states) in KNOWN.items():
+            row = {KEYS[table]: key, **states[newer]}
+            marks = ", ".join("?" * len(row))
+            connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", [*row.values()])
+        moment = f"2026-01-01 0{newer}:30:00"
+        connection.execute("INSERT INTO runs (id, machine, started) VALUES (?, 'm', ?)", [10 + newer, moment])
+        connection.execute("INSERT INTO sessions (id, model, timestamp) VALUES (?, 'f', ?)", [10 + newer, moment])
+        connection.execute("INSERT INTO inferences (id, session) VALUES (?, 4)", [newer])
+        connection.execute("UPDATE models SET nbytes = ?", [None if newer else 99])
+        connection.close()
+    return paths
+
+
+def everything(path: Path) -> dict[str, list[Any]]:
+    connection = connect(path, read_only=True)
+    tables = [table for table in columns_of(connection) if table != "schema_version"]
+    found = {table: connection.execute(f"FROM {table} ORDER BY ALL").fetchall() for table in tables}
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize("order", ["older first", "newer first", "into the older", "into the newer"])
+def test_merging_copies_of_a_database_keeps_what_either_knows_in_any_order(tmp_path: Path, order: str) -> None:
+    older, newer = copies(tmp_path)
+    target = {"into the older": older, "into the newer": newer}.get(order, tmp_path / "all.duckdb")
+    for source in (newer, older) if order == "newer first" else (older, newer):
+        if source != target:
+            merge(target, source)
+    connection = connect(target, read_only=True)
+    for table, (key, _, state) in KNOWN.items():
+        wanted = ", ".join(f"CAST({name} AS VARCHAR)" for name in state)
+        asked = f"SELECT {wanted} FROM {table} WHERE {KEYS[table]} = ?"
+        assert connection.execute(asked, [key]).fetchall() == [tuple(state.values())], table
+    assert connection.execute("SELECT nbytes FROM models").fetchall() == [(99,)]
+    connection.close()
+    assert contents(target).rows["inferences"] == 2
+    once = everything(target)
+    for source in {older, newer} - {target}:
+        assert set(merge(target, source).values()) == {0}
+    assert everything(target) == once
+
+
+def test_merging_is_the_same_either_way_also_where_neither_is_newer(tmp_path: Path) -> None:
+    one, two, one_first, two_first = (tmp_path / f"{name}.duckdb" for name in ("one", "two", "a", "b"))
+    make(one, 3)
+    make(two, 3)
+    for path in (one, two):
+        connection = duckdb.connect(str(path))
+        connection.execute("UPDATE runs SET started = NULL")
+        connection.execute("UPDATE sessions SET timestamp = NULL")
+        if path == two:
+            connection.execute("UPDATE models SET name = 'another', cid = 'c'")
+            connection.execute("UPDATE machines SET cpu = 'another', os = 'Linux'")
+        connection.close()
+    for target, sources in ((one_first, (one, two)), (two_first, (two, one))):
+        for source in sources:
+            merge(target, source)
+    assert everything(one_first) == everything(two_first)
+    assert contents(one_first).rows["inferences"] == 6
+
+
 def test_merging_into_itself_or_from_nowhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "one.duckdb"
     make(path, 1)
@@ -128,9 +210,37 @@ def test_contents_of_an_empty_database_have_no_dates(tmp_path: Path) -> None:
     assert (found.first, found.last, sum(found.rows.values())) == (None, None, 0)
 
 
-def test_export_can_be_read_by_others(tmp_path: Path) -> None:
-    make(tmp_path / "one.duckdb", 7)
-    files = export(tmp_path / "one.duckdb", tmp_path / "it's" / "parquet")
-    found = duckdb.connect().read_parquet(str(files["results"])).fetchall()
-    assert len(found) == 7
-    assert {"inferences", "machines", "runs", "samples"} <= set(files)
+EXTREMES = {
+    "BIGINT": "9223372036854775807",
+    "INTEGER": "-2147483648",
+    "DOUBLE": "0.1::DOUBLE + 0.2::DOUBLE",
+    "DOUBLE[]": "['nan'::DOUBLE, 'inf'::DOUBLE, '-0.0'::DOUBLE, 5e-324::DOUBLE, 0.1::DOUBLE + 0.2::DOUBLE, NULL]",
+    "BOOLEAN": "FALSE",
+    "TIMESTAMP": "TIMESTAMP '2026-12-31 23:59:59.999999'",
+    "VARCHAR": "'ä🙂|' || chr(10) || '''quoted'' and  spaced '",
+    "JSON": """'{"a": [1, 2.50, null, "ä"], "b": {}}'""",
+}
+"""Of each type of column a value that could be lost on the way, in SQL."""
+
+
+def test_export_holds_every_value_of_every_table(tmp_path: Path) -> None:
+    path = tmp_path / "one.duckdb"
+    make(path, 7)
+    connection = connect(path)
+    tables = {name: columns for name, columns in columns_of(connection).items() if name != "schema_version"}
+    for table, columns in tables.items():
+        connection.execute(f"INSERT INTO {table} SELECT {', '.join(EXTREMES[kind] for kind in columns.values())}")
+    connection.execute("INSERT INTO inferences (id) VALUES (1)")  # and the rest is NULL
+    connection.close()
+
+    files = export(path, tmp_path / "it's" / "parquet")
+    assert set(files) == {*tables, "results"}
+    connection = connect(path, read_only=True)
+    for name, file in files.items():
+        kept = connection.execute(f"FROM {name} ORDER BY ALL")
+        rows, described = kept.fetchall(), kept.description
+        told = duckdb.connect().read_parquet(str(file)).order("ALL")
+        assert [column[:2] for column in told.description] == [column[:2] for column in described or ()], name
+        assert rows, name
+        assert repr(told.fetchall()) == repr(rows), name  # NaN does not equal itself
+    connection.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,22 @@ from webinfer.metrics.database import connect, current, explain, quote
 from webinfer.metrics.rows import KEYS
 
 EXPORTED_VIEWS = ("results",)
+
+_STATES = {
+    "machines": "(SELECT max(started) FROM {place}runs WHERE machine = each.id)",
+    "runs": "ended",
+    "models": "(SELECT max(timestamp) FROM {place}sessions WHERE model = each.sha256)",
+    "browsers": "ended",
+    "sessions": "timestamp",
+    "benchmarks": "ended",
+}
+"""From when a row is whose table has a key, so far as that is known; what it is found in is taken after it."""
+
+
+_JOINED = """CASE WHEN theirs.state > ours.state THEN coalesce(theirs.{column}, ours.{column})
+    WHEN theirs.state < ours.state THEN coalesce(ours.{column}, theirs.{column})
+    ELSE greatest(theirs.{column}, ours.{column}) END AS {column}"""
+"""A column of a row that two databases have; where neither is newer, both must come to the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,9 @@ def contents(path: Path) -> Contents:
 def merge(target: Path, source: Path) -> dict[str, int]:
     """Take a database into another, which is made if it is missing; what is there already is not doubled.
 
+    Of a row that both have, as of a run that went on since it was copied, the newer state counts, and what that does
+    not know is taken from the older: in whatever order databases are merged, and however often.
+
     One of an older version is left as it is: a copy of it is brought up to date, and taken in.
 
     Returns:
@@ -75,7 +94,9 @@ def merge(target: Path, source: Path) -> dict[str, int]:
     with current(source) as readable, _opened(target) as connection:
         connection.execute(f"ATTACH {quote(readable)} AS source (READ_ONLY)")
         connection.execute("BEGIN")
-        new = {table: _take(connection, table) for table in schema.columns_of(connection) if table != "schema_version"}
+        columns = schema.columns_of(connection)
+        tables = [*_STATES, *(table for table in columns if table not in _STATES and table != "schema_version")]
+        new = {table: _take(connection, table, columns[table]) for table in tables}
         connection.execute("COMMIT")
         connection.execute("DETACH source")
     return new
@@ -113,10 +134,21 @@ def _opened(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyC
         connection.close()
 
 
-def _take(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+def _take(connection: duckdb.DuckDBPyConnection, table: str, columns: Iterable[str]) -> int:
     before = _one(connection, f"SELECT count(*) FROM {table}")[0]
-    if table in KEYS:  # of a run that went on since it was taken last, the source knows more
-        connection.execute(f"INSERT OR REPLACE INTO {table} BY NAME SELECT * FROM source.{table}")
+    if (key := KEYS.get(table)) is not None:
+        ours, theirs = (
+            f"(SELECT *, coalesce({_STATES[table].format(place=place)}, '-infinity'::TIMESTAMP) AS state "
+            f"FROM {place}{table} each)"
+            for place in ("", "source.")
+        )
+        states = ", ".join(_JOINED.format(column=column) for column in columns if column != key)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE joined AS SELECT {key}, {states} "
+            f"FROM {theirs} theirs LEFT JOIN {ours} ours USING ({key})"
+        )
+        connection.execute(f"INSERT OR REPLACE INTO {table} BY NAME FROM joined")
+        connection.execute("DROP TABLE joined")
     else:
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM source.{table} s ANTI JOIN {table} t USING (id)")
     return int(_one(connection, f"SELECT count(*) FROM {table}")[0]) - int(before)
