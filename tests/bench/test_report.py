@@ -6,10 +6,16 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from tests.bench.records import WASM, WEBNN, WRONG, record
-from webinfer.bench import Configuration, compare, report
+from webinfer.bench import Configuration, compare, report, storage
+from webinfer.cli.bench_view import view
+from webinfer.cli.terminal import THEME
 from webinfer.errors import BenchmarkError
+from webinfer.metrics.database import connect
+from webinfer.metrics.report.findings import gather
+from webinfer.statistics import within_launch
 
 
 def test_markdown_tells_the_figures_the_absences_and_the_method() -> None:
@@ -26,6 +32,31 @@ def test_a_ratio_to_native_is_that_of_their_times() -> None:
     made = record(2)
     row = report.speed(made, made.cells[0])
     assert float(row[report.SPEED.index("Of native")].split()[0]) == pytest.approx(0.25, rel=0.05)
+
+
+def test_intervals_of_one_launch_say_so_wherever_they_are_shown(tmp_path: Path) -> None:
+    one, several = record(9, launched=1), record(9)
+    assert "ms per item, within one launch | Items/s | Of native, within one launch" in report.markdown(one)
+    assert "intervals are those within one launch" in report.markdown(one)
+    assert "within one launch" not in report.markdown(several)
+    assert one.to_dict()["cells"][0]["interval"]["scope"] == "within one launch"
+    console = Console(width=200, theme=THEME, color_system=None)
+    with console.capture() as captured:
+        console.print(view(one))
+    assert captured.get().count("within one launch") == 2
+    for made, scope in ((one, "within one launch"), (several, "over launches")):
+        path = str(tmp_path / f"{scope}.duckdb")
+        with storage.opened(path) as store:
+            assert store is not None
+            storage.write(store, made)
+        assert {row["scope"] for row in gather(connect(path))["benched"]} == {scope}
+
+
+def test_too_few_rounds_for_the_confidence_are_seen() -> None:
+    made = record(9, launched=1)
+    made.cells[0].interval = within_launch([0.02, 0.021, 0.022])
+    row = report.speed(made, made.cells[0])
+    assert row[report.SPEED.index("ms per item")] == "21* (20–22 at 75%)"
 
 
 @pytest.mark.parametrize(("value", "written"), [(0.041871, "0.04187"), (9999.4, "9999"), (23881.2, "23,881")])

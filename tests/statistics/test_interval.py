@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from webinfer.statistics import bootstrap, outliers
-from webinfer.statistics.interval import bootstrap_launches
+from webinfer.statistics import bootstrap, outliers, over_launches, within_launch
 
 
 def test_an_interval_holds_the_true_median_as_often_as_it_says() -> None:
@@ -39,9 +38,43 @@ def test_outliers_are_marked_and_ordinary_scatter_is_not() -> None:
     assert outliers([1.0, 1.0, 1.0, 1.0, 2.0]).tolist() == [False] * 4 + [True]
 
 
+@pytest.mark.parametrize("count", [6, 7, 10, 20])
+def test_an_interval_within_a_launch_holds_its_median_as_often_as_it_says(count: int) -> None:
+    """Odd numbers too, for which the bootstrap's hold it in 88 % with seven."""
+    chance = np.random.default_rng(count)
+    found = [within_launch(times) for times in chance.lognormal(0, 0.04, (1000, count))]
+    assert 0.93 <= sum(each.low <= 1 <= each.high for each in found) / 1000 <= 0.97
+    assert {(each.confidence, each.scope) for each in found} == {(0.95, "within one launch")}
+
+
+@pytest.mark.parametrize(("count", "confidence"), [(1, 0.0), (2, 0.5), (5, 0.9375)])
+def test_an_interval_of_few_rounds_has_the_confidence_that_they_give(count: int, confidence: float) -> None:
+    times = [1.0, 1.1, 1.2, 1.3, 1.4][:count]
+    found = within_launch(times)
+    assert (found.low, found.high, found.confidence) == (1.0, times[-1], confidence)
+    assert not found.is_within(1.0)
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_an_interval_over_launches_holds_the_true_median_as_often_as_it_says(count: int, apart: float) -> None:
+    chance, trials = np.random.default_rng(4), 1000
+    levels = chance.normal(0, apart, (trials, count, 1))
+    found = [over_launches(list(launches)) for launches in np.exp(levels + chance.normal(0, 0.02, (trials, count, 8)))]
+    assert sum(each.low <= 1 <= each.high for each in found) / trials >= 0.935
+    assert {each.scope for each in found} == {"over launches"}
+
+
 def test_launches_that_differ_as_wholes_widen_an_interval() -> None:
     chance = np.random.default_rng(4)
     alike = [chance.normal(1, 0.02, 20) for _ in range(4)]
     apart = [chance.normal(level, 0.02, 20) for level in (0.9, 1.1, 0.95, 1.05)]
-    assert bootstrap_launches(apart).margin > 3 * bootstrap_launches(alike).margin
-    assert bootstrap_launches(apart).estimate == pytest.approx(1, abs=0.01)
+    assert over_launches(alike).margin < 0.025
+    assert over_launches(apart).margin > 0.1
+    assert over_launches(apart).estimate == pytest.approx(1, abs=0.01)
+
+
+def test_launches_that_agree_by_chance_are_no_better_known_than_their_rounds() -> None:
+    launch = np.linspace(0.9, 1.1, 9)
+    inside = within_launch(launch)
+    assert over_launches([launch, launch]).margin > inside.margin / 2

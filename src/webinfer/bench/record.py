@@ -50,7 +50,7 @@ class Method:
 
     Attributes:
         confidence: Of every interval.
-        margin: Half-width of the interval, as a part of the figure, that is enough.
+        margin: Half-width of an interval, as a part of the figure, that is enough.
         launches: How often each browser is started anew.
         least: Rounds of a launch, at least.
         most: Rounds of a launch, at most.

@@ -18,8 +18,13 @@ from webinfer.statistics import Interval, Limit, Load, Scaling, limit, outliers,
 from webinfer.statistics.interval import spread
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
+_SCOPE = {
+    True: "The figures' intervals are those of launches, by how these differ.",
+    False: "The figures' intervals are those within one launch: the next one may be faster or slower by more.",
+}
 SPEED = ("Model", "Where", "Verdict", "ms per item", "Items/s", "Of native", "p95 ms", "Outliers", "Answers")
 LOADING = ("Model", "Where", "Start", "Cold", "Warm", "Cached", "First run, cold", "First run, warm", "Memory")
+_BOUNDED = ("ms per item", "Of native")  # what has an interval
 _NONE = "–"
 _SAID = {
     "none": "the same",
@@ -35,7 +40,7 @@ def markdown(record: Record) -> str:
     """Write a benchmark down as Markdown: the figures, what could not be measured and why, the method."""
     parts = [f"# Benchmark {record.id}", machine_line(record)]
     if record.measured:
-        parts += ["## Speed", table(SPEED, (speed(record, cell) for cell in record.measured))]
+        parts += ["## Speed", table(headings(record), (speed(record, cell) for cell in record.measured))]
         parts += ["## Loading", table(LOADING, map(loading, record.measured))]
         parts += scalability(record)
     for each in record.together:
@@ -51,6 +56,13 @@ def markdown(record: Record) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def headings(record: Record) -> tuple[str, ...]:
+    """Return the headings of ``speed``'s cells, which say so where intervals are those of one launch alone."""
+    if record.method.launches > 1:
+        return SPEED
+    return tuple(f"{name}, within one launch" if name in _BOUNDED else name for name in SPEED)
+
+
 def speed(record: Record, cell: Cell) -> list[str]:
     """Return the cells of a row: how fast one configuration is."""
     times = [seconds for turn in cell.turns for seconds in turn.seconds]
@@ -58,12 +70,14 @@ def speed(record: Record, cell: Cell) -> list[str]:
     against = _NONE
     if reference is not None:
         relative = interval(launches(list(ratios(cell.turns, reference))), record.method.confidence)
-        against = f"{1 / relative.estimate:.3f} ({1 / relative.high:.3f}–{1 / relative.low:.3f})"
+        against = (
+            f"{1 / relative.estimate:.3f} ({1 / relative.high:.3f}–{1 / relative.low:.3f}{_lacking(relative, record)})"
+        )
     return [
         cell.configuration.name,
         cell.configuration.place,
         cell.verdict or _NONE,
-        milliseconds(found, "" if cell.reached else "*"),
+        milliseconds(found, "" if cell.reached else "*", _lacking(found, record) if found else ""),
         figure(1 / found.estimate) if found else _NONE,
         against,
         figure(float(np.quantile(times, 0.95)) * 1e3),
@@ -152,13 +166,18 @@ def method(record: Record) -> str:
     lines = [
         f"{launches} of each browser; warm-up until times are steady; then rounds in which everyone has "
         f"a turn of about {how.turn * 1e3:.0f} ms, in an order that changes from round to round, native onnxruntime "
-        f"among them. Rounds end when every {how.confidence:.0%} interval is within ±{how.margin:.0%}; where time ran "
-        "out before that, the figure has a star. Intervals are bootstrapped over launches and their rounds. No time "
-        "was left out: outliers are counted, and are in the file. Of native: throughput in units of native's."
+        f"among them. Rounds end when the {how.confidence:.0%} interval of every launch's median is within "
+        f"±{how.margin:.0%}, or time runs out. {_SCOPE[how.launches > 1]} {star(record)} No time was left out: "
+        "outliers are counted, and are in the file. Of native: throughput in units of native's."
     ]
     if noise := noise_line(record):
         lines.append(noise)
     return " ".join(lines)
+
+
+def star(record: Record) -> str:
+    """Say what the star at a figure means."""
+    return f"* The interval is wider than ±{record.method.margin:.0%}."
 
 
 def noise_line(record: Record) -> str | None:
@@ -267,12 +286,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def milliseconds(found: Interval | None, mark: str = "") -> str:
-    """Write an interval of seconds down in milliseconds, the estimate with a mark."""
+def milliseconds(found: Interval | None, mark: str = "", note: str = "") -> str:
+    """Write an interval of seconds down in milliseconds, the estimate with a mark, the ends with a note."""
     if found is None:
         return _NONE
     middle, low, high = (figure(seconds * 1e3) for seconds in (found.estimate, found.low, found.high))
-    return f"{middle}{mark} ({low}–{high})"
+    return f"{middle}{mark} ({low}–{high}{note})"
 
 
 def figure(value: float) -> str:
@@ -284,6 +303,11 @@ def percent(change: object) -> str:
     """Write a change down, with its interval."""
     low, middle, high = (getattr(change, name) for name in ("low", "change", "high"))
     return f"{middle:+.1%} ({low:+.1%} to {high:+.1%})"
+
+
+def _lacking(found: Interval, record: Record) -> str:
+    """Name the confidence of an interval that has less than was asked for."""
+    return f" at {found.confidence:.0%}" if found.confidence < record.method.confidence else ""
 
 
 def _load(cell: Cell) -> Load:

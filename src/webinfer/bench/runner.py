@@ -20,8 +20,7 @@ from webinfer.errors import WebinferError
 from webinfer.models import ModelPackage
 from webinfer.models.quantize import obtain
 from webinfer.models.reference import NativeSession
-from webinfer.statistics import Interval, bootstrap
-from webinfer.statistics.interval import bootstrap_launches
+from webinfer.statistics import Interval, over_launches, within_launch
 
 log = logging.getLogger("webinfer.bench")
 
@@ -173,10 +172,9 @@ class Block:
                 turns = each.reference.turns if isinstance(each, Native) else each.cell.turns
                 if not (isinstance(each, InBrowser) and each.cell.done):
                     await self._guarded(each, self._turn(each, turns, launch, number))
-            self._judge()
+            enough = judge(self._cells, launch, method) and number + 1 >= method.least
             self._tell(Step(f"launch {launch + 1}, round {number + 1}", self._cells))
             spent = time.perf_counter() - began
-            enough = number + 1 >= method.least and all(cell.reached for cell in self._cells if not cell.done)
             if enough or (spent > share and number >= 1):
                 return
 
@@ -196,16 +194,29 @@ class Block:
             return False
         return True
 
-    def _judge(self) -> None:
-        for cell in self._cells:
-            if not cell.done and cell.turns:
-                cell.interval = interval(launches(cell.turns), self._method.confidence)
-                cell.reached = cell.interval.margin <= self._method.margin
+
+def judge(cells: Sequence[Cell], launch: int, method: Method) -> bool:
+    """Bound every figure, and tell whether more rounds of a launch help none: they never tell how launches differ.
+
+    Args:
+        cells: What is being measured.
+        launch: Number of the launch that is going on.
+        method: How well figures are to be known.
+    """
+    enough = True
+    for cell in cells:
+        if not cell.done and cell.turns:
+            cell.interval = interval(launches(cell.turns), method.confidence)
+            cell.reached = cell.interval.is_within(method.margin, method.confidence)
+            now = [turn.cost for turn in cell.turns if turn.launch == launch]
+            known = bool(now) and within_launch(now, method.confidence).is_within(method.margin, method.confidence)
+            enough = enough and known
+    return enough
 
 
 def interval(costs: Sequence[Sequence[float]], confidence: float) -> Interval:
     """Bound the median cost, by launches where there are several."""
-    return bootstrap(costs[0], confidence=confidence) if len(costs) == 1 else bootstrap_launches(costs, confidence)
+    return within_launch(costs[0], confidence) if len(costs) == 1 else over_launches(costs, confidence)
 
 
 def _give_up(cell: Cell, error: WebinferError, *, began: bool) -> None:

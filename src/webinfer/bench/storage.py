@@ -65,6 +65,7 @@ def write(store: Store, record: Record) -> None:
                 high=bounds.high if bounds else None,
                 count=len(values),
                 raw=values,
+                details={"interval": bounds.scope} if bounds else None,
             )
         if cell.status in ("failed", "cannot"):
             store.add("measurements", benchmark=number, **_described(cell), error=f"{cell.code}: {cell.why}")

@@ -88,7 +88,10 @@ def bench(
     ] = False,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = Method().confidence,
     margin: Annotated[
-        float, typer.Option(min=0.001, max=1.0, help="Half-width of an interval that is narrow enough.")
+        float,
+        typer.Option(
+            min=0.001, max=1.0, help="Half-width of an interval that is narrow enough; wider ones get a star."
+        ),
     ] = Method().margin,
     launches: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Launches of each browser.", show_default="3")

@@ -71,7 +71,7 @@ def view(record: Record) -> RenderableType:
         cells = [cell for cell in record.measured if cell.configuration.name == name]  # a table has no room for names
         speeds = [_styled(report.speed(record, cell), cell)[1:] for cell in cells]
         loads = [_plain(report.loading(cell))[1:] for cell in cells]
-        parts += [heading(f"Speed of {name}"), table(report.SPEED[1:], speeds)]
+        parts += [heading(f"Speed of {name}"), table(report.headings(record)[1:], speeds)]
         parts += [heading(f"Loading {name}"), table(report.LOADING[1:], loads)]
     for name, rates, law, held in report.curves(record):
         told = ", ".join(f"{n} at once {report.figure(rate)} items/s" for n, rate in rates.items())
@@ -86,8 +86,12 @@ def view(record: Record) -> RenderableType:
         parts += [heading("Not measured"), table(("Configuration", "Why"), [_plain(row) for row in absent])]
     notes = dict.fromkeys(cell.note for cell in record.cells if cell.note)
     wide = any(not cell.reached for cell in record.measured)
-    star = f"* Time ran out before the interval was within ±{record.method.margin:.0%}." if wide else None
-    last = [star, report.noise_line(record), *notes, f"Kept as {record.id}: webinfer compare takes that name."]
+    last = [
+        report.star(record) if wide else None,
+        report.noise_line(record),
+        *notes,
+        f"Kept as {record.id}: webinfer compare takes that name.",
+    ]
     return Group(*parts, Text(), *(Text(f"  {line}", style="quiet") for line in last if line))
 
 
@@ -143,12 +147,18 @@ def _drawn(step: Step) -> RenderableType:
         [
             Text(str(cell.configuration)),
             Text(report.milliseconds(cell.interval) + " ms" if cell.interval else cell.status, style="quiet"),
-            Text(f"±{cell.interval.margin:.1%}" if cell.interval else "", style="good" if cell.reached else "warn"),
+            Text(_margin(cell), style="good" if cell.reached else "warn"),
             Text(f"{len(cell.turns)} rounds", style="quiet"),
         ]
         for cell in step.block
     ]
     return Group(Spinner("dots", Text(step.text), style="label"), table(("", "", "", ""), rows))
+
+
+def _margin(cell: Cell) -> str:
+    if cell.interval is None:
+        return ""
+    return f"±{cell.interval.margin:.1%}" + (" within one launch" if cell.interval.scope == "within one launch" else "")
 
 
 def _styled(values: Sequence[str], cell: Cell) -> list[Text]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from webinfer.statistics.changes import Change, changes
 from webinfer.statistics.comparison import Comparison, Severity, between, paired, severity, unpaired
-from webinfer.statistics.interval import Interval, bootstrap, outliers
+from webinfer.statistics.interval import Interval, bootstrap, outliers, over_launches, within_launch
 from webinfer.statistics.limit import Limit, Load, limit
 from webinfer.statistics.scaling import Scaling, scaling
 from webinfer.statistics.steadiness import is_steady, steady_from
@@ -27,9 +27,11 @@ __all__ = [
     "is_steady",
     "limit",
     "outliers",
+    "over_launches",
     "paired",
     "scaling",
     "severity",
     "steady_from",
     "unpaired",
+    "within_launch",
 ]

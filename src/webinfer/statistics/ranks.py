@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,7 @@ def student_two_sided(t: float, freedom: float) -> float:
     return _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
 
 
+@lru_cache(maxsize=64)
 def student_quantile(freedom: float, confidence: float) -> float:
     """Return the t within which a fraction ``confidence`` lies, two-sided."""
     low, high = 0.0, 1.0

@@ -19,7 +19,7 @@ export function benched(found: Findings): HTMLElement[] {
       "The newest measurement of each configuration, in turns with native onnxruntime: a time over native of 2 takes twice as long.",
       throughputs("Items per second; colours tell the backend", shown, names, (row) => [
         ["time per item", seconds(row.time)],
-        ["interval", `${seconds(row.low)} to ${seconds(row.high)}`],
+        ["interval", `${seconds(row.low)} to ${seconds(row.high)}${row.scope === "within one launch" ? `, ${row.scope}` : ""}`],
         ["time over native", rate(row.over_native)],
         ["verdict", row.verdict ?? "–"],
       ]),

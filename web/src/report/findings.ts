@@ -142,6 +142,7 @@ export interface Benched extends Key {
   time: number | null;
   low: number | null;
   high: number | null;
+  scope: string | null;
   throughput: number | null;
   over_native: number | null;
   cold: number | null;

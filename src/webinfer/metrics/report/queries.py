@@ -258,6 +258,7 @@ SELECT model_name, backend, precision, browser_name, coalesce(concurrency, 1) AS
     max_by(value, place) FILTER (WHERE metric = 'time_per_item') AS time,
     max_by(low, place) FILTER (WHERE metric = 'time_per_item') AS low,
     max_by(high, place) FILTER (WHERE metric = 'time_per_item') AS high,
+    max_by(details ->> '$.interval', place) FILTER (WHERE metric = 'time_per_item') AS scope,
     1 / max_by(nullif(value, 0), place) FILTER (WHERE metric = 'time_per_item') AS throughput,
     max_by(value, place) FILTER (WHERE metric = 'time_over_native') AS over_native,
     max_by(value, place) FILTER (WHERE metric = 'cold_load') AS cold,
