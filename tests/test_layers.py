@@ -19,6 +19,7 @@ LAYERS = (
         "mirroring",
         "options",
         "progress",
+        "plain",
         "logs",
         "cache",
         "tensors",

@@ -8,6 +8,8 @@ import logging
 import sys
 from typing import Any, TextIO
 
+from webinfer.plain import clean, plain, told
+
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -24,7 +26,7 @@ class JsonFormatter(logging.Formatter):
             "time": when.isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
             "pid": record.process,
         }
         line |= {name: value for name, value in record.__dict__.items() if name not in _OWN and name not in line}
@@ -32,11 +34,26 @@ class JsonFormatter(logging.Formatter):
             error = record.exc_info[1]
             line["error"] = {
                 "type": type(error).__name__,
-                "message": str(error),
+                "message": told(error),
                 "code": getattr(error, "code", None),
                 "stack": self.formatException(record.exc_info),
             }
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return "{" + ", ".join(f"{_written(told(name))}: {_written(value)}" for name, value in line.items()) + "}"
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # its arguments do not fit, or fail to tell themselves
+        return f"{told(record.msg)} {told(record.args)}"
+
+
+def _written(value: Any) -> str:
+    """Write a value as JSON in ASCII, whatever it is: the stream may have any encoding, and logging must not fail."""
+    try:
+        return json.dumps(plain(value), allow_nan=False)
+    except Exception:  # it holds itself, or what it holds fails
+        return json.dumps(clean(told(value)))
 
 
 def log_json(level: int | str = logging.INFO, stream: TextIO | None = None) -> logging.Handler:

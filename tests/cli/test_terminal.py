@@ -3,12 +3,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-from pathlib import Path
 
 import pytest
 import typer
 
-from webinfer.cli.terminal import Terminal, block, console, plain
+from webinfer.cli.terminal import Terminal, block, console
 from webinfer.errors import BrowserNotFound, OptionError, RunFailed, WebinferError
 
 
@@ -97,13 +96,6 @@ def test_logging_is_as_before_afterwards() -> None:
     with Terminal(verbosity=2).guard():
         pass
     assert (logger.level, logger.handlers) == before
-
-
-def test_json_holds_no_number_that_is_none() -> None:
-    assert plain({"a": [float("nan"), float("inf"), 1.5], Path("b"): (Path("/c"), True, None)}) == {
-        "a": [None, None, 1.5],
-        "b": ["/c", True, None],
-    }
 
 
 def test_piped_output_has_no_control_codes_and_no_trailing_spaces(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -13,7 +11,6 @@ import textwrap
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -26,6 +23,7 @@ from rich.theme import Theme
 from webinfer.cli.steps import Steps
 from webinfer.errors import OptionError, WebinferError
 from webinfer.logs import JsonFormatter
+from webinfer.plain import dumps
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 WIDTH = 100  # columns of what does not go to a terminal
@@ -79,7 +77,7 @@ class Terminal:
 
     def emit(self, value: Mapping[str, Any]) -> None:
         """Print a JSON object."""
-        sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(dumps(value, indent=2) + "\n")
 
     def steps(self) -> Steps:
         """Return the progress of what comes next, to be used as a context manager."""
@@ -160,19 +158,6 @@ def block(error: WebinferError, width: int) -> Text:
         break_on_hyphens=False,
     )
     return Text("\n").join([head, *(Text(fill.fill(line)) for line in str(error).splitlines() or [""])])
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: paths as text, and numbers that are none as null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(one) for one in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value) if isinstance(value, Path) else repr(value)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from typing import Literal, get_args
 import duckdb
 
 from webinfer.errors import OptionError
-from webinfer.metrics.report import markdown, page, plain
+from webinfer.metrics.report import markdown, page
 from webinfer.metrics.report.findings import gather
+from webinfer.plain import clean, dumps
 
 Format = Literal["markdown", "html", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -39,7 +40,7 @@ def report(
     """
     if format not in FORMATS:
         raise OptionError(f"format must be one of {', '.join(FORMATS)}, not {format!r}.", option="format")
-    found = gather(connection, runs, path=path, loss=loss)
+    found = gather(connection, runs, path=clean(path), loss=loss)
     if format == "json":
-        return plain.dumps(found, indent=2)
+        return dumps(found, indent=2)
     return markdown.write(found) if format == "markdown" else page.render(found)

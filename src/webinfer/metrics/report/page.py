@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from webinfer.errors import OptionError
-from webinfer.metrics.report.plain import dumps
+from webinfer.plain import dumps
 
 _PARTS = Path(__file__).parents[2] / "_web" / "report"
 
