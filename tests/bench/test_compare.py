@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.records import RIGHT, WASM, WEBNN, WRONG, record
-from webinfer.bench.compare import check_launches, compare
+from webinfer.bench import junit
+from webinfer.bench.compare import check_finished, check_launches, compare
 from webinfer.errors import BenchmarkError
 
 
@@ -40,6 +41,24 @@ def test_what_no_longer_runs_or_answers_wrongly_fails() -> None:
     wrong, _ = compare(record(7, agreement=RIGHT), record(8, agreement=WRONG))
     assert (wrong.kind, wrong.fails(1.0)) == ("wrong", True)
     assert not any(found.fails(1.0) for found in compare(record(7, agreement=WRONG), record(8, agreement=WRONG)))
+
+
+@pytest.mark.parametrize("interrupted", ["before", "after"])
+def test_what_was_interrupted_is_neither_broken_nor_repaired_and_no_gate(interrupted: str) -> None:
+    before, after = record(11), record(12)
+    check_finished(before, after)
+    unfinished = before if interrupted == "before" else after
+    unfinished.status, unfinished.cells[1].status, unfinished.cells[1].turns = "interrupted", "waiting", []
+    compared, left = compare(before, after)
+    assert (compared.kind, left.kind, left.fails(0.0)) == ("compared", "unmeasured", False)
+    assert left.why is not None
+    assert unfinished.id in left.why
+    assert "--resume" in left.why
+    suite = junit.of_findings([left], 0.10)
+    assert 'skipped="1"' in suite
+    assert left.why in suite
+    with pytest.raises(BenchmarkError, match=f"{unfinished.id} was interrupted: 1 of its 2 .* --resume"):
+        check_finished(before, after)
 
 
 def test_what_only_one_asked_for_is_told_and_fails_nothing() -> None:

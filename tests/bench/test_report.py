@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.bench.records import WASM, WEBNN, WRONG, record
-from webinfer.bench import Configuration, compare, report, storage
+from webinfer.bench import Configuration, compare, junit, report, storage
 from webinfer.cli.bench_view import view
 from webinfer.cli.terminal import THEME
 from webinfer.errors import BenchmarkError
@@ -67,8 +67,37 @@ def test_figures_have_four_digits_that_count_and_no_exponent(value: float, writt
 def test_wrong_answers_are_seen_in_every_report() -> None:
     made = record(3, cells=(WASM,), agreement=WRONG)
     assert "WRONG" in report.markdown(made)
-    suite = ElementTree.fromstring(report.junit_of_record(made))
+    suite = ElementTree.fromstring(junit.of_record(made))
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
+
+
+def test_junit_is_xml_whatever_an_error_holds() -> None:
+    made = record(9, cells=(WASM, WEBNN))
+    one, two = made.cells
+    one.status, one.why, one.code = "failed", "\x1b[31mboom\x00\ud800\ufffe <ä🙂>\n\t]]>", "a\x08"
+    two.status, two.why = "cannot", "none\x7f\x0b"
+    failed, skipped = ElementTree.fromstring(junit.of_record(made).encode())
+    assert failed[0].attrib == {"message": "[31mboom <ä🙂>\n\t]]>", "type": "a"}
+    assert skipped[0].attrib == {"message": "none\x7f"}
+    found = compare(record(9, cells=(WASM, WEBNN)), made)
+    (broken, _) = ElementTree.fromstring(junit.of_findings(found, 0.10).encode())
+    assert broken[0].get("message") == "[31mboom <ä🙂>\n\t]]>"
+
+
+def test_junit_has_the_moment_in_utc_and_the_sum_of_times_as_its_readers_want_them() -> None:
+    made = record(10, cells=(WASM, WEBNN))
+    made.started = "2026-01-01T01:30:00.123456+02:00"
+    text = junit.of_record(made)
+    suite = ElementTree.fromstring(text.encode())
+    assert text.startswith("<?xml version='1.0' encoding='utf-8'?>")
+    assert suite.get("timestamp") == "2025-12-31T23:30:00"
+    times = [float(case.get("time", "")) for case in suite]
+    assert times == pytest.approx([0.02, 0.02], rel=0.1)
+    assert suite.get("time") == f"{sum(times):.3f}"
+    made.started = ""
+    assert "timestamp" not in ElementTree.fromstring(junit.of_record(made).encode()).attrib
+    compared = ElementTree.fromstring(junit.of_findings(compare(made, made), 0.10))
+    assert compared.get("time") == "0.000"
 
 
 def test_what_has_one_reason_is_told_once() -> None:
@@ -76,7 +105,7 @@ def test_what_has_one_reason_is_told_once() -> None:
     for cell in made.cells:
         cell.status, cell.why = "cannot", "no browser found"
     assert report.absences(made) == [["random:bert-tiny (full); wasm, webnn in embedded", "no browser found"]]
-    assert 'skipped="2"' in report.junit_of_record(made)
+    assert 'skipped="2"' in junit.of_record(made)
 
 
 def test_outliers_are_counted_and_not_dropped() -> None:
@@ -106,7 +135,7 @@ def test_a_comparison_names_what_fails() -> None:
     text = report.compared(a, b, found, 0.10)
     assert text.count("**slower, severe**") == 2
     assert "2 of 2 fail" in text
-    suite = ElementTree.fromstring(report.junit_of_findings(found, 0.10))
+    suite = ElementTree.fromstring(junit.of_findings(found, 0.10))
     assert suite.get("failures") == "2"
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.bench.records import record
 from tests.cli.conftest import Call
 from webinfer.bench import report, storage
+from webinfer.cli.bench import written
 from webinfer.metrics.machine import machine
 
 
@@ -57,6 +58,30 @@ def test_one_launch_is_no_gate(call: Call, files: Path) -> None:
     answer = call("compare", str(files / "a.json"), str(files / "one.json"), "--fail-on", "10%")
     assert answer.code == 1
     assert "too few launches" in answer.err
+
+
+def test_an_interrupted_benchmark_is_no_gate_but_can_be_looked_at(call: Call, files: Path) -> None:
+    made = record(5)
+    made.status, made.cells[0].status = "interrupted", "waiting"
+    made.save(files / "interrupted.json")
+    asked = ("compare", str(files / "a.json"), str(files / "interrupted.json"))
+    answer = call(*asked, "--fail-on", "10%", "--junit", str(files / "none.xml"))
+    assert answer.code == 1
+    assert "--resume" in answer.err
+    assert not (files / "none.xml").exists()
+    told = call(*asked, "--json")
+    assert (told.code, told.object["findings"][0]["kind"]) == (0, "unmeasured")
+    assert "unmeasured" in call(*asked).out
+
+
+def test_files_are_written_whatever_an_error_holds(call: Call, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = record(6)
+    made.cells[0].status, made.cells[0].why = "failed", "boom\x00\udcff"
+    monkeypatch.setenv(report.SUMMARY, str(files / "summary.md"))
+    written(made, files / "bench.json", files / "bench.md", files / "bench.xml", github_summary=True)
+    made.save(files / "kept.json")
+    for name in ("bench.json", "bench.md", "bench.xml", "summary.md", "kept.json"):
+        assert "boom" in (files / name).read_text(encoding="utf-8"), name
 
 
 @pytest.mark.parametrize("text", ["ten", "-1%", "nan"])

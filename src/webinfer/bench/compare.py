@@ -11,7 +11,7 @@ from webinfer.errors import BenchmarkError
 from webinfer.statistics import Comparison, Severity, between
 from webinfer.statistics.comparison import LAUNCHES, MARGIN, adjusted
 
-Kind = Literal["compared", "broken", "wrong", "repaired", "added", "removed"]
+Kind = Literal["compared", "broken", "wrong", "repaired", "added", "removed", "unmeasured"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,14 @@ class Finding:
     Attributes:
         configuration: What it is.
         kind: ``compared``; ``broken`` where it ran in A and not in B, ``repaired`` the other way round; ``wrong`` where
-            its answers agreed with native in A and do not in B; ``added`` and ``removed`` where only one asked for it.
+            its answers agreed with native in A and do not in B; ``added`` and ``removed`` where only one asked for it;
+            ``unmeasured`` where one was interrupted before it.
         raw: How its times changed.
         relative: How they changed in units of native onnxruntime's, measured in the same rounds: what is left of the
             change when the machine's own speed is taken out. ``None`` where native was not measured in both.
         native: How native's times changed.
         severity: Of what counts: ``relative``, or else ``raw``.
-        why: Of one that is broken or wrong.
+        why: Of one that is broken, wrong or unmeasured.
     """
 
     configuration: Configuration
@@ -96,9 +97,26 @@ def check_launches(a: Record, b: Record) -> None:
             )
 
 
+def check_finished(a: Record, b: Record) -> None:
+    """Refuse to judge by benchmarks that were interrupted: what is not measured may be what became slower.
+
+    Raises:
+        BenchmarkError: One is not finished.
+    """
+    for record in (a, b):
+        if left := sum(not cell.done for cell in record.cells):
+            raise BenchmarkError(
+                f"{record.id} was interrupted: {left} of its {len(record.cells)} configurations are not measured yet. "
+                "Go on with it by the same `webinfer bench` with --resume, and compare then."
+            )
+
+
 def _find(a: Record, b: Record, before: Cell | None, now: Cell | None, asked: Configuration) -> Finding | None:
     if before is None or now is None:
         return Finding(configuration=asked, kind="added" if before is None else "removed")
+    if left := [record.id for record, cell in ((a, before), (b, now)) if not cell.done]:
+        why = f"not measured yet in {' and '.join(left)}: `webinfer bench --resume` goes on with it"
+        return Finding(configuration=asked, kind="unmeasured", why=why)
     if before.status != "measured" or now.status != "measured":
         if before.status == now.status or "measured" not in (before.status, now.status):
             return None

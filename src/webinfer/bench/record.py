@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from webinfer.errors import BenchmarkError
+from webinfer.plain import dumps
 from webinfer.statistics import Interval
 
 Status = Literal["waiting", "measured", "failed", "cannot"]
@@ -286,7 +287,7 @@ class Record:
         """Write it; another process, or a crash, finds the old file or the new one."""
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
+        beside.write_bytes(msgspec.json.format(dumps(self.to_dict()).encode(), indent=1))
         beside.replace(path)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A benchmark and a comparison as Markdown, as JUnit's XML and as a summary on GitHub."""
+"""A benchmark and a comparison as Markdown, and as a summary on GitHub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -234,34 +233,6 @@ def compared(a: Record, b: Record, findings: Sequence[Finding], fail_on: float |
     return "\n\n".join(parts) + "\n"
 
 
-def junit_of_record(record: Record) -> str:
-    """Write a benchmark as JUnit's XML: one case per configuration."""
-    suite = ElementTree.Element("testsuite", name=f"webinfer bench {record.id}", timestamp=record.started)
-    for cell in record.cells:
-        case = _case(suite, "webinfer.bench", str(cell.configuration), cell.interval.estimate if cell.interval else 0)
-        if cell.status == "failed":
-            ElementTree.SubElement(case, "error", message=cell.why or "", type=cell.code or "")
-        elif cell.status != "measured":
-            ElementTree.SubElement(case, "skipped", message=cell.why or "not done")
-        elif cell.agreement is not None and not cell.agreement.passed:
-            ElementTree.SubElement(case, "failure", message=answers(cell), type="wrong")
-    return _xml(suite)
-
-
-def junit_of_findings(findings: Sequence[Finding], fail_on: float) -> str:
-    """Write a comparison as JUnit's XML: one case per configuration, those that fail as failures."""
-    suite = ElementTree.Element("testsuite", name="webinfer compare")
-    for each in findings:
-        case = _case(suite, "webinfer.compare", str(each.configuration), 0)
-        if each.fails(fail_on):
-            change = each.counted
-            said = each.why or (f"{percent(change)} slower, p = {change.p_value:.2g}" if change else "")
-            ElementTree.SubElement(case, "failure", message=said, type=each.kind)
-        elif each.kind in ("added", "removed"):
-            ElementTree.SubElement(case, "skipped", message=f"{each.kind}: nothing to compare with")
-    return _xml(suite)
-
-
 def to_summary(text: str) -> None:
     """Add Markdown to the summary of the GitHub Actions step that this runs in.
 
@@ -272,7 +243,7 @@ def to_summary(text: str) -> None:
     if not path:
         raise BenchmarkError(f"--github-summary writes to the file named by {SUMMARY}, which is not set.")
     try:
-        with Path(path).open("a", encoding="utf-8") as file:
+        with Path(path).open("a", encoding="utf-8", errors="replace") as file:
             file.write(text + "\n")
     except OSError as error:
         raise BenchmarkError(f"The summary {path} cannot be written: {error}.") from error
@@ -332,15 +303,3 @@ def _together(cells: Sequence[Cell]) -> str:
         values = list(dict.fromkeys(getattr(cell.configuration, part) for cell in cells))
         names.append(", ".join(values[:4]) + (f" and {len(values) - 4} more" if len(values) > 4 else ""))
     return f"{names[0]} ({names[1]}); {names[2]} in {names[3]}"
-
-
-def _case(suite: ElementTree.Element, group: str, name: str, seconds: float) -> ElementTree.Element:
-    return ElementTree.SubElement(suite, "testcase", classname=group, name=name, time=f"{seconds:.6f}")
-
-
-def _xml(suite: ElementTree.Element) -> str:
-    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(attribute, str(len(suite.findall(f".//{tag}"))))
-    suite.set("tests", str(len(suite)))
-    ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

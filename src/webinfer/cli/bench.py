@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from webinfer.bench import Ask, Method, Record, benchmark, everything, exit_code, report
+from webinfer.bench.junit import of_record
 from webinfer.cli.bench_view import Progress, view
 from webinfer.cli.command import command, split
 from webinfer.cli.completion import model_names
@@ -167,7 +168,7 @@ def written(
     if markdown is not None:
         write(markdown, report.markdown(record))
     if junit is not None:
-        write(junit, report.junit_of_record(record))
+        write(junit, of_record(record))
     if github_summary:
         report.to_summary(report.markdown(record))
 
@@ -179,7 +180,7 @@ def write(path: Path, text: str) -> None:
         BenchmarkError: It cannot be written.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be written: {error}.") from error
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from webinfer.bench import Record, compare, named, report, storage
-from webinfer.bench.compare import check_launches
+from webinfer.bench.compare import check_finished, check_launches
+from webinfer.bench.junit import of_findings
 from webinfer.cli.bench import write
 from webinfer.cli.bench_view import findings_view
 from webinfer.cli.command import command
@@ -56,10 +57,11 @@ def run(
     a, b = (_taken(each, db_path) for each in (first, second))
     if limit is not None:
         check_launches(a, b)
+        check_finished(a, b)
     findings = compare(a, b)
     failing = [each for each in findings if limit is not None and each.fails(limit)]
     if junit is not None:
-        write(junit, report.junit_of_findings(findings, MARGIN if limit is None else limit))
+        write(junit, of_findings(findings, MARGIN if limit is None else limit))
     if github_summary:
         report.to_summary(report.compared(a, b, findings, limit))
     if terminal.json:
