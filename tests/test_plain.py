@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ import numpy as np
 import pytest
 
 from webinfer.plain import dumps
+
+
+@dataclass(frozen=True)
+class Point:
+    x: int
+    y: Any
 
 
 class Mute:
@@ -36,6 +43,7 @@ class Mute:
             ["2026-01-02T03:00:00Z", "2026-01-02T03:00:00+00:00", "2026-01-02"],
             id="times",
         ),
+        pytest.param(Point(1, (Point(2, None),)), {"x": 1, "y": [{"x": 2, "y": None}]}, id="data"),
         pytest.param({Mute(): Mute()}, {"<Mute>": "<Mute>"}, id="mute"),
     ],
 )

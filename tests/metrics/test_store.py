@@ -137,6 +137,18 @@ def test_rows_come_back_as_they_were_given(path: Path) -> None:
     ]
 
 
+def test_what_json_has_no_word_for_costs_no_row(path: Path) -> None:
+    store = Store(path)
+    first = store.add("runs", machine="m")
+    store.add("runs", id=first + 1, options={"profiles": "a\udcff", ("b", 1): float("nan"), "c": {1}})
+    store.close()
+    assert store.status.dropped == 0
+    assert rows(path, "SELECT machine, CAST(options AS TEXT) FROM runs ORDER BY id") == [
+        ("m", None),
+        (None, """{"profiles": "a?", "('b', 1)": null, "c": [1]}"""),
+    ]
+
+
 def test_row_with_a_key_is_completed_and_not_emptied(path: Path) -> None:
     store = Store(path)
     first = store.add("runs", machine="m", version="1")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from struct import Struct
 from typing import Any
@@ -11,6 +9,8 @@ from typing import Any
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
+
+from webinfer.plain import clean, dumps
 
 Row = Mapping[str, Any]
 
@@ -106,9 +106,9 @@ def _array(kind: str, values: Sequence[Any]) -> NDArray[Any]:
     if kind == "DOUBLE[]":
         return _objects([None if value is None else [float(each) for each in value] for value in values])
     if kind == "JSON":
-        return _objects([None if value is None else json.dumps(value, default=_plain) for value in values])
+        return _objects([None if value is None else dumps(value) for value in values])
     if kind == "VARCHAR":
-        return _objects([None if value is None else _clean(str(value)) for value in values])
+        return _objects([None if value is None else clean(str(value)).replace("\0", "") for value in values])
     missing = [value is None for value in values] if None in values else None
     filled = [0 if value is None else value for value in values] if missing else values
     if kind == "TIMESTAMP":
@@ -127,13 +127,3 @@ def _objects(values: list[Any]) -> NDArray[Any]:
     data = np.empty(len(values), object)
     data[:] = ["" if absent else value for value, absent in zip(values, missing, strict=True)]
     return np.ma.masked_array(data, missing) if any(missing) else data
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return dict(value) if isinstance(value, Mapping) else str(value)
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")  # what a database's text cannot hold
