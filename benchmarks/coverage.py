@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import parser, show
 from webinfer.bench.runner import interval
+from webinfer.statistics import between
 
 ROUNDS, SCATTER = 8, 0.02  # rounds of a launch, and their standard deviation
 APART = (0.0, 0.01, 0.02, 0.05, 0.10)  # standard deviations of launches
 LAUNCHES = (1, 2, 3, 4, 5)
+LIMIT = 0.10
+CHANGES = (0.0, 0.08, 0.10, 0.12, 0.15, 0.20, 0.25)
+GATES = ((0.01, 3), (0.02, 3), (0.02, 5), (0.02, 10), (0.05, 5))
 
 
 def times(
@@ -43,8 +47,26 @@ def intervals(trials: int) -> None:
     )
 
 
+def gates(trials: int) -> None:
+    """Show how often a change is told, and how often it fails as one beyond the limit."""
+    rows = []
+    for change in CHANGES:
+        row = [f"{change:+.0%}"]
+        for apart, launches in GATES:
+            chance = np.random.default_rng(2)
+            sides = (times(chance, trials, launches, apart, slower) for slower in (0.0, change))
+            found = [between(list(a), list(b)) for a, b in zip(*sides, strict=True)]
+            told = sum(each.severity() not in ("none", "unclear") for each in found) / trials
+            fails = sum(each.p_beyond(LIMIT) < 0.05 for each in found) / trials
+            row.append(f"{told:.1%}, {fails:.1%}")
+        rows.append(row)
+    columns = ["True change", *(f"{launches} launches that differ by {apart:.0%}" for apart, launches in GATES)]
+    show(f"Told as a change, and failing as slower by more than {LIMIT:.0%}; {trials:,} trials", columns, rows)
+
+
 def main(trials: int) -> None:
     intervals(trials)
+    gates(trials // 4)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A model, and the same with 15 % more layers, each in a browser of its own, take turns; so do the model and itself. Each
 trial starts both browsers anew, and has rounds until the interval is narrow enough. With ``--separate``, a trial is two
 whole benchmarks one after the other, as ``webinfer bench`` makes them, of one file that meanwhile became slower or did
-not, and ``webinfer compare`` judges.
+not, and ``webinfer compare`` judges. An alarm is a change that chance does not explain, of more than 5 % as it is seen;
+``compare --fail-on`` asks for more: that it is larger than its limit by more than chance explains.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Trials:
 
     @property
     def alarms(self) -> int:
-        return sum(each.is_regression(MARGIN) for each in self.compared)
+        return sum(each.is_slower(MARGIN) for each in self.compared)
 
     def row(self, wanted: str) -> list[str]:
         changes = [each.change for each in self.compared]

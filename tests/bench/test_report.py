@@ -80,7 +80,7 @@ def test_junit_is_xml_whatever_an_error_holds() -> None:
     assert failed[0].attrib == {"message": "[31mboom <ä🙂>\n\t]]>", "type": "a"}
     assert skipped[0].attrib == {"message": "none\x7f"}
     found = compare(record(9, cells=(WASM, WEBNN)), made)
-    (broken, _) = ElementTree.fromstring(junit.of_findings(found, 0.10).encode())
+    (broken, _) = ElementTree.fromstring(junit.of_findings(found).encode())
     assert broken[0].get("message") == "[31mboom <ä🙂>\n\t]]>"
 
 
@@ -96,7 +96,7 @@ def test_junit_has_the_moment_in_utc_and_the_sum_of_times_as_its_readers_want_th
     assert suite.get("time") == f"{sum(times):.3f}"
     made.started = ""
     assert "timestamp" not in ElementTree.fromstring(junit.of_record(made).encode()).attrib
-    compared = ElementTree.fromstring(junit.of_findings(compare(made, made), 0.10))
+    compared = ElementTree.fromstring(junit.of_findings(compare(made, made)))
     assert compared.get("time") == "0.000"
 
 
@@ -131,11 +131,13 @@ def test_several_concurrencies_tell_what_limits_them() -> None:
 
 def test_a_comparison_names_what_fails() -> None:
     a, b = record(7), record(8, slower=1.4)
-    found = compare(a, b)
-    text = report.compared(a, b, found, 0.10)
+    found = compare(a, b, limit=0.10)
+    text = report.compared(a, b, found, gate=True)
     assert text.count("**slower, severe**") == 2
-    assert "2 of 2 fail" in text
-    suite = ElementTree.fromstring(junit.of_findings(found, 0.10))
+    assert "2 of 2 fail: slower by over 10% and more than chance explains" in text
+    assert "| p-value, by over 10% |" in text
+    assert "fail" not in report.compared(a, b, found)  # without a limit, it only tells
+    suite = ElementTree.fromstring(junit.of_findings(found))
     assert suite.get("failures") == "2"
 
 

@@ -39,21 +39,36 @@ def launches(chance: np.random.Generator, slowdown: float, count: int = 3) -> li
 
 def test_a_slowdown_of_15_percent_is_detected_in_19_of_20_trials() -> None:
     chance = np.random.default_rng(6)
-    assert sum(paired(*rounds(chance, 0.15)).is_regression() for _ in range(TRIALS)) >= 19
+    assert sum(paired(*rounds(chance, 0.15)).is_slower() for _ in range(TRIALS)) >= 19
 
 
 def test_20_trials_of_the_same_raise_at_most_one_false_alarm() -> None:
     chance = np.random.default_rng(7)
-    assert sum(paired(*rounds(chance, 0.0)).is_regression() for _ in range(TRIALS)) <= 1
+    assert sum(paired(*rounds(chance, 0.0)).is_slower() for _ in range(TRIALS)) <= 1
 
 
 def test_runs_of_several_launches_are_told_apart_and_equal_ones_are_not() -> None:
     chance = np.random.default_rng(8)
     slower = [between(launches(chance, 0), launches(chance, 0.15)) for _ in range(TRIALS)]
     same = [between(launches(chance, 0), launches(chance, 0)) for _ in range(TRIALS)]
-    assert sum(each.is_regression() for each in slower) >= 19
-    assert sum(each.is_regression() for each in same) <= 1
+    assert sum(each.is_slower() for each in slower) >= 19
+    assert sum(each.is_slower() for each in same) <= 1
     assert {each.unit for each in slower} == {"launch"}
+
+
+def test_what_is_slower_by_the_limit_seldom_looks_slower_by_more() -> None:
+    chance, trials = np.random.default_rng(12), 300
+    found = [between(launches(chance, 0), launches(chance, 0.10)) for _ in range(trials)]
+    beyond = np.array([each.p_beyond(0.10) for each in found])
+    assert 0.02 <= np.mean(beyond < 0.05) <= 0.075
+    assert sum(each.is_slower(0.10) for each in found) > 120  # what is seen is above the limit in one of two
+    assert all(each.p_beyond(0.30) > each.p_beyond(0.10) > each.p_beyond(0.0) for each in found)
+
+
+def test_what_is_slower_by_much_more_than_the_limit_is_sure_to_be() -> None:
+    chance = np.random.default_rng(13)
+    found = [between(launches(chance, 0), launches(chance, 0.25)) for _ in range(TRIALS)]
+    assert sum(each.p_beyond(0.10) < 0.05 for each in found) >= 19
 
 
 def test_rounds_of_too_few_launches_are_compared_and_prove_nothing() -> None:
@@ -61,7 +76,8 @@ def test_rounds_of_too_few_launches_are_compared_and_prove_nothing() -> None:
     compared = between(launches(chance, 0, 1), launches(chance, 0.3, 1))
     assert compared.unit == "round"
     assert compared.p_value < 0.01
-    assert not compared.is_regression()
+    assert not compared.is_slower()
+    assert compared.p_beyond(0.0) == 1
 
 
 @pytest.mark.parametrize(("compare", "n"), [(paired, 7), (paired, 10), (unpaired, 6), (unpaired, 8)])

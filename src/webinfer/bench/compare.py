@@ -27,7 +27,10 @@ class Finding:
         relative: How they changed in units of native onnxruntime's, measured in the same rounds: what is left of the
             change when the machine's own speed is taken out. ``None`` where native was not measured in both.
         native: How native's times changed.
-        severity: Of what counts: ``relative``, or else ``raw``.
+        severity: Of what counts: ``relative``, or else ``raw``. It tells a change, whatever the limit.
+        limit: How much slower it may become.
+        p_beyond: How likely chance alone makes one that is slower by the limit look as slow, corrected for the number
+            of configurations.
         why: Of one that is broken, wrong or unmeasured.
     """
 
@@ -37,6 +40,8 @@ class Finding:
     relative: Comparison | None = None
     native: Comparison | None = None
     severity: Severity = "none"
+    limit: float = MARGIN
+    p_beyond: float | None = None
     why: str | None = None
 
     @property
@@ -44,11 +49,12 @@ class Finding:
         """The change that counts."""
         return self.relative or self.raw
 
-    def fails(self, margin: float) -> bool:
-        """Whether it is a real regression by more than ``margin``, no longer runs, or answers wrongly."""
+    @property
+    def fails(self) -> bool:
+        """Whether it is slower by more than the limit beyond chance, no longer runs, or answers wrongly."""
         if self.kind in ("broken", "wrong"):
             return True
-        return self.counted is not None and self.counted.is_regression(margin)
+        return self.counted is not None and self.p_beyond is not None and self.p_beyond < 1 - self.counted.confidence
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -57,20 +63,26 @@ class Finding:
             "configuration": {name: getattr(self.configuration, name) for name in self.configuration.__slots__},
             "kind": self.kind,
             "severity": self.severity,
+            "limit": self.limit,
+            "p_beyond": self.p_beyond,
+            "fails": self.fails,
             "why": self.why,
             **{name: change.to_dict() if change else None for name, change in changes.items()},
         }
 
 
-def compare(a: Record, b: Record, margin: float = MARGIN) -> list[Finding]:
-    """Compare two benchmarks, configuration by configuration.
+def compare(a: Record, b: Record, margin: float = MARGIN, limit: float = MARGIN) -> list[Finding]:
+    """Compare two benchmarks, configuration by configuration: whether each changed, and whether it fails.
 
-    With several configurations, p-values are corrected for that: one in twenty would look significant by chance.
+    It changed where chance is an unlikely reason for any difference; it fails where chance is an unlikely reason for
+    more than the limit. With several configurations, p-values are corrected for that: one in twenty would look
+    significant by chance.
 
     Args:
         a: The earlier one.
         b: The later one.
         margin: Relative change that nobody minds.
+        limit: Relative change from which on a configuration fails.
 
     Raises:
         BenchmarkError: They have no configuration in common.
@@ -80,7 +92,8 @@ def compare(a: Record, b: Record, margin: float = MARGIN) -> list[Finding]:
         raise BenchmarkError(f"{a.id} and {b.id} have no configuration in common: nothing can be compared.")
     found = [_find(a, b, first.get(each), second.get(each), each) for each in dict.fromkeys([*first, *second])]
     told = [finding for finding in found if finding is not None]
-    return [replace(each, severity=each.counted.severity(margin) if each.counted else "none") for each in _sure(told)]
+    sure = _sure(told, limit)
+    return [replace(each, severity=each.counted.severity(margin) if each.counted else "none") for each in sure]
 
 
 def check_launches(a: Record, b: Record) -> None:
@@ -139,14 +152,17 @@ def _find(a: Record, b: Record, before: Cell | None, now: Cell | None, asked: Co
     return made
 
 
-def _sure(findings: Sequence[Finding]) -> list[Finding]:
+def _sure(findings: Sequence[Finding], limit: float) -> list[Finding]:
+    """Test the changes of all, and correct the p-values for their number."""
     counted = [each.counted for each in findings]
     corrected = iter(adjusted([each.p_value for each in counted if each]))
+    beyond = iter(adjusted([each.p_beyond(limit) for each in counted if each]))
     made = []
     for finding, change in zip(findings, counted, strict=True):
         if change is None:
-            made.append(finding)
+            made.append(replace(finding, limit=limit))
             continue
         sure = replace(change, p_value=next(corrected))
-        made.append(replace(finding, relative=sure) if finding.relative else replace(finding, raw=sure))
+        kept = replace(finding, relative=sure) if finding.relative else replace(finding, raw=sure)
+        made.append(replace(kept, limit=limit, p_beyond=next(beyond)))
     return made

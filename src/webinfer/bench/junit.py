@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from webinfer.bench.compare import Finding
 from webinfer.bench.record import Record
-from webinfer.bench.report import answers, percent
+from webinfer.bench.report import answers, beyond, over, percent
 
 _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML may hold, escaped or not, as colours of a terminal."""
@@ -32,14 +32,13 @@ def of_record(record: Record) -> str:
     return _written(suite)
 
 
-def of_findings(findings: Sequence[Finding], fail_on: float) -> str:
+def of_findings(findings: Sequence[Finding]) -> str:
     """Write a comparison as JUnit's XML: one case per configuration, those that fail as failures."""
     suite = ElementTree.Element("testsuite", name="webinfer compare")
     for each in findings:
         case = _case(suite, "webinfer.compare", str(each.configuration), 0)
-        if each.fails(fail_on):
-            change = each.counted
-            said = each.why or (f"{percent(change)} slower, p = {change.p_value:.2g}" if change else "")
+        if each.fails:
+            said = each.why or f"{percent(each.counted)} slower; {over(findings)}: p = {beyond(each)}"
             ElementTree.SubElement(case, "failure", message=said, type=each.kind)
         elif each.kind in ("added", "removed"):
             ElementTree.SubElement(case, "skipped", message=f"{each.kind}: nothing to compare with")

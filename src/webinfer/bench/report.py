@@ -201,36 +201,60 @@ def machine_line(record: Record) -> str:
     )
 
 
-def compared(a: Record, b: Record, findings: Sequence[Finding], fail_on: float | None) -> str:
-    """Write a comparison down as Markdown."""
+def compared(a: Record, b: Record, findings: Sequence[Finding], *, gate: bool = False) -> str:
+    """Write a comparison down as Markdown; as a gate, it counts what fails."""
     rows = []
     for each in findings:
         change, sure = each.counted, ""
         if change is not None:
             sure = f"{change.p_value:.2g} ({change.n} {'launches' if change.unit == 'launch' else 'rounds'})"
-        failing = fail_on is not None and each.fails(fail_on)
         said = _SAID[each.severity] if each.kind == "compared" else each.kind
         rows.append(
             [
                 str(each.configuration),
-                f"**{said}**" if failing else said,
+                f"**{said}**" if gate and each.fails else said,
                 percent(each.relative) if each.relative else _NONE,
                 percent(each.raw) if each.raw else _NONE,
                 percent(each.native) if each.native else _NONE,
                 sure or _NONE,
+                beyond(each),
                 each.why or "",
             ]
         )
-    columns = ("Configuration", "Verdict", "Time against native", "Time", "Native's own time", "p-value", "")
+    columns = (
+        "Configuration",
+        "Verdict",
+        "Time against native",
+        "Time",
+        "Native's own time",
+        "p-value",
+        f"p-value, {over(findings)}",
+        "",
+    )
     parts = [f"# {b.id} against {a.id}", table(columns, rows)]
     if a.machine.get("id") != b.machine.get("id"):
         parts.append("They ran on different machines: only the times against native can be compared.")
-    if fail_on is not None:
-        count = sum(each.fails(fail_on) for each in findings)
-        parts.append(
-            f"{count} of {len(findings)} fail: slower by more than {fail_on:.0%} beyond chance, broken or wrong."
-        )
+    if gate:
+        parts.append(tally(findings))
     return "\n\n".join(parts) + "\n"
+
+
+def over(findings: Sequence[Finding]) -> str:
+    """Name the limit that findings are held against."""
+    return f"by over {100 * findings[0].limit:.3g}%"
+
+
+def beyond(finding: Finding) -> str:
+    """Write down how likely chance makes one that is slower by the limit look as slow as a finding."""
+    return _NONE if finding.p_beyond is None else f"{finding.p_beyond:.2g}"
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """Say how many fail, and what that means."""
+    return (
+        f"{sum(each.fails for each in findings)} of {len(findings)} fail: slower {over(findings)} and more than chance "
+        "explains, broken or wrong. The verdict tells any change, which may be as small as that."
+    )
 
 
 def to_summary(text: str) -> None:

@@ -95,12 +95,12 @@ def view(record: Record) -> RenderableType:
     return Group(*parts, Text(), *(Text(f"  {line}", style="quiet") for line in last if line))
 
 
-def findings_view(findings: Sequence[Finding], margin: float) -> RenderableType:
-    """Lay out what a comparison found."""
+def findings_view(findings: Sequence[Finding], *, gate: bool = False) -> RenderableType:
+    """Lay out what a comparison found; as a gate, with what fails."""
     rows = []
     for each in findings:
         said = each.severity if each.kind == "compared" else each.kind
-        style = "bad" if each.fails(margin) else _SEVERITIES[each.severity]
+        style = "bad" if gate and each.fails else _SEVERITIES[each.severity]
         changes = (each.relative, each.raw, each.native)
         rows.append(
             [
@@ -108,10 +108,21 @@ def findings_view(findings: Sequence[Finding], margin: float) -> RenderableType:
                 Text(said, style=style),
                 *(Text(report.percent(change) if change else "–") for change in changes),
                 Text(f"{each.counted.p_value:.2g}" if each.counted else "–"),
+                Text(report.beyond(each)),
             ]
         )
-    columns = ("Configuration", "Severity", "Time against native", "Time", "Native's own", "p-value")
+    columns = (
+        "Configuration",
+        "Severity",
+        "Time against native",
+        "Time",
+        "Native's own",
+        "p-value",
+        f"p-value, {report.over(findings)}",
+    )
     whys = [Text(f"  {each.configuration}: {each.why}") for each in findings if each.why]
+    if gate:
+        whys.append(Text(f"  {report.tally(findings)}", style="quiet"))
     return Group(heading("Changes"), table(columns, rows), *whys)
 
 

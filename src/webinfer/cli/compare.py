@@ -15,7 +15,6 @@ from webinfer.cli.bench_view import findings_view
 from webinfer.cli.command import command
 from webinfer.cli.outputs import writable
 from webinfer.cli.terminal import FAILED, Terminal
-from webinfer.statistics.comparison import MARGIN
 
 _EXAMPLES = """
 webinfer compare before.json after.json
@@ -40,7 +39,8 @@ def run(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            metavar="PERCENT", help="Exit with 1 where something is slower by more than this, beyond chance; as 10%."
+            metavar="PERCENT",
+            help="Exit with 1 where something is slower by more than this, and not just by what chance adds; as 10%.",
         ),
     ] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", callback=writable, help="Write JUnit's XML.")] = None,
@@ -50,26 +50,28 @@ def run(
 ) -> None:
     """Compare two benchmarks, configuration by configuration.
 
-    A change counts in units of native onnxruntime's time in the same rounds, so that a slower machine is no slower
-    program. A configuration that no longer runs, or whose answers are no longer right, fails like a regression.
+    What changed and what fails are two questions: the verdict tells any change that chance does not explain; what fails
+    is slower by more than --fail-on, and chance does not explain the rest. A change counts in units of native
+    onnxruntime's time in the same rounds, so that a slower machine is no slower program. A configuration that no longer
+    runs, or whose answers are no longer right, fails as well.
     """
     limit = _fraction(fail_on) if fail_on is not None else None
     a, b = (_taken(each, db_path) for each in (first, second))
     if limit is not None:
         check_launches(a, b)
         check_finished(a, b)
-    findings = compare(a, b)
-    failing = [each for each in findings if limit is not None and each.fails(limit)]
+    findings = compare(a, b) if limit is None else compare(a, b, limit=limit)
+    failing = [each for each in findings if limit is not None and each.fails]
     if junit is not None:
-        write(junit, of_findings(findings, MARGIN if limit is None else limit))
+        write(junit, of_findings(findings))
     if github_summary:
-        report.to_summary(report.compared(a, b, findings, limit))
+        report.to_summary(report.compared(a, b, findings, gate=limit is not None))
     if terminal.json:
         terminal.emit(
             {"a": a.id, "b": b.id, "failing": len(failing), "findings": [each.to_dict() for each in findings]}
         )
     else:
-        terminal.show(findings_view(findings, MARGIN if limit is None else limit))
+        terminal.show(findings_view(findings, gate=limit is not None))
     if failing:
         raise typer.Exit(FAILED)
 

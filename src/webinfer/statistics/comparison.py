@@ -37,6 +37,8 @@ class Comparison:
         effect: How much more often B is slower than faster, from -1 to 1 (rank-biserial correlation).
         n: Pairs, or measurements of the smaller side.
         unit: What was compared: ``pair``, ``round`` or ``launch``.
+        error: Standard error of the logarithm of 1 and the change; ``None`` where launches were not compared.
+        freedom: Degrees of freedom of that.
         confidence: That of the interval; where there are too few measurements for what was asked, what they give.
     """
 
@@ -48,15 +50,36 @@ class Comparison:
     n: int
     unit: Literal["pair", "round", "launch"]
     confidence: float = CONFIDENCE
+    error: float | None = None
+    freedom: float | None = None
 
     @property
     def is_significant(self) -> bool:
         """Whether chance is an unlikely reason; rounds of one launch cannot say that."""
         return self.unit != "round" and self.p_value < 1 - self.confidence
 
-    def is_regression(self, margin: float = MARGIN) -> bool:
-        """Whether B is slower by more than ``margin``, and chance is an unlikely reason."""
+    def is_slower(self, margin: float = MARGIN) -> bool:
+        """Whether B became slower: chance is an unlikely reason, and what is seen is more than nobody minds.
+
+        This says that there is a change, not that it is larger than ``margin``: ``p_beyond`` says that.
+        """
         return self.is_significant and self.change > margin
+
+    def p_beyond(self, limit: float) -> float:
+        """Return how likely a B that is slower by ``limit`` looks at least as much slower, by chance alone.
+
+        Small only where B is slower by more than that. The one-sided t-test, with the limit in place of no change, as
+        tests of non-inferiority have it (Wellek, 2010, "Testing Statistical Hypotheses of Equivalence and
+        Noninferiority", 2.2). Rounds of too few launches cannot tell: 1.
+
+        Args:
+            limit: Relative change, as 0.1 for 10 %.
+        """
+        if self.error is None or self.freedom is None:
+            return 1.0
+        t = (math.log1p(self.change) - math.log1p(limit)) / self.error
+        half = student_two_sided(t, self.freedom) / 2
+        return half if t > 0 else 1 - half
 
     def severity(self, margin: float = MARGIN) -> Severity:
         """Say how bad it is; see ``severity``."""
@@ -172,6 +195,8 @@ def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CON
         n=min(len(first), len(second)),
         unit="launch",
         confidence=confidence,
+        error=error,
+        freedom=freedom,
     )
 
 
