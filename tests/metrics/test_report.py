@@ -57,7 +57,7 @@ def path(tmp_path: Path) -> Path:
 def cells(line: str) -> list[str]:
     """Read a line of a table as Markdown does: a bar after a backslash parts no cells."""
     inner = line.removeprefix("|").removesuffix("|")
-    return [re.sub(r"\\([\\|])", r"\1", cell).strip() for cell in re.findall(r"((?:\\.|[^\\|])*)(?:\||$)", inner)][:-1]
+    return [re.sub(r"\\([\\|<])", r"\1", cell).strip() for cell in re.findall(r"((?:\\.|[^\\|])*)(?:\||$)", inner)][:-1]
 
 
 def write(path: Path | str, format: str) -> str:
