@@ -15,7 +15,7 @@ from webinfer.cli.terminal import THEME
 from webinfer.errors import BenchmarkError
 from webinfer.metrics.database import connect
 from webinfer.metrics.report.findings import gather
-from webinfer.statistics import within_launch
+from webinfer.statistics import Scaling, within_launch
 
 
 def test_markdown_tells_the_figures_the_absences_and_the_method() -> None:
@@ -127,6 +127,12 @@ def test_several_concurrencies_tell_what_limits_them() -> None:
     assert law.contention == pytest.approx(1, abs=0.1)  # what was made up is as fast with four as with one
     assert held.kind == "callers"
     assert "## Scaling" in report.markdown(made)
+    assert f"off by {law.error:.1%} at most" in report.markdown(made)
+
+
+def test_a_law_that_nothing_tests_says_so() -> None:
+    law = Scaling(rate=100, contention=0.1, crosstalk=0.01, error=None)
+    assert report.fitted(law) == "contention 0.100, crosstalk 0.0100, nothing is left to test it with"
 
 
 def test_a_comparison_names_what_fails() -> None:

@@ -75,6 +75,22 @@ def test_the_scalability_law_is_found_again_in_its_own_curve() -> None:
     assert found.ceiling == pytest.approx(found.at(found.peak))
 
 
+def test_as_many_concurrencies_as_coefficients_leave_nothing_to_test_the_law_with() -> None:
+    found = scaling({1: 100, 2: 170, 4: 260})
+    assert found is not None
+    assert found.crosstalk > 0
+    assert [found.at(n) for n in (1, 2, 4)] == pytest.approx([100, 170, 260])
+    assert found.error is None
+    assert found.to_dict()["error"] is None
+
+
+def test_one_concurrency_more_tests_the_law() -> None:
+    found = scaling({1: 100, 2: 170, 4: 260, 8: 500})
+    assert found is not None
+    assert found.error is not None
+    assert found.error > 0.02
+
+
 def test_amdahls_law_has_a_ceiling_and_no_peak() -> None:
     found = scaling({n: 50 * n / (1 + 0.25 * (n - 1)) for n in (1, 2, 4, 8)})
     assert found is not None
@@ -86,6 +102,7 @@ def test_throughput_above_linear_is_taken_as_linear() -> None:
     found = scaling({1: 10, 2: 21, 4: 44})
     assert found is not None
     assert (found.contention, found.crosstalk) == (0, 0)
+    assert found.error is not None  # two coefficients are 0, which leaves two concurrencies
     assert found.error > 0.03
 
 

@@ -137,10 +137,17 @@ def scalability(record: Record) -> list[str]:
     rows = []
     for name, rates, law, held in curves(record):
         told = ", ".join(f"{n}: {figure(rate)}" for n, rate in rates.items())
-        fitted = f"{law.contention:.3f}, {law.crosstalk:.4f}" if law else "needs three concurrencies"
-        rows.append([name, told, fitted, f"{held.kind} ({'; '.join(held.evidence)})"])
-    columns = ("Configuration", "Items/s by requests at once", "Contention, crosstalk", "What limits it")
+        rows.append([name, told, fitted(law), f"{held.kind} ({'; '.join(held.evidence)})"])
+    columns = ("Configuration", "Items/s by requests at once", "Law", "What limits it")
     return ["## Scaling", table(columns, rows)] if rows else []
+
+
+def fitted(law: Scaling | None) -> str:
+    """Write the law of a configuration down, and how well it fits where that can be told."""
+    if law is None:
+        return "no law: needs three concurrencies"
+    off = "nothing is left to test it with" if law.error is None else f"off by {law.error:.1%} at most"
+    return f"contention {law.contention:.3f}, crosstalk {law.crosstalk:.4f}, {off}"
 
 
 def rates(ran: Together) -> list[list[str]]:

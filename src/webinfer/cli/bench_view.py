@@ -75,8 +75,7 @@ def view(record: Record) -> RenderableType:
         parts += [heading(f"Loading {name}"), table(report.LOADING[1:], loads)]
     for name, rates, law, held in report.curves(record):
         told = ", ".join(f"{n} at once {report.figure(rate)} items/s" for n, rate in rates.items())
-        said = f"; contention {law.contention:.3f}, crosstalk {law.crosstalk:.4f}" if law else ""
-        parts += [heading(f"Scaling of {name}"), Text(f"  {told}{said}")]
+        parts += [heading(f"Scaling of {name}"), Text(f"  {told}; {report.fitted(law)}")]
         parts.append(Text.assemble("  limited by ", (held.kind, "title"), f": {'; '.join(held.evidence)}"))
     for each in record.together:
         parts.append(heading(f"{len(each.models)} models at once: {each.gain:.2f} times one after the other"))

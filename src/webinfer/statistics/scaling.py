@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -20,13 +20,14 @@ class Scaling:
         rate: Items per second of one.
         contention: Share of the work that only one can do at a time; alone, it is Amdahl's law.
         crosstalk: Cost of each pair of them, which makes throughput fall again.
-        error: Largest relative difference between the law and a measurement.
+        error: Largest relative difference between the law and a measurement; ``None`` where it has as many coefficients
+            as there were measurements, so that it goes through all of them and nothing is left to test it with.
     """
 
     rate: float
     contention: float
     crosstalk: float
-    error: float
+    error: float | None
 
     def at(self, n: float) -> float:
         """Return the throughput with ``n`` at once."""
@@ -66,7 +67,8 @@ def scaling(throughputs: Mapping[int, float]) -> Scaling | None:
         throughputs: Items per second by concurrency.
 
     Returns:
-        The fit; ``None`` with fewer than three concurrencies, which any curve fits.
+        The fit; ``None`` with fewer than three concurrencies, which many curves fit. With three, it fits exactly unless
+        a coefficient is 0: only a fourth one tests it.
     """
     if len(throughputs) < 3:
         return None
@@ -76,9 +78,11 @@ def scaling(throughputs: Mapping[int, float]) -> Scaling | None:
     columns = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1)
     fits = [fit for kept in _subsets() if (fit := _fit(columns / target[:, None], kept)) is not None]
     first, second, third = min(fits, key=lambda fit: fit[0])[1]
-    law = Scaling(1 / first, second / first, third / first, 0.0)
+    law = Scaling(1 / first, second / first, third / first, None)
+    if len(n) == sum(coefficient > 0 for coefficient in (first, second, third)):
+        return law
     error = max(abs(law.at(each) / measured - 1) for each, measured in zip(n, x, strict=True))
-    return Scaling(law.rate, law.contention, law.crosstalk, float(error))
+    return replace(law, error=float(error))
 
 
 def _subsets() -> list[tuple[int, ...]]:
