@@ -61,7 +61,10 @@ def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept
     assert any(step.block for step in said)
 
 
-def test_an_interrupted_benchmark_is_taken_up_where_it_was(kept: Path) -> None:
+def test_an_interrupted_benchmark_is_taken_up_where_it_was_and_each_figure_written_once(
+    tmp_path: Path, kept: Path
+) -> None:
+    path = str(tmp_path / "b.duckdb")
     ask = Ask(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
     method = Method(launches=1, least=2, most=2, turn=0.02, patience=4, sequence=8)
 
@@ -70,15 +73,21 @@ def test_an_interrupted_benchmark_is_taken_up_where_it_was(kept: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(benchmark(ask, method, stop_at_the_second))
-    (path,) = kept.glob("*.json")
-    left = read(path)
+        asyncio.run(benchmark(ask, method, stop_at_the_second, db_path=path))
+    (journal,) = kept.glob("*.json")
+    left = read(journal)
+    assert storage.load(path, "latest") == left
     assert (left.status, [cell.status for cell in left.cells]) == ("interrupted", ["measured", "waiting"])
     assert not left.cells[1].turns
-    record = asyncio.run(benchmark(ask, method, lambda step: None, resume=True))
+    said: list[Step] = []
+    record = asyncio.run(benchmark(ask, method, said.append, resume=True, db_path=path))
     assert (record.id, record.status) == (left.id, "finished")
     assert record.cells[0] == left.cells[0]
     assert record.cells[1].status == "measured"
+    assert [(step.done, step.total) for step in (said[0], said[-1])] == [(1, 2), (2, 2)]
+    assert said[0].ahead == pytest.approx(2 * 4 * 4 / 3)
+    assert [len(known) for known in storage.history(path).values()] == [1, 1]
+    assert storage.load(path, "latest") == record
 
 
 def test_the_command_exits_with_2_for_software_and_130_when_interrupted(tmp_path: Path) -> None:
@@ -95,5 +104,6 @@ def test_the_command_exits_with_2_for_software_and_130_when_interrupted(tmp_path
         assert running.stderr is not None
         next(line for line in running.stderr if "launch 1" in line)
         os.kill(running.pid, signal.SIGINT)
-        assert "Interrupted" in running.stderr.read()
+        left = running.stderr.read()
+        assert "Interrupted; nothing is left running. 0 of 1 configurations are done: the same command" in left
         assert running.wait() == 130

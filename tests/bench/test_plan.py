@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from webinfer.bench import Ask, everything
 from webinfer.bench.agreement import agree, digest
 from webinfer.bench.inputs import sample
-from webinfer.bench.plan import EVERY_BROWSER, Seen, expand
-from webinfer.bench.runner import TOGETHER, blocks
+from webinfer.bench.plan import EVERY_BROWSER, Seen, begin, expand
+from webinfer.bench.record import Method, Record
+from webinfer.bench.run import unfinished
+from webinfer.bench.runner import TOGETHER, Step, ahead, blocks, counting
 from webinfer.errors import OptionError
 from webinfer.models import resolve
 from webinfer.models.reference import run_native
@@ -47,6 +52,40 @@ def test_blocks_hold_one_model_and_concurrency_and_not_too_many_browsers() -> No
     assert sum(map(len, made)) == 32
     for block in made:
         assert len({(cell.configuration.model, cell.configuration.concurrency) for cell in block}) == 1
+
+
+def test_what_lies_ahead_is_the_patience_of_all_that_waits_with_native_among_them_and_warm_ups() -> None:
+    ask = Ask(models=("m", "n"), browsers=("embedded", "edge"), platforms=("wasm",), precisions=("full", "fp16"))
+    made = Record(id="r", method=Method(patience=30), cells=expand(ask, SEEN))
+    assert ahead(made) == pytest.approx((4 + 4) * 30 * 4 / 3)  # four configurations; for each, one of native
+    made.cells[0].status = made.cells[2].status = "measured"  # those of m
+    assert ahead(made) == pytest.approx((2 + 2) * 30 * 4 / 3)
+
+
+def test_a_step_says_how_many_are_done_of_those_that_may_be() -> None:
+    cells = expand(Ask(models=("m", "n", "o"), browsers=("embedded", "edge"), platforms=("wasm",)), SEEN)
+    said: list[Step] = []
+    tell = counting(cells, said.append)
+    tell(Step("first"))
+    waiting = [cell for cell in cells if not cell.done]
+    waiting[0].status, waiting[1].status = "measured", "cannot"
+    tell(Step("second", cells))
+    assert [(step.text, step.done, step.total) for step in said] == [("first", 0, 3), ("second", 2, 3)]
+    assert said[1].block == cells
+
+
+def test_only_the_same_that_was_not_finished_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webinfer.bench.run.journals", lambda: tmp_path)
+    ask, options = Ask(models=("m",), browsers=("embedded",)), {"headless": True}
+    made = begin(ask, Method(), SEEN, options)
+    made.save(path := tmp_path / f"{made.id}.json")
+    assert unfinished(ask, Method(), options) == made
+    assert unfinished(ask, Method(), {"headless": False}) is None
+    assert unfinished(ask, Method(launches=1), options) is None
+    assert unfinished(Ask(models=("n",), browsers=("embedded",)), Method(), options) is None
+    for changed in ({"version": "0"}, {"revision": "0"}, {"machine": {"id": "0"}}, {"status": "finished"}):
+        replace(made, **changed).save(path)
+        assert unfinished(ask, Method(), options) is None
 
 
 def test_everything_is_every_browser_that_may_be_started() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.bench.records import WASM, record
+from tests.bench.records import WASM, WEBNN, record
 from webinfer.bench import exit_code, read, storage
-from webinfer.bench.record import Together
+from webinfer.bench.record import Cell, Together
 from webinfer.errors import BenchmarkError
+from webinfer.metrics.archive import merge
+from webinfer.metrics.database import connect
 from webinfer.metrics.store import Store
 
 
@@ -57,6 +60,36 @@ def test_a_record_comes_back_from_the_database_as_it_was(tmp_path: Path) -> None
     assert errors == [("browser.missing: it isn't there",)]
     with pytest.raises(BenchmarkError, match="made-up-2, made-up-1"):
         storage.load(path, "other")
+
+
+def test_a_benchmark_that_was_taken_up_is_in_the_database_once_and_in_one_that_takes_it_in(tmp_path: Path) -> None:
+    path, other = tmp_path / "bench.duckdb", tmp_path / "other.duckdb"
+    whole, half = record(1), record(1)
+    failed = Cell(configuration=replace(WASM, browser="firefox"), status="failed", why="x", code="y")
+    whole.cells.append(failed)
+    half.ended, whole.ended = "2026-01-01T00:01:00+00:00", "2026-01-01T00:02:00+00:00"
+    half.status, half.cells = "interrupted", [whole.cells[0], Cell(configuration=WEBNN), failed]
+    for made in (half, whole, whole):
+        with storage.opened(str(path)) as store:
+            assert store is not None
+            storage.write(store, made)
+        merge(other, path)
+    with storage.opened(str(tmp_path / "elsewhere.duckdb")) as store:
+        assert store is not None
+        storage.write(store, whole)
+    merge(other, tmp_path / "elsewhere.duckdb")
+    once = sorted(
+        (str(cell.configuration), metric) for cell in whole.cells for metric, *_ in storage.figures(whole, cell)
+    )
+    assert len(once) == 8
+    for each in (path, other):
+        connection = connect(each, read_only=True)
+        rows = connection.execute("SELECT label, metric FROM measurements WHERE error IS NULL ORDER BY ALL").fetchall()
+        errors = connection.execute("SELECT error FROM measurements WHERE error IS NOT NULL").fetchall()
+        benchmarks = connection.execute("SELECT name, status FROM benchmarks").fetchall()
+        connection.close()
+        assert (rows, errors, benchmarks) == (once, [("y: x",)], [("made-up-1", "finished")])
+        assert storage.load(str(each), "latest") == whole
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("hardware", 0), ("mixed", 0), ("software", 2), ("unproven", 2)])

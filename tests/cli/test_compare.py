@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.bench.records import record
+from tests.bench.records import WASM, WEBNN, record
 from tests.cli.conftest import Call
 from webinfer.bench import report, storage
 from webinfer.cli.bench import written
 from webinfer.metrics.machine import machine
+from webinfer.metrics.store import Store
 
 
 @pytest.fixture
@@ -40,6 +42,21 @@ def test_a_comparison_is_written_for_machines(call: Call, files: Path, monkeypat
     assert call("compare", str(files / "a.json"), str(files / "slower.json"), *arguments).code == 1
     assert 'failures="2"' in (files / "c.xml").read_text()
     assert "**slower, severe**" in (files / "summary.md").read_text()
+
+
+def test_a_comparison_is_told_by_model_with_what_it_comes_to(call: Call, files: Path) -> None:
+    other = record(5, cells=(WASM, replace(WEBNN, model="a-" * 60 + "z")))
+    other.machine["id"] = "another"
+    other.cells[0].status, other.cells[0].why = "failed", "something went wrong " * 12
+    other.save(files / "other.json")
+    lines = call("compare", str(files / "a.json"), str(files / "other.json"), "--fail-on", "10%").out.splitlines()
+    assert lines[1] == "made-up-5 against made-up-1"
+    assert "random:bert-tiny" in lines
+    assert [line.split()[3] for line in lines if line.startswith("  w")][:2] == ["broken", "removed"]
+    start = next(at for at, line in enumerate(lines) if line.startswith("  wasm in embedded: something went wrong"))
+    assert all(line.startswith("  ") for line in lines[start : start + 3])
+    told = " ".join(" ".join(lines).split())
+    assert "They ran on different machines: only the times against native can be compared. 1 of 3 fail" in told
 
 
 def test_benchmarks_are_taken_from_a_database(call: Call, files: Path) -> None:
@@ -108,3 +125,17 @@ def test_a_history_says_since_when_something_is_slower(call: Call, tmp_path: Pat
     assert change["since"] == "day-8"
     assert change["change"] == pytest.approx(0.3, abs=0.05)
     assert "day-8" in call("history", "--db-path", path).out
+
+
+def test_a_history_says_where_there_is_too_little_to_tell(call: Call, tmp_path: Path) -> None:
+    path = str(tmp_path / "short.duckdb")
+    Store(path).close()
+    told = " ".join(call("history", "--db-path", path).out.split())
+    assert told == f"{path} has no measurement of this machine: webinfer bench --db-path {path} adds some."
+    with storage.opened(path) as store:
+        assert store is not None
+        made = record(1)
+        made.machine = machine()
+        storage.write(store, made)
+    lines = call("history", "--db-path", path).out.splitlines()
+    assert [line.split()[5:] for line in lines if "random:bert-tiny" in line] == [["too", "few:", "needs", "10"]] * 2

@@ -7,14 +7,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.compat.models import BERT, build
-from webinfer.bench import Ask
-from webinfer.bench.plan import EVERY_BROWSER
+from webinfer.bench import Ask, Method, Record
+from webinfer.bench.plan import EVERY_BROWSER, Seen, begin
 from webinfer.browsers.find import find_all
 from webinfer.cli import guide
+from webinfer.cli.terminal import Terminal
 
 ROOT = Path(__file__).parent.parent.parent
 TEST, BENCHMARK = "test_ipfs_accelerate_with_real_webnn_webgpu.py", "benchmark_webnn_webgpu_resource_pool.py"
@@ -97,6 +99,32 @@ def test_a_wrong_flag_ends_with_1_and_not_with_the_code_for_software(script: str
     done = subprocess.run([sys.executable, str(ROOT / script), "--browser", "netscape"], capture_output=True, text=True)
     assert done.returncode == 1
     assert "netscape" in done.stderr
+
+
+@pytest.mark.parametrize("begun", [(), ("webgpu",), ("auto",)])
+def test_a_script_takes_up_what_was_begun_also_where_that_was_the_browsers_own_choice(
+    begun: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, models: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WEBINFER_MODELS", str(models))
+    monkeypatch.setattr("webinfer.bench.run.journals", lambda: tmp_path)
+    seen = {name: Seen(name=name, chosen="wasm") for name in ("auto", "embedded")}
+    if begun:
+        asked = Ask(models=(BERT,), browsers=("auto",), platforms=begun)
+        made = begin(asked, guide.SHORT, seen, {"headless": True, "audio_shaders": False})
+        made.save(tmp_path / f"{made.id}.json")
+    taken: list[tuple[Ask, bool]] = []
+
+    def measured(terminal: Terminal, ask: Ask, method: Method, **how: Any) -> Record:
+        taken.append((ask, how["resume"]))
+        none = Seen(name="auto", errors={"webgpu": "there is none"}, chosen="wasm")
+        return begin(ask, method, {"auto": none}, how["options"])
+
+    monkeypatch.setattr(guide, "measured", measured)
+    with pytest.raises(SystemExit):
+        guide.run_acceleration_test(["--model", BERT, "--resume"])
+    platforms = [ask.platforms for ask, _ in taken]
+    assert platforms == ([("auto",)] if begun == ("auto",) else [("webgpu",), ("auto",)])
+    assert all(resumed for _, resumed in taken)
 
 
 def test_a_model_that_no_source_has_is_replaced_by_its_architecture_and_that_is_said(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.bench.records import record
 from tests.cli.conftest import Call
 from tests.metrics.test_archive import make
 from tests.metrics.test_report import two_runs
+from webinfer.bench import storage
 
 
 def test_command_line_writes_what_the_ending_says(call: Call, tmp_path: Path) -> None:
@@ -17,6 +19,15 @@ def test_command_line_writes_what_the_ending_says(call: Call, tmp_path: Path) ->
     assert call("report", str(path)).out.startswith("# webinfer performance report")
     assert call("report", str(path), "--output", str(tmp_path / "no" / "r.md")).code == 2
     assert call("report").code == 2
+
+
+def test_the_newest_run_of_benchmarks_alone_is_all_of_them(call: Call, tmp_path: Path) -> None:
+    path = str(tmp_path / "bench.duckdb")
+    with storage.opened(path) as store:
+        assert store is not None
+        storage.write(store, record(1))
+    benched = call("report", path, "--last", "--json").object["benched"]
+    assert [row["backend"] for row in benched] == ["wasm", "webnn"]
 
 
 def test_report_of_a_database_that_is_not_there_is_an_error(call: Call, tmp_path: Path) -> None:

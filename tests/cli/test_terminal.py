@@ -70,6 +70,17 @@ def test_interrupt_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert tuple(capsys.readouterr()) == ("", "Interrupted; nothing is left running.\n")
 
 
+@pytest.mark.parametrize(
+    ("log_json", "line"),
+    [(False, "Interrupted; nothing is left running. 1 of 3 is done.\n"), (True, '"interrupted: 1 of 3 is done."')],
+)
+def test_interrupt_says_what_else_there_is_to_say(
+    log_json: bool, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave(Terminal(log_json=log_json), KeyboardInterrupt("1 of 3 is done."))
+    assert line in capsys.readouterr().err
+
+
 def test_errors_of_others_are_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError), Terminal().guard():
         raise ZeroDivisionError

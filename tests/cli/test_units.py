@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.cli.units import seconds, size, times
+from webinfer.cli.units import duration, seconds, size, times
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,14 @@ from webinfer.cli.units import seconds, size, times
 )
 def test_times_have_three_digits_and_a_fitting_unit(value: float, text: str) -> None:
     assert seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (3600, "1 h 0 min"), (12345, "3 h 25 min")],
+)
+def test_long_times_are_told_as_people_count_them(value: float, text: str) -> None:
+    assert duration(value) == text
 
 
 @pytest.mark.parametrize(

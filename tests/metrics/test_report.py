@@ -116,6 +116,31 @@ def test_unknown_format_is_named() -> None:
         write(MEMORY, "pdf")
 
 
+def test_of_what_was_measured_several_times_the_newest_counts_whatever_its_id(tmp_path: Path) -> None:
+    store = Store(path := tmp_path / "r.duckdb")
+    known = {"model_name": "bert-tiny", "backend": "webnn", "precision": "fp32"}
+    for id, moment, value in ((30, 1.8e9, 0.5), (20, 1.8e9 + 2, 0.25), (10, 1.8e9 + 1, 0.125)):
+        at = {"id": id, "timestamp": moment, "value": value, **known}
+        benchmark = store.add("benchmarks", name=f"b{id}", started=moment)
+        store.add("measurements", **at, benchmark=benchmark, metric="time_per_item", unit="s", low=value, high=value)
+        store.add("accuracy_checks", **at, metric="cosine")
+    store.close()
+    found = json.loads(write(path, "json"))
+    assert [(row["time"], row["low"], row["throughput"]) for row in found["benched"]] == [(0.25, 0.25, 4)]
+    assert [row["value"] for row in found["accuracy"]] == [0.25]
+
+
+def test_benchmarks_that_all_failed_are_told_and_not_called_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "r.duckdb")
+    benchmark = store.add("benchmarks", name="b", started=store.clock.now())
+    store.add("measurements", benchmark=benchmark, model_name="bert-tiny", error="backend.unavailable: no WebNN")
+    store.close()
+    text = write(tmp_path / "r.duckdb", "markdown")
+    assert "nothing to report" not in text
+    assert "> Nothing was measured: every benchmark in this database failed." in text
+    assert "| `backend.unavailable` | bert-tiny |  | 1 | no WebNN |" in text
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_benchmark_alone_is_reported(tmp_path: Path, format: str) -> None:
     store = Store(tmp_path / "r.duckdb")

@@ -26,6 +26,7 @@ from webinfer.result import Result
 from webinfer.statistics import is_steady
 
 Inputs = dict[str, NDArray[Any]]
+WARMING = 1 / 3  # of the patience, for warming up besides
 _LONGEST = 60  # runs of a warm-up
 _MOST = 64  # runs of a turn, per caller
 _WORK = bytes(4_000_000)
@@ -76,7 +77,7 @@ class Pace:
     async def warm_up(self, run: Callable[[], Awaitable[object]]) -> list[float]:
         """Run until times are steady, or patience is at its end, and return them."""
         times: list[float] = []
-        end = time.perf_counter() + self._method.patience / self._method.launches / 3
+        end = time.perf_counter() + self._method.patience / self._method.launches * WARMING
         while not is_steady(times) and len(times) < _LONGEST and (len(times) < 2 or time.perf_counter() < end):
             began = time.perf_counter()
             await asyncio.gather(*(run() for _ in range(self._callers)))

@@ -142,7 +142,7 @@ def expand(ask: Ask, seen: dict[str, Seen]) -> list[Cell]:
     return list(cells.values())
 
 
-def begin(ask: Ask, method: Method, seen: dict[str, Seen]) -> Record:
+def begin(ask: Ask, method: Method, seen: dict[str, Seen], options: dict[str, Any]) -> Record:
     """Return the record of a benchmark that is about to be made."""
     now = datetime.datetime.now(datetime.UTC)
     return Record(
@@ -152,6 +152,7 @@ def begin(ask: Ask, method: Method, seen: dict[str, Seen]) -> Record:
         revision=revision(),
         version=webinfer.__version__,
         command=ask.to_dict(),
+        options=options,
         method=method,
         browsers={each.name: each.told for each in seen.values()},
         cells=expand(ask, seen),

@@ -245,6 +245,7 @@ class Record:
         revision: Of the source in git, where it was run from there.
         version: Of webinfer.
         command: What was asked for.
+        options: Further options of the accelerators.
         method: How it was measured.
         browsers: What each browser said of itself, by name, or why it is missing.
         cells: The configurations.
@@ -261,6 +262,7 @@ class Record:
     revision: str | None = None
     version: str = ""
     command: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     method: Method = field(default_factory=Method)
     browsers: dict[str, Any] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)

@@ -113,8 +113,8 @@ def answers(cell: Cell) -> str:
     repeated = "" if len(hashes) <= 1 else f", {len(hashes)} different hashes"
     if found.digest == found.native:
         return f"equal to the bit{repeated}"
-    far = "not comparable" if found.difference is None else f"within {found.difference:.1g}"
-    return f"{far}{repeated}" if found.passed else f"WRONG: {far}, {found.tolerance:.0e} allowed"
+    far = "not comparable" if found.difference is None else f"{found.difference:.1g}"
+    return f"within {far}{repeated}" if found.passed else f"WRONG: off by {far}, {found.tolerance:g} allowed"
 
 
 def curves(record: Record) -> list[tuple[str, dict[int, float], Scaling | None, Limit]]:
@@ -215,11 +215,10 @@ def compared(a: Record, b: Record, findings: Sequence[Finding], *, gate: bool = 
         change, sure = each.counted, ""
         if change is not None:
             sure = f"{change.p_value:.2g} ({change.n} {'launches' if change.unit == 'launch' else 'rounds'})"
-        said = _SAID[each.severity] if each.kind == "compared" else each.kind
         rows.append(
             [
                 str(each.configuration),
-                f"**{said}**" if gate and each.fails else said,
+                f"**{said(each)}**" if gate and each.fails else said(each),
                 percent(each.relative) if each.relative else _NONE,
                 percent(each.raw) if each.raw else _NONE,
                 percent(each.native) if each.native else _NONE,
@@ -238,12 +237,20 @@ def compared(a: Record, b: Record, findings: Sequence[Finding], *, gate: bool = 
         f"p-value, {over(findings)}",
         "",
     )
-    parts = [f"# {b.id} against {a.id}", table(columns, rows)]
+    return "\n\n".join([f"# {b.id} against {a.id}", table(columns, rows), *outcome(a, b, findings, gate=gate)]) + "\n"
+
+
+def said(finding: Finding) -> str:
+    """Say in a word or two what became of a configuration."""
+    return _SAID[finding.severity] if finding.kind == "compared" else finding.kind
+
+
+def outcome(a: Record, b: Record, findings: Sequence[Finding], *, gate: bool = False) -> list[str]:
+    """Say what a comparison comes to, in a sentence or two; as a gate, with what fails."""
+    lines = [tally(findings)] if gate else []
     if a.machine.get("id") != b.machine.get("id"):
-        parts.append("They ran on different machines: only the times against native can be compared.")
-    if gate:
-        parts.append(tally(findings))
-    return "\n\n".join(parts) + "\n"
+        lines.insert(0, "They ran on different machines: only the times against native can be compared.")
+    return lines
 
 
 def over(findings: Sequence[Finding]) -> str:
@@ -283,9 +290,12 @@ def to_summary(text: str) -> None:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table in Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(
-        f"| {' | '.join(each.replace('|', '/').replace(chr(10), ' ') for each in line)} |" for line in lines
-    )
+    return "\n".join(f"| {' | '.join(_cell(each) for each in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Write text so that it stays one cell and no element begins in it: models are called as anybody likes."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "\\<")
 
 
 def milliseconds(found: Interval | None, mark: str = "", note: str = "") -> str:

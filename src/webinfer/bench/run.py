@@ -9,15 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+import webinfer
 from webinfer.bench import plan, storage
 from webinfer.bench.plan import Ask
 from webinfer.bench.record import Method, Record, read
-from webinfer.bench.runner import Step, Tell, measure
+from webinfer.bench.runner import Step, Tell, ahead, counting, measure
 from webinfer.bench.together import together
 from webinfer.cache import cache_dir
 from webinfer.errors import BenchmarkError
+from webinfer.metrics.machine import machine, revision
 
 HARDWARE, FAILED, SOFTWARE = 0, 1, 2
 KEPT = 20  # journals
@@ -46,7 +46,7 @@ async def benchmark(
         method: How.
         tell: Is told how far it is.
         resume: Take up the latest one that asked for the same and was not finished, if there is one.
-        db_path: Database that it is written to at its end, finished or not.
+        db_path: Database that it is written to at its end, finished or not, and each figure once.
         at_once: How many of the models to run at the same time besides, on as many lanes.
         note: What is done differently from what was asked, for every cell.
         options: Further options of the accelerators.
@@ -58,18 +58,25 @@ async def benchmark(
         OptionError: There is no such option.
         DatabaseError: The database cannot be opened.
     """
+    options = options or {}
     with storage.opened(db_path) as database:  # one that cannot be opened is said before the work, not after
-        record = unfinished(ask, method) if resume else None
+        record = unfinished(ask, method, options) if resume else None
+        taken_up = record is not None
         if record is None:
-            seen = await plan.survey(ask.browsers, lambda text: tell(Step(text)), options or {})
-            record = plan.begin(ask, method, seen)
+            seen = await plan.survey(ask.browsers, lambda text: tell(Step(text)), options)
+            record = plan.begin(ask, method, seen, options)
             for cell in record.cells:
                 cell.note = note
         path = journals() / f"{record.id}.json"
+        tell = counting(record.cells, tell)
+        tell(Step(f"{'take up' if taken_up else 'begin'} {record.id}", ahead=ahead(record)))
         try:
             await measure(record, path, tell, options)
             if at_once > 1:
-                await _together(record, at_once, tell, options or {})
+                await _together(record, at_once, tell)
+        except BaseException:
+            record.status = "interrupted"
+            raise
         finally:
             record.ended = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             record.save(path)
@@ -79,7 +86,7 @@ async def benchmark(
     return record
 
 
-async def _together(record: Record, count: int, tell: Tell, options: dict[str, Any]) -> None:
+async def _together(record: Record, count: int, tell: Tell) -> None:
     """Run models at the same time, wherever enough of them could be run."""
     places: dict[tuple[str, str], list[str]] = {}
     for cell in record.measured:
@@ -91,7 +98,7 @@ async def _together(record: Record, count: int, tell: Tell, options: dict[str, A
         if len(chosen) > 1:
             tell(Step(f"{len(chosen)} models at once: {backend} in {browser}"))
             lanes = min(count, os.cpu_count() or 1)
-            record.together.append(await together(chosen, backend, browser, lanes, record.method, options))
+            record.together.append(await together(chosen, backend, browser, lanes, record.method, record.options))
 
 
 def exit_code(record: Record) -> int:
@@ -102,11 +109,14 @@ def exit_code(record: Record) -> int:
     return HARDWARE if verdicts & {"hardware", "mixed"} else SOFTWARE
 
 
-def unfinished(ask: Ask, method: Method) -> Record | None:
-    """Return the latest benchmark that asked for the same and was not finished."""
-    wanted = (ask.to_dict(), msgspec.to_builtins(method))
+def unfinished(ask: Ask, method: Method, options: dict[str, Any]) -> Record | None:
+    """Return the latest benchmark that asked for the same, here, of this version, and was not finished."""
+    here = (webinfer.__version__, revision(), machine()["id"])
     for record in _records():
-        if record.status != "finished" and (record.command, msgspec.to_builtins(record.method)) == wanted:
+        asked = (record.command, record.method, record.options)
+        if record.status == "finished" or asked != (ask.to_dict(), method, options):
+            continue
+        if (record.version, record.revision, record.machine.get("id")) == here:
             return record
     return None
 

@@ -7,13 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from webinfer.bench.contestants import InBrowser, Inputs, Native, yardstick
+from webinfer.bench.contestants import WARMING, InBrowser, Inputs, Native, yardstick
 from webinfer.bench.inputs import sample, sound
 from webinfer.bench.record import Cell, Method, Record, Reference, launches
 from webinfer.errors import WebinferError
@@ -34,10 +34,16 @@ class Step:
     Attributes:
         text: What is being done.
         block: Cells that are being measured, if any.
+        done: Configurations that are done.
+        total: How many there are, without those that were ruled out at once; 0 as long as that is not known.
+        ahead: Seconds that the rest may take at most, once, before the first of them.
     """
 
     text: str
     block: Sequence[Cell] = ()
+    done: int = 0
+    total: int = 0
+    ahead: float | None = None
 
 
 Tell = Callable[[Step], None]
@@ -50,6 +56,27 @@ def blocks(cells: Sequence[Cell]) -> list[list[Cell]]:
         if not cell.done:
             by_key.setdefault((cell.configuration.model, cell.configuration.concurrency), []).append(cell)
     return [some[at : at + TOGETHER] for some in by_key.values() for at in range(0, len(some), TOGETHER)]
+
+
+def ahead(record: Record) -> float:
+    """Return the seconds that what waits may take in warm-ups and rounds: launches and loads come on top.
+
+    A little more it may be where single runs are long, since each has two rounds at least.
+    """
+    waiting = blocks(record.cells)
+    natives = sum(len({cell.configuration.precision for cell in block}) for block in waiting)
+    return (sum(map(len, waiting)) + natives) * record.method.patience * (1 + WARMING)
+
+
+def counting(cells: Sequence[Cell], tell: Tell) -> Tell:
+    """Return a ``tell`` that adds to each step how many configurations are done, of those that may be."""
+    possible = {cell.configuration for cell in cells if cell.status != "cannot"}
+
+    def told(step: Step) -> None:
+        done = sum(cell.done for cell in cells if cell.configuration in possible)
+        tell(replace(step, done=done, total=len(possible)))
+
+    return told
 
 
 async def measure(record: Record, path: Path, tell: Tell, options: dict[str, Any] | None = None) -> None:
@@ -67,6 +94,7 @@ async def measure(record: Record, path: Path, tell: Tell, options: dict[str, Any
         for block in blocks(record.cells):
             await Block(record, block, tell, options or {}).run()
             record.save(path)
+            tell(Step(f"kept {block[0].configuration.model}", block))
         record.status = "finished"
     except BaseException:
         record.status = "interrupted"

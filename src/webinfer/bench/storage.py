@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -37,10 +38,13 @@ def opened(path: str | None) -> Iterator[Store | None]:
 
 
 def write(store: Store, record: Record) -> None:
-    """Write a benchmark down, and wait until it is on the disk."""
+    """Write a benchmark down, and wait until it is on the disk. Of one that was written before, what is new."""
     store.add("machines", **machine())
-    number = store.add(
+    number = _identity(record.id)
+    known = {row["id"] for row in store.query("SELECT id FROM measurements WHERE benchmark = ?", [number])}
+    store.add(
         "benchmarks",
+        id=number,
         machine=record.machine.get("id"),
         started=_seconds(record.started),
         ended=_seconds(record.ended),
@@ -54,8 +58,11 @@ def write(store: Store, record: Record) -> None:
     )
     for cell in record.cells:
         for metric, unit, values, bounds in figures(record, cell):
+            if (own := _identity(record.id, str(cell.configuration), metric)) in known:
+                continue
             store.add(
                 "measurements",
+                id=own,
                 benchmark=number,
                 **_described(cell),
                 metric=metric,
@@ -67,8 +74,9 @@ def write(store: Store, record: Record) -> None:
                 raw=values,
                 details={"interval": bounds.scope} if bounds else None,
             )
-        if cell.status in ("failed", "cannot"):
-            store.add("measurements", benchmark=number, **_described(cell), error=f"{cell.code}: {cell.why}")
+        own = _identity(record.id, str(cell.configuration), "error")
+        if cell.status in ("failed", "cannot") and own not in known:
+            store.add("measurements", id=own, benchmark=number, **_described(cell), error=f"{cell.code}: {cell.why}")
     store.flush()
 
 
@@ -115,6 +123,11 @@ def figures(record: Record, cell: Cell) -> Iterator[Figure]:
         yield "memory", "MB", [cell.memory_mb], None
     if cell.agreement is not None and cell.agreement.difference is not None:
         yield "difference_from_native", "1", [cell.agreement.difference], None
+
+
+def _identity(*names: str) -> int:
+    """Return a row's id, the same whenever and wherever it is written, so that nothing is there twice."""
+    return int.from_bytes(hashlib.sha256("\0".join(names).encode()).digest()[:8]) >> 1
 
 
 def _described(cell: Cell) -> dict[str, Any]:

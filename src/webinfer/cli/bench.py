@@ -150,9 +150,17 @@ def asked(
 
 
 def measured(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Record:
-    """Measure, and show how far it is."""
-    with Progress(terminal) as progress:
-        return asyncio.run(benchmark(ask, method, progress, **more))
+    """Measure, and show how far it is.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted; says how to go on.
+    """
+    progress = Progress(terminal)
+    try:
+        with progress:
+            return asyncio.run(benchmark(ask, method, progress, **more))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(*progress.left) from None
 
 
 def written(

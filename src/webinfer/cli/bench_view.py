@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -18,6 +20,7 @@ from webinfer.bench import Cell, Finding, Record, report
 from webinfer.bench.runner import Step
 from webinfer.cli.layout import heading
 from webinfer.cli.terminal import Terminal
+from webinfer.cli.units import duration
 
 _VERDICTS = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
 _SEVERITIES = {
@@ -31,18 +34,24 @@ _SEVERITIES = {
 
 
 class Progress:
-    """What a benchmark is at: a table that grows in a terminal, a line per launch elsewhere. Call it with a step.
+    """What a benchmark is at: a table that grows in a terminal, a line per launch elsewhere, each with how many
+    configurations are done and since when. Call it with a step.
 
     Args:
         terminal: Where to draw.
+        now: The clock, in seconds.
     """
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, now: Callable[[], float] = time.perf_counter) -> None:
         self._err = terminal.err
         self._drawn = self._err.is_terminal and not terminal.quiet
         self._silent = terminal.quiet
-        self._live = Live(console=self._err, transient=True, refresh_per_second=8)
-        self._said: set[str] = set()
+        self._said: set[tuple[str, int]] = set()
+        self._step = Step("")
+        self._now = now
+        self._began = now()
+        self._spinner = Spinner("dots", style="label")
+        self._live = Live(console=self._err, get_renderable=self.frame, transient=True, refresh_per_second=8)
 
     def __enter__(self) -> Self:
         if self._drawn:
@@ -57,11 +66,35 @@ class Progress:
 
     def __call__(self, step: Step) -> None:
         """Show a step."""
-        if self._drawn:
-            self._live.update(_drawn(step))
-        elif not self._silent and "round" not in step.text and step.text not in self._said:
-            self._said.add(step.text)
-            self._err.print(Text(f"==> {step.text}"))
+        self._step = step
+        said = (step.text, step.done)
+        if self._silent or said in self._said:
+            return
+        if step.ahead is not None:
+            self._err.print(Text(f"==> {step.text}: {_ahead(step)}"))
+        elif not self._drawn and "round" not in step.text:
+            self._said.add(said)
+            self._err.print(Text(f"==> {self._headed()}"))
+
+    @property
+    def left(self) -> list[str]:
+        """What to say of the rest when it ends here, if it had begun."""
+        done, total = self._step.done, self._step.total
+        if not total:
+            return []
+        return [f"{done} of {total} configurations are done: the same command with --resume goes on from there."]
+
+    def _headed(self) -> str:
+        """Say what is done, how many of how many are done, and since when."""
+        if not self._step.total:
+            return self._step.text
+        elapsed = duration(self._now() - self._began)
+        return f"{self._step.done}/{self._step.total}, {elapsed}: {self._step.text}"
+
+    def frame(self) -> RenderableType:
+        """Lay out the latest step."""
+        self._spinner.update(text=Text(self._headed(), style="label"))
+        return Group(self._spinner, _block(self._step.block))
 
 
 def view(record: Record) -> RenderableType:
@@ -75,8 +108,8 @@ def view(record: Record) -> RenderableType:
         parts += [heading(f"Loading {name}"), table(report.LOADING[1:], loads)]
     for name, rates, law, held in report.curves(record):
         told = ", ".join(f"{n} at once {report.figure(rate)} items/s" for n, rate in rates.items())
-        parts += [heading(f"Scaling of {name}"), Text(f"  {told}; {report.fitted(law)}")]
-        parts.append(Text.assemble("  limited by ", (held.kind, "title"), f": {'; '.join(held.evidence)}"))
+        parts += [heading(f"Scaling of {name}"), _line(f"{told}; {report.fitted(law)}")]
+        parts.append(_line(Text.assemble("limited by ", (held.kind, "title"), f": {'; '.join(held.evidence)}")))
     for each in record.together:
         parts.append(heading(f"{len(each.models)} models at once: {each.gain:.2f} times one after the other"))
         columns = (f"{each.place}, {each.lanes} lanes", "Items/s alone", "Items/s together")
@@ -91,45 +124,44 @@ def view(record: Record) -> RenderableType:
         *notes,
         f"Kept as {record.id}: webinfer compare takes that name.",
     ]
-    return Group(*parts, Text(), *(Text(f"  {line}", style="quiet") for line in last if line))
+    return Group(*parts, Text(), *(_line(Text(line, style="quiet")) for line in last if line))
 
 
-def findings_view(findings: Sequence[Finding], *, gate: bool = False) -> RenderableType:
+def findings_view(a: Record, b: Record, findings: Sequence[Finding], *, gate: bool = False) -> RenderableType:
     """Lay out what a comparison found; as a gate, with what fails."""
-    rows = []
-    for each in findings:
-        said = each.severity if each.kind == "compared" else each.kind
-        style = "bad" if gate and each.fails else _SEVERITIES[each.severity]
-        changes = (each.relative, each.raw, each.native)
-        rows.append(
-            [
-                Text(str(each.configuration)),
-                Text(said, style=style),
-                *(Text(report.percent(change) if change else "–") for change in changes),
-                Text(f"{each.counted.p_value:.2g}" if each.counted else "–"),
-                Text(report.beyond(each)),
-            ]
-        )
-    columns = (
-        "Configuration",
-        "Severity",
-        "Time against native",
-        "Time",
-        "Native's own",
-        "p-value",
-        f"p-value, {report.over(findings)}",
+    parts: list[RenderableType] = [heading(f"{b.id} against {a.id}")]
+    sure = ("p-value", f"p-value, {report.over(findings)}")
+    columns = ("Where", "Verdict", "Time against native", *sure, "Time", "Native's own")
+    for name in dict.fromkeys(each.configuration.name for each in findings):
+        known = [each for each in findings if each.configuration.name == name]
+        parts += [heading(name), table(columns, [_found(each, gate) for each in known])]
+        parts += [_line(f"{each.configuration.place}: {each.why}") for each in known if each.why]
+    if told := report.outcome(a, b, findings, gate=gate):
+        parts += [Text(), *(_line(line) for line in told)]
+    return Group(*parts)
+
+
+def _found(finding: Finding, gate: bool) -> list[Text]:
+    style = "bad" if gate and finding.fails else _SEVERITIES[finding.severity]
+    relative, raw, native = (
+        Text(report.percent(change) if change else "–") for change in (finding.relative, finding.raw, finding.native)
     )
-    whys = [Text(f"  {each.configuration}: {each.why}") for each in findings if each.why]
-    if gate:
-        whys.append(Text(f"  {report.tally(findings)}", style="quiet"))
-    return Group(heading("Changes"), table(columns, rows), *whys)
+    sure = Text(f"{finding.counted.p_value:.2g}" if finding.counted else "–"), Text(report.beyond(finding))
+    return [Text(finding.configuration.place), Text(report.said(finding), style=style), relative, *sure, raw, native]
+
+
+def _line(text: str | Text) -> RenderableType:
+    """Lay out a sentence, whose further lines begin where its first does."""
+    return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))
 
 
 _GAP = 2  # between columns
+_SHORT = 9  # letters of a cell that is never broken
+_FIRST = 24  # letters of the first column that are kept together, if it comes to that
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
-    """Lay out rows below their headings; words stay whole where the terminal is wide enough for it."""
+    """Lay out rows below their headings. What is too wide goes on below, each part with the first column."""
     return Padding(_Table(columns, rows), (0, 0, 0, 2))
 
 
@@ -139,20 +171,61 @@ class _Table:
     rows: Sequence[Sequence[Text]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        longest = [
-            max(map(len, " ".join((column, *(row[number].plain for row in self.rows))).split()), default=0)
-            for number, column in enumerate(self.columns)
-        ]
-        fits = sum(longest) + _GAP * len(longest) <= options.max_width
-        made = Table(box=None, padding=(0, _GAP, 0, 0), header_style="label")
-        for column, letters in zip(self.columns, longest, strict=True):
-            made.add_column(column, overflow="fold", min_width=letters if fits else None)
-        for row in self.rows:
-            made.add_row(*row)
-        yield made
+        told = [[column, *(row[number].plain for row in self.rows)] for number, column in enumerate(self.columns)]
+        words = [max(len(word) for text in texts for word in _words(text)) for texts in told]
+        words[0] = min(words[0], _FIRST)
+        whole = [max(map(len, texts)) for texts in told]
+        for part in _parts(words, options.max_width):
+            widths = _widths([words[each] for each in part], [whole[each] for each in part], options.max_width)
+            made = Table(box=None, padding=(0, _GAP, 0, 0), header_style="label")
+            for number, width in zip(part, widths, strict=True):
+                made.add_column(self.columns[number], overflow="fold", width=width)
+            for row in self.rows:
+                made.add_row(*(row[number] for number in part))
+            yield made
 
 
-def _drawn(step: Step) -> RenderableType:
+def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Divide columns into parts that fit, each of them with the first column."""
+    parts = [[0]]
+    for number in range(1, len(widths)):
+        taken = sum(widths[each] + _GAP for each in parts[-1])
+        if len(parts[-1]) > 1 and taken + widths[number] + _GAP > room:
+            parts.append([0])
+        parts[-1].append(number)
+    return parts
+
+
+def _ahead(step: Step) -> str:
+    """Say how much lies ahead, and how long that may take."""
+    if not step.total:
+        return "no configuration can be measured here"
+    left = step.total - step.done
+    if not left:
+        return "all configurations are done"
+    waiting = f"{left} of {step.total} configurations wait" if step.done else _counted(left)
+    return f"{waiting}, at most about {duration(step.ahead or 0)} of measuring, loads aside"
+
+
+def _counted(count: int) -> str:
+    return "1 configuration" if count == 1 else f"{count} configurations"
+
+
+def _words(text: str) -> list[str]:
+    """Return what of a cell should stay on one line: words, what stands in brackets, and a figure with its unit."""
+    return [text] if len(text) <= _SHORT else re.findall(r"\([^)]*\)|\S+", text)
+
+
+def _widths(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
+    """Return the widths of columns: from what keeps words whole up, first where the least makes the texts whole."""
+    widths = list(least)
+    for number in sorted(range(len(widths)), key=lambda number: most[number] - least[number]):
+        left = max(0, room - sum(widths) - _GAP * len(widths))
+        widths[number] += max(0, min(left, most[number] - widths[number]))
+    return widths
+
+
+def _block(cells: Sequence[Cell]) -> RenderableType:
     rows = [
         [
             Text(str(cell.configuration)),
@@ -160,9 +233,9 @@ def _drawn(step: Step) -> RenderableType:
             Text(_margin(cell), style="good" if cell.reached else "warn"),
             Text(f"{len(cell.turns)} rounds", style="quiet"),
         ]
-        for cell in step.block
+        for cell in cells
     ]
-    return Group(Spinner("dots", Text(step.text), style="label"), table(("", "", "", ""), rows))
+    return table(("", "", "", ""), rows)
 
 
 def _margin(cell: Cell) -> str:

@@ -71,7 +71,7 @@ def run(
             {"a": a.id, "b": b.id, "failing": len(failing), "findings": [each.to_dict() for each in findings]}
         )
     else:
-        terminal.show(findings_view(findings, gate=limit is not None))
+        terminal.show(findings_view(a, b, findings, gate=limit is not None))
     if failing:
         raise typer.Exit(FAILED)
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from webinfer.bench import Ask, Method, Record, everything, exit_code
-from webinfer.bench.run import FAILED
+from webinfer.bench.run import FAILED, unfinished
 from webinfer.browsers.find import find_all, places
 from webinfer.cli.bench import measured
 from webinfer.cli.bench_view import view
@@ -76,6 +76,7 @@ def parser(name: str, description: str) -> Parser:
     made.add_argument("--comprehensive", action="store_true", help="every browser and backend")
     made.add_argument("--visible", action="store_true", help="show the browsers' windows")
     made.add_argument("--db-path", type=Path, metavar="FILE", help="database to write to")
+    made.add_argument("--resume", action="store_true", help="take up the latest one of the same that was interrupted")
     made.add_argument("--verbose", action="store_true", help="log the life cycle")
     return made
 
@@ -133,12 +134,15 @@ def _measured(terminal: Terminal, given: argparse.Namespace) -> Record:
         "db_path": str(given.db_path) if given.db_path else None,
         "at_once": getattr(given, "concurrent_models", 1),
         "options": {"headless": not given.visible, "audio_shaders": given.optimize_audio},
+        "resume": given.resume,
     }
+    instead = Ask(models=ask.models, browsers=ask.browsers, platforms=(_ANY,), precisions=ask.precisions)
+    if given.resume and unfinished(instead, SHORT, how["options"]):  # it was found out then that no other can run here
+        return measured(terminal, instead, SHORT, **how)
     record = measured(terminal, ask, SHORT, note="; ".join(notes) or None, **how)
     if any(cell.code != "backend.unavailable" for cell in record.cells) or given.comprehensive:
         return record
     notes.append(f"{ask.platforms[0]} cannot run here ({record.cells[0].why}), so the browser's own choice was taken")
-    instead = Ask(models=ask.models, browsers=ask.browsers, platforms=(_ANY,), precisions=ask.precisions)
     return measured(terminal, instead, SHORT, note="; ".join(notes), **how)
 
 

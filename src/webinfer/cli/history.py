@@ -14,6 +14,7 @@ from webinfer.cli.command import command
 from webinfer.cli.layout import heading
 from webinfer.cli.terminal import Terminal
 from webinfer.statistics import Change, changes
+from webinfer.statistics.changes import ENOUGH
 from webinfer.statistics.comparison import MARGIN
 
 _EXAMPLES = """
@@ -54,11 +55,21 @@ def history(
         for each, since in ((each, figures[label][each.index][0]) for each in every)
     ]
     steady = [
-        [Text(label), Text(str(len(known))), Text("no change found", style="quiet"), Text(), Text()]
+        [Text(label), Text(str(len(known))), Text(_unchanged(len(known)), style="quiet"), Text(), Text()]
         for label, known in figures.items()
         if not found[label]
     ]
-    terminal.show(heading("History"), table(("Configuration", "Benchmarks", "Since", "Time", "p-value"), rows + steady))
+    columns = ("Configuration", "Benchmarks", "Since", "Change", "p-value")
+    if figures:
+        terminal.show(heading("History"), table(columns, rows + steady))
+    else:
+        terminal.show(
+            Text(f"{db_path} has no measurement of this machine: webinfer bench --db-path {db_path} adds some.")
+        )
+
+
+def _unchanged(count: int) -> str:
+    return "no change found" if count >= ENOUGH else f"too few: needs {ENOUGH}"
 
 
 def _told(known: list[tuple[str, float]], found: list[Change]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def report(
         terminal.show(Text.assemble(f"{output}  ", (size(output.stat().st_size), "quiet")))
 
 
-def _newest(connection: duckdb.DuckDBPyConnection) -> list[int]:
+def _newest(connection: duckdb.DuckDBPyConnection) -> list[int] | None:
+    """Return the newest run; ``None``, for everything, where benchmarks alone are recorded."""
     rows = connection.execute("SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT 1").fetchall()
-    return [row[0] for row in rows]
+    return [row[0] for row in rows] or None

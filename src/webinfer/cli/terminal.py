@@ -85,7 +85,10 @@ class Terminal:
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
-        """Turn our errors, Ctrl-C and SIGTERM into a few calm lines and an exit code; log while inside."""
+        """Turn our errors, Ctrl-C and SIGTERM into a few calm lines and an exit code; log while inside.
+
+        A ``KeyboardInterrupt`` may carry what else there is to say.
+        """
         handler = self._log_handler()
         logger = logging.getLogger("webinfer")
         before = logger.level
@@ -97,11 +100,12 @@ class Terminal:
         except WebinferError as error:
             self.fail(error)
             raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             if self.log_json:
-                logger.warning("interrupted")
+                logger.warning(": ".join(["interrupted", *map(str, interrupt.args)]))
             else:
-                self.err.print("Interrupted; nothing is left running.", style="quiet")
+                said = ["Interrupted; nothing is left running.", *map(str, interrupt.args)]
+                self.err.print(Text(" ".join(said), style="quiet"), soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from None
         finally:
             logger.removeHandler(handler)

@@ -14,6 +14,15 @@ def seconds(value: float) -> str:
     return f"{_three(scaled)} {unit}"
 
 
+def duration(value: float) -> str:
+    """Write a time as people count it while they wait: ``42 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def size(nbytes: float) -> str:
     """Write a number of bytes: ``90.4 MB``."""
     for scale, unit in _SIZES:

@@ -15,6 +15,7 @@ from webinfer.statistics.ranks import rank
 _ALPHA = 0.01
 _SHUFFLES = 999
 _LEAST = 3  # measurements on each side of a change
+ENOUGH = 10  # measurements; in fewer even the clearest change could be chance
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ import { lineColours } from "./theme.js";
 import { megabytes, rate, seconds } from "./words.js";
 
 export function scaling(found: Findings): HTMLElement[] {
-  const label = labeller(found.scaling);
+  const place = labeller(found.scaling);
+  const several = new Set(found.scaling.map((row) => row.source)).size > 1;
+  const label = (row: Level) => place(row) + (several ? ` · ${row.source}` : ""); // two methods make no one line
   const levelled = new Map<string, Level[]>();
   for (const row of found.scaling) levelled.set(label(row), [...(levelled.get(label(row)) ?? []), row]);
   const lines = [...levelled].filter(([, levels]) => levels.length > 1);

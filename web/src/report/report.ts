@@ -81,7 +81,8 @@ function contents(sections: readonly HTMLElement[]): HTMLElement {
 
 function build(): void {
   const sections =
-    found.summary.requests || found.faults.length || found.accuracy.length || found.native.length || found.benched.length
+    found.summary.requests ||
+    [found.failures, found.faults, found.accuracy, found.native, found.benched].some((rows) => rows.length)
       ? [
           ...speed(found),
           ...benched(found),

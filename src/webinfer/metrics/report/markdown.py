@@ -58,7 +58,7 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
     yield "# webinfer performance report"
     span = f"{_minute(summary['first'])} to {_minute(summary['last'])} UTC" if summary["first"] else "nothing recorded"
     yield f"{found['path'] or 'In memory'}, {span}. Machine: {found['machine']}."
-    yield from (f"> {note}" for note in found["notes"])
+    yield from (f"> {_plain(note)}" for note in found["notes"])
     if summary["requests"]:
         yield (
             f"**{summary['requests']:,} requests**: {summary['answered']:,} answered, of which "
@@ -249,7 +249,12 @@ def _table(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[str]:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(_BAR.sub(r"\1\1\|", " ".join(cell.split())) for cell in cells) + " |"
+    return "| " + " | ".join(_BAR.sub(r"\1\1\|", _plain(" ".join(cell.split()))) for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """Write text so that no element begins in it: models are called as anybody likes."""
+    return text.replace("<", "\\<")
 
 
 def _ms(seconds: float | None) -> str:

@@ -57,6 +57,8 @@ def notes(found: Mapping[str, Any]) -> list[str]:
         said.append(f"Not all is listed, but counted: there are {left}.")
     if not summary["requests"] and found["benched"]:
         said.append("Benchmarks alone are in this database: of no single request a row was kept.")
+    elif not summary["requests"] and found["failures"]:
+        said.append("Nothing was measured: every benchmark in this database failed. Why is told below.")
     elif not summary["requests"]:
         nothing = "No request was recorded yet: there is nothing to report. Run a model with db_path set."
         return [nothing, *said]

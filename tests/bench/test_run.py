@@ -1,0 +1,58 @@
+"""Beginning, interrupting and taking up, with measuring itself left out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webinfer.bench import Ask, Method, Record, benchmark, read
+from webinfer.bench.plan import Seen
+from webinfer.bench.record import Together
+from webinfer.bench.runner import Step
+
+ASK = Ask(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where benchmarks are kept that find a browser and measure nothing in it."""
+
+    async def survey(names: Any, tell: Any, options: Any) -> dict[str, Seen]:
+        return {name: Seen(name=name) for name in names}
+
+    async def measure(record: Record, path: Path, tell: Callable[[Step], None], options: Any) -> None:
+        for cell in record.cells:
+            cell.status = "measured"
+        record.status = "finished"
+
+    monkeypatch.setattr("webinfer.bench.run.journals", lambda: tmp_path)
+    monkeypatch.setattr("webinfer.bench.run.plan.survey", survey)
+    monkeypatch.setattr("webinfer.bench.run.measure", measure)
+    return tmp_path
+
+
+def test_one_that_was_interrupted_while_models_ran_at_once_is_not_finished(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: Any) -> Together:
+        raise KeyboardInterrupt
+
+    async def together(models: list[str], *_: Any) -> Together:
+        return Together(models=models, place="", lanes=2, alone=[1.0, 1.0], together=[1.0, 1.0])
+
+    def run(resume: bool) -> Record:
+        return asyncio.run(benchmark(ASK, Method(), lambda step: None, resume=resume, at_once=2))
+
+    monkeypatch.setattr("webinfer.bench.run.together", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(resume=False)
+    (path,) = kept.glob("*.json")
+    assert (read(path).status, read(path).ended is None) == ("interrupted", False)
+    monkeypatch.setattr("webinfer.bench.run.together", together)
+    record = run(resume=True)
+    assert (record.id, record.status, len(record.together)) == (path.stem, "finished", 1)
+    assert run(resume=True).id != record.id  # there is nothing left to take up

@@ -1,0 +1,93 @@
+"""How far a benchmark is, in a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from tests.bench.records import WASM
+from webinfer.bench import Cell
+from webinfer.bench.runner import Step
+from webinfer.cli.bench_view import Progress, table
+from webinfer.cli.terminal import THEME, Terminal
+
+STEPS = (
+    Step("look at embedded"),
+    Step("begin b", total=36, ahead=1600),
+    Step("find m", total=36),
+    Step("find m", total=36),
+    Step("launch 1: m, wasm in embedded", total=36),
+    Step("launch 1, round 1", total=36),
+    Step("kept m", done=3, total=36),
+)
+
+
+def test_where_nothing_can_be_drawn_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    minutes = itertools.count(0, 60)  # one passes with every look at the clock
+    with Progress(Terminal(), lambda: next(minutes)) as progress:
+        for step in STEPS:
+            progress(step)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "==> look at embedded",
+        "==> begin b: 36 configurations, at most about 26 min 40 s of measuring, loads aside",
+        "==> 0/36, 1 min 0 s: find m",
+        "==> 0/36, 2 min 0 s: launch 1: m, wasm in embedded",
+        "==> 3/36, 3 min 0 s: kept m",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        (Step("take up b", done=24, total=36, ahead=60), "12 of 36 configurations wait, at most about 1 min 0 s of"),
+        (Step("begin b", total=1, ahead=45), "1 configuration, at most about 45 s of measuring, loads aside"),
+        (Step("begin b", ahead=0), "begin b: no configuration can be measured here"),
+        (Step("take up b", done=2, total=2, ahead=0), "take up b: all configurations are done"),
+    ],
+)
+def test_what_lies_ahead_is_said_first(step: Step, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Progress(Terminal())(step)
+    assert line in capsys.readouterr().err
+
+
+def test_in_a_terminal_the_latest_step_is_drawn_and_what_lies_ahead_stays() -> None:
+    terminal = Terminal()
+    terminal.err = Console(file=io.StringIO(), theme=THEME, width=100, force_terminal=True)
+    with Progress(terminal, lambda: 0.0) as progress:
+        for step in STEPS:
+            progress(step)
+        progress(Step("launch 2, round 1", [Cell(configuration=WASM)], done=3, total=36))
+        drawn = Console(file=io.StringIO(), theme=THEME, width=100)
+        drawn.print(progress.frame())
+    shown = drawn.file.getvalue()  # type: ignore[attr-defined]
+    assert "3/36, 0 s: launch 2, round 1" in shown
+    assert f"{WASM}  waiting" in shown
+    assert "at most about 26 min 40 s" in terminal.err.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("width", "parts"), [(40, 2), (60, 2), (80, 1), (140, 1)])
+def test_tables_break_no_word_and_go_on_below_where_the_terminal_is_narrow(width: int, parts: int) -> None:
+    columns = ("Where", "Verdict", "Milliseconds", "Of native", "Answers")
+    cells = ["wasm in embedded, 2 lanes", "software", "16.79* (13.73–22.95)", "0.507 (0.320–0.547)", "0.0282 s"]
+    shown = Console(file=io.StringIO(), theme=THEME, width=width)
+    shown.print(table(columns, [[Text(cell) for cell in cells]]))
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= width
+    for word in (*columns[1:3], *" ".join(cells[1:4]).split(), cells[4]):
+        assert text.count(word) == 1
+    assert text.count("Where") == parts
+
+
+def test_what_is_left_says_how_to_go_on_once_it_had_begun(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(Terminal(quiet=True))
+    progress(STEPS[0])
+    assert progress.left == []
+    progress(STEPS[-1])
+    assert progress.left == ["3 of 36 configurations are done: the same command with --resume goes on from there."]
+    assert capsys.readouterr().err == ""
