@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def give(count):
             times = Times(0.1, 0.2, 0.3, 0.4, float(number))
             store.answer(SimpleNamespace(times=times, items=1, batch=1, attempts=1), 1, 2, 3.0)
         else:
-            store.add("inferences", total=float(number), error=str(number) * 50)
+            store.add(sys.argv[2], **{sys.argv[3]: str(number) * 50})
     store.flush()
 give(1000)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
@@ -69,6 +70,28 @@ assert store.status.error is None and store.status.waiting == 0, store.status
 store.close()
 """
 
+
+FORKED = """
+import os, sys
+from webinfer.errors import DatabaseError
+from webinfer.metrics.store import Store
+store = Store(sys.argv[1])
+store.add("inferences", total=1.0)
+child = os.fork()
+if not child:
+    store.add("inferences", total=2.0)
+    store.flush()
+    try:
+        store.query("SELECT 1")
+    except DatabaseError:
+        store.close()
+        sys.exit(7)  # and no signal, as DuckDB ends a process with that was forked
+    sys.exit(1)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+store.add("inferences", total=3.0)
+store.close()
+"""
 
 FORBIDDEN = """
 import os, sys
@@ -186,6 +209,24 @@ def test_value_that_no_column_takes_is_counted_and_the_recording_goes_on(path: P
     store.add("inferences", total=1.0)
     store.close()
     assert (store.status.written, store.status.dropped) == (1, 1)
+
+
+def test_row_that_no_column_takes_costs_no_other(path: Path) -> None:
+    store = Store(path, interval=60.0)
+    for number in range(50):
+        session = store.add("sessions", model_name=f"m{number}")
+        store.add("inferences", session=session, total="soon" if number in (0, 7, 8, 49) else float(number))
+        store.answer(answer(100.0 + number), 1, session, 3.0)
+    store.close()
+    assert (store.status.written, store.status.dropped) == (146, 4)
+    found = rows(path, "SELECT total, model_name FROM results ORDER BY total")
+    kept = [number for number in range(50) if number not in (0, 7, 8, 49)]
+    assert found == [(float(number), f"m{number}") for number in kept] + [(100.0 + at, f"m{at}") for at in range(50)]
+
+
+def test_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError):
+        Store(tmp_path / "a\udcff.duckdb")
 
 
 def test_answer_whose_numbers_do_not_fit_is_counted_and_the_others_are_written(path: Path) -> None:
@@ -336,10 +377,33 @@ def test_three_seconds_of_ten_thousand_results_at_once_lose_none(path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
-@pytest.mark.parametrize("given", ["rows", "answers"])
+@pytest.mark.parametrize("given", ["answers", "inferences error", "faults reason"])
 def test_full_disk_stops_the_recording_which_goes_on_when_there_is_room(path: Path, given: str) -> None:
-    subprocess.run([sys.executable, "-c", FULL, str(path), given], check=True, timeout=60)
-    assert rows(path, "SELECT count(*), count(DISTINCT id) FROM inferences") == [(4000, 4000)]
+    subprocess.run([sys.executable, "-c", FULL, str(path), *given.split()], check=True, timeout=60)
+    table = "faults" if "faults" in given else "inferences"
+    assert rows(path, f"SELECT count(*), count(DISTINCT id) FROM {table}") == [(4000, 4000)]
+
+
+def test_database_in_memory_keeps_the_newest_of_each_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webinfer.metrics.store._KEPT", 100)
+    store = Store(":memory:")
+    session = store.add("sessions", model_name="m")
+    for number in range(1000):
+        store.add("faults", attempts=number)
+        store.answer(answer(float(number)), 1, session, 3.0)
+        if number % 100 == 99:
+            store.flush()
+    for table, column in (("faults", "attempts"), ("inferences", "total")):
+        (row,) = store.query(f"SELECT count(*) AS rows, max({column}) AS newest FROM {table}")
+        assert (row["rows"], row["newest"]) == (100, 999), table
+    assert store.query("SELECT count(*) AS rows FROM sessions") == [{"rows": 1}]
+    store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+def test_process_that_was_forked_leaves_the_file_to_the_other_and_waits_for_nobody(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FORKED, str(path)], check=True, timeout=60)
+    assert rows(path, "SELECT total FROM inferences ORDER BY id") == [(1.0,), (3.0,)]
 
 
 def test_closed_store_counts_what_comes_too_late(path: Path) -> None:

@@ -141,7 +141,7 @@ def _connect(path: str | Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         raise DatabaseError(f"There is no database {path}: name one that an accelerator with db_path wrote.")
     try:
         return duckdb.connect(str(path), read_only=read_only, config=_SETTINGS)
-    except duckdb.Error as error:
+    except (duckdb.Error, RuntimeError) as error:  # the latter for a name that is not UTF-8
         raise explain(path, error) from error
 
 

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ log = logging.getLogger("webinfer.metrics")
 INTERVAL = 0.5  # seconds between two writes: what a SIGKILL may cost, with the time of a write
 LIMIT = 100_000  # rows that wait for the disk at most; those beyond are dropped and counted
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds after a write that failed
-_KEPT = 200_000  # newest inferences of a database in memory
+_KEPT = 200_000  # newest rows of each table of a database in memory
 
 _UNFIT = (duckdb.DataError, duckdb.ProgrammingError, ValueError, TypeError, OverflowError)  # it would fail again
 
@@ -88,7 +89,7 @@ class Store:
         self._packing = Packing({name: self._columns["inferences"][name] for name in _ANSWERED})
         self._pack = self._packing.pack
         self._answers: list[bytes] = []  # packed, until they are written
-        self._written = self._dropped = self._failures = 0
+        self._written = self._dropped = self._failures = self._grown = 0
         self._error: str | None = None
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._barriers: deque[threading.Event] = deque()  # set once all that was put before them is written
@@ -97,6 +98,7 @@ class Store:
         self._thread = threading.Thread(target=self._live, name="webinfer-store", daemon=True)
         self._thread.start()
         atexit.register(self.close)
+        _stores.add(self)
 
     def __repr__(self) -> str:
         state = "closed" if self._closing else "open"
@@ -204,7 +206,10 @@ class Store:
         with self._access:
             if self._closing:
                 raise DatabaseError(f"{self.path} was closed: open it anew.")
-            cursor = self._connection.cursor()
+            try:
+                cursor = self._connection.cursor()
+            except duckdb.Error as error:  # the disk refuses, and it could not be opened anew
+                raise explain(self.path, error) from error
         try:
             yield cursor
         finally:
@@ -231,7 +236,7 @@ class Store:
         self._hurry.set()
         self._wake.set()
         self._thread.join()
-        self._dropped += len(self._answers) + sum(map(len, self._unwritten.values()))
+        self._dropped += len(self._incoming) + len(self._answers) + sum(map(len, self._unwritten.values()))
         if self._dropped:
             log.warning("%d rows could not be recorded in %s: %s", self._dropped, self.path, self._error or "too many")
         with contextlib.suppress(duckdb.Error):
@@ -257,7 +262,11 @@ class Store:
             try:
                 if self._failures:
                     self._reopen()
-                self._write_rows(answers)
+                try:
+                    self._write_rows(answers)
+                except _UNFIT:
+                    self._write_what_fits()
+                    self._write_rows(answers)
             except Exception as error:  # whatever it is: who waits for a flush waits for this thread
                 self._failed(error)
             else:
@@ -278,41 +287,72 @@ class Store:
             except Exception:  # a row that cannot be made is no reason to stop recording
                 log.exception("a row could not be made")
                 self._dropped += 1
-        if (most := len(self._unwritten.get("inferences", ()))) > self._limit:
-            del self._unwritten["inferences"][: most - self._limit]
-            self._dropped += most - self._limit
+        for rows in self._unwritten.values():
+            if (beyond := len(rows) - self._limit) > 0:
+                del rows[:beyond]
+                self._dropped += beyond
 
     def _write_rows(self, answers: list[bytes]) -> None:
         if not self._unwritten and not answers:
             return
-        self._connection.execute("BEGIN")
-        try:
+        with self._transaction():
             if answers:
                 insert(self._connection, "inferences", self._packing.turn(answers))
             for table, rows in self._unwritten.items():
                 self._write_table(table, rows)
             if self.path == MEMORY:
-                self._forget()
+                self._forget(len(answers) + sum(map(len, self._unwritten.values())))
+        self._written += len(answers) + sum(map(len, self._unwritten.values()))
+        self._unwritten.clear()
+        del self._answers[: len(answers)]
+
+    def _write_what_fits(self) -> None:
+        """Write the rows of each table in parts, smaller ones where one does not fit, down to the row that does not."""
+        for table, rows in [*self._unwritten.items()]:
+            size = len(rows)
+            while rows:
+                part = rows[:size]
+                try:
+                    with self._transaction():
+                        self._write_table(table, part)
+                except _UNFIT as error:
+                    if len(part) > 1:
+                        size = len(part) // 2
+                        continue
+                    log.error("a row of %s that does not fit is dropped: %s", table, explain(self.path, error))
+                    self._dropped += 1
+                else:
+                    self._written += len(part)
+                    size *= 2
+                del rows[: len(part)]
+            del self._unwritten[table]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN")
+        try:
+            yield
             self._connection.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
             raise
-        self._written += len(answers) + sum(map(len, self._unwritten.values()))
-        self._unwritten.clear()
-        del self._answers[: len(answers)]
 
     def _write_table(self, table: str, rows: list[Row]) -> None:
         columns = self._columns[table]
         for alike in group(rows, KEYS[table]) if table in KEYS else (rows,):
             insert(self._connection, table, turn(columns, alike))
 
-    def _forget(self) -> None:
+    def _forget(self, more: int) -> None:
         """Keep a database in memory from growing without end."""
-        (count,) = self._connection.execute("SELECT count(*) FROM inferences").fetchall()[0]
-        if count > _KEPT * 1.1:
-            newest = f"SELECT id FROM inferences ORDER BY id DESC LIMIT {_KEPT}"
-            self._connection.execute(f"DELETE FROM inferences WHERE id NOT IN ({newest})")
+        self._grown += more
+        if self._grown < _KEPT / 10:
+            return
+        self._grown = 0
+        for table in self._columns.keys() - KEYS.keys():
+            if "run" in self._columns[table]:
+                newest = f"SELECT id FROM {table} ORDER BY id DESC LIMIT {_KEPT}"
+                self._connection.execute(f"DELETE FROM {table} WHERE id NOT IN ({newest})")
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
@@ -320,10 +360,6 @@ class Store:
         if self._error is None:
             log.warning("recording stands still: %s", told)
         self._error = str(told)
-        if isinstance(error, _UNFIT):
-            log.error("rows that do not fit are dropped: %s", told)
-            self._dropped += sum(map(len, self._unwritten.values()))
-            self._unwritten.clear()
 
     def _reopen(self) -> None:
         """Open the file anew: after a full disk DuckDB trusts its own view of it no more."""
@@ -349,3 +385,23 @@ class Store:
                 raise error from None
             finally:
                 self.path = str(own)
+
+    # In a process that was forked
+
+    def _leave(self) -> None:
+        """Leave the file to the process that opened it: its writer is not here, and DuckDB knows nothing of forks."""
+        self._closing = True
+        self._access = threading.Lock()
+        atexit.unregister(self.close)
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _leave_stores() -> None:
+    for store in _stores:
+        store._leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_stores)
