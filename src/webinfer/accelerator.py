@@ -350,6 +350,7 @@ class AsyncAccelerator(ProcessBound):
             if self._pool is None:
                 self._pool = Pool(self._host, installations, options)
                 self._pool.listen(self._metrics)
+                self._pool.listen(self._chooser)
                 self._recorder.watch(self._pool)
                 self._pool.listen(self._journal)
                 self._pool.listen(self._tallies)

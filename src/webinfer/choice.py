@@ -29,11 +29,11 @@ class Choice:
 class Routings:
     """Why a model runs in each browser, where there are several."""
 
-    def __init__(self, pool: Pool, choice: Choice, precision: str) -> None:
+    def __init__(self, pool: Pool, choice: Choice, precision: str, model: str) -> None:
         self._pool = pool
         self._choice = choice
         self._precision = precision
-        self._lanes: LaneCount | None = None
+        self._model = model  # its hash
         self._decisions: dict[str, Decision] = {}  # by the browser's id
         self._known: dict[str, str] = {}  # by the browser's id
 
@@ -49,18 +49,20 @@ class Routings:
             self._known[lane.browser] = explain(route, lane.browser_name, obstacles)
         return self._known[lane.browser]
 
-    def count(self, lanes: LaneCount | None) -> None:
-        """Take down how many lanes are enough, where that is known."""
-        self._lanes = lanes
-        self._decisions.clear()
-
     def decision(self, lane: Lane) -> Decision:
-        """Tell why it runs in a lane's browser and on its backend, and what else there was."""
-        if lane.browser not in self._decisions:
-            self._decisions[lane.browser] = self._decide(lane)
-        return self._decisions[lane.browser]
+        """Tell why it runs in a lane's browser and on its backend, what else there was, and how many lanes it uses."""
+        made, lanes = self._decisions.get(lane.browser), self._count(lane)
+        if made is None or made.lanes != lanes:
+            made = self._decisions[lane.browser] = self._decide(lane, lanes)
+        return made
 
-    def _decide(self, lane: Lane) -> Decision:
+    def _count(self, lane: Lane) -> LaneCount | None:
+        book = self._pool.lane_book
+        if book is None:
+            return None
+        return book.count(self._model, Arm(lane.browser_name, self._choice.backend, self._precision))
+
+    def _decide(self, lane: Lane, lanes: LaneCount | None) -> Decision:
         chosen, route = self._choice, self._choice.route
         taken = Arm(lane.browser_name, chosen.backend, self._precision)
         seen = lane.capabilities
@@ -77,4 +79,4 @@ class Routings:
         how = f"{chosen.backend} was asked for" if chosen.by == "caller" else f"{chosen.backend} is its first backend"
         reason = "; ".join((what, chosen.reason or how))
         source: Source = "override" if chosen.by == "caller" else "table"
-        return Decision(taken=taken, source=source, reason=reason, arms=arms, barred=out, lanes=self._lanes)
+        return Decision(taken=taken, source=source, reason=reason, arms=arms, barred=out, lanes=lanes)

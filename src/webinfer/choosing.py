@@ -12,6 +12,7 @@ from webinfer.browsers.identify import version
 from webinfer.capabilities import Capabilities
 from webinfer.choice import Choice
 from webinfer.errors import BackendUnavailable
+from webinfer.events import Event, StretchMeasured
 from webinfer.metrics.database import MEMORY
 from webinfer.metrics.history import FileHistory, History
 from webinfer.metrics.recorded import StoreHistory
@@ -19,7 +20,6 @@ from webinfer.metrics.store import Store
 from webinfer.models import ModelPackage
 from webinfer.options import ChosenBy, Options, Platform
 from webinfer.policy import routing
-from webinfer.policy.lanes import LaneCount, enough
 from webinfer.policy.learning import Arm, Learning, Record, major, recall
 from webinfer.pool import Pool
 
@@ -39,7 +39,6 @@ class Chooser:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._lanes: dict[str, dict[str, int]] = {}  # by browser's name and model's hash: lanes of use to it
         self._preferences = routing.merge(options.browser_preferences or {})
         threads = f"{options.threads} threads" if options.threads else "all cores"
         self.history: History = FileHistory(f"{options.lanes} lanes, {threads}")
@@ -109,16 +108,11 @@ class Chooser:
         learning = Learning(serving, [serving], records) if learns else None
         return choice, browser.capabilities, learning
 
-    async def count_lanes(self, pool: Pool, model: str, arm: Arm) -> LaneCount | None:
-        """Have a browser get no more lanes than were found to be of use to a model, where their number is free."""
-        if self._options.min_lanes is None or self._options.routing == "table":
-            return None
-        times = await asyncio.to_thread(self.history.scaling, model, arm)
-        found = enough(times, self._options.lanes)
-        wanted = self._lanes.setdefault(arm.browser, {})
-        wanted[model] = found.lanes if found else self._options.lanes
-        pool.limit_lanes(arm.browser, max(wanted.values()))  # the model that can use the most of them decides
-        return found
+    def __call__(self, event: Event) -> None:
+        """Keep what a pool announces of its lanes for the next process."""
+        if isinstance(event, StretchMeasured):
+            arm = Arm(event.browser_name, event.backend, event.precision)
+            self.history.note_lanes(event.model, arm, event.size, event.times)
 
     def elsewhere(self, choice: Choice, arm: Arm) -> Choice:
         """Return the choice of another arm: its browser first, then those that the model may go to without it."""

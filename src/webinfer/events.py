@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+from webinfer.options import Backend
 from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
+from webinfer.policy.lanes import LaneTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,32 @@ class RunFailed:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StretchMeasured:
+    """For a while one model kept every lane of a browser busy.
+
+    Attributes:
+        model: Hash of the model.
+        browser_name: The browser's name.
+        lanes: How many lanes it had.
+        size: Elements of the inputs of an item, as the nearest power of two.
+        items: Items that were answered meanwhile.
+        seconds: How long that took.
+        times: What is known of requests of that size by now.
+    """
+
+    model: str
+    browser_name: str
+    backend: Backend
+    precision: str
+    engine_version: str
+    lanes: int
+    size: int
+    items: int
+    seconds: float
+    times: LaneTimes
+
+
 Event = (
     BrowserStarted
     | BrowserRefused
@@ -156,6 +184,7 @@ Event = (
     | RunFinished
     | BatchFinished
     | RunFailed
+    | StretchMeasured
 )
 Listener = Callable[[Event], None]
 

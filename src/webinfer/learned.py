@@ -249,6 +249,8 @@ class LearnedModel(AsyncModel):
             self._why = self.learning.explain(self.learning.serving)
             log.info("%s goes from %s to %s: %s", self.name, before, self.learning.serving, self._why)
             self._tasks.spawn(asyncio.to_thread(self._history.flush))
+            about = self.package.sha256, arm, result.engine_version
+            self._tasks.spawn(self._pool.recall_lanes(self._history.scaling, *about))
         if len(self._models) > 1:
             wanted = {self.learning.serving, *self.learning.promising(), *self._flying.values()}
             for spent in self._models.keys() - wanted:

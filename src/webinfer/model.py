@@ -92,7 +92,7 @@ class AsyncModel(ProcessBound):
         self._sessions = Sessions(pool, package, delivery, choice)
         self._reader = Reader(package)
         self.ears = Ears(pool, choice.backend, self._reader)
-        self._routings = Routings(pool, choice, self.precision)
+        self._routings = Routings(pool, choice, self.precision, package.sha256)
         self._closed = False
         self._accuracies: dict[tuple[str, str, str], Accuracy] = {}  # by engine, its version and the runtime
         self._batched = batch_dimension(package.signature) is not None

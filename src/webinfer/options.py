@@ -90,7 +90,8 @@ class Options:
     min_lanes: int | None = _option(
         None,
         "Lanes kept while idle, in all browsers together: further ones, up to lanes in each browser, start while "
-        "requests wait and end after idle_timeout, and so does a browser without lanes; None keeps all.",
+        "requests wait, as far as they are found to be of use, and end after idle_timeout, and so does a browser "
+        "without lanes; None keeps all.",
     )
     idle_timeout: float | None = _option(60.0, "Time without work after which a lane beyond min_lanes is ended.")
     max_lane_age: float | None = _option(None, "Time after which a lane is replaced, once it has answered.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from webinfer.batch import Batch, Flights
 from webinfer.browser import Browser
@@ -42,6 +42,8 @@ from webinfer.loader import Loader
 from webinfer.options import Backend, Options
 from webinfer.placement import Placement
 from webinfer.policy.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
+from webinfer.policy.lanes import LaneBook, Measured
+from webinfer.policy.learning import Arm
 from webinfer.policy.timeouts import Timeouts
 from webinfer.queues import Level, Queues
 from webinfer.request import Request
@@ -95,7 +97,7 @@ class Pool:
             on_failed=self._fail_queue,
             on_change=self._advance,
         )
-        self._upkeep = Upkeep(self._fleet, self._state, self._queues, options)
+        self._upkeep = Upkeep(self._fleet, self._state, self._queues, options, self._announce)
         self._running = self.running_peak = 0
         self._deadlines = Deadlines(self._expire)
         host.on_stall = lambda seconds: self._announce(HostStalled(seconds))
@@ -163,9 +165,23 @@ class Pool:
         self._upkeep.recycler.limit(limits)
         self._advance()
 
-    def limit_lanes(self, name: str, enough: int | None) -> None:
-        """Start no lanes beyond a number in a browser, by name; ``None`` for as many as the options allow."""
-        self._upkeep.limit(name, enough)
+    @property
+    def lane_book(self) -> LaneBook | None:
+        """What is known of the lanes that models can use; ``None`` where their number is not learned."""
+        return self._upkeep.stretches.book if self._upkeep.stretches is not None else None
+
+    async def recall_lanes(self, read: Callable[[str, Arm], Measured], model: str, arm: Arm, version: str) -> None:
+        """Take in what was measured of a model on an arm with how many lanes, where their number is learned.
+
+        Args:
+            read: Returns it; it may wait for the disk.
+            model: Hash of the model.
+            arm: Where it runs.
+            version: Version of the engine there.
+        """
+        book = self.lane_book
+        if book is not None and (model, arm) not in book:
+            book.recall(model, arm, await asyncio.to_thread(read, model, arm), version)
 
     async def add_lane(self, name: str) -> bool:
         """Start a lane beyond the option ``lanes`` in a browser, by name; returns whether that runs.
@@ -325,6 +341,7 @@ class Pool:
         self.running_peak = max(self.running_peak, self._running)
         self._loader.use(key, state)
         self._flights.add(batch)
+        self._upkeep.sent(batch)
         now, placement = time.perf_counter(), self.placement(lane, key)
         for request in requests:
             request.sent(lane, len(requests), now, placement)
@@ -344,6 +361,7 @@ class Pool:
         state.running -= 1
         self._running -= len(batch)
         self._flights.remove(batch)
+        self._upkeep.answered(batch, isinstance(reply, Message))
         if isinstance(reply, LostError):
             batch.take_blame()
         if state.id not in self._lane_states and not self._flights.on(state.id):

@@ -29,6 +29,7 @@ from webinfer.events import (
     RunFailed,
     RunFinished,
     SessionLoaded,
+    StretchMeasured,
 )
 from webinfer.metrics import Aggregate
 from webinfer.metrics.database import MEMORY
@@ -52,6 +53,8 @@ _ELSEWHERE = ("outputs", "model_cid", "accuracy", "decision")  # they are not ke
 _DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in (*_MEASURED, *_ELSEWHERE))
 _PLAIN = (str, int, float, bool, type(None), Verdict)
 _COLUMNS = {"model": "model_name", "model_sha256": "model", "browser": "browser_name"}  # of sessions, by field
+
+_STRETCHED = tuple(field.name for field in fields(StretchMeasured) if field.name != "times")
 
 _described = attrgetter(*_DESCRIBED)
 _place = itemgetter(_DESCRIBED.index("model_sha256"), _DESCRIBED.index("lane"))
@@ -225,6 +228,9 @@ class Recorder:
             case RunFailed():
                 tried = {"attempts": event.attempts, "retried": event.retried}
                 self._fault("request", event.code, event.lane, event.reason, event.key, **tried)
+            case StretchMeasured() if self._requests:
+                row = {name: getattr(event, name) for name in _STRETCHED}
+                self._add("stretches", **row)
             case LaneStarted():
                 self._made_good("lane", event.lane)
             case HeartbeatMissed() if event.browser in self._up:

@@ -14,6 +14,7 @@ from webinfer.policy.assignment import LaneState, State
 from webinfer.policy.placement import home
 from webinfer.policy.scaling import BrowserLoad, LaneLoad, Limits, scale
 from webinfer.queues import Queues
+from webinfer.stretches import Stretches
 from webinfer.tasks import Tasks
 
 log = logging.getLogger("webinfer.scaler")
@@ -28,18 +29,27 @@ class Scaler:
         queues: What waits.
         options: Options of the accelerator.
         full: Names of browsers that may not grow.
+        stretches: Knows how many lanes are of use; ``None`` where pressure alone decides.
     """
 
-    def __init__(self, fleet: Fleet, state: State, queues: Queues, options: Options, full: Set[str]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        state: State,
+        queues: Queues,
+        options: Options,
+        full: Set[str],
+        stretches: Stretches | None,
+    ) -> None:
         self._fleet = fleet
         self._state = state
         self._queues = queues
         self._limits = Limits(options.min_lanes or 0, options.lanes, options.idle_timeout)
         self._full = full
+        self._stretches = stretches
         self._rested: dict[str, tuple[int, float]] = {}  # by idle lane: its runs, and since when it has had no more
         self._pressed: dict[str, float] = {}  # by browser's name: since when its lanes have had no room
         self._starting: Counter[str] = Counter()  # lanes, by browser's name
-        self._enough: dict[str, int] = {}  # by browser's name: lanes beyond which more were found to be of no use
         self._timer: asyncio.TimerHandle | None = None
         self._tasks = Tasks()
 
@@ -49,6 +59,8 @@ class Scaler:
     def look(self) -> None:
         """Start and end lanes, as far as it is time to."""
         now = asyncio.get_running_loop().time()
+        if self._stretches is not None:
+            self._stretches.look(bool(self._starting.total()))
         made = scale(self._loads(now), self._limits, now)
         for name in made.grow:
             log.info(
@@ -58,14 +70,9 @@ class Scaler:
             self._tasks.spawn(self._grow(name))
         for lane in made.end:
             self._fleet.retire(self._fleet.lanes[lane], f"It was idle for {self._limits.idle:g} s.")
+        for lane in made.give_back:
+            self._fleet.retire(self._fleet.lanes[lane], "It is of no use: fewer lanes answer as much.")
         self._wake(made.wake)
-
-    def limit(self, name: str, enough: int | None) -> None:
-        """Start no lanes beyond a number in a browser, by name; ``None`` for as many as the options allow."""
-        if enough is None:
-            self._enough.pop(name, None)
-        else:
-            self._enough[name] = enough
 
     async def close(self) -> None:
         """Start and end nothing any more."""
@@ -96,17 +103,24 @@ class Scaler:
             for key, queue in level.items()
             if queue
         }
-        return [
-            BrowserLoad(
-                name,
-                [LaneLoad(lane.id, self._idle_since(lane, rested, now)) for lane in own],
-                self._starting[name],
-                self._pressed_since(name, name in waiting and not any(map(self._has_room, own)), now),
-                name in self._full,
-                self._enough.get(name),
-            )
-            for name, own in lanes.items()
-        ]
+        return [self._load(name, own, name in waiting, rested, now) for name, own in lanes.items()]
+
+    def _load(
+        self, name: str, own: list[LaneState], wanted: bool, rested: dict[str, tuple[int, float]], now: float
+    ) -> BrowserLoad:
+        pressed = self._pressed_since(name, wanted and not any(map(self._has_room, own)), now)
+        known = self._stretches
+        enough = known.enough(name, own) if known is not None else None
+        over = enough is not None and len(own) > enough
+        return BrowserLoad(
+            name,
+            [LaneLoad(lane.id, self._idle_since(lane, rested, now), over and _is_spare(lane, own)) for lane in own],
+            self._starting[name],
+            pressed,
+            name in self._full,
+            enough,
+            known.hold(name, len(own), pressed) if known is not None else None,
+        )
 
     @staticmethod
     def _has_room(lane: LaneState) -> bool:
@@ -130,3 +144,13 @@ class Scaler:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(at, self.look) if at is not None else None
+
+
+def _is_spare(lane: LaneState, lanes: list[LaneState]) -> bool:
+    """Whether others hold all that a lane does. One that holds nothing is about to be given something."""
+    others = [each for each in lanes if each is not lane]
+    return (
+        bool(lane.loaded)
+        and lane.loading is None
+        and all(any(key in each.loaded for each in others) for key in lane.loaded)
+    )

@@ -14,7 +14,7 @@ from webinfer.choice import Choice
 from webinfer.choosing import Chooser
 from webinfer.errors import AccuracyError, BackendUnavailable, LoadFailed, LostError, ModelError, UnsupportedOperator
 from webinfer.gate import Gate
-from webinfer.learned import LearnedModel, Trials
+from webinfer.learned import Trials
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.options import PLATFORMS, REQUIREMENTS, Options, Platform, Requirement, one_of
@@ -138,7 +138,7 @@ class Supplier:
                     raise
                 why = str(error)
             else:
-                await self._count_lanes(pool, model)
+                await self._recall_lanes(pool, model)
                 return await self._prepared(model)
         return await self._again(order, other, why)
 
@@ -244,13 +244,13 @@ class Supplier:
 
         return await Gate(pool, self._options()).admit(model, make, lambda: _finer(order, model.package))
 
-    async def _count_lanes(self, pool: Pool, model: AsyncModel) -> None:
+    async def _recall_lanes(self, pool: Pool, model: AsyncModel) -> None:
         """Have no more lanes start for a model than were found to be of use to it; its results say so."""
         lane = pool.lanes.get(model.loaded.lane) if model.loaded is not None else None
         if lane is not None:
             arm = Arm(lane.browser_name, model.backend, model.precision)
-            served = model.serving if isinstance(model, LearnedModel) else model
-            served._routings.count(await self._chooser.count_lanes(pool, model.package.sha256, arm))
+            version = lane.capabilities.engine_version
+            await pool.recall_lanes(self._chooser.history.scaling, model.package.sha256, arm, version)
 
     async def _prepared(self, model: AsyncModel) -> AsyncModel:
         """Do with a loaded model what the options ask for."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from webinfer.batch import Batch
+from webinfer.events import Listener
 from webinfer.fleet import Fleet
 from webinfer.options import Options
 from webinfer.policy.assignment import State
 from webinfer.queues import Queues
 from webinfer.recycler import Recycler
 from webinfer.scaler import Scaler
+from webinfer.stretches import Stretches
 
 
 class Upkeep:
@@ -18,12 +21,20 @@ class Upkeep:
         state: What the scheduler knows.
         queues: What waits.
         options: Options of the accelerator.
+        announce: Told of what was learned.
+
+    Attributes:
+        recycler: Replaces what is worn.
+        stretches: Learns how many lanes are of use; ``None`` where their number is fixed, or learning is off.
     """
 
-    def __init__(self, fleet: Fleet, state: State, queues: Queues, options: Options) -> None:
+    def __init__(self, fleet: Fleet, state: State, queues: Queues, options: Options, announce: Listener) -> None:
         self.recycler = Recycler(fleet, state, options)
-        scaled = options.min_lanes is not None
-        self._scaler = Scaler(fleet, state, queues, options, self.recycler.full) if scaled else None
+        least, most = options.min_lanes, options.lanes
+        learns = least is not None and least < most and options.routing != "table"
+        self.stretches = Stretches(fleet, state, most, announce) if learns else None
+        scaled = (fleet, state, queues, options, self.recycler.full, self.stretches)
+        self._scaler = Scaler(*scaled) if least is not None else None
 
     def __repr__(self) -> str:
         return f"<Upkeep {self._scaler!r} {self.recycler!r}>"
@@ -35,10 +46,15 @@ class Upkeep:
         if self._scaler is not None:
             self._scaler.look()
 
-    def limit(self, name: str, enough: int | None) -> None:
-        """Start no lanes beyond a number in a browser, by name, where lanes come and go at all."""
-        if self._scaler is not None:
-            self._scaler.limit(name, enough)
+    def sent(self, batch: Batch) -> None:
+        """Take note of what was sent to a lane."""
+        if self.stretches is not None:
+            self.stretches.sent(batch)
+
+    def answered(self, batch: Batch, done: bool) -> None:
+        """Take note of what was answered, or failed."""
+        if self.stretches is not None:
+            self.stretches.answered(batch, done)
 
     async def close(self) -> None:
         """See to nothing any more."""

@@ -14,8 +14,6 @@ from tests.chaos.workload import make_endless
 from webinfer import AsyncAccelerator
 from webinfer.errors import OptionError
 from webinfer.events import BrowserEnded, BrowserStarted, Event, LaneEnded, LaneStarted
-from webinfer.metrics.machine import machine
-from webinfer.metrics.store import Store
 from webinfer.models import resolve
 from webinfer.models.reference import NativeSession
 from webinfer.pool import Pool
@@ -61,7 +59,7 @@ def retired(seen: list[Event]) -> list[LaneEnded]:
 
 
 async def test_lanes_come_while_requests_wait_and_go_when_idle(endless: Path) -> None:
-    async with AsyncAccelerator(**FIXED, lanes=3, min_lanes=1, idle_timeout=1.0) as accelerator:
+    async with AsyncAccelerator(**FIXED, lanes=3, min_lanes=1, idle_timeout=1.0, routing="table") as accelerator:
         pool = pool_of(accelerator)
         model = await accelerator.load(endless)
         assert list(pool.lanes) == ["b1.1"], "one is enough as long as nothing waits"
@@ -82,25 +80,6 @@ async def test_lanes_come_while_requests_wait_and_go_when_idle(endless: Path) ->
         snapshot = await accelerator.snapshot()
         assert (snapshot.recoveries["lanes_lost"], snapshot.faults) == (0, ())
         assert snapshot.recoveries["lanes_retired"] == count(seen, LaneStarted)
-
-
-async def test_no_lane_is_started_that_a_benchmark_found_to_be_of_no_use(perceptron: Path, tmp_path: Path) -> None:
-    path, sha = tmp_path / "results.duckdb", resolve(perceptron).sha256
-    store = Store(path)
-    benchmark = store.add("benchmarks", machine=machine()["id"], started=1.7e9, name="b")
-    for lanes, seconds in ((1, 0.010), (2, 0.0099), (3, 0.012)):
-        about = {"browser_name": "embedded", "backend": "webnn", "precision": "fp32", "model": sha}
-        figure = {"metric": "time_per_item", "concurrency": lanes, "raw": [seconds] * 8}
-        store.add("measurements", benchmark=benchmark, **about, **figure)
-    store.close()
-    options: dict[str, Any] = {"browser": "embedded", "min_lanes": 1, "db_path": path}
-    async with AsyncAccelerator(**options, lanes=3) as accelerator:
-        model = await accelerator.load(perceptron, platform="webnn")
-        results = await asyncio.gather(*(model.run({"x": X}) for _ in range(3000)))  # longer than patience lasts
-        assert list(pool_of(accelerator).lanes) == ["b1.1"]
-    decision = results[0].observed()["decision"]
-    assert decision["lanes"]["enough"] == 1
-    assert decision["lanes"]["why"].startswith("1 of 3 lanes are enough: 10 ms an item with 1, 9.9 ms an item with 2,")
 
 
 async def test_lanes_stay_where_scaling_is_off(endless: Path) -> None:

@@ -115,9 +115,41 @@ def test_benchmark_tells_what_an_item_takes_with_so_many_lanes(store: Store) -> 
         figures = {"metric": "time_per_item", "unit": "s", "value": seconds, "raw": [seconds] * 6, "count": 6}
         store.add("measurements", benchmark=made, **about, concurrency=lanes, batch=1, **figures)
     history = StoreHistory(store, 1, None)
-    assert {lanes: round(each.seconds, 6) for lanes, each in history.scaling(SHA, WEBNN).items()} == {1: 0.02, 2: 0.01}
+    measured = history.scaling(SHA, WEBNN)
+    assert measured.keys() == {None}
+    assert {lanes: round(each.seconds, 6) for lanes, each in measured[None].records.items()} == {1: 0.02, 2: 0.01}
     assert history.scaling(QUANTIZED, WEBNN) == {}
     assert history.scaling(SHA, WASM) == {}
+
+
+def stretched(
+    store: Store, lanes: int, *seconds: float, size: int = 3, most: int = 4, where: str = machine()["id"], **more: Any
+) -> None:
+    run = store.add("runs", machine=where, started=next(MOMENTS), options={"lanes": most, "threads": None})
+    row = {"browser_name": "embedded", "backend": "wasm", "precision": "fp32", "engine_version": "153.0", "model": SHA}
+    for each in seconds:
+        timed = {"lanes": lanes, "size": size, "items": 10, "seconds": 10 * each, "timestamp": next(MOMENTS)}
+        store.add("stretches", run=run, **row | timed | more)
+
+
+def test_stretches_tell_what_an_item_takes_with_so_many_lanes_by_the_size_of_requests(store: Store) -> None:
+    stretched(store, 1, 0.020, 0.020)
+    stretched(store, 2, 0.010, 0.010, 0.010)
+    stretched(store, 1, 0.500, size=9)
+    for other in ({"most": 2}, {"where": "another"}, {"model": QUANTIZED}, {"backend": "webnn"}, {"precision": "q8"}):
+        stretched(store, 3, 0.001, **other)
+    measured = StoreHistory(store, 4, None).scaling(SHA, WASM)
+    assert measured.keys() == {3, 9}
+    assert {lanes: (each.record.runs, each.at) for lanes, each in measured[3].timed.items()} == {1: (2, 2), 2: (3, 5)}
+    assert {lanes: round(each.seconds, 6) for lanes, each in measured[3].records.items()} == {1: 0.020, 2: 0.010}
+    assert measured[9].records[1].seconds == pytest.approx(0.5)
+
+
+def test_stretches_of_an_earlier_version_of_the_browser_are_forgotten(store: Store) -> None:
+    stretched(store, 1, *[0.020] * 5, engine_version="152.9")
+    stretched(store, 2, 0.010, engine_version="153.1")
+    measured = StoreHistory(store, 4, None).scaling(SHA, WASM)
+    assert {lanes: each.runs for lanes, each in measured[3].records.items()} == {2: 1}
 
 
 def test_other_precisions_of_a_model_are_known_with_it(store: Store) -> None:

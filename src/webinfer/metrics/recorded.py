@@ -13,6 +13,7 @@ import duckdb
 from webinfer.errors import DatabaseError
 from webinfer.metrics.machine import machine
 from webinfer.metrics.store import Store
+from webinfer.policy.lanes import LASTING, LaneTimes, Measured, Timed, fold
 from webinfer.policy.learning import WINDOW, Arm, Record, major
 
 log = logging.getLogger("webinfer.metrics.recorded")
@@ -54,6 +55,19 @@ ORDER BY m.concurrency, m.timestamp, m.id
 """
 
 
+# The same while serving, in the newest stretches of requests of each size.
+_STRETCHES = f"""
+SELECT s.size, s.lanes, s.engine_version, s.seconds / s.items
+FROM stretches s JOIN runs r ON r.id = s.run
+WHERE r.machine = $machine AND s.model = $model
+    AND s.browser_name = $browser AND s.backend = $backend AND s.precision = $precision
+    AND CAST(r.options ->> '$.lanes' AS INTEGER) = $lanes
+    AND CAST(r.options ->> '$.threads' AS INTEGER) IS NOT DISTINCT FROM $threads
+QUALIFY row_number() OVER (PARTITION BY s.size ORDER BY s.timestamp DESC, s.id DESC) <= {LASTING}
+ORDER BY s.size, s.timestamp, s.id
+"""
+
+
 class StoreHistory:
     """What was learned, read from the rows of a database. They are written by who records results, so nothing is here.
 
@@ -90,24 +104,33 @@ class StoreHistory:
                 records[Arm(*arm)] = replace(known, load=seconds)
         return records
 
-    def scaling(self, model: str, arm: Arm) -> dict[int, Record]:
-        """Return what an item of a model took on an arm, by the number of lanes at work; as ``read``.
+    def scaling(self, model: str, arm: Arm) -> Measured:
+        """Return what an item took on an arm with how many lanes at work, in stretches and in benchmarks; as ``read``.
 
-        Of WebAssembly, nothing: a benchmark with fewer lanes gives each of them more threads.
+        Of WebAssembly, nothing that benchmarks measured: with fewer lanes they give each of them more threads.
         """
-        if arm.backend == "wasm":
-            return {}
-        about = {"machine": self._setting["machine"], "model": model, **arm._asdict()}
+        about = {**self._setting, "model": model, **arm._asdict()}
         try:
             with self._store.reading() as connection:
-                rows = connection.execute(_SCALING, about).fetchall()
+                stretches = connection.execute(_STRETCHES, about).fetchall()
+                del about["lanes"], about["threads"]
+                rows = connection.execute(_SCALING, about).fetchall() if arm.backend != "wasm" else []
         except (duckdb.Error, DatabaseError) as error:
             log.warning("what %s knows of %s cannot be read: %s", self._store.path, model[:12], error)
             return {}
-        return {lanes: _record(list(some)) for lanes, some in groupby(rows, lambda row: row[0])}
+        found: dict[int | None, LaneTimes] = {
+            size: fold(row[1:] for row in some) for size, some in groupby(stretches, lambda row: row[0])
+        }
+        if rows:
+            records = {lanes: _record(list(some)) for lanes, some in groupby(rows, lambda row: row[0])}
+            found[None] = LaneTimes({lanes: Timed(record, record.runs) for lanes, record in records.items()})
+        return found
 
     def note(self, model: str, arm: Arm, record: Record) -> None:
         """Do nothing: the runs have rows of their own."""
+
+    def note_lanes(self, model: str, arm: Arm, size: int, times: LaneTimes) -> None:
+        """Do nothing: so have the stretches."""
 
     def flush(self) -> None:
         """Do nothing: the store writes by itself."""

@@ -19,6 +19,12 @@ MIGRATIONS: Mapping[int, str] = {
         CREATE TABLE browser_samples (id BIGINT, run BIGINT, timestamp TIMESTAMP, browser BIGINT, memory_mb DOUBLE);
     """,
     3: "ALTER TABLE sessions ADD COLUMN decision JSON",
+    4: """
+        CREATE TABLE stretches (
+            id BIGINT, run BIGINT, timestamp TIMESTAMP, model TEXT, browser_name TEXT, backend TEXT, precision TEXT,
+            engine_version TEXT, lanes INTEGER, size INTEGER, items INTEGER, seconds DOUBLE
+        );
+    """,
 }
 """SQL that makes the tables of the version before into those of this version; ``schema.sql`` is always the newest, and
 the views of ``views.sql`` are made anew after each step."""

@@ -56,6 +56,15 @@ CREATE TABLE batches (                -- runs of models with dynamic batching
     id BIGINT, run BIGINT, timestamp TIMESTAMP, lane TEXT, model TEXT, backend TEXT, size INTEGER, seconds DOUBLE
 );
 
+CREATE TABLE stretches (              -- times in which one model kept every lane of a browser busy, where lanes come and go
+    id BIGINT, run BIGINT, timestamp TIMESTAMP, model TEXT, browser_name TEXT, backend TEXT, precision TEXT,
+    engine_version TEXT,
+    lanes INTEGER,                    -- how many there were
+    size INTEGER,                     -- elements of the inputs of an item, as the nearest power of two
+    items INTEGER,                    -- rows answered meanwhile
+    seconds DOUBLE                    -- how long it took
+);
+
 CREATE TABLE samples (                -- the pool, now and then while it works
     id BIGINT, run BIGINT, timestamp TIMESTAMP, queued INTEGER, running INTEGER, lanes INTEGER, busy INTEGER,
     browsers INTEGER, browser_mb DOUBLE, python_mb DOUBLE, available_mb DOUBLE,

@@ -117,7 +117,11 @@ class Gain(NamedTuple):
 
 def gain(arm: Arm, over: Arm, records: Records) -> Gain:
     """Compare an arm with the one that serves."""
-    one, other = records.get(arm, Record()), records.get(over, Record())
+    return between(records.get(arm, Record()), records.get(over, Record()))
+
+
+def between(one: Record, other: Record) -> Gain:
+    """Compare what is known of one with what is known of another."""
     if not (one.runs and other.runs):
         return Gain(0.0, math.inf)
     return Gain(other.mean - one.mean, math.hypot(one.error(other), other.error(one)))
