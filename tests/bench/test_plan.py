@@ -93,6 +93,7 @@ def test_everything_is_every_browser_that_may_be_started() -> None:
     assert ask.browsers == EVERY_BROWSER
     assert {"edge", "safari", "firefox", "webkit"} <= set(ask.browsers)
     assert ask.platforms == ("webgpu", "webnn", "wasm")
+    assert {"full", "fp16", "q8", "int8", "q4", "q4f16", "q4-mixed", "q3", "q2"} == set(ask.precisions)
 
 
 @pytest.mark.parametrize(

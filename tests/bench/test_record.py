@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.records import WASM, WEBNN, record
+from tests.bench.records import WASM, WEBNN, WRONG, record
 from webinfer.bench import exit_code, read, storage
 from webinfer.bench.record import Cell, Together
 from webinfer.errors import BenchmarkError
@@ -81,7 +81,7 @@ def test_a_benchmark_that_was_taken_up_is_in_the_database_once_and_in_one_that_t
     once = sorted(
         (str(cell.configuration), metric) for cell in whole.cells for metric, *_ in storage.figures(whole, cell)
     )
-    assert len(once) == 8
+    assert len(once) == 10
     for each in (path, other):
         connection = connect(each, read_only=True)
         rows = connection.execute("SELECT label, metric FROM measurements WHERE error IS NULL ORDER BY ALL").fetchall()
@@ -97,6 +97,23 @@ def test_the_exit_code_tells_hardware_from_software(verdict: str, code: int) -> 
     made = record(1, cells=(WASM,))
     made.cells[0].verdict = verdict
     assert exit_code(made) == code
+
+
+def test_the_exit_code_is_1_where_an_answer_was_wrong_whatever_gave_it() -> None:
+    made = record(1)
+    made.cells[0].verdict, made.cells[1].agreement = "hardware", WRONG
+    assert exit_code(made) == 1
+
+
+def test_native_is_beside_what_it_took_turns_with() -> None:
+    made = record(1)
+    for cell in made.cells:
+        rows = {metric: (values, bounds) for metric, _, values, bounds in storage.figures(made, cell)}
+        (values, bounds), (ratios, _) = rows["native_time"], rows["time_over_native"]
+        assert values == [turn.cost for turn in made.references[0].turns]
+        assert ratios == pytest.approx([turn.cost / value for turn, value in zip(cell.turns, values, strict=True)])
+        assert bounds is not None
+        assert bounds.low < 0.005 < bounds.high
 
 
 def test_the_exit_code_is_1_where_nothing_was_measured() -> None:

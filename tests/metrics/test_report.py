@@ -141,6 +141,23 @@ def test_benchmarks_that_all_failed_are_told_and_not_called_nothing(tmp_path: Pa
     assert "| `backend.unavailable` | bert-tiny |  | 1 | no WebNN |" in text
 
 
+def test_a_report_of_some_runs_has_the_benchmarks_made_since(tmp_path: Path) -> None:
+    store = Store(path := tmp_path / "r.duckdb")
+    runs = [store.add("runs", machine="m", started=moment) for moment in (1.8e9, 1.8e9 + 100)]
+    for name, moment in (("before", 1.8e9 - 1), ("between", 1.8e9 + 1), ("after", 1.8e9 + 101)):
+        benchmark = store.add("benchmarks", name=name, machine="m", started=moment)
+        store.add("measurements", benchmark=benchmark, model_name=name, metric="time_per_item", value=1.0)
+        store.add("measurements", benchmark=benchmark, model_name=name, error=f"lost.lane: {name}")
+    store.close()
+    connection = connect(path, read_only=True)
+    for chosen, names in ((None, ["after", "before", "between"]), (runs, ["after", "between"]), (runs[1:], ["after"])):
+        found = json.loads(report(connection, "json", runs=chosen))
+        for section in ("benched", "failures"):
+            assert sorted(row["model_name"] for row in found[section]) == names, section
+        assert sorted(row["name"] for row in found["benchmarks"]) == names
+    connection.close()
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_benchmark_alone_is_reported(tmp_path: Path, format: str) -> None:
     store = Store(tmp_path / "r.duckdb")
@@ -151,6 +168,7 @@ def test_benchmark_alone_is_reported(tmp_path: Path, format: str) -> None:
     for number, level, seconds in ((30, 1, 0.5), (20, 2, 0.25), (10, 2, 0.125)):
         about = {**known, "concurrency": level, "timestamp": 1.8e9 - number}
         store.add("measurements", id=number, **about, metric="time_per_item", unit="s", value=seconds)
+        store.add("measurements", id=number + 2, **about, metric="native_time", unit="s", value=seconds / 3)
         store.add("measurements", id=number + 1, **about, metric="time_over_native", unit="1", value=3.0)
     store.add("measurements", **known, concurrency=3, error="backend.unavailable: no WebNN")
     store.close()
@@ -160,8 +178,8 @@ def test_benchmark_alone_is_reported(tmp_path: Path, format: str) -> None:
         assert [
             line for line in text.splitlines() if line.startswith("| bert-tiny | webnn | fp32 |") and "ms" in line
         ] == [
-            "| bert-tiny | webnn | fp32 |  | 1 | 500 ms | 2 | 3 |  |  |  |  |  |  |",
-            "| bert-tiny | webnn | fp32 |  | 2 | 125 ms | 8 | 3 |  |  |  |  |  |  |",
+            "| bert-tiny | webnn | fp32 |  | 1 | 500 ms | 2 | 167 ms | 3 |  |  |  |  |  |  |",
+            "| bert-tiny | webnn | fp32 |  | 2 | 125 ms | 8 | 41.7 ms | 3 |  |  |  |  |  |  |",
         ]
         assert "Machine: the processor, 2 cores" in text
         assert "| `backend.unavailable` | bert-tiny | webnn | 1 | no WebNN |" in text

@@ -16,12 +16,13 @@ from webinfer.browsers.find import find, version
 from webinfer.errors import OptionError, WebinferError
 from webinfer.metrics.machine import machine, revision
 from webinfer.models.cached import here
+from webinfer.models.quantize.scheme import SCHEMES
 from webinfer.models.sources import listed
 from webinfer.models.variants import PRECISIONS
 from webinfer.options import BACKENDS, BROWSERS, PLATFORMS
 
 EVERY_BROWSER: tuple[str, ...] = tuple(name for name in BROWSERS if name not in ("auto", "url"))
-EVERY_PRECISION = ("full", "fp16", "q8", "q4")
+EVERY_PRECISION = ("full", *(name for name in SCHEMES if name != "fp32"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,9 +102,9 @@ async def _together(record: Record, count: int, tell: Tell) -> None:
 
 
 def exit_code(record: Record) -> int:
-    """Return 0 where some real hardware computed, 2 where only software did, 1 where nothing was measured."""
+    """Return 0 where some real hardware computed, 2 where only software did, 1 for a wrong answer, or for none."""
     verdicts = {cell.verdict for cell in record.measured}
-    if not verdicts:
+    if not verdicts or any(cell.agreement is not None and not cell.agreement.passed for cell in record.measured):
         return FAILED
     return HARDWARE if verdicts & {"hardware", "mixed"} else SOFTWARE
 

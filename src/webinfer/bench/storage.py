@@ -107,12 +107,13 @@ def figures(record: Record, cell: Cell) -> Iterator[Figure]:
     """Yield a cell's figures: name, unit, every value, and the bounds where there are rounds to make them of."""
     if cell.turns:
         costs = launches(cell.turns)
-        yield "time_per_item", "s", [cost for launch in costs for cost in launch], cell.interval
+        yield "time_per_item", "s", _flat(costs), cell.interval
         yield "latency", "s", [seconds for turn in cell.turns for seconds in turn.seconds], None
         if (reference := record.reference(cell)) is not None:
+            native = launches(reference.turns)
+            yield "native_time", "s", _flat(native), interval(native, record.method.confidence)
             times = launches(list(ratios(cell.turns, reference)))
-            values = [cost for launch in times for cost in launch]
-            yield "time_over_native", "1", values, interval(times, record.method.confidence)
+            yield "time_over_native", "1", _flat(times), interval(times, record.method.confidence)
     if cell.starts:
         yield "start", "s", cell.starts, None
     for kind, loads in (("cold", cell.cold), ("warm", cell.warm), ("cached", cell.cached)):
@@ -123,6 +124,10 @@ def figures(record: Record, cell: Cell) -> Iterator[Figure]:
         yield "memory", "MB", [cell.memory_mb], None
     if cell.agreement is not None and cell.agreement.difference is not None:
         yield "difference_from_native", "1", [cell.agreement.difference], None
+
+
+def _flat(costs: list[list[float]]) -> list[float]:
+    return [cost for launch in costs for cost in launch]
 
 
 def _identity(*names: str) -> int:

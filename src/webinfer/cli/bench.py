@@ -109,7 +109,7 @@ def bench(
     """Measure models in browsers, beside native onnxruntime.
 
     docs/benchmarks.md tells the method. Exits with 0 where real hardware computed, with 2 where only software did (or
-    where the command line was wrong, and nothing was measured), with 1 where nothing could be measured.
+    where the command line was wrong, and nothing was measured), with 1 where an answer was wrong or none could be had.
     """
     how = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
     how |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}

@@ -20,13 +20,15 @@ export function benched(found: Findings): HTMLElement[] {
       throughputs("Items per second; colours tell the backend", shown, names, (row) => [
         ["time per item", seconds(row.time)],
         ["interval", `${seconds(row.low)} to ${seconds(row.high)}${row.scope === "within one launch" ? `, ${row.scope}` : ""}`],
-        ["time over native", rate(row.over_native)],
+        ["native, in turns", seconds(row.native)],
+        ["time over native", `${rate(row.over_native)} (${rate(row.over_low)} to ${rate(row.over_high)})`],
         ["verdict", row.verdict ?? "–"],
       ]),
       table(shown, [
         ...WHERE,
         counted("At once", "level"),
         timed("Time per item", "time"),
+        timed("Native", "native"),
         rated("Over native", "over_native"),
         timed("Cold load", "cold"),
         timed("Warm", "warm"),

@@ -8,22 +8,6 @@ import { count, day, percent, rate, seconds } from "./words.js";
 
 export function comparisons(found: Findings): HTMLElement[] {
   const made: HTMLElement[] = [];
-  if (found.native.length) {
-    made.push(
-      element("h3", "", "Native onnxruntime on the same machine"),
-      table(found.native, [
-        ...WHERE,
-        { name: "Measure", text: (row) => [row.metric, row.unit].filter(Boolean).join(", ") },
-        {
-          name: "Native",
-          text: (row) => (row.unit === "s" ? seconds(row.native) : rate(row.native)),
-          value: (row) => row.native,
-        },
-        { name: "Browser", text: (row) => (row.unit === "s" ? seconds(row.value) : rate(row.value)), value: (row) => row.value },
-        rated("Ratio", "ratio"),
-      ]),
-    );
-  }
   const earlier = found.earlier.filter((row) => row.change !== null);
   if (earlier.length) {
     const names = earlier.map(labeller(earlier));
@@ -72,7 +56,7 @@ export function comparisons(found: Findings): HTMLElement[] {
   }
   if (!made.length) return [];
   return [
-    section("comparison", "Compared", "With what the same machine does natively, and with the run before the newest.", ...made),
+    section("comparison", "Compared", "With the run before the newest.", ...made),
   ];
 }
 

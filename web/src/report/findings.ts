@@ -127,15 +127,6 @@ export interface Recovery {
   slowest: number | null;
 }
 
-export interface Native extends Key {
-  metric: string;
-  unit: string | null;
-  concurrency: number | null;
-  native: number;
-  value: number;
-  ratio: number | null;
-}
-
 export interface Benched extends Key {
   level: number;
   verdict: string | null;
@@ -144,7 +135,10 @@ export interface Benched extends Key {
   high: number | null;
   scope: string | null;
   throughput: number | null;
+  native: number | null;
   over_native: number | null;
+  over_low: number | null;
+  over_high: number | null;
   cold: number | null;
   warm: number | null;
   cached: number | null;
@@ -223,7 +217,6 @@ export interface Findings {
   failures: Failure[];
   faults: Fault[];
   recoveries: Recovery[];
-  native: Native[];
   benched: Benched[];
   earlier: Earlier[];
 }

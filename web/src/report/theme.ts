@@ -10,7 +10,7 @@ export interface Theme {
   series: string[];
 }
 
-const BACKENDS: Record<string, number> = { webgpu: 0, webnn: 1, wasm: 2, native: 3 };
+const BACKENDS: Record<string, number> = { webgpu: 0, webnn: 1, wasm: 2 };
 
 export function theme(): Theme {
   const style = getComputedStyle(document.documentElement);

@@ -24,19 +24,18 @@ def gather(
 
     Args:
         connection: The database, open.
-        runs: Rows of ``runs`` that it is about; ``None`` for all.
+        runs: Rows of ``runs`` that it is about, with the benchmarks made since the first of them began; ``None`` for
+            all.
         path: What the database is called.
         loss: What could not be recorded, in words, where that is known.
     """
-    chosen = "TRUE" if runs is None else f"run IN ({', '.join(map(str, map(int, runs))) or 'NULL'})"
-
     more: dict[str, int] = {}
 
     def ask(sql: str, **also: str) -> Rows:
-        return [_read(row) for row in select(connection, queries.scoped(sql, chosen, **also))]
+        return [_read(row) for row in select(connection, queries.scoped(sql, runs, **also))]
 
     def listed(name: str, sql: str, most: int = queries.MOST, **also: str) -> Rows:
-        rows = select(connection, queries.scoped(sql, chosen, **also))
+        rows = select(connection, queries.scoped(sql, runs, **also))
         if len(rows) > most:
             more[name] = more.get(name, 0) + len(rows) - most
         return [_read(row) for row in rows[:most]]
@@ -65,7 +64,6 @@ def gather(
         "failures": listed("failures", queries.FAILURES),
         "faults": listed("faults", queries.FAULTS),
         "recoveries": ask(queries.RECOVERIES),
-        "native": listed("native", queries.NATIVE),
         "earlier": listed("earlier", queries.EARLIER, newest=newest),
         "benched": listed("benched", queries.BENCHED),
         "benchmarks": listed("benchmarks", queries.BENCHMARKS, queries.NEWEST)[::-1],

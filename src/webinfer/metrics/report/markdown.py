@@ -199,6 +199,7 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
         ("At once", _count("level")),
         ("Time per item", _time("time")),
         ("Items/s", _figure("throughput")),
+        ("Native, in turns", _time("native")),
         ("Time over native", _figure("over_native")),
         ("Cold load", _time("cold")),
         ("Warm load", _time("warm")),
@@ -206,15 +207,6 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
         ("First run", _time("first")),
         ("MB", _figure("mb")),
         ("Verdict", _word("verdict")),
-    )
-    yield from _section(
-        "Against native onnxruntime",
-        found["native"],
-        *_WHERE,
-        ("Measure", _word("metric")),
-        ("Native, the best", _time("native")),
-        ("Browser", _time("value")),
-        ("Ratio", _figure("ratio")),
     )
     yield from _section(
         "Against an earlier run",

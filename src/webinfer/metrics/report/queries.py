@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 KEY = "model_name, backend, precision, browser_name"
 """What makes a configuration."""
 
@@ -9,10 +11,13 @@ MOST = 500  # rows of a section
 NEWEST = 100  # likewise, of what comes with every run: then these are listed
 
 
-def scoped(sql: str, chosen: str, newest: str = "TRUE") -> str:
-    """Return a query over the chosen runs."""
+def scoped(sql: str, runs: Sequence[int] | None, newest: str = "TRUE") -> str:
+    """Return a query over some runs, and the benchmarks made since the first of them began; ``None`` for all."""
+    numbers = ", ".join(map(str, map(int, runs or ()))) or "NULL"
+    chosen = "TRUE" if runs is None else f"run IN ({numbers})"
+    since = "TRUE" if runs is None else f"b.started >= (SELECT min(started) FROM runs WHERE id IN ({numbers}))"
     narrowed = {"{chosen}": chosen, "{newest}": newest, "{key}": KEY}
-    narrowed |= {f"{{chosen_{table}}}": chosen.replace("run ", f"{table}.run ") for table in ("l", "b")}
+    narrowed |= {"{chosen_l}": chosen.replace("run ", "l.run "), "{chosen_b}": since}
     for mark, text in narrowed.items():
         sql = sql.replace(mark, text)
     return sql
@@ -222,17 +227,6 @@ SELECT kind, count(*) AS times, median(seconds) AS seconds, max(seconds) AS slow
 FROM recoveries WHERE {chosen} GROUP BY kind ORDER BY times DESC
 """
 
-NATIVE = """
-WITH told AS (
-    SELECT m.* FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE value IS NOT NULL AND {chosen_b}
-)
-SELECT n.model_name, o.backend, o.browser_name, o.precision, n.metric, n.unit, o.concurrency, min(n.value) AS native,
-    median(o.value) AS value, median(o.value) / nullif(min(n.value), 0) AS ratio, count(*) AS pairs
-FROM told n JOIN told o ON o.benchmark = n.benchmark AND o.model_name = n.model_name AND o.metric = n.metric
-    AND o.batch IS NOT DISTINCT FROM n.batch AND o.backend <> 'native'
-WHERE n.backend = 'native' AND n.metric = 'time_per_item' GROUP BY ALL ORDER BY ALL
-"""
-
 # Not any other run: one that began before.
 EARLIER = """
 WITH medians AS (
@@ -260,14 +254,17 @@ SELECT model_name, backend, precision, browser_name, coalesce(concurrency, 1) AS
     max_by(high, place) FILTER (WHERE metric = 'time_per_item') AS high,
     max_by(details ->> '$.interval', place) FILTER (WHERE metric = 'time_per_item') AS scope,
     1 / max_by(nullif(value, 0), place) FILTER (WHERE metric = 'time_per_item') AS throughput,
+    max_by(value, place) FILTER (WHERE metric = 'native_time') AS native,
     max_by(value, place) FILTER (WHERE metric = 'time_over_native') AS over_native,
+    max_by(low, place) FILTER (WHERE metric = 'time_over_native') AS over_low,
+    max_by(high, place) FILTER (WHERE metric = 'time_over_native') AS over_high,
     max_by(value, place) FILTER (WHERE metric = 'cold_load') AS cold,
     max_by(value, place) FILTER (WHERE metric = 'warm_load') AS warm,
     max_by(value, place) FILTER (WHERE metric = 'cached_load') AS cached,
     max_by(value, place) FILTER (WHERE metric = 'cold_first_run') AS first,
     max_by(value, place) FILTER (WHERE metric = 'memory') AS mb,
     max_by(value, place) FILTER (WHERE metric = 'difference_from_native') AS difference
-FROM told WHERE backend <> 'native' GROUP BY ALL HAVING time IS NOT NULL ORDER BY ALL
+FROM told GROUP BY ALL HAVING time IS NOT NULL ORDER BY ALL
 """
 
 BENCHMARKS = """
