@@ -18,28 +18,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, product
 from pathlib import Path
 
 from benchmarks.measure import machine, median_ms, parser, show
 from benchmarks.pool import made_up
-from webinfer import AsyncAccelerator, AsyncModel
+from webinfer import AsyncAccelerator, AsyncModel, Result
 from webinfer.browsers.find import find
 from webinfer.errors import BrowserNotFound, WebinferError
 from webinfer.metrics.history import FileHistory
 from webinfer.options import Backend, BrowserName
+from webinfer.policy.learning import Arm
 
 MODELS: dict[str, tuple[str, str | None]] = {
     "bert-tiny": ("random:bert-tiny", None),
     "MiniLM": ("wheel:all-MiniLM-L6-v2", None),
     "Whisper's encoder": ("wheel:whisper-tiny.en", "encoder_model"),
 }
-ARMS: tuple[tuple[BrowserName, Backend], ...] = (
-    ("embedded", "wasm"),
-    ("embedded", "webnn"),
-    ("chromium", "wasm"),
-    ("firefox", "wasm"),
-)
+BROWSERS: tuple[BrowserName, ...] = ("embedded", "chromium", "firefox")
+BACKENDS: tuple[Backend, ...] = ("wasm", "webnn")
 REQUESTS = 200
 PAUSE = 0.02  # between rounds, as callers have things to do; the router loads meanwhile
 
@@ -59,7 +56,7 @@ class Series:
         began = time.perf_counter()
         result = await model.run(inputs)
         self.seconds.append(time.perf_counter() - began)
-        place = f"{result.browser} {result.backend}"
+        place = _place(result)
         self.places[place] += 1
         if result.chosen_by == "trial":
             self.trials += 1
@@ -71,6 +68,7 @@ async def session(
     source: tuple[str, str | None],
     fixed: Mapping[str, AsyncModel],
     browsers: Sequence[BrowserName],
+    precisions: Sequence[str],
     directory: Path,
     requests: int,
 ) -> tuple[dict[str, Series], Series, str]:
@@ -84,11 +82,13 @@ async def session(
     series = {name: Series() for name in fixed}
     learned = Series()
     async with AsyncAccelerator(browsers=tuple(browsers), routing="table") as accelerator:
-        result = await (await accelerator.load(reference, part=part)).run(made_up(next(iter(fixed.values()))))
-        table = f"{result.browser} {result.backend}"
+        result = await (await accelerator.load(reference, part=part, precision=precisions)).run(
+            made_up(next(iter(fixed.values())))
+        )
+        table = _place(result)
     async with AsyncAccelerator(browsers=tuple(browsers), routing="learned") as accelerator:
         accelerator._chooser.history = FileHistory("benchmark", directory)
-        model = await accelerator.load(reference, part=part)
+        model = await accelerator.load(reference, part=part, precision=precisions)
         await model.run(made_up(model))
         turns = [*((series[name], each) for name, each in fixed.items()), (learned, model)]
         for _ in range(requests):
@@ -99,24 +99,26 @@ async def session(
     return series, learned, table
 
 
-async def measure(source: tuple[str, str | None], requests: int) -> list[tuple[dict[str, Series], Series, str]]:
+async def measure(
+    source: tuple[str, str | None], browsers: Sequence[BrowserName], precisions: Sequence[str], requests: int
+) -> list[tuple[dict[str, Series], Series, str]]:
     """Measure two sessions of a model."""
     reference, part = source
-    browsers = [name for name in dict.fromkeys(browser for browser, _ in ARMS) if _is_there(name)]
     async with AsyncExitStack() as stack:
         fixed = {}
-        for browser, backend in ARMS:
-            if browser in browsers:
-                accelerator = await stack.enter_async_context(AsyncAccelerator(browser=browser))
-                try:
-                    fixed[f"{browser} {backend}"] = await accelerator.load(reference, platform=backend, part=part)
-                except WebinferError as error:
-                    print(f"{browser} {backend} is left out: {error}")
-        for model in fixed.values():
+        for browser, backend, precision in product(browsers, BACKENDS, precisions):
+            accelerator = await stack.enter_async_context(AsyncAccelerator(browser=browser))
+            try:
+                model = await accelerator.load(reference, platform=backend, part=part, precision=precision)
+            except WebinferError as error:
+                print(f"{browser} {backend} {precision} is left out: {error}")
+                await accelerator.close()
+                continue
             for _ in range(5):
-                await model.run(made_up(model))
+                place = _place(await model.run(made_up(model)))
+            fixed[place] = model
         with tempfile.TemporaryDirectory() as directory:
-            return [await session(source, fixed, browsers, Path(directory), requests) for _ in range(2)]
+            return [await session(source, fixed, browsers, precisions, Path(directory), requests) for _ in range(2)]
 
 
 def regret(seconds: Sequence[float], best: Sequence[float]) -> list[float]:
@@ -172,6 +174,10 @@ def draw(results: Mapping[str, Sequence[tuple[dict[str, Series], Series, str]]],
     figure.savefig(path, dpi=110)
 
 
+def _place(result: Result) -> str:
+    return str(Arm(result.browser, result.backend, result.precision))
+
+
 def _is_there(name: BrowserName) -> bool:
     try:
         find(name)
@@ -185,12 +191,16 @@ async def main() -> None:
     """Measure, print, and draw."""
     arguments = parser(__doc__)
     arguments.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS), help="models to measure")
+    arguments.add_argument("--browsers", nargs="*", choices=BROWSERS, default=list(BROWSERS), help="to choose from")
+    arguments.add_argument("--precisions", nargs="*", default=["fp32"], help="to choose from, the table's choice first")
     arguments.add_argument("--picture", type=Path, default=Path("routing.png"), help="where to draw the regret")
     arguments.add_argument("--record", type=Path, help="where to keep the latencies of the fixed choices, as JSON")
     given = arguments.parse_args()
+    browsers = [name for name in given.browsers if _is_there(name)]
     results = {}
     for name in given.models:
-        results[name] = await measure(MODELS[name], REQUESTS // 4 if given.quick else REQUESTS)
+        requests = REQUESTS // 4 if given.quick else REQUESTS
+        results[name] = await measure(MODELS[name], browsers, given.precisions, requests)
         report(name, results[name])
     draw(results, given.picture)
     print(f"drawn in {given.picture}")

@@ -47,7 +47,9 @@ def report(
             "--output", "-o", metavar="FILE", callback=writable, help="Where to write it, instead of standard output."
         ),
     ] = None,
-    last: Annotated[bool, typer.Option("--last", help="Only the newest run, compared with the one before, and benchmarks since.")] = False,
+    last: Annotated[
+        bool, typer.Option("--last", help="Only the newest run, compared with the one before, and benchmarks since.")
+    ] = False,
 ) -> None:
     """Write a report of a database of results.
 

@@ -17,7 +17,8 @@ def scoped(sql: str, runs: Sequence[int] | None, newest: str = "TRUE") -> str:
     chosen = "TRUE" if runs is None else f"run IN ({numbers})"
     since = "TRUE" if runs is None else f"b.started >= (SELECT min(started) FROM runs WHERE id IN ({numbers}))"
     narrowed = {"{chosen}": chosen, "{newest}": newest, "{key}": KEY}
-    narrowed |= {"{chosen_l}": chosen.replace("run ", "l.run "), "{chosen_b}": since}
+    narrowed |= {f"{{chosen_{table}}}": chosen.replace("run ", f"{table}.run ") for table in ("l", "b")}
+    narrowed |= {"{since}": since}
     for mark, text in narrowed.items():
         sql = sql.replace(mark, text)
     return sql
@@ -60,7 +61,7 @@ FROM (SELECT *, id AS run FROM runs) r WHERE {chosen} ORDER BY started DESC NULL
 MACHINES = """
 SELECT * FROM machines WHERE id IN (
     SELECT machine FROM (SELECT *, id AS run FROM runs) WHERE {chosen}
-    UNION SELECT b.machine FROM benchmarks b WHERE {chosen_b}
+    UNION SELECT b.machine FROM benchmarks b WHERE {since}
 )
 """
 
@@ -143,7 +144,7 @@ SCALING_MEASURED = """
 SELECT model_name, backend, precision, browser_name, concurrency AS level, 1 / median(value) AS throughput,
     count(*) AS windows, 'benchmark' AS source
 FROM measurements JOIN benchmarks b ON b.id = benchmark
-WHERE concurrency IS NOT NULL AND metric = 'time_per_item' AND value > 0 AND {chosen_b}
+WHERE concurrency IS NOT NULL AND metric = 'time_per_item' AND value > 0 AND {since}
 GROUP BY ALL ORDER BY ALL
 """
 
@@ -210,7 +211,7 @@ FAILURES = f"""
     SELECT error_code, model_name, backend, error FROM scoped WHERE error_code IS NOT NULL
     UNION ALL
     SELECT split_part(m.error, ': ', 1), m.model_name, m.backend, substr(m.error, strpos(m.error, ': ') + 2)
-    FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE m.error IS NOT NULL AND {{chosen_b}}
+    FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE m.error IS NOT NULL AND {{since}}
 )
 SELECT error_code, model_name, backend, count(*) AS times, left(any_value(error), 500) AS example
 FROM failed GROUP BY ALL ORDER BY times DESC
@@ -245,7 +246,7 @@ QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY u.started DESC, u.id DESC
 BENCHED = """
 WITH told AS (
     SELECT m.*, row_number() OVER (ORDER BY m.timestamp, m.id) AS place
-    FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE value IS NOT NULL AND {chosen_b}
+    FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE value IS NOT NULL AND {since}
 )
 SELECT model_name, backend, precision, browser_name, coalesce(concurrency, 1) AS level,
     max_by(verdict, place) AS verdict, max_by(weights, place) AS weights,
@@ -270,6 +271,6 @@ FROM told GROUP BY ALL HAVING time IS NOT NULL ORDER BY ALL
 BENCHMARKS = """
 SELECT b.id, b.name, b.command, b.started, b.ended, b.status, b.version, b.revision, count(m.id) AS measurements,
     count(m.error) AS errors
-FROM benchmarks b LEFT JOIN measurements m ON m.benchmark = b.id WHERE {chosen_b}
+FROM benchmarks b LEFT JOIN measurements m ON m.benchmark = b.id WHERE {since}
 GROUP BY ALL ORDER BY b.started DESC NULLS LAST, b.id DESC
 """
