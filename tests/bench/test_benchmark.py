@@ -61,6 +61,14 @@ def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept
     assert any(step.block for step in said)
 
 
+def test_a_run_that_takes_too_long_is_told_in_terms_of_the_patience() -> None:
+    ask = Ask(models=("random:bert-tiny",), browsers=("embedded",), platforms=("wasm",))
+    record = asyncio.run(benchmark(ask, Method(launches=1, patience=1e-6), lambda _: None))
+    (cell,) = record.cells
+    assert (cell.status, cell.code) == ("cannot", "deadline")
+    assert cell.why == "A run took over 4e-06 s, 4 times the patience of 1e-06 s (`webinfer bench --patience`)."
+
+
 def test_an_interrupted_benchmark_is_taken_up_where_it_was_and_each_figure_written_once(
     tmp_path: Path, kept: Path
 ) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from webinfer.accelerator import AsyncAccelerator
 from webinfer.bench.agreement import agree, digest
 from webinfer.bench.record import Agreement, Cell, LoadTimes, Method, Reference, Turn
-from webinfer.errors import LoadFailed
+from webinfer.errors import DeadlineExceeded, LoadFailed
 from webinfer.model import AsyncModel
 from webinfer.models import ModelPackage
 from webinfer.models.reference import NativeSession
@@ -27,6 +27,7 @@ from webinfer.statistics import is_steady
 
 Inputs = dict[str, NDArray[Any]]
 WARMING = 1 / 3  # of the patience, for warming up besides
+_PATIENCES = 4  # for a single run
 _LONGEST = 60  # runs of a warm-up
 _MOST = 64  # runs of a turn, per caller
 _WORK = bytes(4_000_000)
@@ -187,7 +188,7 @@ class InBrowser:
         return Options.of(
             browser=asked.browser,
             lanes=asked.concurrency,
-            run_timeout=self._method.patience * 4,
+            run_timeout=self._method.patience * _PATIENCES,
             **self._options,
             **more,
         )
@@ -201,7 +202,7 @@ class InBrowser:
             precision=None if asked.precision == "full" else asked.precision,
         )
         seconds = time.perf_counter() - began
-        first = await model.run(self._inputs)
+        first = await self._answer(model)
         if model.loaded is None:
             raise LoadFailed(f"{model.name} answered without having been loaded.")
         self._check(first)
@@ -216,7 +217,17 @@ class InBrowser:
 
     async def _run(self) -> Result:
         assert self._model is not None
-        return await self._model.run(self._inputs)
+        return await self._answer(self._model)
+
+    async def _answer(self, model: AsyncModel) -> Result:
+        try:
+            return await model.run(self._inputs)
+        except DeadlineExceeded as error:
+            patience = self._method.patience
+            raise DeadlineExceeded(
+                f"A run took over {patience * _PATIENCES:g} s, {_PATIENCES} times the patience of {patience:g} s "
+                "(`webinfer bench --patience`)."
+            ) from error
 
     async def _repeat(self, count: int) -> list[Result]:
         return [await self._run() for _ in range(count)]

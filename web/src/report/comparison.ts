@@ -1,10 +1,10 @@
 // The same elsewhere and earlier, and how all of it was measured.
 
 import { BAR, categories, chart, heightOf, rows, tooltip, values } from "./chart.js";
-import { changed, counted, rated, timed, WHERE } from "./columns.js";
+import { changed, counted, timed, WHERE } from "./columns.js";
 import { labeller, type Findings } from "./findings.js";
 import { element, figures, section, table } from "./parts.js";
-import { count, day, percent, rate, seconds } from "./words.js";
+import { count, day, percent, seconds } from "./words.js";
 
 export function comparisons(found: Findings): HTMLElement[] {
   const made: HTMLElement[] = [];
@@ -55,9 +55,7 @@ export function comparisons(found: Findings): HTMLElement[] {
     );
   }
   if (!made.length) return [];
-  return [
-    section("comparison", "Compared", "With the run before the newest.", ...made),
-  ];
+  return [section("comparison", "Compared", "With the run before the newest.", ...made)];
 }
 
 export function method(found: Findings): HTMLElement {

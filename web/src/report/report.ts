@@ -81,8 +81,7 @@ function contents(sections: readonly HTMLElement[]): HTMLElement {
 
 function build(): void {
   const sections =
-    found.summary.requests ||
-    [found.failures, found.faults, found.accuracy, found.benched].some((rows) => rows.length)
+    found.summary.requests || [found.failures, found.faults, found.accuracy, found.benched].some((rows) => rows.length)
       ? [
           ...speed(found),
           ...benched(found),
