@@ -69,13 +69,14 @@ def test_too_few_measurements_are_none() -> None:
 @pytest.mark.parametrize(
     ("gain", "runs", "spread", "lanes"),
     [
-        (1.0, 10, 1.0, 1),
-        (1.0, 10, 1.2, None),
+        (1.0, 16, 1.0, 1),
+        (1.0, 16, 1.2, None),
         (1.0, 20, 1.02, 1),
-        (1.05, 10, 1.0, None),
+        (1.05, 16, 1.0, None),
         (1.05, MOST, 1.2, 1),
         (1.5, MOST, 1.0, None),
-        (0.7, 10, 1.2, 1),
+        (0.7, 10, 1.2, None),
+        (0.7, 28, 1.1, 1),
     ],
     ids=[
         "equal and quiet",
@@ -84,7 +85,8 @@ def test_too_few_measurements_are_none() -> None:
         "a gain that may be worth it",
         "no gain after the most measurements",
         "a gain",
-        "a loss that is beyond chance",
+        "a loss that was seen for a moment",
+        "a loss",
     ],
 )
 def test_noise_does_not_decide(gain: float, runs: int, spread: float, lanes: int | None) -> None:

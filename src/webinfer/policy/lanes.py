@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from webinfer.policy.learning import ENOUGH, MARGIN, MOST, WINDOW, Arm, Record, Z, between, major
 
-LASTING = 3000
-"""Stretches after which what was measured with another number of lanes is forgotten, and so tried again: ten minutes
+LASTING = 1000
+"""Stretches after which what was measured with another number of lanes is forgotten, and so tried again: three minutes
 of full load and more."""
 
 Measured = Mapping["int | None", "LaneTimes"]
@@ -84,8 +84,9 @@ def enough(
 
     A number that was not measured may be better, so where the fastest is the highest measured, and more are allowed,
     nothing is concluded: pressure then decides, lane by lane, as it does where nothing is known. Nor does noise: a
-    further lane is of no use where even the most that is believable of its gain is not worth it, or where ``MOST``
-    measurements of both have not shown any. What was concluded stands until the further lane is clearly faster.
+    further lane is of no use where both numbers are settled and even the most that is believable of its gain is not
+    worth it, or where ``MOST`` measurements of both have not shown any. What was concluded stands until the further
+    lane is clearly faster.
 
     Args:
         times: Seconds that an item took, by the number of lanes at work.
@@ -113,7 +114,7 @@ def _is_useless(more: Record, fewer: Record, stands: bool) -> bool:
         return seen.mean <= math.log(MARGIN) or seen.least <= 0
     if min(more.runs, fewer.runs) >= MOST:
         return seen.mean <= math.log(MARGIN)
-    return seen.most <= math.log(MARGIN)
+    return is_settled(more) and is_settled(fewer) and seen.most <= math.log(MARGIN)
 
 
 def _milliseconds(record: Record) -> str:
