@@ -6,7 +6,7 @@ import { init, use, type EChartsType } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 
 import { theme, type Theme } from "./theme.js";
-import { tick } from "./words.js";
+import { elided, tick } from "./words.js";
 
 use([BarChart, BoxplotChart, LineChart, ScatterChart, GridComponent, LegendComponent, TooltipComponent]);
 use([DataZoomComponent, MarkLineComponent, SVGRenderer]);
@@ -25,7 +25,9 @@ const drawn: (Made & { chart: EChartsType })[] = [];
 const NARROW = 620;
 export const BAR = 16;
 const COLOURS = 8; // of lines, before they come again
-const LEGEND_ROW = 23;
+const LEGEND_ROW = 29;
+const LEGEND_ICON = 36; // with what is around it
+const LETTER = 7.2; // the width of one in a legend, about
 const ONE_ROW = 44; // of a legend, and air
 
 export function chart(title: string, height: number, draw: Draw): HTMLElement {
@@ -86,7 +88,7 @@ export function tooltip(colours: Theme, more: Option = {}): Option {
 export function categories(names: readonly string[], colours: Theme, narrow: boolean): Option {
   return {
     type: "category",
-    data: names,
+    data: names.map((name) => elided(name)),
     inverse: true,
     axisLine: { show: false },
     axisTick: { show: false },
@@ -121,6 +123,7 @@ export function legend(colours: Theme, more: Option = {}): Option {
     itemHeight: 12,
     itemGap: 16,
     textStyle: { color: colours.text, fontSize: 12.5 },
+    formatter: (name: string) => elided(name),
     pageTextStyle: { color: colours.muted },
     pageIconColor: colours.text,
     pageIconInactiveColor: colours.line,
@@ -135,10 +138,11 @@ export function legendOf(
   width: number,
   bottom: number,
 ): { legend: Option; grid: Grid } {
+  const formatter = (name: string) => elided(name, Math.floor((width - LEGEND_ICON) / LETTER));
   let rowCount = 1;
   let left = width;
   for (const name of names) {
-    const needed = 36 + 7.2 * name.length;
+    const needed = LEGEND_ICON + LETTER * formatter(name).length;
     if (needed > left && left < width) {
       rowCount += 1;
       left = width;
@@ -148,7 +152,7 @@ export function legendOf(
   const data = names.map((name, at) => ({ name, icon: at < COLOURS ? "roundRect" : "emptyRoundRect" }));
   const top = ONE_ROW + LEGEND_ROW * (rowCount - 1);
   return {
-    legend: legend(colours, { type: "plain", data }),
+    legend: legend(colours, { type: "plain", data, formatter }),
     grid: { left: 8, right: 24, top, bottom, containLabel: true },
   };
 }

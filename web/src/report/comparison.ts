@@ -3,7 +3,7 @@
 import { BAR, categories, chart, heightOf, rows, tooltip, values } from "./chart.js";
 import { changed, counted, timed, WHERE } from "./columns.js";
 import { labeller, type Findings } from "./findings.js";
-import { element, figures, section, table } from "./parts.js";
+import { element, figures, section, table, type Child, type Column } from "./parts.js";
 import { count, day, percent, seconds } from "./words.js";
 
 export function comparisons(found: Findings): HTMLElement[] {
@@ -63,9 +63,8 @@ export function method(found: Findings): HTMLElement {
     "method",
     "Method and machine",
     `${found.machine}.`,
-    element("ul", "prose", ...found.method.map((line) => element("li", "", line))),
-    element("h3", "", "Browsers"),
-    table(found.browsers, [
+    element("ul", "prose", ...found.method.map((line) => element("li", "", ...coded(line)))),
+    ...listed("Browsers", found.browsers, [
       { name: "Browser", text: (row) => [row.browser_name, row.browser_version].filter(Boolean).join(" ") },
       { name: "Started", text: (row) => (row.connection_success ? "yes" : "no") },
       timed("Up for", "connection_duration_sec"),
@@ -73,8 +72,7 @@ export function method(found: Findings): HTMLElement {
       counted("Errors", "error_count"),
       { name: "WebGPU adapter", text: (row) => row.adapter_info ?? "none" },
     ]),
-    element("h3", "", "Runs"),
-    table(found.runs, [
+    ...listed("Runs", found.runs, [
       { name: "Started (UTC)", text: (row) => day(row.started) },
       { name: "Ended", text: (row) => (row.ended ? day(row.ended) : "killed, or going on") },
       { name: "webinfer", text: (row) => [row.version, row.revision?.slice(0, 10)].filter(Boolean).join(", ") },
@@ -82,4 +80,13 @@ export function method(found: Findings): HTMLElement {
       counted("Not recorded", "dropped"),
     ]),
   );
+}
+
+function listed<T>(title: string, rows: readonly T[], columns: readonly Column<T>[]): HTMLElement[] {
+  return rows.length ? [element("h3", "", title), table(rows, columns)] : [];
+}
+
+/** Set what stands between backticks as code. */
+function coded(text: string): Child[] {
+  return text.split("`").map((part, at) => (at % 2 ? element("code", "", part) : part));
 }

@@ -60,7 +60,7 @@ export function loading(found: Findings): HTMLElement[] {
           type: "scatter",
           symbol: at ? "circle" : "diamond",
           symbolSize: 14,
-          itemStyle: { color: colours.series[at ? 1 : 2] },
+          itemStyle: { color: colours.series[at ? 1 : 2], opacity: 1 },
           data: first.map((row) => row[key]),
         })),
       })),

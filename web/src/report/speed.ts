@@ -226,7 +226,7 @@ function timeline(moments: Moment[]): HTMLElement[] {
                 type: "scatter",
                 symbol: "diamond",
                 symbolSize: 11,
-                itemStyle: { color: colours.bad },
+                itemStyle: { color: colours.bad, opacity: 1 },
                 data: points("failed").filter(([, failed]) => failed),
               },
             ]

@@ -30,6 +30,7 @@ export function accuracy(found: Findings): HTMLElement[] {
             name: model,
             type: "scatter",
             symbolSize: 13,
+            itemStyle: { opacity: 1 },
             label: {
               show: true,
               position: "top",

@@ -44,6 +44,15 @@ export function tick(format: (value: number) => string): (value: number) => stri
       .replace(/\.(?=\D|$)/, "");
 }
 
+/** Write the name of a configuration with the middle of its model left out where that is long: the ends tell more. */
+export function elided(name: string, letters = Infinity): string {
+  const [model = "", ...rest] = name.split(" · ");
+  const half = Math.max(4, Math.floor(Math.min(ELIDED, letters - rest.join(" · ").length - 4) / 2));
+  return [model.length > 2 * half + 1 ? `${model.slice(0, half)}…${model.slice(-half)}` : model, ...rest].join(" · ");
+}
+
+const ELIDED = 32; // letters of a model's name in a chart
+
 export function short(text: string | null): string {
   const words = text ?? "";
   return words.length > 180 ? `${words.slice(0, 179)}…` : words;
