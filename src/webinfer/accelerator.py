@@ -218,12 +218,14 @@ class AsyncAccelerator(ProcessBound):
     async def metrics(self) -> dict[str, Any]:
         """Return what happened so far: the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.
 
-        Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second.
+        Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second of the time in which a request was
+        under way. docs/database.md tells more of single keys.
         """
         loaded = sorted({model.package.name for model in self._supplier.models})
         pool = self._pool
         if pool is None:
             return self._metrics.to_dict(Gauges(loaded=loaded))
+        memory = await pool.memory_of_each()
         return self._metrics.to_dict(
             Gauges(
                 queued=pool.queued,
@@ -231,7 +233,8 @@ class AsyncAccelerator(ProcessBound):
                 running_peak=pool.running_peak,
                 lanes=len(pool.lanes),
                 busy=pool.busy,
-                memory_mb=await pool.memory() / 1e6,
+                memory={browser: nbytes / 1e6 for browser, nbytes in memory.items()},
+                holders=self._supplier.holders(pool),
                 loaded=loaded,
             )
         )
@@ -359,7 +362,7 @@ class AsyncAccelerator(ProcessBound):
 
     def _name(self, package: ModelPackage, original: str) -> None:
         """Tell everything that counts what a model is called."""
-        self._metrics.name(package.sha256, package.name, package.cid)
+        self._metrics.name(package.sha256, package.name, package.cid, package.precision)
         self._recorder.model(package, original)
         self._journal.name(package.sha256, package.name)
         self._tallies.name(package.sha256, package.name)

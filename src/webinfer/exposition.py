@@ -140,7 +140,8 @@ class _Collector(Collector):
             for lane in browser.lanes:
                 states[browser.name, "busy" if lane.running else "idle"] += 1
                 held.update(
-                    Where(self._tallies.named(each.model_sha256), each.backend, browser.name) for each in lane.sessions
+                    Where(self._tallies.named(each.model_sha256), each.precision, each.backend, browser.name)
+                    for each in lane.sessions
                 )
         for family, counts in ((up, running), (lanes, states), (sessions, held)):
             for labels, count in counts.items():

@@ -152,9 +152,13 @@ class Pool:
         """Return where the nodes of a session that a lane holds went, where the runtime told."""
         return lane.placement(self._loader.name(key))
 
-    async def memory(self) -> int:
-        """Return the memory of all browsers' processes, in bytes."""
-        return sum((await self.memory_of_each()).values())
+    def holders(self) -> dict[str, set[str]]:
+        """Return the ids of the browsers that hold each model loaded, by its hash."""
+        found: dict[str, set[str]] = {}
+        for lane in self.lanes.values():
+            for key in self._lane_states[lane.id].loaded:
+                found.setdefault(key.model, set()).add(lane.browser)
+        return found
 
     async def memory_of_each(self) -> dict[str, int]:
         """Return the memory of each browser's processes, in bytes; 0 of one that is not ours."""

@@ -172,10 +172,11 @@ class Recorder:
 
     def answered(self, result: Result) -> None:
         """Take down a result. What the loop's thread does here for each, in microseconds, requests wait for."""
-        self._aggregate.answered(result)
+        now = time.perf_counter()
+        self._aggregate.answered(result, now)
         store = self.store
         if store is not None and self._requests and _recorded.get():
-            now = store.clock.now()
+            now = store.clock.at(now)
             session = self._session(now, _described(result), result.decision)
             if session is not None:
                 store.answer(result, self._run, session, now)

@@ -50,6 +50,11 @@ class ShardedModel(AsyncModel):
         for each in (self, *self._stages):
             each._sessions.captures.give_up("the model runs in stages")
 
+    @property
+    def stages(self) -> list[str]:
+        """Hashes of the stages, which lanes hold in its stead."""
+        return [stage.package.sha256 for stage in self._stages]
+
     async def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
         """Have every stage's session created, side by side. Sums of their times and sizes are returned."""
         self._check_open()

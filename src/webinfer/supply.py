@@ -24,6 +24,7 @@ from webinfer.precisions import instead, obstacle, obtained, told
 from webinfer.progress import ProgressCallback
 from webinfer.recording import Recorder
 from webinfer.recurrence import cache_of, spare_fixed_shapes
+from webinfer.sharded import ShardedModel
 
 log = logging.getLogger("webinfer")
 
@@ -99,6 +100,14 @@ class Supplier:
 
     def __repr__(self) -> str:
         return f"<Supplier models={len(self.models)}>"
+
+    def holders(self, pool: Pool) -> dict[str, set[str]]:
+        """Return the ids of the browsers that hold each model loaded, by its hash; of one in stages, any of these."""
+        found = pool.holders()
+        for model in self.models:
+            if isinstance(model, ShardedModel):
+                found[model.package.sha256] = set().union(*(found.get(stage, ()) for stage in model.stages))
+        return found
 
     async def supply(self, order: Order) -> AsyncModel:
         """Load a model; where its precision cannot be had and the order allows it, in the next one.

@@ -57,7 +57,7 @@ async def test_metrics_are_what_the_results_told(perceptron: Path) -> None:
         model = await accelerator.load(perceptron, platform="wasm")
         results = [await model.run({"x": np.repeat(X, rows, axis=0)}) for rows in (1, 2, 3)]
         seen = await scrape(accelerator)
-    where = {"model": model.name, "backend": "wasm", "browser": "embedded"}
+    where = {"model": model.name, "precision": "fp32", "backend": "wasm", "browser": "embedded"}
     assert value(seen, "webinfer_requests_total", outcome="answered", **where) == 3
     assert value(seen, "webinfer_requests_total", outcome="failed", **where) == 0
     assert value(seen, "webinfer_items_total", **where) == 6

@@ -19,6 +19,7 @@ from webinfer.errors import DatabaseDamaged, MissingInput, NotANumber
 from webinfer.metrics.database import connect
 from webinfer.result import Result
 
+IDS = {"ids": [[1, 2, 3, 4, 5, 6]]}
 TIMES = ("queue", "wait", "run", "transfer", "total")
 
 
@@ -90,23 +91,58 @@ def test_unrecorded_requests_leave_no_row(recorded: Accelerator, save: Save) -> 
     assert recorded.metrics()["aggregate"]["total_inferences"] == before + 3
 
 
-def test_metrics_agree_with_the_database(recorded: Accelerator, save: Save) -> None:
-    model = recorded.load(save(helper.make_node("Exp", ["x"], ["y"])))
-    model.run_batch([np.ones(2, np.float32)] * 20)
+def test_metrics_agree_with_the_database(recorded: Accelerator, network: Path) -> None:
+    models = [recorded.load(network, precision=precision) for precision in (None, "q8")]
+    pending = [model.submit(IDS) for model in models for _ in range(10)]
+    assert [future.result().items for future in pending] == [1] * 20
     metrics = recorded.metrics()
+    name = models[0].name
+    told = metrics["models"][name]
+    by_hash = {model.package.sha256: model for model in models}
+    assert told["variants"].keys() == by_hash.keys()
+    assert told["throughput"] == pytest.approx(20 / busy(recorded, name), rel=0.01)
+    agree(recorded, f"model_name = '{name}'", told)
+    configurations = {
+        row["precision"]: row
+        for row in json.loads(recorded.report("json"))["configurations"]
+        if row["model_name"] == name
+    }
+    for sha256, own in told["variants"].items():
+        agree(recorded, f"model_sha256 = '{sha256}'", own)
+        assert own["precision"] == by_hash[sha256].precision
+        assert own["throughput"] == pytest.approx(configurations[own["precision"]]["throughput"], rel=0.01)
+        assert 0 < own["loaded_mb"] < 1
+        assert own["memory_usage"] == metrics["aggregate"]["total_memory_usage"] > 20  # one browser holds them all
+    assert told["memory_usage"] == metrics["aggregate"]["total_memory_usage"]
+    (loads,) = rows(recorded, "SELECT count(*) AS loads FROM loads WHERE error_code IS NULL")
+    assert metrics["aggregate"]["total_models"] > 0
+    assert metrics["bridge"]["bridge_stats"]["total_model_loads"] == loads["loads"]
+
+
+def agree(accelerator: Accelerator, which: str, told: dict[str, Any]) -> None:
     (own,) = rows(
-        recorded,
+        accelerator,
         "SELECT count(*) AS runs, avg(run_time / batch) AS run, avg(total) AS total, quantile_disc(total, 0.5) AS p50 "
-        f"FROM results WHERE error_code IS NULL AND model_sha256 = '{model.package.sha256}'",
+        f"FROM results WHERE error_code IS NULL AND {which}",
     )
-    told = metrics["models"][model.name]
     assert told["inferences"] == own["runs"]
     assert told["inference_time"] == pytest.approx(own["run"])
     assert told["latency"] == pytest.approx(own["total"])
     assert told["percentiles"]["latency"]["p50"] == pytest.approx(own["p50"], rel=0.01)
-    (loads,) = rows(recorded, "SELECT count(*) AS loads FROM loads WHERE error_code IS NULL")
-    assert metrics["aggregate"]["total_models"] > 0
-    assert metrics["bridge"]["bridge_stats"]["total_model_loads"] == loads["loads"]
+
+
+def busy(accelerator: Accelerator, name: str) -> float:
+    """Return the seconds in which a request was under way, of those that are rows."""
+    spans = rows(
+        accelerator,
+        "SELECT epoch(timestamp) - total AS began, epoch(timestamp) AS ended FROM results "
+        f"WHERE error_code IS NULL AND model_name = '{name}' ORDER BY began",
+    )
+    seconds = reached = 0.0
+    for span in spans:
+        seconds += max(0.0, span["ended"] - max(span["began"], reached))
+        reached = max(reached, span["ended"])
+    return seconds
 
 
 def test_browsers_loads_samples_and_the_run_are_rows(recorded: Accelerator, save: Save) -> None:

@@ -448,9 +448,12 @@ def test_percentiles_are_within_half_a_percent() -> None:
     histogram = Histogram()
     for value in range(1, 1001):
         histogram.add(value / 1000)
-    for share in (0.5, 0.95, 0.99, 1.0):
-        assert histogram.percentile(share) == pytest.approx(share, rel=0.006)
-    assert Histogram().percentile(0.5) == 0.0
+    assert histogram.percentiles([50, 95, 99, 100]) == pytest.approx([0.5, 0.95, 0.99, 1.0], rel=0.006)
+    assert Histogram().percentiles([50, 95]) == [0.0, 0.0]
+    assert histogram.percentiles([50]) == histogram.percentiles([50]) == pytest.approx([0.5], rel=0.006)
+    for _ in range(2000):
+        histogram.add(5.0)
+    assert histogram.percentiles([50]) == pytest.approx([5.0], rel=0.006)
 
 
 def test_who_asks_sees_what_was_put_before_though_the_writer_is_in_the_middle_of_something() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from webinfer.events import (
@@ -18,7 +20,7 @@ from webinfer.metrics.tallies import MODELS, OTHER, STAGES, Histogram, Tallies, 
 from webinfer.policy.assignment import SessionKey
 
 KEY = SessionKey("a" * 64, "wasm")
-WHERE = Where("probe", "wasm", "embedded")
+WHERE = Where("probe", "fp32", "wasm", "embedded")
 
 
 @pytest.fixture
@@ -85,7 +87,18 @@ def test_number_of_models_told_apart_is_bounded() -> None:
         tallies.name(str(number), f"model {number}")
         tallies(SessionLoaded("b1.1", SessionKey(str(number), "wasm"), 1, 0.1, 0.0, 0.0))
     assert len(tallies.by) == MODELS + 1
-    assert sum(tallies.by[Where(OTHER, "wasm", "")].load.counts) == 50
+    assert sum(tallies.by[Where(OTHER, "fp32", "wasm", "")].load.counts) == 50
+
+
+def test_precisions_of_one_model_are_series_of_their_own(tallies: Tallies) -> None:
+    quantized = KEY._replace(model="b" * 64, precision="q8")
+    tallies.name(quantized.model, "probe")
+    tallies(finished())
+    tallies(replace(finished(), key=quantized))
+    assert {where: tally.answered for where, tally in tallies.by.items()} == {
+        WHERE: 1,
+        WHERE._replace(precision="q8"): 1,
+    }
 
 
 def test_copy_does_not_change_with_what_comes_later(tallies: Tallies) -> None:

@@ -157,7 +157,7 @@ class IPFSAccelerateWebIntegration:
         """Return the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.
 
         ``models`` holds each figure by model's name, and the runs by platform; ``by_model`` holds the figures of each
-        model together.
+        name together, and in its ``variants`` those of each precision.
         """
         metrics = self._accelerator.metrics()
         by_model: dict[str, dict[str, Any]] = metrics["models"]
@@ -189,8 +189,9 @@ class IPFSAccelerateWebIntegration:
         resources.forget(self)
         self._accelerator.close()
 
-    def _figures(self, name: str) -> Mapping[str, Any]:
-        figures: Mapping[str, Any] = self._accelerator.metrics()["models"].get(name, {})
+    def _figures(self, name: str, sha256: str) -> Mapping[str, Any]:
+        known: Mapping[str, Any] = self._accelerator.metrics()["models"].get(name, {})
+        figures: Mapping[str, Any] = known.get("variants", {}).get(sha256, {})
         return figures
 
 

@@ -15,7 +15,7 @@ from webinfer.result import Result
 from webinfer.sync import Model
 from webinfer.tensors import prepare
 
-Figures = Callable[[str], Mapping[str, Any]]
+Figures = Callable[[str, str], Mapping[str, Any]]
 
 
 class EnhancedWebModel:
@@ -45,7 +45,7 @@ class EnhancedWebModel:
             model_type: Its family; ``None`` takes what its files say.
             asked: Platform that the caller asked for, where another one had to be asked of the accelerator.
             reason: Why that was.
-            figures: Returns the figures of the model of a name.
+            figures: Returns the figures of the model of a name and hash.
         """
         self.model = model
         self.model_name = model_name
@@ -145,14 +145,18 @@ class EnhancedWebModel:
         self.model.set_max_batch_size(size)
 
     def get_performance_metrics(self) -> dict[str, Any]:
-        """Return this model's figures: times in seconds, sizes in 10^6 bytes, ``throughput`` in items per second."""
+        """Return the figures of this model alone, another precision of it not among them.
+
+        Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second of the time in which a request of
+        it was under way; docs/database.md tells what ``memory_usage`` is.
+        """
         return {
             "model_name": self.model_name,
             "model_type": self.model_type,
             "platform": self._asked or self.model.backend,
             "backend": self.model.backend,
             "max_batch_size": self.max_batch_size,
-            **self._figures(self.model.name),
+            **self._figures(self.model.name, self.model.package.sha256),
         }
 
     def _tell(self, result: Result) -> Result:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 
@@ -19,37 +21,11 @@ from webinfer.events import (
     RunFailed,
     SessionLoaded,
 )
-from webinfer.metrics.histogram import Histogram
+from webinfer.metrics.busy import Busy
+from webinfer.metrics.totals import Answer, Totals, joined, mean
 
-
-class Spent(Protocol):
-    """Times of a request, in seconds."""
-
-    @property
-    def queue(self) -> float: ...
-    @property
-    def wait(self) -> float: ...
-    @property
-    def run(self) -> float: ...
-    @property
-    def transfer(self) -> float: ...
-    @property
-    def total(self) -> float: ...
-
-
-class Answer(Protocol):
-    """What is counted and written of every result."""
-
-    model_sha256: str
-    browser: str
-    items: int
-    batch: int
-    attempts: int
-
-    @property
-    def backend(self) -> str: ...
-    @property
-    def times(self) -> Spent: ...
+MODELS = 1000
+"""Models that are told apart; the figures of one that nobody used for longest make room for those of a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +38,8 @@ class Gauges:
         running_peak: The most that ever ran.
         lanes: Lanes that are up.
         busy: Lanes that are running something.
-        memory_mb: Memory of all browsers' processes.
+        memory: Megabytes of each browser's processes, by its id; 0 of one that is not on this machine.
+        holders: Ids of the browsers that hold a model loaded, by its hash.
         loaded: Names of the models that are loaded.
     """
 
@@ -71,66 +48,60 @@ class Gauges:
     running_peak: int = 0
     lanes: int = 0
     busy: int = 0
-    memory_mb: float = 0.0
+    memory: Mapping[str, float] = field(default_factory=dict)
+    holders: Mapping[str, Collection[str]] = field(default_factory=dict)
     loaded: list[str] = field(default_factory=list)
+
+    @property
+    def memory_mb(self) -> float:
+        """Megabytes of all browsers' processes."""
+        return sum(self.memory.values())
+
+    def memory_of(self, models: Iterable[str]) -> float:
+        """Megabytes of the browsers that hold one of some models, by their hashes; each browser once, and whole."""
+        browsers: set[str] = set().union(*(self.holders.get(sha256, ()) for sha256 in models))
+        return sum(self.memory.get(browser, 0.0) for browser in browsers)
 
 
 @dataclass(slots=True)
-class _Totals:
-    """Sums for one model, or for all."""
+class _Name:
+    """Models of one name: precisions of one model, most often, or files that are called alike."""
 
-    loads: int = 0
-    load_seconds: float = 0.0
-    runs: int = 0
-    items: int = 0
-    run_seconds: float = 0.0
-    total_seconds: float = 0.0
-    nbytes: int = 0
-    largest_batch: int = 0
-    platforms: Counter[str] = field(default_factory=Counter)
-    run_times: Histogram = field(default_factory=Histogram)
-    latencies: Histogram = field(default_factory=Histogram)
-    load_times: Histogram = field(default_factory=Histogram)
+    variants: dict[str, _Variant] = field(default_factory=dict)  # by hash
+    busy: Busy = field(default_factory=Busy)
 
-    def add_load(self, event: SessionLoaded) -> None:
-        self.loads += 1
-        self.load_seconds += event.seconds
-        self.load_times.add(event.seconds)
-        self.nbytes = max(self.nbytes, event.nbytes)
 
-    def add_run(self, answer: Answer) -> None:
-        times = answer.times
-        run = times.run / answer.batch  # what ran together shares the time
-        self.runs += 1
-        self.items += answer.items
-        self.run_seconds += run
-        self.total_seconds += times.total
-        self.largest_batch = max(self.largest_batch, answer.items, answer.batch)
-        self.platforms[answer.backend] += 1
-        self.run_times.add(run)
-        self.latencies.add(times.total)
+@dataclass(slots=True)
+class _Variant:
+    """A model, as its hash tells it from others."""
 
-    def percentiles(self) -> dict[str, dict[str, float]]:
-        """Return the percentiles of each time, beside its mean."""
-        return {
-            "model_load_time": _percentiles(self.load_times),
-            "inference_time": _percentiles(self.run_times),
-            "latency": _percentiles(self.latencies),
-        }
+    sha256: str
+    name: str
+    named: _Name
+    cid: str | None = None
+    precision: str | None = None
+    totals: Totals = field(default_factory=Totals)
+    used: int = 0  # grows
+
+    def to_dict(self, now: Gauges) -> dict[str, Any]:
+        about = {"precision": self.precision, "model_cid": self.cid}
+        return {**about, **self.totals.figures(), "memory_usage": now.memory_of([self.sha256])}
 
 
 class Aggregate:
     """Totals since the accelerator was made: of its results, and of what its pool announced.
 
-    Times are in seconds, ``throughput`` in items per second of the requests' own time, memory in 10^6 bytes. A
-    mean of nothing is 0.
+    Times are in seconds, ``throughput`` in items per second of the time in which a request was under way, memory in
+    10^6 bytes. A mean of nothing is 0. ``models`` has the figures of all models of a name together, and in its
+    ``variants`` those of each, by hash.
     """
 
     def __init__(self) -> None:
-        self._models: dict[str, _Totals] = {}
-        self._all = _Totals()
-        self._names: dict[str, str] = {}  # by hash
-        self._cids: dict[str, str] = {}  # by hash
+        self._turns = itertools.count()
+        self._variants: dict[str, _Variant] = {}  # by hash
+        self._names: dict[str, _Name] = {}
+        self._all = Totals()
+        self._forgotten = 0  # models that are not told apart any more
         self._browsers: set[str] = set()  # ids of those that run
         self._browser_runs: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
@@ -138,20 +109,25 @@ class Aggregate:
         self._batches: Counter[int] = Counter()  # by size, of models with dynamic batching
         self._hits = self._misses = 0
 
-    def name(self, sha256: str, model: str, cid: str) -> None:
-        """Remember a model's name and CID; several models of one name are told apart by their hash."""
-        self._names[sha256] = model
-        self._cids[sha256] = cid
+    def name(self, sha256: str, model: str, cid: str, precision: str) -> None:
+        """Remember what a model is called; several models of one name are told apart by their hash."""
+        known = self._variants.get(sha256)
+        if known is None or known.name != model:
+            known = self._tell_apart(sha256, model, known)
+        known.cid, known.precision, known.used = cid, precision, next(self._turns)
 
     def hit(self, found: bool) -> None:
         """Count a look-up of a model: found loaded, or not."""
         self._hits += found
         self._misses += not found
 
-    def answered(self, answer: Answer) -> None:
-        """Take in a result."""
-        self._totals(answer.model_sha256).add_run(answer)
-        self._all.add_run(answer)
+    def answered(self, answer: Answer, now: float) -> None:
+        """Take in a result that came now, on a clock that only grows."""
+        variant = self._variant(answer.model_sha256)
+        variant.used = next(self._turns)
+        variant.totals.add_run(answer, now)
+        variant.named.busy.add(now - answer.times.total, now)
+        self._all.add_run(answer, now)
         self._browser_runs[answer.browser] += 1
 
     def __call__(self, event: Event) -> None:
@@ -160,7 +136,7 @@ class Aggregate:
             case BatchFinished():
                 self._batches[event.size] += 1
             case SessionLoaded():
-                self._totals(event.key.model).add_load(event)
+                self._variant(event.key.model).totals.add_load(event)
                 self._all.add_load(event)
             case RunFailed():
                 self._errors[event.code] += 1
@@ -179,26 +155,44 @@ class Aggregate:
     def to_dict(self, now: Gauges) -> dict[str, Any]:
         """Return the guide's sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``."""
         return {
-            "models": {
-                self._names.get(sha, sha): {"model_cid": self._cids.get(sha), **_model(totals)}
-                for sha, totals in self._models.items()
-            },
+            "models": {name: told for name, named in self._names.items() if (told := _models(named, now))},
             "aggregate": self._aggregate(now),
             "bridge": self._bridge(now),
             "resource_pool": self._pool(now),
         }
 
-    def _totals(self, sha256: str) -> _Totals:
-        return self._models.setdefault(sha256, _Totals())
+    def _variant(self, sha256: str) -> _Variant:
+        return self._variants.get(sha256) or self._tell_apart(sha256, sha256)
+
+    def _tell_apart(self, sha256: str, name: str, known: _Variant | None = None) -> _Variant:
+        """Have figures of its own for a model, or have them under another name."""
+        if known is not None:
+            self._part(known)
+        elif len(self._variants) >= MODELS:
+            oldest = min(self._variants.values(), key=lambda each: each.used)
+            self._part(oldest)
+            self._forgotten += oldest.totals.is_used
+            del self._variants[oldest.sha256]
+        named = self._names.setdefault(name, _Name())
+        variant = known or _Variant(sha256, name, named)
+        variant.name, variant.named = name, named
+        named.variants[sha256] = self._variants[sha256] = variant
+        return variant
+
+    def _part(self, variant: _Variant) -> None:
+        """Take a model from its name."""
+        del variant.named.variants[variant.sha256]
+        if not variant.named.variants:
+            del self._names[variant.name]
 
     def _aggregate(self, now: Gauges) -> dict[str, Any]:
         everything = self._all
         return {
-            "avg_load_time": _mean(everything.load_seconds, everything.loads),
-            "avg_inference_time": _mean(everything.run_seconds, everything.runs),
-            "avg_throughput": _mean(everything.items, everything.total_seconds),
-            "avg_latency": _mean(everything.total_seconds, everything.runs),
-            "total_models": len(self._models),
+            "avg_load_time": mean(everything.load_seconds, everything.loads),
+            "avg_inference_time": mean(everything.run_seconds, everything.runs),
+            "avg_throughput": everything.throughput,
+            "avg_latency": mean(everything.total_seconds, everything.runs),
+            "total_models": self._forgotten + sum(each.totals.is_used for each in self._variants.values()),
             "total_inferences": everything.runs,
             "platform_distribution": dict(everything.platforms),
             "browser_distribution": dict(self._browser_runs),
@@ -230,7 +224,7 @@ class Aggregate:
                 "model_count": len(now.loaded),
             },
             "resource_metrics": {
-                "connection_util": _mean(now.busy, now.lanes),
+                "connection_util": mean(now.busy, now.lanes),
                 "browser_usage": dict(self._browser_runs),
                 "platform_usage": dict(everything.platforms),
             },
@@ -243,7 +237,7 @@ class Aggregate:
             "hits": self._hits,
             "misses": self._misses,
             "total_requests": asked,
-            "hit_ratio": _mean(self._hits, asked),
+            "hit_ratio": mean(self._hits, asked),
             "memory_usage_mb": now.memory_mb,
             "cached_models": now.loaded,
             "timestamp": time.time(),
@@ -255,23 +249,15 @@ class Aggregate:
         }
 
 
-def _model(totals: _Totals) -> dict[str, Any]:
-    return {
-        "model_load_time": _mean(totals.load_seconds, totals.loads),
-        "inference_time": _mean(totals.run_seconds, totals.runs),
-        "memory_usage": totals.nbytes / 1e6,
-        "throughput": _mean(totals.items, totals.total_seconds),
-        "latency": _mean(totals.total_seconds, totals.runs),
-        "batch_size": totals.largest_batch,
-        "platform_distribution": dict(totals.platforms),
-        "inferences": totals.runs,
-        "percentiles": totals.percentiles(),
-    }
-
-
-def _percentiles(times: Histogram) -> dict[str, float]:
-    return {f"p{share}": times.percentile(share / 100) for share in (50, 95, 99)}
-
-
-def _mean(total: float, count: float) -> float:
-    return total / count if count else 0.0
+def _models(named: _Name, now: Gauges) -> dict[str, Any]:
+    """Return the figures of the models of a name together, and of each; nothing where none was used."""
+    used = {sha256: variant for sha256, variant in named.variants.items() if variant.totals.is_used}
+    if not used:
+        return {}
+    variants = {sha256: variant.to_dict(now) for sha256, variant in used.items()}
+    if len(variants) == 1:
+        (only,) = variants.values()
+        return {**only, "variants": variants}
+    whole = joined((variant.totals for variant in used.values()), named.busy).figures()
+    together = {"precision": None, "model_cid": None, **whole, "memory_usage": now.memory_of(used)}
+    return {**together, "variants": variants}

@@ -27,7 +27,11 @@ class Clock:
 
     def now(self) -> float:
         """Return the seconds since 1970."""
-        return self._steady() + self._offset
+        return self.at(self._steady())
+
+    def at(self, moment: float) -> float:
+        """Return the seconds since 1970 of a moment on the steady clock."""
+        return moment + self._offset
 
     def check(self) -> None:
         """Catch up with the machine's clock where it is ahead, as after a sleep; count it where it fell behind."""

@@ -19,11 +19,11 @@ from typing import Any, TypeAlias
 import duckdb
 
 from webinfer.errors import DatabaseError, DatabaseLocked
-from webinfer.metrics.aggregate import Answer
 from webinfer.metrics.clock import Clock
 from webinfer.metrics.database import MEMORY, connect, explain, select
 from webinfer.metrics.rows import KEYS, Packing, Row, fold, group, insert, turn
 from webinfer.metrics.schema import columns_of
+from webinfer.metrics.totals import Answer
 
 log = logging.getLogger("webinfer.metrics")
 

@@ -1,6 +1,7 @@
-"""Counts and histograms of a pool's events, by model, backend and browser: what monitoring reads from time to time.
+"""Counts and histograms of a pool's events, by model, precision, backend and browser.
 
-They are plain numbers, so that an event costs microseconds and no lock; whoever reads them takes a copy.
+Monitoring reads them from time to time. They are plain numbers, so that an event costs microseconds and no lock: who
+reads them takes a copy.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Where(NamedTuple):
     """The labels that every series has. ``browser`` is empty for a request that no browser was asked for."""
 
     model: str
+    precision: str
     backend: str
     browser: str
 
@@ -83,7 +85,7 @@ def _times() -> Histogram:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened to one model, on one backend, in one browser."""
+    """What happened to one model in one precision, on one backend, in one browser."""
 
     answered: int = 0
     failed: int = 0
@@ -193,7 +195,7 @@ class Tallies:
     def _tally(self, key: SessionKey, browser: str) -> Tally:
         found = self._found.get((key, browser))
         if found is None:
-            where = Where(self.named(key.model), key.backend, self._browsers.get(browser, ""))
+            where = Where(self.named(key.model), key.precision, key.backend, self._browsers.get(browser, ""))
             found = self._found[key, browser] = self.by.setdefault(where, Tally())
         return found
 
