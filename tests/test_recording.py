@@ -4,25 +4,102 @@ from __future__ import annotations
 
 import json
 import random
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from webinfer.capabilities import Verdict
+from webinfer.batch import Batch
+from webinfer.capabilities import Capabilities, Verdict
+from webinfer.events import (
+    BatchFinished,
+    BrowserEnded,
+    BrowserStarted,
+    Event,
+    LaneEnded,
+    LaneStarted,
+    RunFailed,
+    RunFinished,
+    SessionLoaded,
+)
 from webinfer.metrics import Aggregate
+from webinfer.metrics.journal import Journal
+from webinfer.metrics.kept import LATE
 from webinfer.metrics.store import Store
+from webinfer.metrics.tallies import Tallies
 from webinfer.models.accuracy import Accuracy
 from webinfer.options import Options
+from webinfer.policy.assignment import SessionKey
 from webinfer.policy.deciding import Decision
 from webinfer.policy.learning import Arm
 from webinfer.recording import Recorder
-from webinfer.request import Times
+from webinfer.request import Request, Times, unrecorded
 from webinfer.result import Result
+from webinfer.wire import Message
+
+KEY = SessionKey("a" * 64, "wasm")
 
 
-def result() -> Result:
+class Pool:
+    """What the recorder asks of a pool."""
+
+    def __init__(self) -> None:
+        self.browsers: dict[str, SimpleNamespace] = {}
+        self.lanes: dict[str, Any] = {}
+        self.lane_states: dict[str, Any] = {}
+        self.queued = self.busy = 0
+        self.listeners: list[Any] = []
+
+    def listen(self, listener: Any) -> None:
+        self.listeners.append(listener)
+
+    def announce(self, *events: Event) -> None:
+        for event in events:
+            for listener in self.listeners:
+                listener(event)
+
+    def start(self, browser: str) -> None:
+        self.browsers[browser] = SimpleNamespace(capabilities=Capabilities.of({"engine": "chromium"}))
+        self.announce(BrowserStarted(browser, "embedded", "1", 1, 0.1))
+
+    async def memory_of_each(self) -> dict[str, int]:
+        return {}
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool()
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    store = Store(":memory:")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def recorder(pool: Pool, store: Store) -> Recorder:
+    return watching(pool, store, Options.of())
+
+
+def watching(pool: Any, store: Store, options: Options) -> Recorder:
+    recorder = Recorder(Aggregate())
+    recorder.open(store, options)
+    recorder.watch(pool)
+    pool.start("b1")
+    return recorder
+
+
+def count(store: Store, table: str) -> int:
+    return int(store.query(f"SELECT count(*) AS n FROM {table}")[0]["n"])
+
+
+def result(lane: str = "b1.1") -> Result:
     arm = Arm("embedded", "wasm")
     return Result(
         outputs={"y": np.zeros(1, np.float32)},
@@ -43,7 +120,7 @@ def result() -> Result:
         engine="chromium",
         engine_version="1",
         runtime="",
-        lane="b1.1",
+        lane=lane,
         verdict=Verdict("unproven"),
         placement=None,
         accuracy=None,
@@ -115,3 +192,119 @@ def test_session_is_one_whether_or_not_its_answers_were_compared_meanwhile() -> 
     compared = replace(result(), accuracy=Accuracy(combination={"model": "m"}))
     _, sessions = recorded([result(), compared, result()])
     assert len(sessions) == 1
+
+
+def finished(lane: str = "b1.1", attempts: int = 1, recorded: bool = True) -> RunFinished:
+    return RunFinished(lane, lane.partition(".")[0], KEY, 1, 0.0, 0.0, 0.1, 0.1, attempts, 1, recorded)
+
+
+@pytest.mark.parametrize(("stored", "recorded"), [(True, True), (True, False), (False, True)])
+async def test_requests_that_are_not_stored_leave_nothing_of_their_own(
+    pool: Pool, store: Store, stored: bool, recorded: bool
+) -> None:
+    recorder = watching(pool, store, Options.of(store_results=stored))
+    recorder.answered(result(), recorded)
+    pool.announce(
+        finished(attempts=2, recorded=recorded),
+        BatchFinished("b1.1", KEY, 2, 0.1, recorded),
+        RunFailed(KEY, "lost.lane", 1, True, "b1.1", "", recorded),
+        SessionLoaded("b1.1", KEY, 1, 0.1, 0.0, 0.1),
+        LaneEnded("b1.1", "lost.lane", "killed"),
+    )
+    kept = int(stored and recorded)
+    own = ("inferences", "sessions", "batches", "recoveries", "faults WHERE kind = 'request'")
+    assert [count(store, table) for table in own] == [kept] * 5
+    assert [count(store, table) for table in ("browsers", "loads", "faults WHERE kind = 'lane'")] == [1, 1, 1]
+
+
+async def test_late_answer_of_a_lane_that_ended_finds_its_session(pool: Pool, store: Store, recorder: Recorder) -> None:
+    recorder.answered(result())
+    pool.announce(LaneEnded("b1.1", "lost.lane", "killed"), BrowserEnded("b1", "embedded", "killed"))
+    recorder.answered(result("b2.1"))
+    recorder.answered(result())
+    assert count(store, "sessions") == 2
+    assert count(store, "results WHERE browser_id IS NOT NULL AND lane = 'b1.1'") == 2
+
+
+async def test_answer_of_a_lane_that_ended_long_ago_makes_its_session_anew(
+    pool: Pool, store: Store, recorder: Recorder
+) -> None:
+    recorder.answered(result())
+    for number in range(1, LATE + 3):
+        pool.announce(LaneEnded(f"b1.{number}", "", "worn", lost=False))
+    recorder.answered(result("b2.1"))
+    recorder.answered(result())
+    assert count(store, "results WHERE lane = 'b1.1'") == 2
+    assert count(store, "sessions WHERE lane = 'b1.1'") == 2
+
+
+async def test_nothing_is_kept_of_lanes_and_browsers_that_are_gone(
+    pool: Pool, store: Store, recorder: Recorder
+) -> None:
+    listeners = (recorder, Journal(), Tallies())
+    pool.listeners = [*listeners]
+
+    def cycle(browsers: range) -> int:
+        for browser in browsers:
+            pool.start(f"b{browser}")
+            for number in range(10):
+                lane = f"b{browser}.{number}"
+                pool.announce(LaneStarted(lane), SessionLoaded(lane, KEY, 1, 0.1, 0.0, 0.1))
+                recorder.answered(result(lane))
+                pool.announce(finished(lane), LaneEnded(lane, "lost.lane", "killed", lost=number == 0))
+            pool.announce(BrowserEnded(f"b{browser}", "embedded", "killed", lost=False))
+            pool.browsers.clear()
+        store.flush()
+        return held(*listeners)
+
+    before = cycle(range(2, 502))  # by then the journal remembers as many runs as it ever does
+    assert cycle(range(502, 1002)) <= before + 50
+    assert count(store, "sessions") == 10_000
+
+
+async def test_nothing_grows_with_shapes_and_models_without_end(pool: Pool) -> None:
+    journal, tallies, aggregate = Journal(), Tallies(), Aggregate()
+    pool.listeners = [journal, tallies, aggregate]
+
+    def cycle(numbers: range) -> int:
+        for number in numbers:
+            key = KEY._replace(model=f"{number:064}", dimensions=(("n", number),))
+            journal.name(key.model, "model")
+            tallies.name(key.model, "model")
+            aggregate.name(key.model, "model", "", "fp32")
+            pool.announce(RunFinished("b1.1", "b1", key, 1, 0.0, 0.0, 0.1, 0.1, 1))
+        return held(journal, tallies, aggregate)
+
+    before = cycle(range(12_000))
+    assert cycle(range(12_000, 24_000)) < 1.2 * before
+
+
+def held(*things: Any) -> int:
+    """Return how many entries the containers of our objects have, all in all."""
+    seen: set[int] = set()
+    total, left = 0, [*things]
+    while left:
+        each = left.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, set, deque, tuple)):
+            left += each
+        if isinstance(each, (dict, list, set, deque)):
+            total += len(each)
+        if type(each).__module__.startswith("webinfer.") and not isinstance(each, Store):
+            slots = [name for kind in type(each).__mro__ for name in getattr(kind, "__slots__", ())]
+            names = {*getattr(each, "__dict__", ()), *slots} - {"__weakref__"}
+            left += [getattr(each, name) for name in names if hasattr(each, name)]
+    return total
+
+
+def test_batch_leaves_a_row_if_one_of_its_requests_does() -> None:
+    lane: Any = SimpleNamespace(id="b1.1")
+    with unrecorded():
+        left_out = [Request(KEY, {}) for _ in range(2)]
+    done = Message("ok", 0, {}, {})
+    assert not Batch(left_out, lane).finished(done, 0.0).recorded
+    assert Batch([*left_out, Request(KEY, {})], lane).finished(done, 0.0).recorded

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from webinfer.placement import Placement
     from webinfer.profiles import Profile
     from webinfer.progress import Progress
-    from webinfer.recording import unrecorded
-    from webinfer.request import Times
+    from webinfer.request import Times, unrecorded
     from webinfer.result import Result
     from webinfer.snapshot import Snapshot
     from webinfer.sync import Accelerator, Model, Pipeline, pipeline
@@ -80,7 +79,7 @@ _HOMES = {
     "Verdict": "webinfer.capabilities",
     "WebinferError": "webinfer.errors",
     "pipeline": "webinfer.sync",
-    "unrecorded": "webinfer.recording",
+    "unrecorded": "webinfer.request",
 }
 
 

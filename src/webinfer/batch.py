@@ -82,7 +82,8 @@ class Batch:
         mates = self.requests[0].mates
         if mates:
             mates.batching.ran(len(self), seconds, now)
-        return BatchFinished(self.lane.id, self.key, len(self), seconds)
+        recorded = any(request.recorded for request in self.requests)
+        return BatchFinished(self.lane.id, self.key, len(self), seconds, recorded)
 
     def answers(self, reply: Message | WebinferError) -> Sequence[Message | WebinferError]:
         """Return each request's own part of a reply."""

@@ -109,6 +109,7 @@ class RunFinished:
     Attributes:
         items: Rows of its own inputs.
         together: Requests that the run served.
+        recorded: Whether it goes into the database.
     """
 
     lane: str
@@ -121,16 +122,21 @@ class RunFinished:
     total: float
     attempts: int
     together: int = 1
+    recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class BatchFinished:
-    """A run of a model with dynamic batching ended. ``size`` counts its requests, ``run`` is in seconds."""
+    """A run of a model with dynamic batching ended. ``size`` counts its requests, ``run`` is in seconds.
+
+    ``recorded`` is whether one of them goes into the database.
+    """
 
     lane: str
     key: SessionKey
     size: int
     run: float
+    recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,7 @@ class RunFailed:
     retried: bool
     lane: str | None = None
     reason: str = ""
+    recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +196,7 @@ Event = (
 Listener = Callable[[Event], None]
 
 _WORDS = re.compile("(?<=[a-z])(?=[A-Z])")
-_LEFT_OUT = {"placement"}  # a list of every node, in a record
+_LEFT_OUT = {"placement", "recorded"}  # a list of every node, in a record; and what is the database's matter
 
 
 def told(event: Event) -> dict[str, object]:

@@ -163,7 +163,9 @@ class Options:
         "DuckDB file to record every request, load, fault and sample in; :memory: keeps them until close. One that "
         "another process has open is left to it, and a file beside it written.",
     )
-    store_results: bool = _option(True, "Record requests in db_path; off, only what happens around them is.")
+    store_results: bool = _option(
+        True, "Record requests in db_path; off, only loads, browsers, lanes and the pool's samples are."
+    )
     integer_matmul: bool = _option(
         False,
         "Round weights to 8 bits on WebAssembly, and multiply in integers: faster, with answers that differ a little.",

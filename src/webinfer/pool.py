@@ -390,9 +390,8 @@ class Pool:
         assert request.lane is not None
         lane, times = request.lane, request.times
         spent = times.queue, times.transfer, times.run, times.total
-        self._announce(
-            RunFinished(lane.id, lane.browser, request.key, request.items, *spent, request.attempts, request.together)
-        )
+        how = request.attempts, request.together, request.recorded
+        self._announce(RunFinished(lane.id, lane.browser, request.key, request.items, *spent, *how))
 
     def _fail(self, request: Request, error: WebinferError) -> None:
         lane, request.lane = request.lane, None
@@ -405,7 +404,7 @@ class Pool:
         else:
             may = error.retryable and request.pinned is None and request.losses <= self.options.retries
             again = may or request.part()
-        event = RunFailed(request.key, error.code, request.attempts, again, lane.id if lane else None, str(error))
+        event = _failure(request, error, again, lane)
         what = "is run again after" if again else "is given up after"
         log.info("%s %s attempt %d: %s", request, what, request.attempts, error, extra=told(event))
         self._tell_failed(request, event)
@@ -432,11 +431,11 @@ class Pool:
             if stage == "running" and not computed.is_wanted(but_for=request):
                 self._end(computed, f"a run took over {request.timeout:g} s")
         why = f"No answer within {request.timeout:g} s ({stage}): raise run_timeout, or send less at once."
-        where = lane.id if lane else None
-        event = RunFailed(request.key, DeadlineExceeded.code, request.attempts, False, where, why)
+        error = DeadlineExceeded(why, stage=stage, timeout=request.timeout)
+        event = _failure(request, error, False, lane)
         log.info("%s is given up: %s", request, why, extra=told(event))
         self._tell_failed(request, event)
-        request.fail(DeadlineExceeded(why, stage=stage, timeout=request.timeout))
+        request.fail(error)
 
     def _end(self, batch: Batch, why: str) -> None:
         """End a run: with its lane, or with its browser where the GPU would compute on."""
@@ -472,3 +471,8 @@ class Pool:
     def _announce(self, event: Event) -> None:
         for listener in self._listeners:
             listener(event)
+
+
+def _failure(request: Request, error: WebinferError, again: bool, lane: Lane | None) -> RunFailed:
+    where = lane.id if lane else None
+    return RunFailed(request.key, error.code, request.attempts, again, where, str(error), request.recorded)

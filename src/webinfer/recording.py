@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter, itemgetter
 from typing import Any, Protocol
@@ -33,6 +31,7 @@ from webinfer.events import (
 )
 from webinfer.metrics import Aggregate
 from webinfer.metrics.database import MEMORY
+from webinfer.metrics.kept import Ended, Kept
 from webinfer.metrics.machine import machine, revision
 from webinfer.metrics.report import report as write_report
 from webinfer.metrics.store import Entry, Store
@@ -43,7 +42,7 @@ from webinfer.options import Options
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.deciding import Decision
 from webinfer.pool import Pool
-from webinfer.request import Request
+from webinfer.request import Request, is_recorded
 from webinfer.result import Result
 from webinfer.sampling import Sampler
 from webinfer.tracing import trace_failure, trace_result
@@ -59,7 +58,7 @@ _STRETCHED = tuple(field.name for field in fields(StretchMeasured) if field.name
 _described = attrgetter(*_DESCRIBED)
 _place = itemgetter(_DESCRIBED.index("model_sha256"), _DESCRIBED.index("lane"))
 
-_recorded: ContextVar[bool] = ContextVar("recorded", default=True)
+_LANES, _SESSIONS, _MODELS = 1000, 1000, 10_000  # that rows are known of; sessions of each lane
 
 
 class Described(Protocol):
@@ -73,14 +72,14 @@ class Described(Protocol):
     def precision(self) -> str: ...
 
 
-@contextlib.contextmanager
-def unrecorded() -> Iterator[None]:
-    """Leave the requests made in this block out of the database; the running totals have them all the same."""
-    token = _recorded.set(False)
-    try:
-        yield
-    finally:
-        _recorded.reset(token)
+class _Rows:
+    """What is known of a lane's rows: ids of sessions, by all that describes them, and the last one of each model."""
+
+    __slots__ = ("last", "sessions")
+
+    def __init__(self) -> None:
+        self.last: Kept[str, tuple[tuple[Any, ...], int]] = Kept(_SESSIONS)
+        self.sessions: Kept[tuple[Any, ...], int] = Kept(_SESSIONS)
 
 
 class Recorder:
@@ -99,14 +98,15 @@ class Recorder:
         self._pool: Pool | None = None
         self._run = 0
         self._requests = True
-        self._browsers: dict[str, int] = {}  # rows, by the browsers' labels
+        self._browsers: dict[str, int] = {}  # rows, by the browsers' labels, of those that ended lately as well
+        self._ended = Ended(self._browsers)
         self._up: dict[str, int] = {}  # the same, of those that run
-        self._sessions: dict[tuple[Any, ...], int] = {}  # rows, by all that describes them
-        self._checked: set[tuple[tuple[str, str], ...]] = set()  # combinations whose accuracy has a row
+        self._lanes: Kept[str | None, _Rows] = Kept(_LANES)  # rows of sessions
+        self._ended_lanes = Ended(self._lanes)
+        self._checked: Kept[tuple[tuple[str, str], ...], bool] = Kept(_MODELS)  # combinations whose accuracy has a row
         self._limits: Mapping[str, Mapping[str, float]] | None = None
-        self._last: dict[Any, tuple[tuple[Any, ...], int]] = {}  # of each model and lane, the one that was used last
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
-        self._cached: dict[str, bool] = {}  # of models from IPFS, whether nothing had to be fetched in this run
+        self._cached: Kept[str, bool] = Kept(_MODELS)  # of those from IPFS, whether nothing had to be fetched
         self._sampler: Sampler | None = None
 
     def __repr__(self) -> str:
@@ -145,8 +145,8 @@ class Recorder:
             if original != package.sha256:
                 known["variant_of"] = original
             self.store.add("models", sha256=package.sha256, **known)
-            if package.cached is not None:
-                self._cached.setdefault(package.sha256, package.cached)
+            if package.cached is not None and package.sha256 not in self._cached:
+                self._cached.keep(package.sha256, package.cached)
 
     def checked(self, model: Described, browser: str, accuracy: Accuracy) -> None:
         """Take down how a model's answers in a browser compare with the reference, whatever followed from it."""
@@ -166,16 +166,16 @@ class Recorder:
             self.failed(error, model, request)
             trace_failure(error, model.package.name, model.backend, time.perf_counter() - began)
             raise
-        self.answered(result)
+        self.answered(result, request.recorded)
         trace_result(result)
         return result
 
-    def answered(self, result: Result) -> None:
+    def answered(self, result: Result, recorded: bool = True) -> None:
         """Take down a result. What the loop's thread does here for each, in microseconds, requests wait for."""
         now = time.perf_counter()
         self._aggregate.answered(result, now)
         store = self.store
-        if store is not None and self._requests and _recorded.get():
+        if store is not None and self._requests and recorded:
             now = store.clock.at(now)
             session = self._session(now, _described(result), result.decision)
             if session is not None:
@@ -184,9 +184,9 @@ class Recorder:
     def failed(self, error: BaseException, model: Described, request: Request | None = None) -> None:
         """Take down a request that failed, or whose caller gave it up."""
         store = self.store
-        if store is not None and self._requests and _recorded.get():
+        if store is not None and self._requests and (request.recorded if request else is_recorded()):
             code = getattr(error, "code", "cancelled" if isinstance(error, asyncio.CancelledError) else "unknown")
-            lane = request.lane.id if request and request.lane else None
+            lane = request.place.id if request and request.place else None
             session = self._session(store.clock.now(), _failed(model, lane))
             if session is not None:
                 spent = time.perf_counter() - request.submitted if request and request.submitted else None
@@ -219,14 +219,15 @@ class Recorder:
             return
         match event:
             case RunFinished():
-                self._recovered(event)
                 assert self._sampler is not None
                 self._sampler.answered(event.items)
-            case BatchFinished():
+                if event.attempts > 1 and self._requests and event.recorded:
+                    self._add("recoveries", kind="request", place=event.lane)
+            case BatchFinished() if self._requests and event.recorded:
                 self._add("batches", **_where(event.lane, event.key), size=event.size, seconds=event.run)
             case SessionLoaded() | LoadFailed():
                 self._load(event)
-            case RunFailed():
+            case RunFailed() if self._requests and event.recorded:
                 tried = {"attempts": event.attempts, "retried": event.retried}
                 self._fault("request", event.code, event.lane, event.reason, event.key, **tried)
             case StretchMeasured() if self._requests:
@@ -236,9 +237,11 @@ class Recorder:
                 self._made_good("lane", event.lane)
             case HeartbeatMissed() if event.browser in self._up:
                 store.add("browsers", id=self._up[event.browser], heartbeat_failures=event.missed)
-            case LaneEnded(lost=True):
-                self._lost["lane"].append(time.monotonic())
-                self._fault("lane", event.code, event.lane, event.cause)
+            case LaneEnded():
+                self._ended_lanes.add(event.lane)
+                if event.lost:
+                    self._lost["lane"].append(time.monotonic())
+                    self._fault("lane", event.code, event.lane, event.cause)
             case BrowserStarted() | BrowserRefused() | BrowserEnded():
                 self._browser(event)
 
@@ -266,6 +269,7 @@ class Recorder:
         else:
             if event.browser in self._up:
                 row = self._up.pop(event.browser)
+                self._ended.add(event.browser)
                 self.store.add("browsers", id=row, ended=now, lost=event.lost, cause=event.cause)
             if event.lost:
                 self._lost["browser"].append(time.monotonic())
@@ -288,10 +292,6 @@ class Recorder:
             "details": {"report": dict(capabilities.report)},
         }
 
-    def _recovered(self, event: RunFinished) -> None:
-        if event.attempts > 1:
-            self._add("recoveries", kind="request", place=event.lane)
-
     def _made_good(self, kind: str, place: str) -> None:
         if self._lost[kind]:
             self._add("recoveries", kind=kind, place=place, seconds=time.monotonic() - self._lost[kind].popleft())
@@ -308,19 +308,20 @@ class Recorder:
 
     def _session(self, now: float, described: tuple[Any, ...], decision: Decision | None = None) -> int | None:
         """Return the row of a session, which is written where it is new; ``None`` if there is no room for it."""
-        place = _place(described)
-        last = self._last.get(place)
+        model, lane = _place(described)
+        known = self._lanes.recall(lane) or self._lanes.keep(lane, _Rows())
+        last = known.last.get(model)
         if last is not None and last[0] == described:
             return last[1]
         key = tuple(value if isinstance(value, _PLAIN) else repr(value) for value in described)
-        session = self._sessions.get(key)
+        session = known.sessions.recall(key)
         if session is None:
             assert self.store is not None
             session = self.store.next_id()
             if not self.store.put(self._new_session, (now, session, described, decision)):
                 return None
-            self._sessions[key] = session
-        self._last[place] = described, session
+            known.sessions.keep(key, session)
+        known.last.keep(model, (described, session))
         return session
 
     # On the writer's thread
@@ -332,7 +333,7 @@ class Recorder:
         about = tuple(accuracy.combination.items())
         if about in self._checked or not accuracy.tried:
             return
-        self._checked.add(about)
+        self._checked.keep(about, True)
         row = {
             "run": self._run,
             "timestamp": accuracy.at,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +20,23 @@ from webinfer.placement import Placement
 from webinfer.policy.assignment import SessionKey
 from webinfer.policy.batching import Mates
 from webinfer.wire import Message
+
+_recorded: ContextVar[bool] = ContextVar("recorded", default=True)
+
+
+@contextlib.contextmanager
+def unrecorded() -> Iterator[None]:
+    """Leave the requests made in this block out of the database; the running totals have them all the same."""
+    token = _recorded.set(False)
+    try:
+        yield
+    finally:
+        _recorded.reset(token)
+
+
+def is_recorded() -> bool:
+    """Whether requests that are made here and now go into the database."""
+    return _recorded.get()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +76,14 @@ class Request:
     submitted: float = 0.0
     dispatched: float = 0.0
     lane: Lane | None = None
+    place: Lane | None = None  # the lane that it was sent to last, be it lost
     placement: Placement | None = None  # of the session that it was sent to
     future: asyncio.Future[Message] = field(init=False)
     times: Times = field(init=False)
     settled: bool = False
     residents: Residents | None = None
     nobodys: bool = False  # a canary, or one to warm up with: it counts nowhere
+    recorded: bool = field(default_factory=is_recorded)
     audio_shader: str | None = None  # the workgroup of the shader that made its features
     pinned: str | None = None  # the lane that holds its residents: it runs there or not at all
 
@@ -72,7 +93,8 @@ class Request:
 
     def sent(self, lane: Lane, together: int, now: float, placement: Placement | None = None) -> None:
         """Note that it was sent, with so many, to a session whose nodes are there."""
-        self.lane, self.placement = lane, placement
+        self.lane = self.place = lane
+        self.placement = placement
         self.together = together
         self.attempts += 1
         self.dispatched = now

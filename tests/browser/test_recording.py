@@ -15,7 +15,7 @@ from onnx import helper
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, unrecorded
 from webinfer.browsers.process import processes
-from webinfer.errors import DatabaseDamaged, MissingInput, NotANumber
+from webinfer.errors import DatabaseDamaged, DeadlineExceeded, MissingInput, NotANumber
 from webinfer.metrics.database import connect
 from webinfer.result import Result
 
@@ -87,7 +87,14 @@ def test_unrecorded_requests_leave_no_row(recorded: Accelerator, save: Save) -> 
         model.run(np.ones(2, np.float32))
         model.run_batch([np.ones(2, np.float32)])
         model.submit(np.ones(2, np.float32)).result()
+        with pytest.raises(DeadlineExceeded):
+            model.run(np.ones(2, np.float32), timeout=1e-9)
     assert not rows(recorded, f"SELECT * FROM results WHERE model_sha256 = '{model.package.sha256}'")
+    faults = f"SELECT * FROM faults WHERE model = '{model.package.sha256}'"
+    assert not rows(recorded, faults)
+    with pytest.raises(DeadlineExceeded):
+        model.run(np.ones(2, np.float32), timeout=1e-9)
+    assert len(rows(recorded, faults)) == 1
     assert recorded.metrics()["aggregate"]["total_inferences"] == before + 3
 
 

@@ -11,9 +11,11 @@ import pytest
 
 from tests.compat.models import BERT, SLOW, TOKENS, VIT, image
 from webinfer.compat import EnhancedWebModel, IPFSAccelerateWebIntegration, IPFSWebAccelerator
+from webinfer.compat.model import run_parallel
 from webinfer.errors import EmptyBatch, MissingInput, OptionError, UnknownInput
 from webinfer.models import resolve
 from webinfer.models.reference import NativeSession
+from webinfer.request import is_recorded, unrecorded
 
 pytestmark = pytest.mark.browser("embedded")
 
@@ -253,3 +255,17 @@ def test_plain_run_uses_the_model_that_was_accelerated_whatever_its_arguments(
 def test_unknown_family_is_refused(integration: IPFSAccelerateWebIntegration) -> None:
     with pytest.raises(OptionError, match="model_type must be one of"):
         integration.get_model(BERT, model_type="poetry", platform="cpu")
+
+
+def test_requests_of_several_models_are_made_in_the_callers_context() -> None:
+    class Asked:
+        def run_batch(self, items: list[Any], _: int | None) -> list[Any]:
+            return [is_recorded()] * len(items)
+
+    def run() -> list[Any]:
+        models: list[Any] = [Asked(), Asked()]
+        return [*run_parallel([(model, {}) for model in models])]
+
+    with unrecorded():
+        assert run() == [False, False]
+    assert run() == [True, True]

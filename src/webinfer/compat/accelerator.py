@@ -9,7 +9,7 @@ from typing import Any
 from webinfer.compat.integration import IPFSAccelerateWebIntegration, check_later
 from webinfer.compat.model import EnhancedWebModel
 from webinfer.model import Inputs
-from webinfer.recording import unrecorded
+from webinfer.request import unrecorded
 from webinfer.result import Result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -201,7 +202,7 @@ def run_parallel(requests: Sequence[tuple[EnhancedWebModel, Inputs]], batch_size
         return []
     with ThreadPoolExecutor(len(places), "webinfer-compat") as threads:  # a thread waits for each model
         batches = [
-            threads.submit(model.run_batch, [requests[place][1] for place in own], batch_size)
+            threads.submit(copy_context().run, model.run_batch, [requests[place][1] for place in own], batch_size)
             for model, own in places.items()
         ]
     found: dict[int, Result] = {}

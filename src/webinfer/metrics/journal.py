@@ -22,10 +22,11 @@ from webinfer.events import (
     RunFinished,
     SessionLoaded,
 )
+from webinfer.metrics.kept import Kept
 from webinfer.policy.assignment import SessionKey
 
 WINDOW = 10.0  # seconds that count as recent
-_KEPT = 4096  # runs remembered for the recent figures; a faster pool's window is shorter
+_KEPT = 4096  # runs remembered for the recent figures; a faster pool's window is shorter. Likewise models and sessions
 _FAULTS = 10
 
 
@@ -112,10 +113,10 @@ class Journal:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._names: dict[str, str] = {}  # of models, by hash
+        self._names: Kept[str, str] = Kept(_KEPT)  # of models, by hash
         self._browsers: dict[str, float] = {}  # when they started
         self._lanes: dict[str, LaneTally] = {}
-        self._sessions: dict[SessionKey, SessionTally] = {}
+        self._sessions: Kept[SessionKey, SessionTally] = Kept(_KEPT)
         self._recent: deque[tuple[float, RunFinished]] = deque(maxlen=_KEPT)
         self._faults: deque[tuple[float, Fault]] = deque(maxlen=_FAULTS)
         self.runs = self.items = self.loads = 0
@@ -142,11 +143,11 @@ class Journal:
 
     def name(self, sha256: str, model: str) -> None:
         """Remember a model's name."""
-        self._names[sha256] = model
+        self._names.keep(sha256, model)
 
     def named(self, sha256: str) -> str:
         """Return a model's name, or the start of its hash where it is not known."""
-        return self._names.get(sha256, sha256[:12])
+        return self._names.recall(sha256) or sha256[:12]
 
     def lane(self, name: str) -> LaneTally:
         """Return a running lane's sums."""
@@ -247,7 +248,7 @@ class Journal:
         self._faults.append((self._clock(), fault))
 
     def _tally(self, key: SessionKey) -> SessionTally:
-        return self._sessions.setdefault(key, SessionTally())
+        return self._sessions.recall(key) or self._sessions.keep(key, SessionTally())
 
 
 def _quantile(values: Iterable[float], share: float) -> float | None:

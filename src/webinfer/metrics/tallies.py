@@ -24,6 +24,7 @@ from webinfer.events import (
     RunFinished,
     SessionLoaded,
 )
+from webinfer.metrics.kept import Ended, Kept
 from webinfer.policy.assignment import SessionKey
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -36,6 +37,7 @@ STAGES = ("queue", "wait", "run", "transfer")
 """The stages of a request, as in ``Times``; together they are its total."""
 
 OTHER = "other"
+_HASHES = 10_000  # of which the label is known, and short cuts that are kept
 MODELS = 100  # told apart by name; further ones are one, since each name is a time series of its own for ever
 
 
@@ -132,9 +134,10 @@ class Tallies:
         self.faults: Counter[tuple[str, str]] = Counter()
         self.starts: Counter[str] = Counter()
         self.retired: Counter[str] = Counter(lane=0, browser=0)
-        self._names: dict[str, str] = {}  # labels of models, by hash
+        self._names: Kept[str, str] = Kept(_HASHES)  # labels of models, by hash
         self._labels: set[str] = set()
         self._browsers: dict[str, str] = {}  # names, by id
+        self._ended = Ended(self._browsers)
         self._found: dict[tuple[SessionKey, str], Tally] = {}  # short cuts into `by`
 
     def __repr__(self) -> str:
@@ -142,11 +145,9 @@ class Tallies:
 
     def name(self, sha256: str, model: str) -> None:
         """Remember a model's name, which becomes its label; there are ``MODELS`` of them at most."""
-        if model not in self._labels and len(self._labels) >= MODELS:
-            model = OTHER
-        else:
+        if model in self._labels or len(self._labels) < MODELS:
             self._labels.add(model)
-        self._names.setdefault(sha256, model)
+            self._names.keep(sha256, self._names.get(sha256, model))
 
     def named(self, sha256: str) -> str:
         """Return a model's label."""
@@ -187,6 +188,7 @@ class Tallies:
                 self.retired["lane"] += 1
             case BrowserEnded():
                 self._found.clear()
+                self._ended.add(event.browser)
                 if event.lost:
                     self.faults["browser", BrowserLost.code] += 1
                 else:
@@ -195,7 +197,11 @@ class Tallies:
     def _tally(self, key: SessionKey, browser: str) -> Tally:
         found = self._found.get((key, browser))
         if found is None:
-            where = Where(self.named(key.model), key.precision, key.backend, self._browsers.get(browser, ""))
+            if len(self._found) >= _HASHES:
+                self._found.clear()
+            where = Where(
+                self._names.recall(key.model) or OTHER, key.precision, key.backend, self._browsers.get(browser, "")
+            )
             found = self._found[key, browser] = self.by.setdefault(where, Tally())
         return found
 

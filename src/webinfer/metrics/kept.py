@@ -1,0 +1,61 @@
+"""What is kept of things that come and go, so that a process that runs for months does not grow."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import MutableMapping
+from typing import Any, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+LATE = 64
+"""Lanes or browsers that end after one before that is forgotten: answers of it may still be on their way."""
+
+
+class Kept(OrderedDict[K, V]):
+    """A mapping that is full at some time: then what nobody kept or recalled for longest makes room.
+
+    Args:
+        limit: Entries that it holds at most.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def keep(self, key: K, value: V) -> V:
+        """Set an entry and return its value."""
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > self._limit:
+            self.popitem(last=False)
+        return value
+
+    def recall(self, key: K) -> V | None:
+        """Return an entry's value, if there is one; it counts as used."""
+        value = self.get(key)
+        if value is not None:
+            self.move_to_end(key)
+        return value
+
+
+class Ended:
+    """Lanes or browsers that ended lately. What is known of one goes when ``LATE`` others have ended after it.
+
+    Args:
+        known: By their ids.
+    """
+
+    def __init__(self, known: MutableMapping[str, Any] | MutableMapping[str | None, Any]) -> None:
+        self._known = known
+        self._ids: deque[str] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Ended {len(self._ids)} of {len(self._known)}>"
+
+    def add(self, id: str) -> None:
+        """Take in one that ended."""
+        self._ids.append(id)
+        if len(self._ids) > LATE:
+            self._known.pop(self._ids.popleft(), None)
