@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import asdict, fields
 from operator import attrgetter, itemgetter
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 
@@ -45,7 +45,7 @@ from webinfer.pool import Pool
 from webinfer.request import Request, is_recorded
 from webinfer.result import Result
 from webinfer.sampling import Sampler
-from webinfer.tracing import trace_failure, trace_result
+from webinfer.tracing import Described, trace_failure, trace_result
 
 _MEASURED = ("times", "items", "batch", "attempts")  # they differ from request to request
 _ELSEWHERE = ("outputs", "model_cid", "accuracy", "decision")  # they are not kept, or not with what requests share
@@ -59,17 +59,6 @@ _described = attrgetter(*_DESCRIBED)
 _place = itemgetter(_DESCRIBED.index("model_sha256"), _DESCRIBED.index("lane"))
 
 _LANES, _SESSIONS, _MODELS = 1000, 1000, 10_000  # that rows are known of; sessions of each lane
-
-
-class Described(Protocol):
-    """A model, as far as a request that failed is described by it."""
-
-    @property
-    def package(self) -> ModelPackage: ...
-    @property
-    def backend(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
 
 
 class _Rows:
@@ -163,8 +152,7 @@ class Recorder:
         try:
             result = await work
         except BaseException as error:
-            self.failed(error, model, request)
-            trace_failure(error, model.package.name, model.backend, time.perf_counter() - began)
+            self.failed(error, model, request, time.perf_counter() - began)
             raise
         self.answered(result, request.recorded)
         trace_result(result)
@@ -181,8 +169,11 @@ class Recorder:
             if session is not None:
                 store.answer(result, self._run, session, now)
 
-    def failed(self, error: BaseException, model: Described, request: Request | None = None) -> None:
-        """Take down a request that failed, or whose caller gave it up."""
+    def failed(
+        self, error: BaseException, model: Described, request: Request | None = None, seconds: float = 0.0
+    ) -> None:
+        """Take down a request that failed, or whose caller gave it up; ``None`` for one that did not come about."""
+        trace_failure(error, model, request, seconds)
         store = self.store
         if store is not None and self._requests and (request.recorded if request else is_recorded()):
             code = getattr(error, "code", "cancelled" if isinstance(error, asyncio.CancelledError) else "unknown")
@@ -220,7 +211,7 @@ class Recorder:
         match event:
             case RunFinished():
                 assert self._sampler is not None
-                self._sampler.answered(event.items)
+                self._sampler.answered(event.items, event.total)
                 if event.attempts > 1 and self._requests and event.recorded:
                     self._add("recoveries", kind="request", place=event.lane)
             case BatchFinished() if self._requests and event.recorded:

@@ -97,7 +97,10 @@ class ShardedModel(AsyncModel):
             inputs = {spec.name: known[spec.name] for spec in stage.package.signature.inputs}
             step = Request(stage._open(how), inputs, None, left, request.items, request.priority)
             step.nobodys = request.nobodys
-            known |= (await stage._answer(step)).tensors
+            try:
+                known |= (await stage._answer(step)).tensors
+            finally:
+                request.place = step.place  # of one that fails, too
             steps.append(step)
         names = request.outputs or [spec.name for spec in self.package.signature.outputs]
         request.placement = _joined([step.placement for step in steps])

@@ -5,15 +5,30 @@ A span is made when its request has ended, from times that were observed: it cos
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+import webinfer
+from webinfer.models import ModelPackage
+from webinfer.request import Request
 from webinfer.result import Result
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
 _STAGES = ("queue", "wait", "transfer", "run")
+
+
+class Described(Protocol):
+    """A model, as far as a request that failed is described by it."""
+
+    @property
+    def package(self) -> ModelPackage: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
 
 
 def _tracer() -> Tracer | None:
@@ -24,7 +39,7 @@ def _tracer() -> Tracer | None:
         return None
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None
-    return trace.get_tracer("webinfer")
+    return trace.get_tracer("webinfer", webinfer.__version__)
 
 
 def trace_result(result: Result) -> None:
@@ -64,17 +79,49 @@ def trace_result(result: Result) -> None:
     span.end(end)
 
 
-def trace_failure(error: BaseException, model: str, backend: str, seconds: float) -> None:
-    """Make the span of a request that failed."""
+def trace_failure(error: BaseException, model: Described, request: Request | None, seconds: float) -> None:
+    """Make the span of a request that failed, or that its caller gave up.
+
+    The latter is no error by OpenTelemetry's conventions, which have instrumentation that knows of a caller's own
+    cancellation leave the status unset and ``error.type`` out; ``webinfer.cancelled`` tells it from an answer.
+
+    Args:
+        error: Why.
+        model: The model that it was for.
+        request: It, as far as it came about.
+        seconds: What it took.
+    """
     tracer = _tracer()
     if tracer is None:
         return
     from opentelemetry.trace import Status, StatusCode
 
     end = time.time_ns()
-    code = str(getattr(error, "code", type(error).__name__))
-    attributes = {"webinfer.model": model, "webinfer.backend": backend, "error.type": code}
-    span = tracer.start_span("webinfer.request", start_time=end - round(seconds * 1e9), attributes=attributes)
-    span.record_exception(error, timestamp=end)
-    span.set_status(Status(StatusCode.ERROR, str(error)))
+    span = tracer.start_span("webinfer.request", start_time=end - round(seconds * 1e9))
+    span.set_attributes(
+        {
+            "webinfer.model": model.package.name,
+            "webinfer.model.sha256": model.package.sha256,
+            "webinfer.backend": model.backend,
+            "webinfer.precision": model.precision,
+        }
+    )
+    if request is not None:
+        span.set_attributes({"webinfer.items": request.items, "webinfer.attempts": request.attempts})
+    if request is not None and (lane := request.place) is not None:
+        span.set_attributes(
+            {
+                "webinfer.browser": lane.browser_name,
+                "webinfer.engine": lane.capabilities.engine,
+                "webinfer.engine.version": lane.capabilities.engine_version,
+                "webinfer.lane": lane.id,
+                "webinfer.batch": request.together,
+            }
+        )
+    if isinstance(error, asyncio.CancelledError):
+        span.set_attribute("webinfer.cancelled", True)
+    else:
+        span.set_attribute("error.type", str(getattr(error, "code", type(error).__name__)))
+        span.record_exception(error, timestamp=end)
+        span.set_status(Status(StatusCode.ERROR, str(error)))
     span.end(end)

@@ -24,7 +24,7 @@ async def test_request_has_a_span_with_its_stages(perceptron: Path, monkeypatch:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     start("embedded").close()  # skips where there is no browser
-    async with AsyncAccelerator(browser="embedded") as accelerator:
+    async with AsyncAccelerator(browser="embedded", lanes=1) as accelerator:
         model = await accelerator.load(perceptron, platform="wasm")
         await model.run({"x": X})
         assert exporter.get_finished_spans() == ()  # nobody collects them yet
@@ -52,3 +52,4 @@ async def test_request_has_a_span_with_its_stages(perceptron: Path, monkeypatch:
             getattr(result.times, stage), abs=1e-5
         )
     assert [(span.attributes or {})["error.type"] for span in failed] == [DeadlineExceeded.code]
+    assert (error.attributes or {})["webinfer.lane"] == result.lane

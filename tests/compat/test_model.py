@@ -90,7 +90,7 @@ def test_metrics_have_the_guides_keys(integration: IPFSAccelerateWebIntegration,
     assert metrics["bridge"]["resource_metrics"].keys() == {"connection_util", "browser_usage", "platform_usage"}
     for figure in ("model_load_time", "inference_time", "memory_usage", "throughput", "latency", "batch_size"):
         assert metrics["models"][figure][BERT] == metrics["by_model"][BERT][figure] > 0
-    assert metrics["by_model"][BERT]["model_cid"] == resolve(BERT).cid
+    assert resolve(BERT).cid in {each["model_cid"] for each in metrics["by_model"][BERT]["variants"].values()}
     assert metrics["models"]["platform_distribution"] == metrics["aggregate"]["platform_distribution"]
 
 
@@ -231,6 +231,18 @@ def test_plain_run_uses_the_model_that_was_quantized(accelerator: IPFSWebAcceler
     full = accelerator.run_inference(BERT, TOKENS, platform="cpu", quantization={"bits": 16})
     assert (full.model, full.precision, full.to_dict()["loss"]) == (BERT, "fp32", None)
     assert accelerator.run_inference(BERT, TOKENS, quantization={"bits": 4}).precision == "q4"
+
+
+def test_two_precisions_of_a_model_have_figures_of_their_own(accelerator: IPFSWebAccelerator) -> None:
+    models = [accelerator.accelerate_model(BERT, platform="cpu", quantization={"bits": bits}) for bits in (4, 16)]
+    before = [model.get_performance_metrics().get("inferences", 0) for model in models]
+    for model, times in zip(models, (1, 2), strict=True):
+        model.run_batch([TOKENS] * times)
+    after = [model.get_performance_metrics() for model in models]
+    assert [each["inferences"] for each in after] == [before[0] + 1, before[1] + 2]
+    assert [each["precision"] for each in after] == ["q4", "fp32"]
+    together = accelerator.integration.get_metrics()["by_model"][BERT]
+    assert together["inferences"] == sum(each["inferences"] for each in together["variants"].values())
 
 
 def test_quantization_with_impossible_bits_is_refused(accelerator: IPFSWebAccelerator, bert: EnhancedWebModel) -> None:

@@ -69,7 +69,7 @@ CREATE TABLE samples (                -- the pool, now and then while it works
     id BIGINT, run BIGINT, timestamp TIMESTAMP, queued INTEGER, running INTEGER, lanes INTEGER, busy INTEGER,
     browsers INTEGER, browser_mb DOUBLE, python_mb DOUBLE, available_mb DOUBLE,
     items INTEGER,                    -- rows answered since the sample before
-    energy_j DOUBLE                   -- what the machine's processors took since then, all programs together
+    energy_j DOUBLE                   -- what the machine's processors took since then, all programs together; of no time that was idle for a tenth
 );
 
 CREATE TABLE browser_samples (        -- at the same time, the memory of each browser's processes
