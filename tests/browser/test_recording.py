@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, unrecorded
 from webinfer.browsers.process import processes
-from webinfer.errors import DatabaseDamaged, DeadlineExceeded, MissingInput, NotANumber
+from webinfer.errors import DatabaseDamaged, MissingInput, NotANumber, ShapeMismatch
 from webinfer.metrics.database import connect
 from webinfer.result import Result
 
@@ -81,19 +81,20 @@ def test_failed_requests_are_rows_with_their_codes(recorded: Accelerator, save: 
 
 
 def test_unrecorded_requests_leave_no_row(recorded: Accelerator, save: Save) -> None:
-    model = recorded.load(save(helper.make_node("Abs", ["x"], ["y"])))
+    two = numpy_helper.from_array(np.ones(2, np.float32), "two")
+    model = recorded.load(save(helper.make_node("Add", ["x", "two"], ["y"]), initializers=(two,)))
     before = recorded.metrics()["aggregate"]["total_inferences"]
     with unrecorded():
         model.run(np.ones(2, np.float32))
         model.run_batch([np.ones(2, np.float32)])
         model.submit(np.ones(2, np.float32)).result()
-        with pytest.raises(DeadlineExceeded):
-            model.run(np.ones(2, np.float32), timeout=1e-9)
+        with pytest.raises(ShapeMismatch):
+            model.run(np.ones(3, np.float32))
     assert not rows(recorded, f"SELECT * FROM results WHERE model_sha256 = '{model.package.sha256}'")
     faults = f"SELECT * FROM faults WHERE model = '{model.package.sha256}'"
     assert not rows(recorded, faults)
-    with pytest.raises(DeadlineExceeded):
-        model.run(np.ones(2, np.float32), timeout=1e-9)
+    with pytest.raises(ShapeMismatch):
+        model.run(np.ones(3, np.float32))
     assert len(rows(recorded, faults)) == 1
     assert recorded.metrics()["aggregate"]["total_inferences"] == before + 3
 
