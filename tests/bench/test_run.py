@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
-from webinfer.bench import Ask, Method, Record, benchmark, read
+from tests.bench.records import WASM, WEBNN
+from webinfer.bench import Ask, Cell, Method, Record, benchmark, read
 from webinfer.bench.plan import Seen
 from webinfer.bench.record import Together
-from webinfer.bench.runner import Step
+from webinfer.bench.runner import Block, Step
 
 ASK = Ask(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
+
+
+class Stopped(BaseException):
+    """As Ctrl-C, but for the event loop, which it leaves alone."""
 
 
 @pytest.fixture
@@ -33,6 +38,29 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("webinfer.bench.run.plan.survey", survey)
     monkeypatch.setattr("webinfer.bench.run.measure", measure)
     return tmp_path
+
+
+async def test_no_part_of_a_block_is_done_before_its_last_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Contestant:
+        def __init__(self, cell: Cell) -> None:
+            self.cell = cell
+
+        async def open(self, launch: int) -> None:
+            pass
+
+        async def load_cached(self) -> None:
+            if self.cell is cells[1]:
+                raise Stopped
+
+        async def close(self) -> None:
+            pass
+
+    cells = [Cell(configuration=each) for each in (WASM, WEBNN)]
+    block = Block(Record(id="r"), cells, lambda step: None, {})
+    monkeypatch.setattr(block, "_contestants", lambda: ([], [Contestant(cell) for cell in cells]))
+    with pytest.raises(Stopped):
+        await block.run()
+    assert [cell.status for cell in cells] == ["waiting", "waiting"]
 
 
 def test_one_that_was_interrupted_while_models_ran_at_once_is_not_finished(

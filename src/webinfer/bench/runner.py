@@ -143,6 +143,7 @@ class Block:
             self._tell(Step(f"cached load: {each.cell.configuration}", self._cells))
             with suppress(WebinferError):  # a storage that refuses is no reason to lose the rest
                 await each.load_cached()
+        for each in browsers:  # all at once, with what they are held against: half a block is none
             each.cell.status = "measured"
         self._record.references += [each for each in self._references if each.turns or each.why]
 
