@@ -45,6 +45,24 @@ def test_a_change_in_a_history_is_found_where_it_happened() -> None:
     assert found.p_value <= 0.01
 
 
+@pytest.mark.parametrize(("factor", "said"), [(1.15, "moderate"), (1.4, "severe"), (0.8, "improvement")])
+def test_three_measurements_after_five_tell_a_clear_step_and_how_bad_it_is(factor: float, said: str) -> None:
+    """No order of eight is rare enough for ranks alone, which found none of these."""
+    chance, trials = np.random.default_rng(9), 40
+    steps = [np.append(chance.lognormal(0, 0.02, 5), factor * chance.lognormal(0, 0.02, 3)) for _ in range(trials)]
+    found = [changes(history, seed=trial) for trial, history in enumerate(steps)]
+    assert sum([change.index for change in each] == [5] for each in found) >= 36
+    (first,) = found[0]
+    assert first.severity == said
+    assert first.compared.low < first.change < first.compared.high
+    assert first.change == pytest.approx(factor - 1, abs=0.04)
+
+
+def test_fewer_than_three_after_a_step_tell_none() -> None:
+    chance = np.random.default_rng(10)
+    assert changes(np.append(chance.lognormal(0, 0.02, 8), 1.5 * chance.lognormal(0, 0.02, 2))) == []
+
+
 def test_several_changes_are_told_apart() -> None:
     chance = np.random.default_rng(6)
     history = np.concatenate([chance.normal(level, 2, 12) for level in (100, 130, 90)])
@@ -54,6 +72,14 @@ def test_several_changes_are_told_apart() -> None:
 def test_histories_without_a_change_seldom_show_one() -> None:
     chance = np.random.default_rng(7)
     assert sum(bool(changes(chance.lognormal(0, 0.1, 30), seed=trial)) for trial in range(60)) <= 3
+    assert sum(bool(changes(chance.lognormal(0, 0.1, 6), seed=trial)) for trial in range(200)) <= 6
+
+
+def test_histories_with_now_and_then_a_bad_day_seldom_show_a_change() -> None:
+    chance = np.random.default_rng(11)
+    bad = np.where(chance.random((200, 9)) < 0.15, chance.uniform(1.2, 3, (200, 9)), 1.0)
+    histories = chance.lognormal(0, 0.02, (200, 9)) * bad
+    assert sum(bool(changes(each, seed=trial)) for trial, each in enumerate(histories)) <= 6
 
 
 def test_a_sure_change_within_the_margin_is_left_out() -> None:

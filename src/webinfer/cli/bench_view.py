@@ -23,7 +23,7 @@ from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import duration
 
 _VERDICTS = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
-_SEVERITIES = {
+SEVERITIES = {
     "none": "quiet",
     "unclear": "warn",
     "improvement": "good",
@@ -142,7 +142,7 @@ def findings_view(a: Record, b: Record, findings: Sequence[Finding], *, gate: bo
 
 
 def _found(finding: Finding, gate: bool) -> list[Text]:
-    style = "bad" if gate and finding.fails else _SEVERITIES[finding.severity]
+    style = "bad" if gate and finding.fails else SEVERITIES[finding.severity]
     relative, raw, native = (
         Text(report.percent(change) if change else "–") for change in (finding.relative, finding.raw, finding.native)
     )

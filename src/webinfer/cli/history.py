@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from webinfer.bench import storage
-from webinfer.cli.bench_view import table
+from webinfer.bench import report, storage
+from webinfer.cli.bench_view import SEVERITIES, table
 from webinfer.cli.command import command
 from webinfer.cli.layout import heading
 from webinfer.cli.terminal import Terminal
@@ -17,6 +17,7 @@ from webinfer.statistics import Change, changes
 from webinfer.statistics.changes import ENOUGH
 from webinfer.statistics.comparison import MARGIN
 
+_NOTHING = [Text()] * 4
 _EXAMPLES = """
 webinfer history --db-path results.duckdb
 webinfer history --db-path results.duckdb --margin 0.1 --json
@@ -35,7 +36,9 @@ def history(
 ) -> None:
     """Find where the benchmarks in a database changed for good.
 
-    Looks at the benchmarks of this machine, in units of native onnxruntime's time where all of them have that.
+    Looks at the benchmarks of this machine, in units of native onnxruntime's time where all of them have that. The
+    effect is how much more often a later one is slower than faster, from -1 to 1. At least three benchmarks on each
+    side of a change can tell it.
     """
     figures = storage.history(str(db_path))
     found = {label: changes([value for _, value in known], margin=margin) for label, known in figures.items()}
@@ -48,18 +51,20 @@ def history(
             Text(label),
             Text(str(len(figures[label]))),
             Text(since),
-            Text(f"{each.change:+.1%}"),
+            Text(each.severity, style=SEVERITIES[each.severity]),
+            Text(report.percent(each.compared)),
+            Text(f"{each.compared.effect:+.2f}"),
             Text(f"{each.p_value:.2g}"),
         ]
         for label, every in found.items()
         for each, since in ((each, figures[label][each.index][0]) for each in every)
     ]
     steady = [
-        [Text(label), Text(str(len(known))), Text(_unchanged(len(known)), style="quiet"), Text(), Text()]
+        [Text(label), Text(str(len(known))), Text(_unchanged(len(known)), style="quiet"), *_NOTHING]
         for label, known in figures.items()
         if not found[label]
     ]
-    columns = ("Configuration", "Benchmarks", "Since", "Change", "p-value")
+    columns = ("Configuration", "Benchmarks", "Since", "Severity", "Change", "Effect", "p-value")
     if figures:
         terminal.show(heading("History"), table(columns, rows + steady))
     else:
@@ -80,7 +85,12 @@ def _told(known: list[tuple[str, float]], found: list[Change]) -> dict[str, Any]
                 "since": known[each.index][0],
                 "before": each.before,
                 "after": each.after,
+                "severity": each.severity,
                 "change": each.change,
+                "low": each.compared.low,
+                "high": each.compared.high,
+                "confidence": each.compared.confidence,
+                "effect": each.compared.effect,
                 "p_value": each.p_value,
             }
             for each in found

@@ -114,9 +114,14 @@ def severity(compared: Comparison, margin: float = MARGIN) -> Severity:
         return "none"
     if not compared.is_significant:
         return "unclear"
-    if compared.change < 0:
+    return named(compared.change)
+
+
+def named(change: float) -> Severity:
+    """Name a change that is sure and that somebody minds, by its size."""
+    if change < 0:
         return "improvement"
-    return "severe" if compared.change > _SEVERE else "moderate" if compared.change > _MODERATE else "minor"
+    return "severe" if change > _SEVERE else "moderate" if change > _MODERATE else "minor"
 
 
 def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Comparison:
