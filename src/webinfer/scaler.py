@@ -119,7 +119,7 @@ class Scaler:
             pressed,
             name in self._full,
             enough,
-            known.hold(name, len(own), pressed) if known is not None else None,
+            known.hold(name, len(own), pressed) if known is not None and len(own) < self._limits.most else None,
         )
 
     @staticmethod

@@ -43,6 +43,7 @@ class Stretches:
         self._state = state
         self._announce = announce
         self._watch = Stopwatch()
+        self._changed = True  # something was answered since the last look: what is sent only adds to what is at work
         self._flying: Counter[_Kind | None] = Counter()  # batches on lanes; None for those that are not to be timed
 
     def __repr__(self) -> str:
@@ -62,8 +63,10 @@ class Stretches:
         self._flying[kind] -= 1
         if not self._flying[kind]:
             del self._flying[kind]
+        self._changed = True
         if not done:
             self._watch.see(None, now)
+        if self._watch.work is None:
             return
         elements = sum(array.size for request in batch.requests for array in request.tensors.values())
         made = self._watch.answered(sum(request.items for request in batch.requests), elements, now)
@@ -76,7 +79,9 @@ class Stretches:
         Args:
             starting: Whether a lane is starting.
         """
-        self._watch.see(None if starting else self._at_work(), _now())
+        if starting or self._changed:
+            self._watch.see(None if starting else self._at_work(), _now())
+            self._changed = starting
 
     def hold(self, name: str, lanes: int, pressed_since: float | None) -> float | None:
         """Return until when a browser, by name, gets no further lane so that what it does with so many is measured;
@@ -88,6 +93,8 @@ class Stretches:
 
     def enough(self, name: str, lanes: Sequence[LaneState]) -> int | None:
         """Return how many lanes of a browser are enough for all models that they hold; ``None`` for no limit."""
+        if not self.book.counts:
+            return None
         held = {(key.model, Arm(name, key.backend, key.precision)) for lane in lanes for key in lane.loaded}
         found = [self.book.count(model, arm) for model, arm in held]
         return max((each.lanes for each in found if each is not None), default=None) if all(found) else None
@@ -123,9 +130,11 @@ class Stretches:
 
 
 def _kind(batch: Batch) -> _Kind | None:
-    if any(request.nobodys or request.residents for request in batch.requests):
-        return None
-    return batch.key.model, batch.key.backend, batch.key.precision
+    for request in batch.requests:
+        if request.nobodys or request.residents:
+            return None
+    key = batch.key
+    return key.model, key.backend, key.precision
 
 
 def _now() -> float:

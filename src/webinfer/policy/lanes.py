@@ -152,9 +152,13 @@ class LaneBook:
 
     Args:
         most: Lanes that a browser may have.
+
+    Attributes:
+        counts: How many lanes are enough, where that is known.
     """
 
     def __init__(self, most: int) -> None:
+        self.counts: dict[tuple[str, Arm], LaneCount] = {}
         self._most = most
         self._known: dict[tuple[str, Arm], _Known] = {}
 
@@ -173,7 +177,7 @@ class LaneBook:
         usual = [size for size in fitting if size is not None]
         if usual:
             known.sizes.append(max(usual, key=lambda size: fitting[size].stretches))
-        self._conclude(known)
+        self._conclude(model, arm, known)
 
     def add(self, model: str, arm: Arm, size: int, lanes: int, seconds: float, version: str) -> LaneTimes:
         """Take in a stretch; returns what is known of requests of that size by now."""
@@ -181,13 +185,12 @@ class LaneBook:
         times = known.times.setdefault(size, LaneTimes())
         times.add(lanes, seconds, version)
         known.sizes.append(size)
-        self._conclude(known)
+        self._conclude(model, arm, known)
         return times
 
     def count(self, model: str, arm: Arm) -> LaneCount | None:
         """Return how many lanes are enough; ``None`` where that is not known, or no fewer than are allowed."""
-        known = self._known.get((model, arm))
-        return known.count if known else None
+        return self.counts.get((model, arm))
 
     def is_settled(self, model: str, arm: Arm, lanes: int) -> bool:
         """Whether it is known what items of the size at work take with so many lanes."""
@@ -197,7 +200,7 @@ class LaneBook:
         times = known.times.get(known.size, LaneTimes())
         return is_settled(times.records.get(lanes, Record())) or known.count is not None
 
-    def _conclude(self, known: _Known) -> None:
+    def _conclude(self, model: str, arm: Arm, known: _Known) -> None:
         size = _usual(known.sizes)
         standing = known.count if size == known.size else None
         known.size, known.count = size, None
@@ -207,6 +210,10 @@ class LaneBook:
         told = sum(times.stretches for size, times in known.times.items() if size is not None)
         if known.count is None and benchmarks is not None and told < LASTING:
             known.count = enough(benchmarks.records, self._most, standing)
+        if known.count is None:
+            self.counts.pop((model, arm), None)
+        else:
+            self.counts[model, arm] = known.count
 
 
 def _usual(sizes: Iterable[int]) -> int | None:
