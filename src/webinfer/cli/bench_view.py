@@ -71,10 +71,10 @@ class Progress:
         if self._silent or said in self._said:
             return
         if step.ahead is not None:
-            self._err.print(Text(f"==> {step.text}: {_ahead(step)}"))
+            self._err.print(Text(f"==> {step.text}: {_ahead(step)}"), soft_wrap=True)
         elif not self._drawn and "round" not in step.text:
             self._said.add(said)
-            self._err.print(Text(f"==> {self._headed()}"))
+            self._err.print(Text(f"==> {self._headed()}"), soft_wrap=True)
 
     @property
     def left(self) -> list[str]:
