@@ -143,5 +143,5 @@ def test_a_history_says_where_there_is_too_little_to_tell(call: Call, tmp_path: 
         made = record(1)
         made.machine = machine()
         storage.write(store, made)
-    lines = call("history", "--db-path", path).out.splitlines()
-    assert sum("too few: needs 6" in line for line in lines) == 2
+    told = call("history", "--db-path", path).out
+    assert (told.count("too few:"), told.count("needs 6")) == (2, 2)
