@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import io
 import json
 import logging
+import warnings
 
 import pytest
 import typer
@@ -16,6 +20,19 @@ def leave(terminal: Terminal, error: BaseException) -> int:
     with pytest.raises(typer.Exit) as left, terminal.guard():
         raise error
     return left.value.exit_code
+
+
+def test_call_that_an_interrupt_cut_off_on_its_way_is_no_news() -> None:
+    def cut_off() -> None:
+        work = asyncio.sleep(0)  # made, and never sent
+        raise KeyboardInterrupt(type(work).__name__)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with contextlib.suppress(typer.Exit), Terminal().guard():
+            cut_off()
+        gc.collect()
+    assert not told
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -101,6 +102,8 @@ class Terminal:
             self.fail(error)
             raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
         except KeyboardInterrupt as interrupt:
+            # A call that was cut off between being made and being sent; Python tells of it once this is over.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
             if self.log_json:
                 logger.warning(": ".join(["interrupted", *map(str, interrupt.args)]))
             else:
