@@ -110,6 +110,7 @@ def test_what_has_one_reason_is_told_once() -> None:
 
 def test_a_table_stays_one_whatever_a_model_is_called() -> None:
     assert report.table(("A",), [["<b>a|b</b>\nc"]]).splitlines()[2] == r"| \<b>a\|b\</b> c |"
+    assert report.table(("A",), [[r"a\|b"]]).splitlines()[2] == r"| a\\\|b |"  # or the bar would end the cell
 
 
 def test_outliers_are_counted_and_not_dropped() -> None:

@@ -13,6 +13,7 @@ from webinfer.bench.compare import Finding
 from webinfer.bench.record import Cell, LoadTimes, Record, Together, launches, ratios
 from webinfer.bench.runner import interval
 from webinfer.errors import BenchmarkError
+from webinfer.metrics.report.markdown import line
 from webinfer.statistics import Interval, Limit, Load, Scaling, limit, outliers, scaling
 from webinfer.statistics.interval import spread
 
@@ -289,13 +290,7 @@ def to_summary(text: str) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(_cell(each) for each in line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Write text so that it stays one cell and no element begins in it: models are called as anybody likes."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "\\<")
+    return "\n".join(map(line, (columns, ["---"] * len(columns), *rows)))
 
 
 def milliseconds(found: Interval | None, mark: str = "", note: str = "") -> str:

@@ -114,9 +114,8 @@ def within_launch(times: Values, confidence: float = CONFIDENCE) -> Interval:
     ordered = np.sort(np.asarray(times, float))
     count = len(ordered)
     tails = accumulate(math.comb(count, below) for below in range((count + 1) // 2))
-    known = [
-        1 - 2 * tail / 2**count for tail in tails
-    ]  # confidence between the ends that leave out so many on each side
+    # Confidence between the ends that leave out none on each side, one, two ...
+    known = [1 - 2 * tail / 2**count for tail in tails]
     outside = max(0, sum(each >= confidence for each in known) - 1)
     low, high = ordered[outside], ordered[count - 1 - outside]
     if known[0] < confidence:

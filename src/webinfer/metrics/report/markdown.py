@@ -224,7 +224,7 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _method(found: Mapping[str, Any]) -> Iterator[str]:
     yield "## How this was measured"
-    yield "\n".join(f"- {line}" for line in found["method"])
+    yield "\n".join(f"- {each}" for each in found["method"])
 
 
 def _section(title: str, rows: Sequence[Row], *columns: Column) -> Iterator[str]:
@@ -234,13 +234,14 @@ def _section(title: str, rows: Sequence[Row], *columns: Column) -> Iterator[str]
 
 
 def _table(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[str]:
-    yield _line(name for name, _ in columns)
-    yield _line("---" for _ in columns)
+    yield line(name for name, _ in columns)
+    yield line("---" for _ in columns)
     for row in rows:
-        yield _line(cell(row) for _, cell in columns)
+        yield line(cell(row) for _, cell in columns)
 
 
-def _line(cells: Iterable[str]) -> str:
+def line(cells: Iterable[str]) -> str:
+    """Write a line of a table in Markdown: each text stays one cell, and no element begins in it."""
     return "| " + " | ".join(_BAR.sub(r"\1\1\|", _plain(" ".join(cell.split()))) for cell in cells) + " |"
 
 
