@@ -5,7 +5,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 BIN := .venv/bin
 PY := $(BIN)/python
-NPM := $(PY) -m webinfer.browsers.npm --prefix web
+NPM := $(PY) -m webinfer.browsers.install.npm --prefix web
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$python && break; done)
 
@@ -45,8 +45,11 @@ check: $(VENV) $(MODULES) ## Check style, types, layers, docs and licences, with
 	@$(BIN)/mypy
 	@echo "==> tsc"
 	@$(NPM) --silent run check
-	@echo "==> layers, public names, docs"
-	@$(PY) -m pytest --quiet --no-header tests/test_layers.py tests/test_public.py tests/test_docs.py -m "not browser"
+	@echo "==> imports"
+	@$(BIN)/lint-imports --cache-dir .venv/.import-linter >lint.log 2>&1 || { cat lint.log; rm -f lint.log; exit 1; }
+	@rm -f lint.log
+	@echo "==> public names, docs"
+	@$(PY) -m pytest --quiet --no-header tests/test_public.py tests/test_docs.py -m "not browser"
 	@echo "==> licences"
 	@$(PY) scripts/notices.py
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webinfer.cli.guide import benchmark_resource_pool
+from webinfer.cli.commands.benchmarks.guide import benchmark_resource_pool
 
 if __name__ == "__main__":
     benchmark_resource_pool()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webinfer.cli.guide import run_acceleration_test
+from webinfer.cli.commands.benchmarks.guide import run_acceleration_test
 
 if __name__ == "__main__":
     run_acceleration_test()

@@ -16,11 +16,11 @@ import numpy as np
 
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator
-from webinfer.errors import BackendUnavailable, BrowserNotFound
-from webinfer.hearing import DEFAULT, SHAPES, Workgroup, hear, name
-from webinfer.lane import Lane
-from webinfer.models.features import LogMel
-from webinfer.statistics.interval import bootstrap
+from webinfer.browsers.lane import Lane
+from webinfer.core.errors import BackendUnavailable, BrowserNotFound
+from webinfer.core.statistics.interval import bootstrap
+from webinfer.inference.probes.audio import DEFAULT, SHAPES, Workgroup, hear, name
+from webinfer.models.preprocessing.audio_features import LogMel
 
 BROWSERS = ["embedded", "chrome", "edge", "chromium", "firefox"]
 _FEATURES = LogMel()

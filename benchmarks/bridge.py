@@ -19,10 +19,10 @@ from playwright.async_api import async_playwright
 
 from benchmarks.measure import Contestant, machine, median_ms, parser, show, take_turns
 from webinfer import Accelerator, AsyncAccelerator
-from webinfer.browsers.find import Installation, find
+from webinfer.browsers.discovery.find import Installation, find
 from webinfer.browsers.launch import launch
-from webinfer.host import WEB
-from webinfer.models.probe import echo_model
+from webinfer.models.zoo.probe import echo_model
+from webinfer.transport.server import WEB
 
 _PAGE = """<!doctype html><script>
 const body = `const socket = new WebSocket("ws://" + "${location.host}" + "/ws"); socket.binaryType = "arraybuffer";

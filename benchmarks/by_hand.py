@@ -12,11 +12,11 @@ from typing import Any
 
 from aiohttp import web
 
-from webinfer.browsers.find import Installation
+from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.launch import launch
-from webinfer.errors import LoadFailed
-from webinfer.host import WEB
-from webinfer.models import ModelPackage
+from webinfer.core.errors import LoadFailed
+from webinfer.models.files.package import ModelPackage
+from webinfer.transport.server import WEB
 
 _ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import parser, show
 from webinfer.bench.runner import interval
-from webinfer.statistics import between, changes
+from webinfer.core.statistics import between, changes
 
 ROUNDS, SCATTER = 8, 0.02  # rounds of a launch, and their standard deviation
 APART = (0.0, 0.01, 0.02, 0.05, 0.10)  # standard deviations of launches

@@ -18,21 +18,22 @@ from benchmarks.loading import WHISPER, spread
 from benchmarks.measure import show
 from tests.recordings import BECKETT, recording
 from webinfer import AsyncAccelerator
-from webinfer.browsers.find import Installation
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.audio import read_audio
-from webinfer.models.features import feature_extractor
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
-from webinfer.models.variants import PARTS
-from webinfer.options import Options
-from webinfer.pipelines.decoding import decode
-from webinfer.pipelines.listening import Listening
-from webinfer.pipelines.whisper import Speech
-from webinfer.recurrence import CACHE, cache_of
-from webinfer.request import Times
-from webinfer.result import Result
-from webinfer.tensors import DTYPES
+from webinfer.accuracy.native import NativeSession
+from webinfer.browsers.discovery.find import Installation
+from webinfer.core.options import Options
+from webinfer.core.tensors import DTYPES
+from webinfer.inference.kv_cache import CACHE, cache_of
+from webinfer.inference.result import Result
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.files.variants import PARTS
+from webinfer.models.preprocessing.audio import read_audio
+from webinfer.models.preprocessing.audio_features import feature_extractor
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
+from webinfer.pipelines.audio.seq2seq_decoder import Listening
+from webinfer.pipelines.audio.whisper import Speech
+from webinfer.pipelines.text.decoding import decode
+from webinfer.pool.requests.request import Times
 
 CORES = os.cpu_count() or 1
 WRITER = "wheel:SmolLM2-135M-Instruct"

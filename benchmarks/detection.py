@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator, AsyncModel
 from webinfer.bench import Ask, Method, benchmark, compare
-from webinfer.statistics import Comparison, is_steady, paired
+from webinfer.core.statistics import Comparison, is_steady, paired
 
 LAYERS, MORE = 20, 23  # 15 % more
 ROWS, WIDTH = 48, 512  # some milliseconds a layer pair: the way to the browser and back is a small part

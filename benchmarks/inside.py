@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.by_hand import PRELUDE, addresses, dialled
-from webinfer.browsers.find import Installation
-from webinfer.errors import LoadFailed
-from webinfer.models import ModelPackage
-from webinfer.options import Backend
+from webinfer.browsers.discovery.find import Installation
+from webinfer.core.errors import LoadFailed
+from webinfer.core.options import Backend
+from webinfer.models.files.package import ModelPackage
 
 _PATIENCE = 120.0  # seconds, beyond what a worker is told to run
 

@@ -24,12 +24,12 @@ from aiohttp import web
 
 from benchmarks.measure import machine, show
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.export import write
-from webinfer.models.ipfs.fetch import fetch
-from webinfer.models.ipfs.gateway import READ_BUFFER
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.ipfs.serve import application
-from webinfer.models.ipfs.store import Store
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.exporter import write
+from webinfer.models.sources.ipfs.fetch import fetch
+from webinfer.models.sources.ipfs.gateway import READ_BUFFER
+from webinfer.models.sources.ipfs.server import application
 
 _PIECE = 1 << 20
 

@@ -23,8 +23,8 @@ from typing import Any
 from benchmarks.measure import machine, parser, show
 from benchmarks.pool import made_up
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.metrics.history import FileHistory
-from webinfer.options import BACKENDS
+from webinfer.core.options import BACKENDS
+from webinfer.telemetry.database.history import FileHistory
 
 ROUNDS, TURN = 12, 3.0  # of each pool, and seconds of one
 HELD = 2  # requests that a lane holds: with one more for each lane, some always wait

@@ -15,10 +15,10 @@ from functools import partial
 from benchmarks.by_hand import Load, Loading, loading_by_hand
 from benchmarks.measure import show
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.browsers.find import Installation
-from webinfer.models import resolve
-from webinfer.models.variants import PARTS
-from webinfer.options import Options
+from webinfer.browsers.discovery.find import Installation
+from webinfer.core.options import Options
+from webinfer.models.files.variants import PARTS
+from webinfer.models.sources.resolve import resolve
 
 CORES = os.cpu_count() or 1
 WHISPER = "wheel:whisper-tiny.en"

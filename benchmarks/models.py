@@ -13,7 +13,7 @@ import asyncio
 from benchmarks.decoding import real_time, tokens_per_second
 from benchmarks.loading import CASES, beside_by_hand, side_by_side
 from benchmarks.measure import machine, parser
-from webinfer.browsers.find import find
+from webinfer.browsers.discovery.find import find
 
 TABLES = ("load", "tokens", "speech", "parts")
 _QUICK = 3  # the three models that have the fewest bytes

@@ -16,8 +16,9 @@ import numpy as np
 
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.sources.resolve import resolve
 
 CORES = os.cpu_count() or 1
 Inputs = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]

@@ -18,10 +18,10 @@ import numpy as np
 
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator, AsyncModel, Result
-from webinfer.errors import BackendUnavailable, BrowserNotFound
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.statistics.interval import bootstrap
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import BackendUnavailable, BrowserNotFound
+from webinfer.core.statistics.interval import bootstrap
+from webinfer.models.sources.resolve import resolve
 
 _RUNS = 5  # of one turn
 _MODEL = "wheel:all-MiniLM-L6-v2"

@@ -24,10 +24,10 @@ import numpy as np
 from benchmarks.inside import looping_by_hand
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.browsers.find import find
-from webinfer.models.probe import echo_model
-from webinfer.options import Backend
-from webinfer.tensors import prepare
+from webinfer.browsers.discovery.find import find
+from webinfer.core.options import Backend
+from webinfer.core.tensors import prepare
+from webinfer.models.zoo.probe import echo_model
 
 CORES = os.cpu_count() or 1
 MINILM = "wheel:all-MiniLM-L6-v2"

@@ -14,10 +14,11 @@ import numpy as np
 from tests.photos import photo
 from tests.recordings import BECKETT, recording
 from webinfer import Accelerator, Model
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.pooling import mean_pool, normalize
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.preprocessing.pooling import mean_pool, normalize
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
 
 Measured = dict[str, float]
 PHOTOS = (
@@ -109,14 +110,14 @@ def _alice(package: ModelPackage) -> Any:
 
 
 def _photo(package: ModelPackage) -> Any:
-    from webinfer.models.image_processor import ImageProcessor, image_tensors
+    from webinfer.models.preprocessing.image_processor import ImageProcessor, image_tensors
 
     return image_tensors(package.signature, [ImageProcessor.of(package)(photo(PHOTOS[0]))])
 
 
 def _heard(package: ModelPackage) -> Any:
-    from webinfer.models.audio import read_audio
-    from webinfer.models.features import feature_extractor
+    from webinfer.models.preprocessing.audio import read_audio
+    from webinfer.models.preprocessing.audio_features import feature_extractor
 
     features = feature_extractor(package.settings("preprocessor_config.json"), package.name)
     return features(read_audio(recording(BECKETT), features.rate))
@@ -155,7 +156,7 @@ def _top(
 
 
 def _native_top(session: NativeSession, expected: dict[str, Any]) -> None:
-    from webinfer.models.image_processor import ImageProcessor, image_tensors
+    from webinfer.models.preprocessing.image_processor import ImageProcessor, image_tensors
 
     processor = ImageProcessor.of(session.package)
     expected["photos"] = [name for name in PHOTOS if photo(name).is_file()]

@@ -24,11 +24,11 @@ from pathlib import Path
 from benchmarks.measure import machine, median_ms, parser, show
 from benchmarks.pool import made_up
 from webinfer import AsyncAccelerator, AsyncModel, Result
-from webinfer.browsers.find import find
-from webinfer.errors import BrowserNotFound, WebinferError
-from webinfer.metrics.history import FileHistory
-from webinfer.options import Backend, BrowserName
-from webinfer.policy.learning import Arm
+from webinfer.browsers.discovery.find import find
+from webinfer.core.errors import BrowserNotFound, WebinferError
+from webinfer.core.options import Backend, BrowserName
+from webinfer.pool.learning.bandit import Arm
+from webinfer.telemetry.database.history import FileHistory
 
 MODELS: dict[str, tuple[str, str | None]] = {
     "bert-tiny": ("random:bert-tiny", None),

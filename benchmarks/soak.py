@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from benchmarks.measure import machine, parser, show
 from benchmarks.trend import Trend, trend
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.models.probe import echo_model
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.zoo.probe import echo_model
 
 MODEL = "wheel:all-MiniLM-L6-v2"
 SAMPLES = 300  # in a whole run

@@ -22,13 +22,13 @@ import numpy as np
 
 from benchmarks.measure import machine, parser, show
 from webinfer import Accelerator, Model, Result, unrecorded
-from webinfer.metrics import Aggregate
-from webinfer.metrics.database import connect
-from webinfer.metrics.store import Store
-from webinfer.models.probe import echo_model
-from webinfer.options import Options
-from webinfer.recording import Recorder
-from webinfer.statistics import bootstrap
+from webinfer.core.options import Options
+from webinfer.core.statistics import bootstrap
+from webinfer.models.zoo.probe import echo_model
+from webinfer.telemetry.counters.aggregate import Aggregate
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.recorder import Recorder
 
 REQUESTS, ROUND, AT_ONCE = 40_000, 5_000, 16
 TOKENS = 16
@@ -39,7 +39,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 _KILLED = """
 import sys, time
-from webinfer.metrics.store import Store
+from webinfer.telemetry.database.store import Store
 store, number = Store(sys.argv[1]), 0
 while True:
     for _ in range(10):

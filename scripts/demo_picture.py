@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 
 from webinfer import Options
-from webinfer.cli.demo import MODEL, demonstrate
-from webinfer.cli.demo_view import view
+from webinfer.cli.commands.demo import MODEL, demonstrate
 from webinfer.cli.terminal import THEME, Terminal
+from webinfer.cli.views.demo import view
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "demo.svg"
 COLUMNS = 100

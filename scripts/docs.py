@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from webinfer import AsyncPipeline, errors, options
-from webinfer.pipelines.tasks import ALIASES, TASKS
+from webinfer import AsyncPipeline
+from webinfer.core import errors, options
+from webinfer.pipelines.registry import ALIASES, TASKS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "<!-- Written by `make docs`; edit {source} instead. -->\n"

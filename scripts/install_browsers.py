@@ -15,10 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from webinfer.browsers.find import find
-from webinfer.browsers.install import install_chromium
-from webinfer.errors import BrowserNotFound, InstallFailed
-from webinfer.options import BrowserName
+from webinfer.browsers.discovery.find import find
+from webinfer.browsers.install.download import install_chromium
+from webinfer.core.errors import BrowserNotFound, InstallFailed
+from webinfer.core.options import BrowserName
 
 DEBIAN: dict[BrowserName, tuple[str, ...]] = {
     "chromium": ("chromium",),

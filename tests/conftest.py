@@ -80,7 +80,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def nothing_learned(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have each test begin without what others, or the user's own runs, learned of the models."""
     directory = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("webinfer.metrics.history.cache_dir", lambda: directory)
+    monkeypatch.setattr("webinfer.telemetry.database.history.cache_dir", lambda: directory)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -101,7 +101,7 @@ def no_leftovers(pytestconfig: pytest.Config) -> Iterator[None]:
 
 def _parameters(item: pytest.Item) -> set[str]:
     """Name the browsers among a test's parameters."""
-    from webinfer.options import BROWSERS  # not above: what fails to import should fail a test, not the run
+    from webinfer.core.options import BROWSERS  # not above: what fails to import should fail a test, not the run
 
     values = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return {value for value in values if isinstance(value, str) and value in BROWSERS}

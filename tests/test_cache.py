@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from webinfer import cache
-from webinfer.cache import cache_dir, claim, hash_file
-from webinfer.errors import OptionError
+from webinfer.core import cache
+from webinfer.core.cache import cache_dir, claim, hash_file
+from webinfer.core.errors import OptionError
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_claim_lets_one_of_many_processes_make_it(tmp_path: Path) -> None:
     code = """
 import sys, os
 from pathlib import Path
-from webinfer.cache import claim
+from webinfer.core.cache import claim
 with claim(Path(sys.argv[1])) as work:
     if work is not None:
         (work / "maker").write_text(str(os.getpid()))
@@ -107,7 +107,7 @@ def test_claim_clears_away_what_a_killed_process_left(tmp_path: Path) -> None:
     code = """
 import sys, os, signal
 from pathlib import Path
-from webinfer.cache import claim
+from webinfer.core.cache import claim
 with claim(Path(sys.argv[1])) as work:
     (work / "half").write_text("")
     os.kill(os.getpid(), signal.SIGKILL)

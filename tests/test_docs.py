@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.docs import PAGES
-from webinfer.errors import BrowserNotFound
+from webinfer.core.errors import BrowserNotFound
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

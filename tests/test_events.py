@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 import pytest
 
-from webinfer.events import BrowserEnded, Event, RunFailed, told
-from webinfer.policy.assignment import SessionKey
+from webinfer.pool.events import BrowserEnded, Event, RunFailed, told
+from webinfer.pool.plan.assignment import SessionKey
 
 
 def test_key_is_spread_and_name_is_not_the_records() -> None:

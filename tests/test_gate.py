@@ -11,9 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from webinfer import gate
-from webinfer.choice import Choice
-from webinfer.errors import (
+from webinfer.accuracy import record as accuracies
+from webinfer.api import gate
+from webinfer.api.gate import Gate
+from webinfer.core.errors import (
     AccuracyError,
     BrowserLost,
     DeadlineExceeded,
@@ -26,10 +27,9 @@ from webinfer.errors import (
     RunFailed,
     WebinferError,
 )
-from webinfer.gate import Gate
-from webinfer.models import accuracy as accuracies
-from webinfer.models import resolve
-from webinfer.options import Options
+from webinfer.core.options import Options
+from webinfer.inference.route import Choice
+from webinfer.models.sources.resolve import resolve
 
 
 class Canned:

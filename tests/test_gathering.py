@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from webinfer.gathering import Gathering
-from webinfer.policy.assignment import SessionKey
-from webinfer.policy.batching import Batching, Mates
-from webinfer.queues import Queues
-from webinfer.request import Request
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.pool.plan.batching import Batching, Mates
+from webinfer.pool.requests.batcher import Gathering
+from webinfer.pool.requests.queue import Queues
+from webinfer.pool.requests.request import Request
 
 ONE, EIGHT = (SessionKey("a", "webnn", dimensions=(("batch", size),)) for size in (1, 8))
 FULL, FREE = 2, 1  # a lane may run another batch meanwhile; a lane must be free

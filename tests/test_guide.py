@@ -16,8 +16,8 @@ import pytest
 from tests.compat.models import BERT, VIT, build
 from webinfer.compat import create_ipfs_web_accelerator
 from webinfer.compat.keywords import read
-from webinfer.errors import BrowserNotFound
-from webinfer.metrics.database import connect
+from webinfer.core.errors import BrowserNotFound
+from webinfer.telemetry.database.connection import connect
 
 BLOCKS = Path(__file__).parent.parent / "fixtures" / "guide"
 ACCELERATOR = """

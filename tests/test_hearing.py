@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.capabilities import Adapter, Capabilities
-from webinfer.hearing import DEFAULT, SHAPES, Memory, Tuning, name, parse
+from webinfer.core.capabilities import Adapter, Capabilities
+from webinfer.inference.probes.audio import DEFAULT, SHAPES, Memory, Tuning, name, parse
 
 STEADY = {shape: [4.0, 4.1, 4.2, 4.3, 4.4] for shape in SHAPES}
 

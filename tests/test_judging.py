@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.browsers.hardware import list_gpus, uses_gpu
-from webinfer.capabilities import Capabilities, Speeds
-from webinfer.judging import judge_speed, judge_webnn
-from webinfer.placement import Placement
+from webinfer.browsers.discovery.gpus import list_gpus, uses_gpu
+from webinfer.core.capabilities import Capabilities, Speeds
+from webinfer.core.placement import Placement
+from webinfer.core.verdict import judge_speed, judge_webnn
 
 ADAPTERS = {
     "here: SwiftShader in Chromium": (

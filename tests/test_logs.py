@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from webinfer.errors import LaneLost
-from webinfer.logs import JsonFormatter, log_json
+from webinfer.core.errors import LaneLost
+from webinfer.telemetry.logs import JsonFormatter, log_json
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 from benchmarks.by_hand import Load, loading_by_hand
 from benchmarks.decoding import Carried, Watch, natively, rates, write
 from benchmarks.loading import CORES, Case, describe, loading, ratios, spread, turn
-from webinfer.browsers.find import find
-from webinfer.errors import LoadFailed
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.request import Times
+from webinfer.accuracy.native import NativeSession
+from webinfer.browsers.discovery.find import find
+from webinfer.core.errors import LoadFailed
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.requests.request import Times
 
 VISION = Case("vision", "wheel:efficientnet-lite0")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webinfer.plain import dumps
+from webinfer.core.json import dumps
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from webinfer.errors import WrongLoop
-from webinfer.portal import Portal
+from webinfer.api.portal import Portal
+from webinfer.core.errors import WrongLoop
 
 
 def test_waiting_on_the_portals_own_thread_is_refused() -> None:

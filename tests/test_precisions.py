@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from webinfer.choice import Choice
-from webinfer.errors import BrowserLost, LostError
-from webinfer.precisions import obstacle
-from webinfer.supply import Supplier
+from webinfer.api.loading import Supplier
+from webinfer.api.precisions import obstacle
+from webinfer.core.errors import BrowserLost, LostError
+from webinfer.inference.route import Choice
 
 SMOLLM2 = 134_479_872  # weights of 8 bits, with which WebNN's runtime was seen to end the page
 LARGEST = 127_401_984  # with which it ran

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from webinfer.profiles import Operator, Phases, Profile
+from webinfer.core.profile import Operator, Phases, Profile
 
 
 def told(operator: str, provider: str, ms: float | None, nodes: float = 1) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.policy.assignment import SessionKey
-from webinfer.queues import Queues
-from webinfer.request import Request
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.pool.requests.queue import Queues
+from webinfer.pool.requests.request import Request
 
 A, B = (SessionKey(name, "wasm") for name in "ab")
 

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webinfer.batch import Batch
-from webinfer.capabilities import Capabilities, Verdict
-from webinfer.events import (
+from webinfer.accuracy.record import Accuracy
+from webinfer.core.capabilities import Capabilities, Verdict
+from webinfer.core.options import Options
+from webinfer.inference.result import Result
+from webinfer.pool.events import (
     BatchFinished,
     BrowserEnded,
     BrowserStarted,
@@ -26,20 +28,18 @@ from webinfer.events import (
     RunFinished,
     SessionLoaded,
 )
-from webinfer.metrics import Aggregate
-from webinfer.metrics.journal import Journal
-from webinfer.metrics.kept import LATE
-from webinfer.metrics.store import Store
-from webinfer.metrics.tallies import Tallies
-from webinfer.models.accuracy import Accuracy
-from webinfer.options import Options
-from webinfer.policy.assignment import SessionKey
-from webinfer.policy.deciding import Decision
-from webinfer.policy.learning import Arm
-from webinfer.recording import Recorder
-from webinfer.request import Request, Times, unrecorded
-from webinfer.result import Result
-from webinfer.wire import Message
+from webinfer.pool.learning.bandit import Arm
+from webinfer.pool.learning.decision import Decision
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.pool.requests.batch import Batch
+from webinfer.pool.requests.request import Request, Times, unrecorded
+from webinfer.telemetry.counters.aggregate import Aggregate
+from webinfer.telemetry.counters.bounded import LATE
+from webinfer.telemetry.counters.journal import Journal
+from webinfer.telemetry.counters.tallies import Tallies
+from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.recorder import Recorder
+from webinfer.transport.wire import Message
 
 KEY = SessionKey("a" * 64, "wasm")
 

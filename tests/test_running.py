@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from webinfer.errors import HostError
-from webinfer.running import Entry, announce, retract, running
+from webinfer.core.errors import HostError
+from webinfer.telemetry.registry import Entry, announce, retract, running
 
 ORIGIN = "http://127.0.0.1:4321"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from webinfer.metrics.energy import Meter
-from webinfer.sampling import EVERY, Sampler
+from webinfer.telemetry.energy import Meter
+from webinfer.telemetry.sampler import EVERY, Sampler
 
 
 class Clock:

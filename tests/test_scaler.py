@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.policy.assignment import LaneState, SessionKey
-from webinfer.scaler import _is_spare
+from webinfer.pool.maintenance.autoscaler import _is_spare
+from webinfer.pool.plan.assignment import LaneState, SessionKey
 
 ONE, OTHER = SessionKey("a" * 64, "wasm"), SessionKey("b" * 64, "wasm")
 

@@ -9,15 +9,15 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from webinfer.batch import Batch
-from webinfer.events import Event, StretchMeasured
-from webinfer.fleet import Fleet
-from webinfer.lane import Lane, Residents
-from webinfer.policy.assignment import LaneState, SessionKey, State
-from webinfer.policy.learning import MOST, Arm
-from webinfer.policy.stretches import HOLD, LEAST
-from webinfer.request import Request
-from webinfer.stretches import Stretches
+from webinfer.browsers.lane import Lane, Residents
+from webinfer.pool.events import Event, StretchMeasured
+from webinfer.pool.fleet.fleet import Fleet
+from webinfer.pool.learning.bandit import MOST, Arm
+from webinfer.pool.learning.throughput import HOLD, LEAST
+from webinfer.pool.maintenance.throughput import Stretches
+from webinfer.pool.plan.assignment import LaneState, SessionKey, State
+from webinfer.pool.requests.batch import Batch
+from webinfer.pool.requests.request import Request
 
 ONE, OTHER = SessionKey("a" * 64, "wasm"), SessionKey("b" * 64, "wasm")
 ARM = Arm("embedded", "wasm")
@@ -75,7 +75,7 @@ class Serving:
 @pytest.fixture
 def serving(monkeypatch: pytest.MonkeyPatch) -> Serving:
     made: list[Serving] = []
-    monkeypatch.setattr("webinfer.stretches._now", lambda: made[0].now if made else 0.0)
+    monkeypatch.setattr("webinfer.pool.maintenance.throughput._now", lambda: made[0].now if made else 0.0)
     made.append(Serving())
     return made[0]
 

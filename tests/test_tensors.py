@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from webinfer.errors import DtypeMismatch, EmptyBatch, InputError, MissingInput, ShapeMismatch, UnknownInput
-from webinfer.tensors import DTYPES, Signature, TensorSpec, prepare
+from webinfer.core.errors import DtypeMismatch, EmptyBatch, InputError, MissingInput, ShapeMismatch, UnknownInput
+from webinfer.core.tensors import DTYPES, Signature, TensorSpec, prepare
 
 TOKENS = ("batch", "sequence")
 BERT = Signature(

@@ -15,12 +15,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 import webinfer
-from webinfer.errors import LaneLost
-from webinfer.metrics import Aggregate
-from webinfer.policy.assignment import SessionKey
-from webinfer.recording import Recorder
-from webinfer.request import Request
-from webinfer.tracing import trace_failure
+from webinfer.core.errors import LaneLost
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.pool.requests.request import Request
+from webinfer.telemetry.counters.aggregate import Aggregate
+from webinfer.telemetry.recorder import Recorder
+from webinfer.telemetry.tracing import trace_failure
 
 MODEL: Any = SimpleNamespace(package=SimpleNamespace(name="bert", sha256="a" * 64), backend="wasm", precision="q8")
 LANE: Any = SimpleNamespace(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from webinfer import Accelerator, Options
-from webinfer.errors import OptionError
+from webinfer.core.errors import OptionError
 
 
 @pytest.mark.parametrize(

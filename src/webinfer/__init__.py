@@ -22,19 +22,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from webinfer.accelerator import AsyncAccelerator
-    from webinfer.capabilities import Adapter, Capabilities, Verdict
-    from webinfer.errors import WebinferError
-    from webinfer.model import AsyncModel
-    from webinfer.options import Options
+    from webinfer.api.accelerator import AsyncAccelerator
+    from webinfer.api.sync import Accelerator, Model, Pipeline, pipeline
+    from webinfer.core.capabilities import Adapter, Capabilities, Verdict
+    from webinfer.core.errors import WebinferError
+    from webinfer.core.options import Options
+    from webinfer.core.placement import Placement
+    from webinfer.core.profile import Profile
+    from webinfer.core.progress import Progress
+    from webinfer.inference.model import AsyncModel
+    from webinfer.inference.result import Result
     from webinfer.pipelines import AsyncPipeline
-    from webinfer.placement import Placement
-    from webinfer.profiles import Profile
-    from webinfer.progress import Progress
-    from webinfer.request import Times, unrecorded
-    from webinfer.result import Result
-    from webinfer.snapshot import Snapshot
-    from webinfer.sync import Accelerator, Model, Pipeline, pipeline
+    from webinfer.pool.requests.request import Times, unrecorded
+    from webinfer.telemetry.snapshot import Snapshot
 
 __all__ = [
     "Accelerator",
@@ -61,33 +61,33 @@ __all__ = [
 
 # Where each name lives. A module is imported when a name of its is first asked for, as all of them take their time.
 _HOMES = {
-    "Accelerator": "webinfer.sync",
-    "Adapter": "webinfer.capabilities",
-    "AsyncAccelerator": "webinfer.accelerator",
-    "AsyncModel": "webinfer.model",
+    "Accelerator": "webinfer.api.sync",
+    "Adapter": "webinfer.core.capabilities",
+    "AsyncAccelerator": "webinfer.api.accelerator",
+    "AsyncModel": "webinfer.inference.model",
     "AsyncPipeline": "webinfer.pipelines",
-    "Capabilities": "webinfer.capabilities",
-    "Model": "webinfer.sync",
-    "Options": "webinfer.options",
-    "Pipeline": "webinfer.sync",
-    "Placement": "webinfer.placement",
-    "Profile": "webinfer.profiles",
-    "Progress": "webinfer.progress",
-    "Result": "webinfer.result",
-    "Snapshot": "webinfer.snapshot",
-    "Times": "webinfer.request",
-    "Verdict": "webinfer.capabilities",
-    "WebinferError": "webinfer.errors",
-    "pipeline": "webinfer.sync",
-    "unrecorded": "webinfer.request",
+    "Capabilities": "webinfer.core.capabilities",
+    "Model": "webinfer.api.sync",
+    "Options": "webinfer.core.options",
+    "Pipeline": "webinfer.api.sync",
+    "Placement": "webinfer.core.placement",
+    "Profile": "webinfer.core.profile",
+    "Progress": "webinfer.core.progress",
+    "Result": "webinfer.inference.result",
+    "Snapshot": "webinfer.telemetry.snapshot",
+    "Times": "webinfer.pool.requests.request",
+    "Verdict": "webinfer.core.capabilities",
+    "WebinferError": "webinfer.core.errors",
+    "pipeline": "webinfer.api.sync",
+    "unrecorded": "webinfer.pool.requests.request",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from webinfer.core.version import package_version
 
-        value: Any = version("webinfer")
+        value: Any = package_version()
     elif name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     else:

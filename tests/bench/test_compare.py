@@ -7,7 +7,7 @@ import pytest
 from tests.bench.records import RIGHT, WASM, WEBNN, WRONG, record
 from webinfer.bench import junit
 from webinfer.bench.compare import check_finished, check_launches, compare
-from webinfer.errors import BenchmarkError
+from webinfer.core.errors import BenchmarkError
 
 
 def test_a_slower_program_fails_and_an_equal_one_does_not() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from webinfer.bench.inputs import sample, sound
-from webinfer.models import resolve
-from webinfer.models.build.speech import whisper_configs
-from webinfer.models.build.weights import random_weights
-from webinfer.models.build.whisper import ENCODER, whisper
+from webinfer.accuracy.samples import sample, sound
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.speech import whisper_configs
+from webinfer.models.zoo.architectures.whisper import ENCODER, whisper
+from webinfer.models.zoo.formats.weights import random_weights
 
 
 def test_a_recording_is_made_up_for_a_model_that_hears_and_for_no_other(tmp_path: Path) -> None:

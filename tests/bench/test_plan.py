@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from webinfer.accuracy.native import run_native
+from webinfer.accuracy.samples import sample
 from webinfer.bench import Ask, everything
 from webinfer.bench.agreement import agree, digest
-from webinfer.bench.inputs import sample
 from webinfer.bench.plan import EVERY_BROWSER, Seen, begin, expand
 from webinfer.bench.record import Method, Record
 from webinfer.bench.run import unfinished
 from webinfer.bench.runner import TOGETHER, Step, ahead, blocks, counting
-from webinfer.errors import OptionError
-from webinfer.models import resolve
-from webinfer.models.reference import run_native
+from webinfer.core.errors import OptionError
+from webinfer.models.sources.resolve import resolve
 
 SEEN = {
     "embedded": Seen(name="embedded", chosen="webnn"),

@@ -10,10 +10,10 @@ import pytest
 from tests.bench.records import WASM, WEBNN, WRONG, record
 from webinfer.bench import exit_code, read, storage
 from webinfer.bench.record import Cell, Together
-from webinfer.errors import BenchmarkError
-from webinfer.metrics.archive import merge
-from webinfer.metrics.database import connect
-from webinfer.metrics.store import Store
+from webinfer.core.errors import BenchmarkError
+from webinfer.telemetry.database.archive import merge
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.database.store import Store
 
 
 def test_a_record_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:

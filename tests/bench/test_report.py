@@ -10,12 +10,12 @@ from rich.console import Console
 
 from tests.bench.records import WASM, WEBNN, WRONG, record
 from webinfer.bench import Configuration, compare, junit, report, storage
-from webinfer.cli.bench_view import view
 from webinfer.cli.terminal import THEME
-from webinfer.errors import BenchmarkError
-from webinfer.metrics.database import connect
-from webinfer.metrics.report.findings import gather
-from webinfer.statistics import Scaling, within_launch
+from webinfer.cli.views.bench import view
+from webinfer.core.errors import BenchmarkError
+from webinfer.core.statistics import Scaling, within_launch
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.report.findings import gather
 
 
 def test_markdown_tells_the_figures_the_absences_and_the_method() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.learned import LearnedModel
-from webinfer.model import AsyncModel
-from webinfer.policy.learning import Arm
+from webinfer.api.adaptive_model import LearnedModel
+from webinfer.inference.model import AsyncModel
+from webinfer.pool.learning.bandit import Arm
 
 
 def always_promising(model: LearnedModel, monkeypatch: pytest.MonkeyPatch) -> None:

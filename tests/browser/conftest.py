@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from webinfer import Accelerator
-from webinfer.browsers.find import find
-from webinfer.errors import BrowserNotFound
+from webinfer.browsers.discovery.find import find
+from webinfer.core.errors import BrowserNotFound
 
 BROWSERS = ["embedded", "chromium", "firefox", "webkit"]
 BACKENDS = {

@@ -16,10 +16,10 @@ from tests.browser.conftest import Save
 from tests.chaos.target import feed
 from tests.chaos.workload import make_endless
 from webinfer import AsyncAccelerator
-from webinfer.errors import MalformedFrame
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.wire import encode
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import MalformedFrame
+from webinfer.models.sources.resolve import resolve
+from webinfer.transport.wire import encode
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 

@@ -15,10 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.browser.conftest import PLACES, Save
 from tests.chaos.workload import make_endless
 from webinfer import AsyncAccelerator, AsyncModel, Result
-from webinfer.browsers.find import find
-from webinfer.errors import BrowserNotFound, DeadlineExceeded, NotANumber, OptionError, RunFailed
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.browsers.discovery.find import find
+from webinfer.core.errors import BrowserNotFound, DeadlineExceeded, NotANumber, OptionError, RunFailed
+from webinfer.models.sources.resolve import resolve
 
 pytestmark = pytest.mark.browser
 

@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, AsyncAccelerator
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.recurrence import Recurrence
+from webinfer.accuracy.native import NativeSession
+from webinfer.inference.kv_cache import Recurrence
+from webinfer.models.sources.resolve import resolve
 
 pytestmark = pytest.mark.browser
 

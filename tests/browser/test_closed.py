@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.conftest import start
 from webinfer import Accelerator, Model
-from webinfer.errors import PoolClosed
+from webinfer.core.errors import PoolClosed
 
 pytestmark = pytest.mark.browser
 

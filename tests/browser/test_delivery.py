@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from webinfer import Accelerator
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.sources.resolve import resolve
 
 pytestmark = pytest.mark.browser
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.browsers import find as finding
-from webinfer.browsers.find import Installation, find
-from webinfer.errors import BackendUnavailable, BrowserNotFound, LaunchFailed, OptionError
-from webinfer.events import BrowserRefused, BrowserStarted, Event
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.pool import Pool
+from webinfer.accuracy.native import NativeSession
+from webinfer.browsers.discovery import find as finding
+from webinfer.browsers.discovery.find import Installation, find
+from webinfer.core.errors import BackendUnavailable, BrowserNotFound, LaunchFailed, OptionError
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.events import BrowserRefused, BrowserStarted, Event
+from webinfer.pool.pool import Pool
 
 pytestmark = [pytest.mark.browser("embedded", "firefox"), pytest.mark.timeout(600)]
 
@@ -105,7 +105,7 @@ def note_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         paused.append(seconds)
         await asyncio.sleep(seconds)
 
-    monkeypatch.setattr("webinfer.fleet.asyncio", types.SimpleNamespace(**{**vars(asyncio), "sleep": note}))
+    monkeypatch.setattr("webinfer.pool.fleet.fleet.asyncio", types.SimpleNamespace(**{**vars(asyncio), "sleep": note}))
     return paused
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.cache import cache_dir
+from webinfer.core.cache import cache_dir
 
 pytestmark = pytest.mark.browser("embedded")
 

@@ -20,11 +20,13 @@ from onnx import helper, numpy_helper
 from tests.browser.conftest import BACKENDS, PLACES, Save, start
 from tests.browser.wrong import wrong_on, wrong_page
 from tests.chaos.target import transport_of
-from webinfer import Accelerator, AsyncAccelerator, gate, host
-from webinfer.errors import AccuracyError
-from webinfer.lane import Lane
-from webinfer.models import accuracy as accuracies
-from webinfer.models.quantize import obtain
+from webinfer import Accelerator, AsyncAccelerator
+from webinfer.accuracy import record as accuracies
+from webinfer.api import gate
+from webinfer.browsers.lane import Lane
+from webinfer.core.errors import AccuracyError
+from webinfer.quantization import obtain
+from webinfer.transport import server as host
 
 X = {"x": np.ones((1, 8), np.float32)}
 OFF = r"y is off by 0\.0\d+ of its largest value"

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from tests.recordings import BECKETT, recording
 from webinfer import Accelerator
-from webinfer.errors import WebinferError
-from webinfer.hearing import SHAPES, Memory, Workgroup, hear, name
-from webinfer.lane import Lane
-from webinfer.models.audio import read_audio
-from webinfer.models.build.speech import whisper_configs
-from webinfer.models.build.weights import random_weights
-from webinfer.models.build.whisper import ENCODER, whisper
-from webinfer.models.features import LogMel, feature_extractor
+from webinfer.browsers.lane import Lane
+from webinfer.core.errors import WebinferError
+from webinfer.inference.probes.audio import SHAPES, Memory, Workgroup, hear, name
+from webinfer.models.preprocessing.audio import read_audio
+from webinfer.models.preprocessing.audio_features import LogMel, feature_extractor
+from webinfer.models.zoo.architectures.speech import whisper_configs
+from webinfer.models.zoo.architectures.whisper import ENCODER, whisper
+from webinfer.models.zoo.formats.weights import random_weights
 
 EXACT = LogMel()
 BRIEF = LogMel(mels=40, window=402, hop=168, seconds=21)  # neither a multiple of four frames nor of four samples

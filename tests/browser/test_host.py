@@ -9,10 +9,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from webinfer.errors import Forbidden, MalformedFrame, PortInUse, SocketLost
-from webinfer.host import Host, Ticket
-from webinfer.wire import encode
-from webinfer.wire.messages import PROTOCOL
+from webinfer.core.errors import Forbidden, MalformedFrame, PortInUse, SocketLost
+from webinfer.transport.server import Host, Ticket
+from webinfer.transport.wire import encode
+from webinfer.transport.wire.messages import PROTOCOL
 
 HELLO = encode({"kind": "hello", "protocol": PROTOCOL, "role": "lane", "lane": "b1.1", "runtime": {}})
 

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.browser.conftest import Save
 from tests.models.hub_server import HubServer
 from webinfer import Accelerator, Progress
-from webinfer.models import resolve
-from webinfer.models.reference import run_native
+from webinfer.accuracy.native import run_native
+from webinfer.models.sources.resolve import resolve
 
 
 def test_model_of_the_hub_equals_native(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.metrics.archive import contents
-from webinfer.metrics.database import connect
-from webinfer.metrics.store import Store
+from webinfer.telemetry.database.archive import contents
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.database.store import Store
 
 pytestmark = [
     pytest.mark.browser("embedded"),
@@ -25,7 +25,7 @@ _WORK = """
 import sys, time
 import numpy as np
 from webinfer import Accelerator
-from webinfer.models.probe import echo_model
+from webinfer.models.zoo.probe import echo_model
 
 accelerator = Accelerator(browser="embedded", platform="wasm", db_path=sys.argv[1])
 model = accelerator.load(echo_model())

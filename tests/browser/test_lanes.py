@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from webinfer import AsyncAccelerator, AsyncModel, Result
-from webinfer.batch import Batch
-from webinfer.browsers.find import find
-from webinfer.browsers.identify import version
-from webinfer.events import Event, LaneEnded, LaneStarted, StretchMeasured
-from webinfer.metrics.machine import machine
-from webinfer.metrics.store import Store
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.policy.lanes import fold
-from webinfer.policy.learning import MOST, Arm
-from webinfer.pool import Pool
-from webinfer.stretches import Stretches
+from webinfer.accuracy.native import NativeSession
+from webinfer.browsers.discovery.find import find
+from webinfer.browsers.discovery.versions import version
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.events import Event, LaneEnded, LaneStarted, StretchMeasured
+from webinfer.pool.learning.bandit import MOST, Arm
+from webinfer.pool.learning.lane_count import fold
+from webinfer.pool.maintenance.throughput import Stretches
+from webinfer.pool.pool import Pool
+from webinfer.pool.requests.batch import Batch
+from webinfer.telemetry.database.machine import machine
+from webinfer.telemetry.database.store import Store
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -129,7 +129,7 @@ async def test_lane_that_serving_shows_to_be_of_no_use_is_given_back_under_load(
 async def test_no_lane_is_started_that_was_found_to_be_of_no_use(
     perceptron: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    monkeypatch.setattr("webinfer.policy.stretches.HOLD", 0.0)  # a lane that is to come, comes soon
+    monkeypatch.setattr("webinfer.pool.learning.throughput.HOLD", 0.0)  # a lane that is to come, comes soon
     path, sha, installation = tmp_path / "results.duckdb", resolve(perceptron).sha256, find("embedded")
     engine = version(installation.executable, installation.libraries)
     store = Store(path)

@@ -13,13 +13,13 @@ import pytest
 
 from tests.browser.arms import always_promising
 from webinfer import AsyncAccelerator, AsyncModel, Result
-from webinfer.browsers.find import find
-from webinfer.cache import cache_dir
-from webinfer.errors import BrowserNotFound, OptionError, RunFailed
-from webinfer.learned import LearnedModel, disagreement
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.policy.learning import ENOUGH, SHARE, Arm, Record
+from webinfer.accuracy.native import NativeSession
+from webinfer.api.adaptive_model import LearnedModel, disagreement
+from webinfer.browsers.discovery.find import find
+from webinfer.core.cache import cache_dir
+from webinfer.core.errors import BrowserNotFound, OptionError, RunFailed
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.learning.bandit import ENOUGH, SHARE, Arm, Record
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -52,7 +52,7 @@ async def run_until(model: AsyncModel, done: Callable[[], bool]) -> list[Result]
 
 
 async def test_trials_are_few_and_every_answer_is_right(perceptron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webinfer.learned._TRIAL", (PATIENCE, 20.0))
+    monkeypatch.setattr("webinfer.api.adaptive_model._TRIAL", (PATIENCE, 20.0))
     expected = NativeSession(resolve(perceptron)).run({"x": X})["y"]
     async with AsyncAccelerator(**LEARNED) as accelerator:
         model = await learned(accelerator, perceptron)
@@ -76,7 +76,7 @@ async def test_trials_are_few_and_every_answer_is_right(perceptron: Path, monkey
 
 
 async def test_place_that_answers_something_else_is_left(perceptron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webinfer.learned.disagreement", lambda *_: "output 'y' is another")
+    monkeypatch.setattr("webinfer.api.adaptive_model.disagreement", lambda *_: "output 'y' is another")
     async with AsyncAccelerator(**LEARNED) as accelerator:
         model = await learned(accelerator, perceptron)
         first = model.learning.serving
@@ -135,7 +135,7 @@ async def test_browser_that_was_started_for_a_trial_ends_after_it(
         find("firefox")
     except BrowserNotFound as error:
         pytest.skip(str(error))
-    monkeypatch.setattr("webinfer.policy.learning.better", lambda *_: None)
+    monkeypatch.setattr("webinfer.pool.learning.bandit.better", lambda *_: None)
     async with AsyncAccelerator(browsers=("embedded", "firefox"), launch_timeout=PATIENCE) as accelerator:
         model = await learned(accelerator, perceptron)
         always_promising(model, monkeypatch)

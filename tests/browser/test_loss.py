@@ -20,12 +20,12 @@ from tests.chaos.target import transport_of
 from tests.chaos.workload import make_endless
 from tests.processes import having, send
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.browsers.process import processes
-from webinfer.errors import DeadlineExceeded, LaunchFailed, LostError, PoolClosed
-from webinfer.events import BrowserEnded, BrowserStarted
-from webinfer.models import resolve
-from webinfer.models.reference import run_native
-from webinfer.pool import Pool
+from webinfer.accuracy.native import run_native
+from webinfer.browsers.process_tree import processes
+from webinfer.core.errors import DeadlineExceeded, LaunchFailed, LostError, PoolClosed
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.events import BrowserEnded, BrowserStarted
+from webinfer.pool.pool import Pool
 
 pytestmark = pytest.mark.browser
 

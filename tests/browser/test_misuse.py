@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from webinfer import Accelerator, AsyncAccelerator, Model
-from webinfer.errors import DtypeMismatch, OptionError, WebinferError, WrongLoop
+from webinfer.core.errors import DtypeMismatch, OptionError, WebinferError, WrongLoop
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.browser.conftest import Save
 from webinfer import Accelerator
-from webinfer.errors import (
+from webinfer.accuracy.native import run_native
+from webinfer.core.errors import (
     InvalidModel,
     LaneLost,
     LoadFailed,
@@ -22,8 +23,7 @@ from webinfer.errors import (
     UnsupportedOperator,
     WebinferError,
 )
-from webinfer.models import resolve
-from webinfer.models.reference import run_native
+from webinfer.models.sources.resolve import resolve
 
 node = helper.make_node
 BACKENDS = ["wasm", "webnn", "webgpu"]

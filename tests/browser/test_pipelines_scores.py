@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from tests.pipelines.small import WORDS, classifier, masked
 from webinfer import Accelerator
-from webinfer.errors import InputError, OptionError, TaskMismatch
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InputError, OptionError, TaskMismatch
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
 
 TEXTS = ["a good film", "the music was very very bad", "bad"]
 

@@ -15,7 +15,7 @@ from onnx import helper
 
 from tests.browser.conftest import PLACES, Save
 from webinfer import Accelerator
-from webinfer.errors import OperatorFallback, OptionError, SoftwareAdapter
+from webinfer.core.errors import OperatorFallback, OptionError, SoftwareAdapter
 
 
 @pytest.fixture

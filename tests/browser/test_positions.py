@@ -12,9 +12,9 @@ import pytest
 from tests.browser.conftest import BACKENDS
 from tests.models.test_build import CONFIG, loud
 from webinfer import Accelerator
-from webinfer.errors import InputTooLong
-from webinfer.models.build.bert import bert
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InputTooLong
+from webinfer.models.zoo.architectures.bert import bert
 
 LONGEST = CONFIG["max_position_embeddings"]  # between two buckets
 

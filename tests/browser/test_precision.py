@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from webinfer import Accelerator
-from webinfer.errors import BackendUnavailable
-from webinfer.models.quantize import obtain
-from webinfer.models.reference import run_native
-from webinfer.options import Backend
+from webinfer.accuracy.native import run_native
+from webinfer.core.errors import BackendUnavailable
+from webinfer.core.options import Backend
+from webinfer.quantization import obtain
 
 IDS = {"ids": np.array([[0, 199, 7, 64, 3, 5]], np.int64)}
 

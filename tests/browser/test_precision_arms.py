@@ -12,11 +12,11 @@ import pytest
 
 from tests.browser.arms import always_promising
 from webinfer import AsyncAccelerator, AsyncModel, Result
-from webinfer.errors import OptionError
-from webinfer.learned import LearnedModel
-from webinfer.models.quantize import obtain
-from webinfer.models.reference import run_native
-from webinfer.policy.learning import ENOUGH, SHARE, Arm, Record
+from webinfer.accuracy.native import run_native
+from webinfer.api.adaptive_model import LearnedModel
+from webinfer.core.errors import OptionError
+from webinfer.pool.learning.bandit import ENOUGH, SHARE, Arm, Record
+from webinfer.quantization import obtain
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -43,7 +43,7 @@ async def run_until(model: AsyncModel, done: Callable[[], bool]) -> list[Result]
 async def test_allowed_precision_is_tried_and_each_answer_is_that_of_its_precision(
     network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webinfer.learned._TRIAL", (PATIENCE, 20.0))
+    monkeypatch.setattr("webinfer.api.adaptive_model._TRIAL", (PATIENCE, 20.0))
     right = {name: run_native(obtain(network, precision=name), IDS)["y"] for name in ("fp32", "q8")}
     path = tmp_path / "results.duckdb"
     async with AsyncAccelerator(browser="embedded", db_path=path) as accelerator:
@@ -78,12 +78,12 @@ async def test_arm_that_is_given_back_gets_no_request(network: Path, monkeypatch
         model = await learned(accelerator, network, precision=["fp32", "q8"])
         learning = model.learning
         always_promising(model, monkeypatch)
-        monkeypatch.setattr("webinfer.learned.random.random", lambda: 1.0)  # no trial
+        monkeypatch.setattr("webinfer.api.adaptive_model.random.random", lambda: 1.0)  # no trial
         await run_until(model, lambda: LESS in learning.ready)
         learning.records[LESS] = Record(runs=100, mean=5.0)  # e^5 seconds, which promises nothing
         await model.run(IDS)
         learning.records.pop(LESS)  # promises everything again, before it is closed
-        monkeypatch.setattr("webinfer.learned.random.random", lambda: 0.0)
+        monkeypatch.setattr("webinfer.api.adaptive_model.random.random", lambda: 0.0)
         assert (await model.run(IDS)).precision == "fp32"
 
 

@@ -13,7 +13,7 @@ from onnx import helper
 
 from tests.browser.conftest import PLACES, Save
 from webinfer import Accelerator
-from webinfer.errors import InputError
+from webinfer.core.errors import InputError
 
 ROWS = {"x": np.ones((1, 8), np.float32)}
 

@@ -14,10 +14,10 @@ import pytest
 
 from tests.chaos.workload import SIDE, make_endless
 from webinfer import Accelerator, AsyncAccelerator, Result
-from webinfer.errors import DeadlineExceeded, OptionError, PoolClosed, QueueFull, UnknownInput
-from webinfer.models import resolve
-from webinfer.models.probe import echo_model
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import DeadlineExceeded, OptionError, PoolClosed, QueueFull, UnknownInput
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.probe import echo_model
 
 pytestmark = pytest.mark.browser
 

@@ -14,10 +14,10 @@ from onnx import helper, numpy_helper
 
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, unrecorded
-from webinfer.browsers.process import processes
-from webinfer.errors import DatabaseDamaged, MissingInput, NotANumber, ShapeMismatch
-from webinfer.metrics.database import connect
-from webinfer.result import Result
+from webinfer.browsers.process_tree import processes
+from webinfer.core.errors import DatabaseDamaged, MissingInput, NotANumber, ShapeMismatch
+from webinfer.inference.result import Result
+from webinfer.telemetry.database.connection import connect
 
 IDS = {"ids": [[1, 2, 3, 4, 5, 6]]}
 TIMES = ("queue", "wait", "run", "transfer", "total")

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.browser.conftest import BROWSERS, Save
 from webinfer import Accelerator, AsyncAccelerator
-from webinfer.errors import (
+from webinfer.core.errors import (
     BrowserNotFound,
     DeadlineExceeded,
     FrameTooLarge,
@@ -32,9 +32,9 @@ from webinfer.errors import (
     PoolClosed,
     PortInUse,
 )
-from webinfer.events import BrowserStarted
-from webinfer.model import AsyncModel
-from webinfer.pool import Pool
+from webinfer.inference.model import AsyncModel
+from webinfer.pool.events import BrowserStarted
+from webinfer.pool.pool import Pool
 
 pytestmark = pytest.mark.browser
 

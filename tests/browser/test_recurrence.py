@@ -15,11 +15,11 @@ from onnx import TensorProto, helper
 
 from tests.models.test_build_generation import GPT2, loud
 from webinfer import AsyncAccelerator
-from webinfer.errors import BackendUnavailable, HandleLost, InputError, LostError, UnknownOutput, WebinferError
-from webinfer.models import resolve
-from webinfer.models.build.gpt2 import gpt2
-from webinfer.models.reference import NativeSession
-from webinfer.recurrence import Recurrence, cache_of
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import BackendUnavailable, HandleLost, InputError, LostError, UnknownOutput, WebinferError
+from webinfer.inference.kv_cache import Recurrence, cache_of
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.gpt2 import gpt2
 
 pytestmark = pytest.mark.browser
 

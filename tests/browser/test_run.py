@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.browser.conftest import BROWSERS, ENGINES, PLACES, Save
 from webinfer import Accelerator, AsyncAccelerator, Progress
-from webinfer.errors import (
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import (
     BackendUnavailable,
     DtypeMismatch,
     EmptyBatch,
@@ -32,10 +33,9 @@ from webinfer.errors import (
     UnsupportedOperator,
     WebinferError,
 )
-from webinfer.models import resolve
-from webinfer.models.pooling import mean_pool, normalize
-from webinfer.models.reference import NativeSession
-from webinfer.tensors import DTYPES
+from webinfer.core.tensors import DTYPES
+from webinfer.models.preprocessing.pooling import mean_pool, normalize
+from webinfer.models.sources.resolve import resolve
 
 pytestmark = pytest.mark.browser
 

@@ -10,10 +10,10 @@ import pytest
 from tests.photos import photo, picture
 from tests.pipelines.small_vision import detector, two_towers, vision
 from webinfer import Accelerator
-from webinfer.errors import InvalidImage, MissingInput, ProcessorMissing, ShapeMismatch
-from webinfer.models import resolve
-from webinfer.models.image_processor import ImageProcessor
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InvalidImage, MissingInput, ProcessorMissing, ShapeMismatch
+from webinfer.models.preprocessing.image_processor import ImageProcessor
+from webinfer.models.sources.resolve import resolve
 
 CAT, COFFEE = photo("chelsea.png"), photo("coffee.png")
 

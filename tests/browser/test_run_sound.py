@@ -11,14 +11,14 @@ import pytest
 
 from tests.recordings import BECKETT, recording
 from webinfer import Accelerator
-from webinfer.errors import InvalidAudio, InvalidModel, ShapeMismatch
-from webinfer.models import resolve
-from webinfer.models.audio import read_audio
-from webinfer.models.build.speech import wav2vec2_configs, whisper_configs
-from webinfer.models.build.wav2vec2 import wav2vec2
-from webinfer.models.build.weights import random_weights
-from webinfer.models.build.whisper import ENCODER, whisper
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InvalidAudio, InvalidModel, ShapeMismatch
+from webinfer.models.preprocessing.audio import read_audio
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.speech import wav2vec2_configs, whisper_configs
+from webinfer.models.zoo.architectures.wav2vec2 import wav2vec2
+from webinfer.models.zoo.architectures.whisper import ENCODER, whisper
+from webinfer.models.zoo.formats.weights import random_weights
 
 RATE = 16_000
 SMALL = {

@@ -11,12 +11,12 @@ import pytest
 
 from tests.models.test_build_generation import GPT2, loud
 from webinfer import Accelerator
-from webinfer.browsers.find import find
-from webinfer.errors import BackendUnavailable, BrowserNotFound
-from webinfer.models import resolve
-from webinfer.models.build.gpt2 import gpt2
-from webinfer.models.reference import NativeSession
-from webinfer.recurrence import Recurrence, cache_of
+from webinfer.accuracy.native import NativeSession
+from webinfer.browsers.discovery.find import find
+from webinfer.core.errors import BackendUnavailable, BrowserNotFound
+from webinfer.inference.kv_cache import Recurrence, cache_of
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.gpt2 import gpt2
 
 pytestmark = pytest.mark.browser
 

@@ -19,9 +19,9 @@ from onnx import TensorProto, helper
 
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, AsyncAccelerator, Snapshot
-from webinfer.errors import BackendError, Forbidden, PoolClosed
-from webinfer.host import Host
-from webinfer.running import Entry, running
+from webinfer.core.errors import BackendError, Forbidden, PoolClosed
+from webinfer.telemetry.registry import Entry, running
+from webinfer.transport.server import Host
 
 pytestmark = pytest.mark.browser
 
@@ -166,7 +166,7 @@ async def test_accelerator_works_where_it_cannot_be_announced(monkeypatch: pytes
     def fail(origin: str, token: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("webinfer.accelerator.announce", fail)
+    monkeypatch.setattr("webinfer.api.accelerator.announce", fail)
     async with AsyncAccelerator(browser="embedded") as accelerator:
         assert (await accelerator.snapshot()).browsers
 

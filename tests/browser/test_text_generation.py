@@ -14,12 +14,13 @@ import pytest
 
 from tests.models.test_build_generation import GPT2, loud, nothing, run
 from webinfer import Accelerator, AsyncAccelerator
-from webinfer.errors import EmptyBatch, InputError, OptionError, TaskMismatch
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.build.gpt2 import gpt2
-from webinfer.models.build.tokenizer import byte_characters, byte_tokenizer
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import EmptyBatch, InputError, OptionError, TaskMismatch
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.gpt2 import gpt2
+from webinfer.models.zoo.formats.tokenizer import byte_characters, byte_tokenizer
 
 pytestmark = pytest.mark.browser
 END = "<|end|>"

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from tests.compat.models import SLOW, build
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.errors import DeadlineExceeded, OptionError
+from webinfer.core.errors import DeadlineExceeded, OptionError
 
 SMALL = {"turns": [1], "features": [0.0]}
 LARGE = {"turns": [1], "features": np.zeros(300_000, np.float32)}  # 1.2 MB

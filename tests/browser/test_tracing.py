@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.browser.conftest import start
 from webinfer import AsyncAccelerator
-from webinfer.errors import NotANumber
+from webinfer.core.errors import NotANumber
 
 pytestmark = pytest.mark.browser("embedded")
 

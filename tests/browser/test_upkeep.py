@@ -12,11 +12,11 @@ import pytest
 
 from tests.chaos.workload import make_endless
 from webinfer import AsyncAccelerator
-from webinfer.errors import OptionError
-from webinfer.events import BrowserEnded, BrowserStarted, Event, LaneEnded, LaneStarted
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.pool import Pool
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import OptionError
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.events import BrowserEnded, BrowserStarted, Event, LaneEnded, LaneStarted
+from webinfer.pool.pool import Pool
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -141,7 +141,9 @@ async def test_browser_is_replaced_at_its_age_and_answers_what_it_has(endless: P
 async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
     perceptron: Path, restart: bool, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webinfer.recycler.REST", 3600.0)  # however long this takes, it is relieved once
+    monkeypatch.setattr(
+        "webinfer.pool.maintenance.recycler.REST", 3600.0
+    )  # however long this takes, it is relieved once
     async with AsyncAccelerator(**FIXED, restart_on_memory_pressure=restart) as accelerator:
         pool = pool_of(accelerator)
         model = await accelerator.load(perceptron)
@@ -165,14 +167,14 @@ async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
 async def test_browser_is_restarted_when_the_machine_is_short_of_memory(
     perceptron: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webinfer.recycler.REST", 3600.0)
+    monkeypatch.setattr("webinfer.pool.maintenance.recycler.REST", 3600.0)
     async with AsyncAccelerator(**FIXED, restart_on_memory_pressure=True) as accelerator:
         pool = pool_of(accelerator)
         model = await accelerator.load(perceptron)
         seen = record(accelerator)
         await model.run({"x": X})
         assert not retired(seen)
-        monkeypatch.setattr("webinfer.policy.recycling.RESERVE", 2.0)  # every machine is short of that
+        monkeypatch.setattr("webinfer.pool.plan.recycling.RESERVE", 2.0)  # every machine is short of that
         assert (await model.run({"x": X})).attempts == 1
         await until(lambda: list(pool.lanes) == ["b2.1"] and len(retired(seen)) == 1)
         assert "MB left" in retired(seen)[0].cause

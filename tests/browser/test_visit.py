@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from webinfer import Accelerator
-from webinfer.browsers.find import find
+from webinfer.browsers.discovery.find import find
 from webinfer.browsers.launch import launch
-from webinfer.errors import BrowserNotFound, LaunchFailed
+from webinfer.core.errors import BrowserNotFound, LaunchFailed
 
 pytestmark = pytest.mark.browser
 

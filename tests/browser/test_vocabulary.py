@@ -16,8 +16,8 @@ from tokenizers.models import WordLevel
 
 from tests.browser.conftest import BACKENDS
 from webinfer import Accelerator
-from webinfer.errors import InputError, TokenizerMismatch, TokenOutOfRange
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InputError, TokenizerMismatch, TokenOutOfRange
 
 SIZE = 7  # tokens that the model knows
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]  # one more than these

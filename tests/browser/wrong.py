@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnx
 
-from webinfer import host
+from webinfer.transport import server as host
 
 ALL = ["wasm", "webnn", "webgpu"]
 KERNELS = {"Relu": ALL, "Sigmoid": ["wasm"], "Tanh": ["webgpu"], "Elu": ["webnn"], "DynamicQuantizeLinear": ALL}

@@ -14,10 +14,10 @@ import psutil
 import pytest
 from aiohttp import web
 
-from webinfer.browsers.find import Installation, find
-from webinfer.browsers.install import install_chromium
-from webinfer.errors import BrowserNotFound
-from webinfer.options import BrowserName
+from webinfer.browsers.discovery.find import Installation, find
+from webinfer.browsers.install.download import install_chromium
+from webinfer.core.errors import BrowserNotFound
+from webinfer.core.options import BrowserName
 
 GRACE = 30.0  # Seconds in which everything must be there, or gone; a busy machine takes its time.
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.browsers import embedded, minibrowser
-from webinfer.browsers import find as module
-from webinfer.browsers.find import VARIABLE, Installation, find, find_all, places, version
-from webinfer.errors import BrowserNotFound
+from webinfer.browsers.discovery import find as module
+from webinfer.browsers.discovery import headless_shell as embedded
+from webinfer.browsers.discovery import minibrowser
+from webinfer.browsers.discovery.find import VARIABLE, Installation, find, find_all, places, version
+from webinfer.core.errors import BrowserNotFound
 
 Script = Callable[[str, str], Path]
 

@@ -18,11 +18,11 @@ import pytest
 from tests.browsers.conftest import poll, survivors
 from tests.processes import command_line, name
 from webinfer.browsers import launch as launching
-from webinfer.browsers.find import Installation
+from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.launch import Exit, launch
-from webinfer.browsers.process import processes
-from webinfer.browsers.visit import expect
-from webinfer.errors import LaunchFailed
+from webinfer.browsers.process_tree import processes
+from webinfer.browsers.remote import expect
+from webinfer.core.errors import LaunchFailed
 
 Script = Callable[[str, str], Path]
 
@@ -31,7 +31,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's orphan
 
 PARENT = """
 import asyncio, os, pathlib, time
-from webinfer.browsers.find import Installation
+from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.launch import launch
 async def main():
     await launch(Installation("chrome", "chromium", pathlib.Path({executable!r}), "explicit"), "http://x/")

@@ -14,11 +14,12 @@ from pathlib import Path
 import brotli
 import pytest
 
-from webinfer.browsers import embedded, install
-from webinfer.browsers.find import Installation
-from webinfer.browsers.install import install_chromium, unpack, verify
-from webinfer.errors import InstallFailed
-from webinfer.progress import Progress
+from webinfer.browsers.discovery import headless_shell as embedded
+from webinfer.browsers.discovery.find import Installation
+from webinfer.browsers.install import download as install
+from webinfer.browsers.install.download import install_chromium, unpack, verify
+from webinfer.core.errors import InstallFailed
+from webinfer.core.progress import Progress
 
 Script = Callable[[str, str], Path]
 
@@ -176,8 +177,8 @@ def test_two_processes_installing_at_once_fetch_once_and_both_get_it(
     tarball, calls = package(tmp_path), tmp_path / "calls"
     npm(f"echo call >> {calls}; sleep 0.5; cp {tarball} .")
     program = (
-        "import sys; from webinfer.browsers import install; install.INTEGRITY = sys.argv[1]; "
-        "print(install.install_chromium().executable)"
+        "import sys; from webinfer.browsers.install import download as d; d.INTEGRITY = sys.argv[1]; "
+        "print(d.install_chromium().executable)"
     )
     command = [sys.executable, "-c", program, integrity(tarball)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

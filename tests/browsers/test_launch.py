@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from tests.browsers.conftest import Site, survivors
-from webinfer.browsers.find import Installation, find_all, version
+from webinfer.browsers.discovery.find import Installation, find_all, version
 from webinfer.browsers.launch import launch
-from webinfer.browsers.process import processes, tree_memory
-from webinfer.errors import LaunchFailed
-from webinfer.options import BrowserName
+from webinfer.browsers.process_tree import processes, tree_memory
+from webinfer.core.errors import LaunchFailed
+from webinfer.core.options import BrowserName
 
 Find = Callable[[BrowserName], Installation]
 
@@ -29,7 +29,7 @@ EACH: list[object] = [
 
 PARENT = """
 import asyncio, json, sys
-from webinfer.browsers.find import find
+from webinfer.browsers.discovery.find import find
 from webinfer.browsers.launch import launch
 async def main():
     process = await launch(find(sys.argv[1]), sys.argv[2])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.browsers.chromium import plan_chromium
-from webinfer.browsers.find import Installation
-from webinfer.browsers.firefox import plan_firefox
-from webinfer.browsers.plan import LaunchPlan, Machine, Planner
-from webinfer.browsers.webkit import plan_webkit
-from webinfer.errors import LaunchFailed
+from webinfer.browsers.discovery.find import Installation
+from webinfer.browsers.engines.chromium import plan_chromium
+from webinfer.browsers.engines.firefox import plan_firefox
+from webinfer.browsers.engines.launch_plan import LaunchPlan, Machine, Planner
+from webinfer.browsers.engines.webkit import plan_webkit
+from webinfer.core.errors import LaunchFailed
 
 URL = "http://127.0.0.1:1/#token=t"
 PLAIN = Machine(root=False, gpu=False, small_shared_memory=False)

@@ -10,11 +10,11 @@ import psutil
 import pytest
 
 from tests.browsers.conftest import poll, survivors
-from webinfer.browsers.find import Installation
+from webinfer.browsers.discovery.find import Installation
+from webinfer.browsers.engines.launch_plan import LaunchPlan, Machine
+from webinfer.browsers.engines.webkit import plan_webkit
 from webinfer.browsers.launch import launch
-from webinfer.browsers.plan import LaunchPlan, Machine
-from webinfer.browsers.webkit import plan_webkit
-from webinfer.errors import LaunchFailed
+from webinfer.core.errors import LaunchFailed
 
 Script = Callable[[str, str], Path]
 

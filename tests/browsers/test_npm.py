@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.browsers import npm as module
-from webinfer.browsers.npm import Npm, find_npm, run_npm
-from webinfer.errors import InstallFailed
+from webinfer.browsers.install import npm as module
+from webinfer.browsers.install.npm import Npm, find_npm, run_npm
+from webinfer.core.errors import InstallFailed
 
 Script = Callable[[str, str], Path]
 
@@ -71,6 +71,9 @@ def test_module_runs_npm_with_its_arguments(script: Script) -> None:
     script("tools/node", "echo v22.0.0")
     script("tools/npm", 'echo "$@"; exit 3')
     done = subprocess.run(
-        [sys.executable, "-m", "webinfer.browsers.npm", "run", "build"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "webinfer.browsers.install.npm", "run", "build"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (3, "run build\n")

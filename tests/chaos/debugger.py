@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from webinfer.browser import Browser
+from webinfer.browsers.browser import Browser
 from webinfer.browsers.launch import BrowserProcess
 
 FLAGS = ("--remote-debugging-port=0",)  # each browser writes the port that it took into its profile

@@ -20,8 +20,8 @@ import psutil
 from tests.chaos import sockets
 from tests.chaos.debugger import GONE, chrome, firefox
 from tests.chaos.target import HEARTBEAT, SILENCE, Target
-from webinfer.errors import DeadlineExceeded, LostError, OutOfMemory, WebinferError
-from webinfer.events import BrowserRefused, HostStalled
+from webinfer.core.errors import DeadlineExceeded, LostError, OutOfMemory, WebinferError
+from webinfer.pool.events import BrowserRefused, HostStalled
 
 Fault = Callable[[Target], Awaitable[str]]
 

@@ -21,8 +21,8 @@ from tests.chaos.faults import GPU_DEADLINE, HARMLESS, Fault, bound, faults_for
 from tests.chaos.target import HEARTBEAT, Target
 from tests.chaos.workload import Subject, make_bulk, make_endless, make_glutton
 from webinfer import AsyncAccelerator
-from webinfer.errors import WebinferError
-from webinfer.model import AsyncModel
+from webinfer.core.errors import WebinferError
+from webinfer.inference.model import AsyncModel
 
 CALLERS = 16
 REPAIRED = 150.0  # seconds in which all must be well again once a fault was noticed: a browser may have to be started

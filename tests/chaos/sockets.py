@@ -12,9 +12,9 @@ import aiohttp
 import numpy as np
 
 from tests.chaos.target import SILENCE, Target, feed, transport_of
-from webinfer.connection import Connection
-from webinfer.wire import encode
-from webinfer.wire.messages import PROTOCOL
+from webinfer.transport.connection import Connection
+from webinfer.transport.wire import encode
+from webinfer.transport.wire.messages import PROTOCOL
 
 PATIENCE = 60.0  # seconds for an answer
 BULK = 1_000_000  # floats: 4 MB, more than the buffers under a socket hold

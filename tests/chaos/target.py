@@ -15,14 +15,14 @@ import psutil
 from tests.chaos.workload import Subject
 from tests.processes import name
 from webinfer import AsyncAccelerator
-from webinfer.browser import Browser
-from webinfer.browsers.process import processes
-from webinfer.connection import Connection
-from webinfer.events import BrowserRefused, Event, HostStalled, RunFailed, RunFinished
-from webinfer.host import Host
-from webinfer.lane import Lane
-from webinfer.model import AsyncModel
-from webinfer.pool import Pool
+from webinfer.browsers.browser import Browser
+from webinfer.browsers.lane import Lane
+from webinfer.browsers.process_tree import processes
+from webinfer.inference.model import AsyncModel
+from webinfer.pool.events import BrowserRefused, Event, HostStalled, RunFailed, RunFinished
+from webinfer.pool.pool import Pool
+from webinfer.transport.connection import Connection
+from webinfer.transport.server import Host
 
 HEARTBEAT = 0.5
 SILENCE = 3 * HEARTBEAT  # seconds after which either side counts as lost

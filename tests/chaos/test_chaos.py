@@ -13,8 +13,8 @@ from tests.chaos.census import Census, settle
 from tests.chaos.run import attack
 from tests.chaos.table import broken_promises
 from tests.chaos.workload import make_subjects
-from webinfer.browsers.find import find
-from webinfer.errors import BrowserNotFound
+from webinfer.browsers.discovery.find import find
+from webinfer.core.errors import BrowserNotFound
 
 
 @pytest.mark.browser

@@ -15,8 +15,8 @@ import pytest
 from tests.chaos.disk import fill, small_disk
 from tests.chaos.workload import Subject, make_subjects
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.browsers.find import find
-from webinfer.errors import BrowserNotFound, LaunchFailed
+from webinfer.browsers.discovery.find import find
+from webinfer.core.errors import BrowserNotFound, LaunchFailed
 
 
 @pytest.fixture

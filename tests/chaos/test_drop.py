@@ -13,9 +13,9 @@ from tests.chaos import debugger
 from tests.chaos.target import transport_of
 from tests.chaos.workload import SIDE, make_endless
 from webinfer import AsyncAccelerator
-from webinfer.events import Event, RunFailed, RunFinished
-from webinfer.options import Options
-from webinfer.pool import Pool
+from webinfer.core.options import Options
+from webinfer.pool.events import Event, RunFailed, RunFinished
+from webinfer.pool.pool import Pool
 
 TURNS = 500.0  # a second or so
 PATIENCE = 60.0  # seconds; Chromium waits for two before it ends a worker that computes

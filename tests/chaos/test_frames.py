@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webinfer.errors import MalformedFrame, ProtocolError
-from webinfer.wire import Session, decode, encode
-from webinfer.wire.messages import PROTOCOL
+from webinfer.core.errors import MalformedFrame, ProtocolError
+from webinfer.transport.wire import Session, decode, encode
+from webinfer.transport.wire.messages import PROTOCOL
 
 FRAMES = 100_000
 SEED = 7

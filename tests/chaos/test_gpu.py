@@ -11,8 +11,8 @@ import pytest
 from tests.chaos.workload import make_subjects
 from tests.processes import having, send
 from webinfer import AsyncAccelerator
-from webinfer.browsers.process import processes
-from webinfer.errors import DeadlineExceeded
+from webinfer.browsers.process_tree import processes
+from webinfer.core.errors import DeadlineExceeded
 
 
 @pytest.mark.browser("embedded")

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from webinfer.browsers.find import find
+from webinfer.browsers.discovery.find import find
 from webinfer.cli import app
-from webinfer.errors import BrowserNotFound
-from webinfer.models.probe import probe_model
+from webinfer.core.errors import BrowserNotFound
+from webinfer.models.zoo.probe import probe_model
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.text import Text
 from tests.bench.records import WASM
 from webinfer.bench import Cell
 from webinfer.bench.runner import Step
-from webinfer.cli.bench_view import Progress, table
 from webinfer.cli.terminal import THEME, Terminal
+from webinfer.cli.views.bench import Progress, table
 
 STEPS = (
     Step("look at embedded"),

@@ -10,7 +10,7 @@ from PIL import Image, ImageColor
 from tests.cli.conftest import Call
 from tests.photos import picture
 from tests.pipelines.small_vision import detector
-from webinfer.cli.boxes import COLOURS, draw
+from webinfer.cli.files.annotate import COLOURS, draw
 
 FIRST, SECOND = (ImageColor.getrgb(colour) for colour in COLOURS[:2])
 

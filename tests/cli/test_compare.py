@@ -10,9 +10,9 @@ import pytest
 from tests.bench.records import WASM, WEBNN, record
 from tests.cli.conftest import Call
 from webinfer.bench import report, storage
-from webinfer.cli.bench import written
-from webinfer.metrics.machine import machine
-from webinfer.metrics.store import Store
+from webinfer.cli.commands.benchmarks.bench import written
+from webinfer.telemetry.database.machine import machine
+from webinfer.telemetry.database.store import Store
 
 
 @pytest.fixture

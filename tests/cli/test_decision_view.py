@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from webinfer.cli.decision_view import decision_view
 from webinfer.cli.terminal import THEME
-from webinfer.policy.deciding import Decision
-from webinfer.policy.lanes import LaneCount
-from webinfer.policy.learning import Arm, Record
+from webinfer.cli.views.decision import decision_view
+from webinfer.pool.learning.bandit import Arm, Record
+from webinfer.pool.learning.decision import Decision
+from webinfer.pool.learning.lane_count import LaneCount
 
 WASM, WEBNN, LESS = Arm("embedded", "wasm"), Arm("embedded", "webnn"), Arm("firefox", "wasm", "q8")
 

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from tests.cli.conftest import Call
 from webinfer import Verdict
-from webinfer.cli import demo
-from webinfer.cli.demo import SENTENCES, Demonstration, take_turns
-from webinfer.cli.demo_view import view
+from webinfer.cli.commands import demo
+from webinfer.cli.commands.demo import SENTENCES, take_turns
 from webinfer.cli.terminal import THEME
+from webinfer.cli.views.demo import Demonstration, view
 
 ALIKE = {(0, 1), (2, 3), (4, 5)}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Call
-from webinfer.browsers.find import Installation
-from webinfer.cli.doctor import absent, chosen, deviation
-from webinfer.options import Options
+from webinfer.browsers.discovery.find import Installation
+from webinfer.cli.commands.doctor import absent, chosen, deviation
+from webinfer.core.options import Options
 
 
 def test_broken_browser_is_reported_with_its_last_words(call: Call, broken_browser: Path) -> None:

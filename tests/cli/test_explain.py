@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.theme import Theme
 
 from tests.cli.conftest import Call
-from webinfer.capabilities import Verdict
-from webinfer.cli import explain_view
-from webinfer.cli.explain import Account
-from webinfer.cli.explain_words import reasons
-from webinfer.errors import BackendUnavailable
-from webinfer.placement import Placement
-from webinfer.profiles import COMPILED, Operator, Phases, Profile
+from webinfer.cli.views import explain as explain_view
+from webinfer.cli.views.explain import Account
+from webinfer.cli.views.explanations import reasons
+from webinfer.core.capabilities import Verdict
+from webinfer.core.errors import BackendUnavailable
+from webinfer.core.placement import Placement
+from webinfer.core.profile import COMPILED, Operator, Phases, Profile
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from tests.compat.models import BERT, build
 from webinfer.bench import Ask, Method, Record
 from webinfer.bench.plan import EVERY_BROWSER, Seen, begin
-from webinfer.browsers.find import find_all
-from webinfer.cli import guide
+from webinfer.browsers.discovery.find import find_all
+from webinfer.cli.commands.benchmarks import guide
 from webinfer.cli.terminal import Terminal
 
 ROOT = Path(__file__).parent.parent.parent

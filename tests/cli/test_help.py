@@ -9,9 +9,9 @@ from typer.main import get_command
 import webinfer
 from tests.cli.conftest import Call
 from webinfer.cli import app
-from webinfer.cli.commands import SUMMARIES
+from webinfer.cli.registry import SUMMARIES
 from webinfer.cli.terminal import FAILED, FINE, INTERRUPTED, USAGE
-from webinfer.options import describe
+from webinfer.core.options import describe
 
 COMMANDS = [
     *(

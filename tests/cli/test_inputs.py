@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from webinfer.cli.inputs import read_array, read_arrays, read_json, read_named
-from webinfer.errors import InputError
+from webinfer.cli.files.inputs import read_array, read_arrays, read_json, read_named
+from webinfer.core.errors import InputError
 
 
 def test_named_inputs_are_files_or_json(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Call
-from webinfer.browsers.find import find
-from webinfer.models import cached, resolve
-from webinfer.models.package import ORIGIN
+from webinfer.browsers.discovery.find import find
+from webinfer.models.files.package import ORIGIN
+from webinfer.models.sources import cached
+from webinfer.models.sources.resolve import resolve
 
 
 @pytest.mark.browser("embedded")
@@ -29,7 +30,7 @@ def test_only_what_can_be_installed_is_taken(call: Call) -> None:
 
 def test_failed_install_is_an_error_of_ours(call: Call, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("webinfer.browsers.embedded.is_supported", lambda: False)
+    monkeypatch.setattr("webinfer.browsers.discovery.headless_shell.is_supported", lambda: False)
     answer = call("install", "--json")
     assert (answer.code, answer.object["error"]["code"]) == (1, "browser.install")
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.cli.conftest import Call
-from webinfer.models import resolve
+from webinfer.models.sources.resolve import resolve
 
 
 @pytest.fixture

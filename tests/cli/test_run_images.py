@@ -10,9 +10,9 @@ import pytest
 from tests.cli.conftest import Call
 from tests.photos import photo
 from tests.pipelines.small_vision import vision
-from webinfer.models import resolve
-from webinfer.models.image_processor import ImageProcessor
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.preprocessing.image_processor import ImageProcessor
+from webinfer.models.sources.resolve import resolve
 
 CAT = str(photo("chelsea.png"))
 

@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from rich.progress import Task, TaskID
 
-from webinfer.cli.steps import Steps, _Amount
+from webinfer.cli.progress import Steps, _Amount
 from webinfer.cli.terminal import THEME, console
-from webinfer.progress import Progress
+from webinfer.core.progress import Progress
 
 
 def drawn(steps: Steps) -> None:

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from webinfer.cli.terminal import Terminal, block, console
-from webinfer.errors import BrowserNotFound, OptionError, RunFailed, WebinferError
+from webinfer.core.errors import BrowserNotFound, OptionError, RunFailed, WebinferError
 
 
 def leave(terminal: Terminal, error: BaseException) -> int:

@@ -17,12 +17,12 @@ import pytest
 from rich.console import Console
 
 from tests.cli.conftest import Call
-from webinfer.cli import top_view
+from webinfer.api.portal import Portal
 from webinfer.cli.terminal import THEME
-from webinfer.cli.watch import Watch, compare
-from webinfer.host import Host
-from webinfer.portal import Portal
-from webinfer.running import Entry, announce
+from webinfer.cli.views import top as top_view
+from webinfer.cli.views.rates import Watch, compare
+from webinfer.telemetry.registry import Entry, announce
+from webinfer.transport.server import Host
 
 SESSION = {"model": "probe", "model_sha256": "a" * 64, "backend": "wasm", "precision": "fp32", "dimensions": {}}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.compat.models import build
-from webinfer.browsers.find import find
+from webinfer.browsers.discovery.find import find
 from webinfer.compat import IPFSAccelerateWebIntegration, IPFSWebAccelerator
-from webinfer.errors import BrowserNotFound
+from webinfer.core.errors import BrowserNotFound
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from webinfer.models.build.bert import bert
-from webinfer.models.build.weights import random_weights
+from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.formats.weights import random_weights
 
 BERT, VIT, SLOW = "bert-base-uncased", "vit-base-patch16-224", "whisper-slow"
 SEED = 7

@@ -11,7 +11,7 @@ import pytest
 
 from fixed_web_platform.resource_pool_integration import ResourcePoolBridge
 from tests.compat.models import BERT, SLOW, TOKENS, VIT, image
-from webinfer.errors import ModelNotFound, OptionError, PoolClosed, QueueFull
+from webinfer.core.errors import ModelNotFound, OptionError, PoolClosed, QueueFull
 
 pytestmark = pytest.mark.browser("embedded")
 

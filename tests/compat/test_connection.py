@@ -13,10 +13,10 @@ import pytest
 from fixed_web_platform.resource_pool_bridge import BrowserConnection
 from tests.compat.models import BERT, SLOW, TOKENS
 from tests.processes import send
-from webinfer.browsers.process import processes
-from webinfer.errors import BrowserNotFound, ModelNotFound, OptionError, PoolClosed
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.browsers.process_tree import processes
+from webinfer.core.errors import BrowserNotFound, ModelNotFound, OptionError, PoolClosed
+from webinfer.models.sources.resolve import resolve
 
 pytestmark = pytest.mark.browser("embedded")
 

@@ -14,11 +14,11 @@ import pytest
 
 from tests.browser.test_fleet import Switch
 from tests.compat.models import BERT, SLOW, TOKENS
-from webinfer.browsers import find as finding
-from webinfer.browsers.find import find
+from webinfer.browsers.discovery import find as finding
+from webinfer.browsers.discovery.find import find
 from webinfer.compat import IPFSAccelerateWebIntegration, create_ipfs_web_accelerator
 from webinfer.compat.keywords import lanes
-from webinfer.errors import BrowserNotFound, LaunchFailed, LostError
+from webinfer.core.errors import BrowserNotFound, LaunchFailed, LostError
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 
@@ -87,7 +87,9 @@ def test_adaptive_scaling_has_the_lanes_follow_the_work(embedded: None, named_mo
 def test_memory_limit_relieves_or_restarts_the_browser(
     embedded: None, named_models: Path, restart: bool, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webinfer.recycler.REST", 3600.0)  # however long this takes, it is relieved once
+    monkeypatch.setattr(
+        "webinfer.pool.maintenance.recycler.REST", 3600.0
+    )  # however long this takes, it is relieved once
     with IPFSAccelerateWebIntegration(max_connections=1, restart_on_memory_pressure=restart) as integration:
         model = integration.get_model(BERT, platform="cpu")
         integration.configure_memory_limits({"chrome": 10, "firefox": 1536, "edge": 10})

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from webinfer.capabilities import Capabilities
 from webinfer.compat import create_ipfs_web_accelerator
 from webinfer.compat.keywords import choose, family_of, lanes, platform_of, read
-from webinfer.errors import BackendUnavailable, OptionError
-from webinfer.options import Options
+from webinfer.core.capabilities import Capabilities
+from webinfer.core.errors import BackendUnavailable, OptionError
+from webinfer.core.options import Options
 
 ALL = Capabilities("chromium", "1")
 NO_WEBGPU = Capabilities("chromium", "1", errors={"webgpu": "no adapter"})

@@ -11,9 +11,9 @@ import pytest
 
 from tests.browser.test_fleet import Switch, note_pauses
 from tests.compat.models import BERT, TOKENS
-from webinfer.browsers import find as finding
+from webinfer.browsers.discovery import find as finding
 from webinfer.compat import create_ipfs_web_accelerator
-from webinfer.options import Options
+from webinfer.core.options import Options
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.compat.models import BERT, SLOW, TOKENS, VIT, image
+from webinfer.accuracy.native import NativeSession
 from webinfer.compat import EnhancedWebModel, IPFSAccelerateWebIntegration, IPFSWebAccelerator
 from webinfer.compat.model import run_parallel
-from webinfer.errors import EmptyBatch, MissingInput, OptionError, UnknownInput
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.request import is_recorded, unrecorded
+from webinfer.core.errors import EmptyBatch, MissingInput, OptionError, UnknownInput
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.requests.request import is_recorded, unrecorded
 
 pytestmark = pytest.mark.browser("embedded")
 

@@ -10,7 +10,7 @@ import pytest
 
 from resource_pool import get_global_resource_pool
 from webinfer.compat import IPFSAccelerateWebIntegration, ResourcePool
-from webinfer.errors import OptionError
+from webinfer.core.errors import OptionError
 
 
 @pytest.fixture

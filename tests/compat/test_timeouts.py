@@ -10,8 +10,8 @@ import pytest
 
 from tests.compat.models import SLOW
 from webinfer.compat import EnhancedWebModel, IPFSAccelerateWebIntegration
-from webinfer.errors import DeadlineExceeded, OptionError
-from webinfer.options import Options
+from webinfer.core.errors import DeadlineExceeded, OptionError
+from webinfer.core.options import Options
 
 BASE = Options().run_timeout or 0.0
 SMALL = {"turns": [20_000], "features": [0.0]}  # minutes of work

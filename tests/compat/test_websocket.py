@@ -12,7 +12,7 @@ import pytest
 
 from fixed_web_platform.websocket_bridge import WebSocketBridge
 from tests.compat.models import BERT, SLOW, TOKENS
-from webinfer.errors import DeadlineExceeded, ModelNotFound, OptionError, PortInUse, UnknownKind
+from webinfer.core.errors import DeadlineExceeded, ModelNotFound, OptionError, PortInUse, UnknownKind
 
 pytestmark = pytest.mark.browser("embedded")
 

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.gateway import Patience
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.ipfs.store import Store
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.gateway import Patience
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.errors import FetchError, IntegrityError
+from webinfer.core.errors import FetchError, IntegrityError
 from webinfer.models.ipfs.block import MAX_BLOCK, Block, verify
 from webinfer.models.ipfs.car import CarReader, header, section_head
 from webinfer.models.ipfs.cid import CID, RAW, varint

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.errors import InvalidModel, ModelNotFound
+from webinfer.core.errors import InvalidModel, ModelNotFound
 from webinfer.models.ipfs.cid import CID, DAG_PB, IDENTITY, RAW, read_cid, read_varint, varint
 
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from tests.ipfs.conftest import contents, kept
 from webinfer.cli import app
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.store import Store
+from webinfer.models.sources.ipfs.block_store import Store
 
 
 def call(*arguments: str) -> Result:

@@ -11,20 +11,20 @@ import pytest
 from aiohttp import web
 
 from tests.ipfs.conftest import HURRIED, contents, gateway, kept
-from webinfer.errors import FetchError, IntegrityError, InvalidModel, ModelNotFound, OptionError
+from webinfer.core.errors import FetchError, IntegrityError, InvalidModel, ModelNotFound, OptionError
+from webinfer.core.progress import Progress
 from webinfer.models.ipfs import hamt
 from webinfer.models.ipfs.block import MAX_BLOCK, Block
 from webinfer.models.ipfs.car import header, section_head
 from webinfer.models.ipfs.cid import CID, DAG_PB, RAW
-from webinfer.models.ipfs.dagpb import Kind, Link, Node, encode
-from webinfer.models.ipfs.export import write_whole
-from webinfer.models.ipfs.fetch import fetch, fetch_several
-from webinfer.models.ipfs.gateway import CAR_ACCEPT, RAW_TYPE, Patience, check_url
+from webinfer.models.ipfs.dag_pb import Kind, Link, Node, encode
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.ipfs.serve import serving, walk
-from webinfer.models.ipfs.store import Store
 from webinfer.models.ipfs.unixfs import resolve
-from webinfer.progress import Progress
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.exporter import write_whole
+from webinfer.models.sources.ipfs.fetch import fetch, fetch_several
+from webinfer.models.sources.ipfs.gateway import CAR_ACCEPT, RAW_TYPE, Patience, check_url
+from webinfer.models.sources.ipfs.server import serving, walk
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EVIL = Block.of(RAW, b"evil")

@@ -11,16 +11,16 @@ import pytest
 from aiohttp import web
 
 from tests.ipfs.conftest import HURRIED, contents, kept
-from webinfer.errors import FetchError, IntegrityError
-from webinfer.models.ipfs import kubo
+from webinfer.core.errors import FetchError, IntegrityError
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.car import header, section_head
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.export import write_whole
-from webinfer.models.ipfs.fetch import fetch
-from webinfer.models.ipfs.gateway import Question
-from webinfer.models.ipfs.serve import walk
-from webinfer.models.ipfs.store import Store
+from webinfer.models.sources.ipfs import kubo
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.exporter import write_whole
+from webinfer.models.sources.ipfs.fetch import fetch
+from webinfer.models.sources.ipfs.gateway import Question
+from webinfer.models.sources.ipfs.server import walk
 
 
 class Node:

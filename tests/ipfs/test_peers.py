@@ -20,11 +20,11 @@ from aiohttp import web
 from tests.ipfs.conftest import contents, gateway
 from tests.ipfs.test_fetch import flip
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.export import write_whole
-from webinfer.models.ipfs.fetch import fetch
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.ipfs.serve import serving
-from webinfer.models.ipfs.store import Store
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.exporter import write_whole
+from webinfer.models.sources.ipfs.fetch import fetch
+from webinfer.models.sources.ipfs.server import serving
 
 PEERS = Path(__file__).parent / "peers"
 INSTALLED = PEERS / ".python"

@@ -8,14 +8,14 @@ import aiohttp
 import pytest
 
 from tests.ipfs.test_car import read
-from webinfer.errors import PortInUse
+from webinfer.core.errors import PortInUse
 from webinfer.models.ipfs import hamt
 from webinfer.models.ipfs.block import Block, verify
 from webinfer.models.ipfs.cid import CID, RAW
-from webinfer.models.ipfs.dagpb import Link
-from webinfer.models.ipfs.serve import serving
-from webinfer.models.ipfs.store import Store
+from webinfer.models.ipfs.dag_pb import Link
 from webinfer.models.ipfs.unixfs import resolve
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.server import serving
 
 CAR, RAW_BLOCK = "application/vnd.ipld.car", "application/vnd.ipld.raw"
 

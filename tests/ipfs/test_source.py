@@ -16,16 +16,17 @@ import onnx
 import pytest
 
 from tests.ipfs.conftest import contents, kept
-from webinfer.cache import cache_dir
-from webinfer.errors import FetchError, InvalidModel, ModelNotFound
-from webinfer.models import ModelPackage, resolve
+from webinfer.core.cache import cache_dir
+from webinfer.core.errors import FetchError, InvalidModel, ModelNotFound
+from webinfer.models.files.package import ModelPackage
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.ipfs.serve import serving
-from webinfer.models.ipfs.source import fetched, parse
-from webinfer.models.ipfs.store import Store
 from webinfer.models.ipfs.unixfs import resolve as follow
-from webinfer.models.probe import probe_model
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.server import serving
+from webinfer.models.sources.ipfs.source import fetched, parse
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.probe import probe_model
 
 
 @pytest.fixture
@@ -181,7 +182,10 @@ def test_prefixes_of_a_reference_are_understood(cid: CID) -> None:
 
 
 async def test_two_processes_fetch_one_model(cid: CID, served: str, model: Path) -> None:
-    program = "import sys; from webinfer.models import resolve; sys.stdin.read(); print(resolve(sys.argv[1]).sha256)"
+    program = (
+        "import sys; from webinfer.models.sources.resolve import resolve; "
+        "sys.stdin.read(); print(resolve(sys.argv[1]).sha256)"
+    )
 
     def run() -> list[str]:
         command = [sys.executable, "-c", program, f"ipfs://{cid}"]

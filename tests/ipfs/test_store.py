@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.ipfs.conftest import kept
-from webinfer.errors import FetchError, IntegrityError, StoreError
+from webinfer.core.errors import FetchError, IntegrityError, StoreError
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID, RAW
-from webinfer.models.ipfs.store import Store
+from webinfer.models.sources.ipfs.block_store import Store
 
 BLOCK = Block.of(RAW, b"hello world")
 
@@ -77,7 +77,7 @@ import sys
 from pathlib import Path
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import RAW
-from webinfer.models.ipfs.store import Store
+from webinfer.models.sources.ipfs.block_store import Store
 
 store = Store(Path(sys.argv[1]))
 sys.stdin.read()  # both begin when the test says so

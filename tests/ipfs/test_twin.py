@@ -11,16 +11,17 @@ import pytest
 
 from tests.ipfs.conftest import contents, kept
 from tests.models.hub_server import HubServer
-from webinfer.errors import FetchError, IntegrityError, ModelNotFound
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.identity import directory_cid, file_cid
+from webinfer.core.errors import FetchError, IntegrityError, ModelNotFound
+from webinfer.models.files.content_id import directory_cid, file_cid
+from webinfer.models.files.package import ModelPackage
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.dagpb import decode
-from webinfer.models.ipfs.serve import serving
-from webinfer.models.ipfs.store import Store
+from webinfer.models.ipfs.dag_pb import decode
 from webinfer.models.ipfs.unixfs import resolve as follow
-from webinfer.models.probe import probe_model
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.server import serving
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.probe import probe_model
 
 GRAPH, WEIGHTS, CONFIG = "onnx/model.onnx", "onnx/model.onnx_data", "config.json"
 

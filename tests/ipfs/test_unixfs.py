@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ipfs.conftest import contents as read
-from webinfer.errors import InvalidModel, ModelNotFound, StoreError
-from webinfer.models.ipfs import export, hamt
+from webinfer.core.errors import InvalidModel, ModelNotFound, StoreError
+from webinfer.models.ipfs import hamt
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID, DAG_PB, RAW
-from webinfer.models.ipfs.dagpb import Kind, Link, Node, decode, encode
+from webinfer.models.ipfs.dag_pb import Kind, Link, Node, decode, encode
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.unixfs import children, contents, resolve, split, tree
+from webinfer.models.sources.ipfs import exporter as export
 
 Blocks = dict[CID, bytes]
 

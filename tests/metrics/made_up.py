@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from webinfer.metrics.store import Store
+from webinfer.telemetry.database.store import Store
 
 LONG = 'models/quote "it\'s"/<b>a-model-whose-name-goes-on-and-on</b>' + "x" * 90 + "-and-on" * 12
 NAMES = ("random:bert-tiny", LONG)

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from webinfer.events import SessionLoaded
-from webinfer.metrics import Aggregate, Gauges
-from webinfer.metrics.aggregate import MODELS
-from webinfer.metrics.busy import Busy
-from webinfer.policy.assignment import SessionKey
-from webinfer.request import Times
+from webinfer.pool.events import SessionLoaded
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.pool.requests.request import Times
+from webinfer.telemetry.counters.aggregate import MODELS, Aggregate, Gauges
+from webinfer.telemetry.counters.busy_time import Busy
 
 PLAIN, QUANTIZED = "1" * 64, "2" * 64
 

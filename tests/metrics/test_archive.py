@@ -8,12 +8,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from webinfer.errors import DatabaseDamaged, DatabaseError
-from webinfer.metrics.archive import contents, export, merge
-from webinfer.metrics.database import connect
-from webinfer.metrics.rows import KEYS
-from webinfer.metrics.schema import VERSION, columns_of
-from webinfer.metrics.store import Store
+from webinfer.core.errors import DatabaseDamaged, DatabaseError
+from webinfer.telemetry.database.archive import contents, export, merge
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.database.rows import KEYS
+from webinfer.telemetry.database.schema import VERSION, columns_of
+from webinfer.telemetry.database.store import Store
 
 SCHEMAS = Path(__file__).parent / "schemas"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from webinfer.metrics.energy import Meter
+from webinfer.telemetry.energy import Meter
 
 
 def zone(place: Path, name: str, kind: str) -> Path:

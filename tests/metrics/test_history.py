@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.metrics.history import FileHistory
-from webinfer.policy.lanes import LaneTimes, Timed
-from webinfer.policy.learning import Arm, Record
+from webinfer.pool.learning.bandit import Arm, Record
+from webinfer.pool.learning.lane_count import LaneTimes, Timed
+from webinfer.telemetry.database.history import FileHistory
 
 SHA = "a" * 64
 A, B = Arm("embedded", "wasm"), Arm("firefox", "wasm", "fp16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.events import (
+from webinfer.pool.events import (
     BrowserEnded,
     BrowserStarted,
     LaneEnded,
@@ -13,8 +13,8 @@ from webinfer.events import (
     RunFailed,
     RunFinished,
 )
-from webinfer.metrics.journal import WINDOW, Journal
-from webinfer.policy.assignment import SessionKey
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.telemetry.counters.journal import WINDOW, Journal
 
 KEY = SessionKey("a" * 64, "wasm")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.metrics.database import MEMORY, connect
-from webinfer.metrics.schema import columns_of
+from webinfer.telemetry.database.connection import MEMORY, connect
+from webinfer.telemetry.database.schema import columns_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "database.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from webinfer.metrics.machine import machine
-from webinfer.metrics.recorded import StoreHistory
-from webinfer.metrics.store import Store
-from webinfer.policy.learning import WINDOW, Arm
+from webinfer.pool.learning.bandit import WINDOW, Arm
+from webinfer.telemetry.database.machine import machine
+from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.database.store_history import StoreHistory
 
 SHA, QUANTIZED = "a" * 64, "c" * 64
 WASM, WEBNN = Arm("embedded", "wasm"), Arm("embedded", "webnn")

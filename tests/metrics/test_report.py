@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.errors import OptionError
-from webinfer.metrics.database import MEMORY, connect
-from webinfer.metrics.report import FORMATS, report
-from webinfer.metrics.store import Store
+from webinfer.core.errors import OptionError
+from webinfer.telemetry.database.connection import MEMORY, connect
+from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.report import FORMATS, report
 
 EVIL = "a/<script>alert('1')</script>|b\\|c"
 

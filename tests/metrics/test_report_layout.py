@@ -11,11 +11,11 @@ import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 
 from tests.metrics import made_up
-from webinfer.browsers.embedded import library_path
-from webinfer.browsers.find import find
-from webinfer.errors import BrowserNotFound
-from webinfer.metrics.database import connect
-from webinfer.metrics.report import report
+from webinfer.browsers.discovery.find import find
+from webinfer.browsers.discovery.headless_shell import library_path
+from webinfer.core.errors import BrowserNotFound
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.report import report
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
 

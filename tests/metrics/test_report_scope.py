@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from webinfer.metrics.database import MEMORY, connect
-from webinfer.metrics.report import report
-from webinfer.metrics.report.queries import MOST, NEWEST
+from webinfer.telemetry.database.connection import MEMORY, connect
+from webinfer.telemetry.report import report
+from webinfer.telemetry.report.queries import MOST, NEWEST
 
 KEY = {"model_name": "m", "backend": "wasm", "precision": "fp32", "browser_name": "chromium"}
 

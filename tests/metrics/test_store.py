@@ -17,23 +17,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from webinfer.errors import (
-    DatabaseDamaged,
-    DatabaseError,
-    DatabaseLocked,
-    DatabaseReadOnly,
-    DatabaseTooNew,
-)
-from webinfer.metrics import database, schema
-from webinfer.metrics.clock import Clock
-from webinfer.metrics.database import connect
-from webinfer.metrics.histogram import Histogram
-from webinfer.metrics.store import Store
-from webinfer.request import Times
+from webinfer.core.errors import DatabaseDamaged, DatabaseError, DatabaseLocked, DatabaseReadOnly, DatabaseTooNew
+from webinfer.pool.requests.request import Times
+from webinfer.telemetry.counters.histogram import Histogram
+from webinfer.telemetry.database import connection as database
+from webinfer.telemetry.database import schema
+from webinfer.telemetry.database.clock import Clock
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.database.store import Store
 
 HOLD = """
 import sys, threading
-from webinfer.metrics.store import Store
+from webinfer.telemetry.database.store import Store
 store = Store(sys.argv[1])
 for number in range(500):
     store.add("inferences", total=float(number), attempts=1)
@@ -45,8 +40,8 @@ threading.Event().wait()
 FULL = """
 import resource, signal, sys
 from types import SimpleNamespace
-from webinfer.metrics.store import Store
-from webinfer.request import Times
+from webinfer.telemetry.database.store import Store
+from webinfer.pool.requests.request import Times
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store(sys.argv[1], limit=3000)
 def give(count):
@@ -73,8 +68,8 @@ store.close()
 
 FORKED = """
 import os, sys
-from webinfer.errors import DatabaseError
-from webinfer.metrics.store import Store
+from webinfer.core.errors import DatabaseError
+from webinfer.telemetry.database.store import Store
 store = Store(sys.argv[1])
 store.add("inferences", total=1.0)
 child = os.fork()
@@ -95,9 +90,9 @@ store.close()
 
 FORBIDDEN = """
 import os, sys
-from webinfer.errors import DatabaseReadOnly
-from webinfer.metrics.database import connect
-from webinfer.metrics.store import Store
+from webinfer.core.errors import DatabaseReadOnly
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.database.store import Store
 if os.geteuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)  # root may write anywhere
@@ -385,7 +380,7 @@ def test_full_disk_stops_the_recording_which_goes_on_when_there_is_room(path: Pa
 
 
 def test_database_in_memory_keeps_the_newest_of_each_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webinfer.metrics.store._KEPT", 100)
+    monkeypatch.setattr("webinfer.telemetry.database.store._KEPT", 100)
     store = Store(":memory:")
     session = store.add("sessions", model_name="m")
     for number in range(1000):

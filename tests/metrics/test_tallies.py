@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from webinfer.events import (
+from webinfer.pool.events import (
     BrowserEnded,
     BrowserRefused,
     BrowserStarted,
@@ -16,8 +16,8 @@ from webinfer.events import (
     RunFinished,
     SessionLoaded,
 )
-from webinfer.metrics.tallies import MODELS, OTHER, STAGES, Histogram, Tallies, Where
-from webinfer.policy.assignment import SessionKey
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.telemetry.counters.tallies import MODELS, OTHER, STAGES, Histogram, Tallies, Where
 
 KEY = SessionKey("a" * 64, "wasm")
 WHERE = Where("probe", "fp32", "wasm", "embedded")

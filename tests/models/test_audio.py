@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from webinfer.errors import InputError, InvalidAudio
-from webinfer.models.audio import read_audio
+from webinfer.core.errors import InputError, InvalidAudio
+from webinfer.models.preprocessing.audio import read_audio
 
 Array = NDArray[Any]
 RATE = 16_000

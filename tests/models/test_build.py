@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from webinfer.models import resolve
-from webinfer.models.build.bert import bert
-from webinfer.models.build.graph import Graph
-from webinfer.models.build.weights import random_weights, safetensors_weights
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.formats.graph import Graph
+from webinfer.models.zoo.formats.weights import random_weights, safetensors_weights
 
 CONFIG: dict[str, Any] = {
     "model_type": "bert",

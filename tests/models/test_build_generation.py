@@ -13,14 +13,14 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from webinfer.errors import InvalidModel
-from webinfer.models import resolve
-from webinfer.models.build.gguf import Gguf
-from webinfer.models.build.gpt2 import gpt2
-from webinfer.models.build.graph import Graph
-from webinfer.models.build.llama import llama
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InvalidModel
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.gpt2 import gpt2
+from webinfer.models.zoo.architectures.llama import llama
+from webinfer.models.zoo.formats.gguf import Gguf
+from webinfer.models.zoo.formats.graph import Graph
 
 Array = NDArray[Any]
 GPT2: dict[str, Any] = {
@@ -202,7 +202,7 @@ def test_variants_that_cannot_be_built_are_refused(build: Any, config: dict[str,
     [("gpt2", 124_439_808, 12), ("smollm-135m", 134_515_008, 30)],  # as their releases state them
 )
 def test_random_model_has_exactly_its_release_s_weights(name: str, parameters: int, layers: int) -> None:
-    from webinfer.models.random.source import ARCHITECTURES
+    from webinfer.models.zoo.random.source import ARCHITECTURES
 
     architecture = ARCHITECTURES[name]
     (graph,) = architecture.graphs(architecture.config).values()

@@ -11,14 +11,14 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from webinfer.models import resolve
-from webinfer.models.build.clip import clip
-from webinfer.models.build.graph import Graph
-from webinfer.models.build.vit import vit
-from webinfer.models.build.weights import random_weights
-from webinfer.models.random.source import ARCHITECTURES
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.clip import clip
+from webinfer.models.zoo.architectures.vit import vit
+from webinfer.models.zoo.formats.graph import Graph
+from webinfer.models.zoo.formats.weights import random_weights
+from webinfer.models.zoo.random.source import ARCHITECTURES
 
 Array = NDArray[Any]
 EXPECTED = json.loads((Path(__file__).parents[2] / "fixtures" / "vision_reference.json").read_text(encoding="utf-8"))

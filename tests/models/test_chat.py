@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.errors import InputError, InvalidModel
-from webinfer.models.chat import is_chat, render, template_of
+from webinfer.core.errors import InputError, InvalidModel
+from webinfer.models.preprocessing.chat_template import is_chat, render, template_of
 
 CHAT = [
     {"role": "user", "content": "Hello."},

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webinfer.errors import OptionError
-from webinfer.models import accuracy as accuracies
-from webinfer.models.accuracy import Accuracy, canaries, recall, remember
-from webinfer.models.comparison import LIMITS, Deviation, compare, limits_for, worst
-from webinfer.models.vocabulary import Vocabulary
-from webinfer.tensors import Signature, TensorSpec
+from webinfer.accuracy import record as accuracies
+from webinfer.accuracy.comparison import LIMITS, Deviation, compare, limits_for, worst
+from webinfer.accuracy.record import Accuracy, canaries, recall, remember
+from webinfer.core.errors import OptionError
+from webinfer.core.tensors import Signature, TensorSpec
+from webinfer.models.preprocessing.vocabulary import Vocabulary
 
 RIGHT = np.linspace(-1, 1, 64, dtype=np.float32).reshape(2, 32)
 FULL = LIMITS["fp32"]

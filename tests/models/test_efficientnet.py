@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.photos import photo, picture
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.build.checkpoint import read_checkpoint
-from webinfer.models.build.efficientnet import efficientnet_lite0, folded
-from webinfer.models.reference import NativeSession
-from webinfer.models.wheel.fetch import fetch
-from webinfer.models.wheel.source import WHEELS
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.efficientnet import efficientnet_lite0, folded
+from webinfer.models.zoo.formats.checkpoint import read_checkpoint
+from webinfer.models.zoo.wheels.fetch import fetch
+from webinfer.models.zoo.wheels.source import WHEELS
 
 NAME = "efficientnet-lite0"
 Array = NDArray[Any]

@@ -14,13 +14,15 @@ import pytest
 from onnx import GraphProto, helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.models import delivery, fusion, resolve
-from webinfer.models.delivery import deliver
-from webinfer.models.equality import HALF_TOLERANCE, ROUNDED_TOLERANCE, TOLERANCE, compare_graphs
-from webinfer.models.fusion import fuse
-from webinfer.models.fusion.gelu import fuse_gelu
-from webinfer.models.outline import outline
-from webinfer.models.stages import split
+from webinfer.deployment import prepare as delivery
+from webinfer.deployment.equivalence import HALF_TOLERANCE, ROUNDED_TOLERANCE, TOLERANCE, compare_graphs
+from webinfer.deployment.prepare import deliver
+from webinfer.deployment.sharding import split
+from webinfer.models.graphs import fusion
+from webinfer.models.graphs.fusion import fuse
+from webinfer.models.graphs.fusion.gelu import fuse_gelu
+from webinfer.models.graphs.outline import outline
+from webinfer.models.sources.resolve import resolve
 
 RNG = np.random.default_rng(3)
 node = helper.make_node

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from webinfer.models.family import family
-from webinfer.tensors import Signature, TensorSpec
+from webinfer.core.tensors import Signature, TensorSpec
+from webinfer.models.files.family import family
 
 
 @pytest.mark.parametrize(

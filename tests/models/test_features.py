@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from webinfer.errors import InvalidModel
-from webinfer.models.features import LogMel, Waveform, feature_extractor
+from webinfer.core.errors import InvalidModel
+from webinfer.models.preprocessing.audio_features import LogMel, Waveform, feature_extractor
 
 Array = NDArray[Any]
 WHISPER = {

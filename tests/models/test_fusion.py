@@ -14,7 +14,7 @@ import pytest
 from onnx import NodeProto, helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.models.fusion import fuse
+from webinfer.models.graphs.fusion import fuse
 
 node = helper.make_node
 CONSTANTS = {"root": math.sqrt(2), "inverse": math.sqrt(0.5), "one": 1.0, "half": 0.5, "other": 0.51}

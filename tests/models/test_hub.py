@@ -16,12 +16,13 @@ from onnx import numpy_helper
 
 from tests.models.conftest import Write
 from tests.models.hub_server import COMMIT, HubServer
-from webinfer.errors import FetchError, InvalidModel, ModelNotFound, OptionError
-from webinfer.models import ModelPackage, resolve
-from webinfer.models import hub as hub_source
-from webinfer.models.hub import Reference
-from webinfer.models.reference import run_native
-from webinfer.progress import Progress
+from webinfer.accuracy.native import run_native
+from webinfer.core.errors import FetchError, InvalidModel, ModelNotFound, OptionError
+from webinfer.core.progress import Progress
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.sources import hub as hub_source
+from webinfer.models.sources.hub import Reference
+from webinfer.models.sources.resolve import resolve
 
 BERT = json.dumps({"model_type": "bert"})
 
@@ -391,7 +392,11 @@ def test_environment_is_honoured_and_two_processes_may_pull_one_model(
     hub.add("org/bert", {"onnx/model.onnx": model, "config.json": BERT, "tokenizer.json": "{}" * 100_000})
     environment = {**os.environ, **hub.environment(tmp_path / "home"), "WEBINFER_CACHE": str(tmp_path / "ours")}
     environment["HF_TOKEN"] = "hf_mine"
-    command = [sys.executable, "-c", "from webinfer.models import resolve; print(resolve('org/bert').sha256)"]
+    command = [
+        sys.executable,
+        "-c",
+        "from webinfer.models.sources.resolve import resolve; print(resolve('org/bert').sha256)",
+    ]
     started = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
@@ -407,7 +412,7 @@ def test_environment_is_honoured_and_two_processes_may_pull_one_model(
 
 def test_library_is_not_imported_before_it_is_needed(probe_package: ModelPackage) -> None:
     code = (
-        "import sys, webinfer, webinfer.cli; from webinfer.models import resolve; "
+        "import sys, webinfer, webinfer.cli; from webinfer.models.sources.resolve import resolve; "
         f"resolve({str(probe_package.model.path)!r}); print('huggingface_hub' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,9 +13,10 @@ from huggingface_hub import constants
 
 from tests.models.conftest import Write
 from tests.models.hub_server import HubServer, sha256
-from webinfer.errors import FetchError, IntegrityError, StoreError
-from webinfer.models import ModelPackage, resolve
-from webinfer.progress import Progress
+from webinfer.core.errors import FetchError, IntegrityError, StoreError
+from webinfer.core.progress import Progress
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.sources.resolve import resolve
 
 CONFIG = json.dumps({"model_type": "bert"})
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.models.conftest import Write
-from webinfer.models import resolve
-from webinfer.models.identity import model_cid
+from webinfer.models.files.content_id import model_cid
 from webinfer.models.ipfs.importer import Importer
+from webinfer.models.sources.resolve import resolve
 
 
 def test_cid_of_one_file_is_the_one_that_everybody_else_gives(tmp_path: Path, own_cache: Path) -> None:

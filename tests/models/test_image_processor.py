@@ -14,9 +14,9 @@ from PIL import Image
 
 from tests.models.conftest import Write
 from tests.photos import photo, picture
-from webinfer.errors import InvalidImage, InvalidModel, ProcessorMissing
-from webinfer.models import resolve
-from webinfer.models.image_processor import ImageProcessor, bounded_size, center_crop, shortest_edge_size
+from webinfer.core.errors import InvalidImage, InvalidModel, ProcessorMissing
+from webinfer.models.preprocessing.image_processor import ImageProcessor, bounded_size, center_crop, shortest_edge_size
+from webinfer.models.sources.resolve import resolve
 
 Array = NDArray[Any]
 FILE = Path(__file__).parents[2] / "fixtures" / "image_processor_reference.json"

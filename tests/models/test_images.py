@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.photos import photo
-from webinfer.errors import InvalidImage
-from webinfer.models.images import open_image
+from webinfer.core.errors import InvalidImage
+from webinfer.models.preprocessing.images import open_image
 
 # A picture that is alike no turn or mirror image of itself, in colours that JPEG hardly changes.
 COLOURS = np.array([[[250, 10, 10], [10, 250, 10]], [[10, 10, 250], [250, 250, 10]], [[10, 10, 10], [250, 250, 250]]])

@@ -11,8 +11,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.models.fusion import import_contrib
-from webinfer.models.fusion.integers import GELU, OPERATOR, Observe, to_integers
+from webinfer.models.graphs.fusion import import_contrib
+from webinfer.models.graphs.fusion.int8_matmul import GELU, OPERATOR, Observe, to_integers
 
 RANDOM = np.random.default_rng(3)
 WIDE, TALL = RANDOM.standard_normal((64, 96), np.float32), RANDOM.standard_normal((64, 32), np.float32)

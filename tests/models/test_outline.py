@@ -12,11 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.errors import InvalidModel
-from webinfer.models import resolve
-from webinfer.models.delivery import deliver
-from webinfer.models.outline import outline
-from webinfer.models.reference import NativeSession
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InvalidModel
+from webinfer.deployment.prepare import deliver
+from webinfer.models.graphs.outline import outline
+from webinfer.models.sources.resolve import resolve
 
 RNG = np.random.default_rng(7)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.models.test_build import CONFIG
-from webinfer.errors import InputTooLong
-from webinfer.models.build.bert import bert
-from webinfer.models.build.weights import random_weights
-from webinfer.models.package import describe
-from webinfer.models.positions import Positions, longest
+from webinfer.core.errors import InputTooLong
+from webinfer.models.files.package import describe
+from webinfer.models.files.positions import Positions, longest
+from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.formats.weights import random_weights
 
 
 def positions(directory: Path, config: dict[str, Any]) -> Positions:

@@ -16,13 +16,13 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.errors import NotQuantizable, OptionError, UnsupportedOperator
-from webinfer.models import resolve
-from webinfer.models.package import ModelPackage, describe
-from webinfer.models.quantize import Job, obtain, precision_of, quantize, scheme_of
-from webinfer.models.quantize.blocks import Floats, nearest, pack, searched
-from webinfer.models.quantize.gptq import calibrated
-from webinfer.models.quantize.make import make
+from webinfer.core.errors import NotQuantizable, OptionError, UnsupportedOperator
+from webinfer.models.files.package import ModelPackage, describe
+from webinfer.models.sources.resolve import resolve
+from webinfer.quantization import Job, obtain, precision_of, quantize, scheme_of
+from webinfer.quantization.quantizer import make
+from webinfer.quantization.weights.gptq import calibrated
+from webinfer.quantization.weights.rounding import Floats, nearest, pack, searched
 
 node = helper.make_node
 random = np.random.default_rng(3)
@@ -438,12 +438,12 @@ def _fields(path: Path) -> dict[str, Any]:
 
 
 def _file(path: Path) -> Any:
-    from webinfer.models.package import ModelFile
+    from webinfer.models.files.package import ModelFile
 
     return ModelFile(path.name, path, path.stat().st_size, "0" * 64)
 
 
 def _signature(path: Path) -> Any:
-    from webinfer.models.signature import read
+    from webinfer.models.files.signature import read
 
     return read(path).signature

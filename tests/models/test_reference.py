@@ -12,10 +12,10 @@ import pytest
 from onnx import helper
 
 from tests.models.conftest import Write
-from webinfer.errors import LoadFailed, RunFailed, ShapeMismatch
-from webinfer.models import resolve
-from webinfer.models.probe import echo_model, probe_model
-from webinfer.models.reference import NativeSession, run_native
+from webinfer.accuracy.native import NativeSession, run_native
+from webinfer.core.errors import LoadFailed, RunFailed, ShapeMismatch
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.probe import echo_model, probe_model
 
 
 def test_native_run_prepares_its_inputs(write: Write) -> None:
@@ -61,7 +61,7 @@ def test_echo_takes_any_length(own_cache: Path) -> None:
 
 
 def test_onnxruntime_reports_to_nobody(write: Write, tmp_path: Path) -> None:
-    code = "import sys; from webinfer.models.reference import *; from webinfer.models import resolve; "
+    code = "import sys; from webinfer.accuracy.native import *; from webinfer.models.sources.resolve import resolve; "
     code += "run_native(resolve(sys.argv[1]), [1.0])"
     home = tmp_path / "home"
     (home / "cache").mkdir(parents=True)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.errors import InvalidModel
-from webinfer.models.build.graph import Graph
-from webinfer.models.build.weights import random_weights
-from webinfer.models.signature import read
-from webinfer.tensors import DTYPES, TensorSpec
+from webinfer.core.errors import InvalidModel
+from webinfer.core.tensors import DTYPES, TensorSpec
+from webinfer.models.files.signature import read
+from webinfer.models.zoo.formats.graph import Graph
+from webinfer.models.zoo.formats.weights import random_weights
 
 
 def test_every_dtype_and_kind_of_dimension_is_read(write: Write) -> None:

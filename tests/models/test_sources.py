@@ -12,11 +12,10 @@ import pytest
 from onnx import numpy_helper
 
 from tests.models.conftest import Write
-from webinfer.cache import hash_file
-from webinfer.errors import InvalidModel, ModelNotFound, OptionError
-from webinfer.models import resolve
-from webinfer.models.sources import SOURCES, listed
-from webinfer.progress import Progress
+from webinfer.core.cache import hash_file
+from webinfer.core.errors import InvalidModel, ModelNotFound, OptionError
+from webinfer.core.progress import Progress
+from webinfer.models.sources.resolve import SOURCES, listed, resolve
 
 
 @pytest.fixture(autouse=True)

@@ -12,15 +12,15 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from webinfer.errors import InvalidModel
-from webinfer.models import resolve
-from webinfer.models.build.ctranslate2 import ctranslate2_arrays
-from webinfer.models.build.graph import save_all
-from webinfer.models.build.speech import wav2vec2_configs, whisper_configs
-from webinfer.models.build.wav2vec2 import wav2vec2
-from webinfer.models.build.whisper import sinusoids, whisper
-from webinfer.models.reference import NativeSession
-from webinfer.models.wheel.audio import whisper_weights
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InvalidModel
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.architectures.speech import wav2vec2_configs, whisper_configs
+from webinfer.models.zoo.architectures.wav2vec2 import wav2vec2
+from webinfer.models.zoo.architectures.whisper import sinusoids, whisper
+from webinfer.models.zoo.formats.ctranslate2 import ctranslate2_arrays
+from webinfer.models.zoo.formats.graph import save_all
+from webinfer.models.zoo.wheels.audio import whisper_weights
 
 Array = NDArray[Any]
 WHISPER: dict[str, Any] = whisper_configs("tiny")["config.json"] | {

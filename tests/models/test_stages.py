@@ -12,10 +12,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.errors import InvalidModel
-from webinfer.models import resolve
-from webinfer.models.reference import NativeSession
-from webinfer.models.stages import Stage, split
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import InvalidModel
+from webinfer.deployment.sharding import Stage, split
+from webinfer.models.sources.resolve import resolve
 
 MINILM = "wheel:all-MiniLM-L6-v2"
 IDS = np.random.default_rng(3).integers(1000, 20000, (2, 16))

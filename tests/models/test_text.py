@@ -12,9 +12,9 @@ import pytest
 import tokenizers
 from tokenizers import models, pre_tokenizers, processors
 
-from webinfer.errors import DtypeMismatch, EmptyBatch, InvalidModel, OptionError
-from webinfer.models.pooling import mean_pool, normalize
-from webinfer.models.text import Tokenizer
+from webinfer.core.errors import DtypeMismatch, EmptyBatch, InvalidModel, OptionError
+from webinfer.models.preprocessing.pooling import mean_pool, normalize
+from webinfer.models.preprocessing.tokenizer import Tokenizer
 
 VOCABULARY = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "a", "b", "c"]
 

@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.models.conftest import Write, value
-from webinfer.errors import NotQuantizable
-from webinfer.models.package import describe
-from webinfer.models.quantize import SCHEMES, scheme_of
-from webinfer.models.quantize.make import make
+from webinfer.core.errors import NotQuantizable
+from webinfer.models.files.package import describe
+from webinfer.quantization import SCHEMES, scheme_of
+from webinfer.quantization.quantizer import make
 
 node = helper.make_node
 PRECISIONS = [name for name in SCHEMES if name != "fp32"]

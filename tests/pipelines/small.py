@@ -11,7 +11,7 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import models, pre_tokenizers, processors
 
-from webinfer.models.build.graph import Graph
+from webinfer.models.zoo.formats.graph import Graph
 
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", "good", "bad", "film", "the", "a", "was", "music", "very"]
 WIDTH = 6

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.models.build.clip import clip
-from webinfer.models.build.graph import Graph
-from webinfer.models.build.vit import vit
-from webinfer.models.random.vision import clip_tokenizer
+from webinfer.models.zoo.architectures.clip import clip
+from webinfer.models.zoo.architectures.vit import vit
+from webinfer.models.zoo.formats.graph import Graph
+from webinfer.models.zoo.random.vision import clip_tokenizer
 
 TOWER: dict[str, Any] = {
     "hidden_size": 24,

@@ -11,11 +11,11 @@ import pytest
 
 import webinfer
 from webinfer import AsyncAccelerator, AsyncModel, AsyncPipeline
-from webinfer.errors import OptionError
-from webinfer.options import describe
+from webinfer.core.errors import OptionError
+from webinfer.core.options import describe
 from webinfer.pipelines import TASKS, pipeline_class
-from webinfer.pipelines.tasks import ALIASES
-from webinfer.pipelines.texts import texts_of
+from webinfer.pipelines.base.texts import texts_of
+from webinfer.pipelines.registry import ALIASES
 
 
 class Sum(AsyncPipeline):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webinfer.errors import OptionError
-from webinfer.models import resolve
-from webinfer.models.text import Tokenizer
-from webinfer.pipelines.decoding import Pieces
-from webinfer.pipelines.sampling import Sampling
+from webinfer.core.errors import OptionError
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.models.sources.resolve import resolve
+from webinfer.pipelines.text.decoding import Pieces
+from webinfer.pipelines.text.sampling import Sampling
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.05, 0.3, 0.15], np.float32))
 NOTHING = np.zeros(0, np.int64)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.pipelines.transcript import Piece, Segment, joined, pieces
+from webinfer.pipelines.audio.transcript import Piece, Segment, joined, pieces
 
 
 def plain(*tokens: int) -> list[Segment]:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from webinfer.errors import InvalidModel, OptionError
-from webinfer.pipelines.ctc import Letters
-from webinfer.pipelines.transcript import Segment
-from webinfer.pipelines.whisper import Speech
+from webinfer.core.errors import InvalidModel, OptionError
+from webinfer.pipelines.audio.ctc import Letters
+from webinfer.pipelines.audio.transcript import Segment
+from webinfer.pipelines.audio.whisper import Speech
 
 END, START, EN, DE, TRANSLATE, TRANSCRIBE, PLAIN, FIRST, SIZE = 10, 11, 12, 13, 14, 15, 16, 17, 40
 ENGLISH = Speech(START, END, PLAIN, {}, {}, (9,), (0,), 5, 20)

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.policy.assignment import LaneState, SessionKey, State, least_busy, plan
-from webinfer.policy.placement import BrowserState
+from webinfer.pool.plan.affinity import BrowserState
+from webinfer.pool.plan.assignment import LaneState, SessionKey, State, least_busy, plan
 
 A, B, C = (SessionKey(name, "wasm") for name in "abc")
 WASM = frozenset({"wasm"})

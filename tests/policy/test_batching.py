@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.policy.batching import SHARE, Batching, group, merge, split
+from webinfer.pool.plan.batching import SHARE, Batching, group, merge, split
 
 MINUTE = 60.0
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.options import Backend
-from webinfer.policy.buckets import EXACT, fit, pad, smallest, trim
-from webinfer.tensors import Signature, TensorSpec
+from webinfer.core.options import Backend
+from webinfer.core.tensors import Signature, TensorSpec
+from webinfer.pool.plan.buckets import EXACT, fit, pad, smallest, trim
 
 TEXT = Signature(
     (TensorSpec("input_ids", "int64", ("batch", "seq")), TensorSpec("attention_mask", "int64", ("batch", "seq"))),

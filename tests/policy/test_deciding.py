@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from webinfer.policy.deciding import Decision
-from webinfer.policy.learning import Arm, Learning, Record
+from webinfer.pool.learning.bandit import Arm, Learning, Record
+from webinfer.pool.learning.decision import Decision
 
 A, B, C, D = (Arm(name, "wasm") for name in ("embedded", "chromium", "firefox", "edge"))
 

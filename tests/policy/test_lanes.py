@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.policy.lanes import LASTING, LaneBook, LaneTimes, Timed, enough, fold, is_settled
-from webinfer.policy.learning import ENOUGH, MARGIN, MOST, WINDOW, Arm, Record
+from webinfer.pool.learning.bandit import ENOUGH, MARGIN, MOST, WINDOW, Arm, Record
+from webinfer.pool.learning.lane_count import LASTING, LaneBook, LaneTimes, Timed, enough, fold, is_settled
 
 SHA, ARM, OTHER = "a" * 64, Arm("embedded", "wasm"), Arm("embedded", "webnn")
 SIZE, VERSION = 7, "153.0"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webinfer.policy.learning import (
+from webinfer.pool.learning.bandit import (
     ENOUGH,
     PATIENCE,
     SHARE,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.policy.recycling import SAMPLES, Sample, Wear, growth, limit_of, overgrown, pressing
+from webinfer.pool.plan.recycling import SAMPLES, Sample, Wear, growth, limit_of, overgrown, pressing
 
 
 def test_wear_is_told_by_age_and_by_runs() -> None:

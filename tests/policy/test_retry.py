@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.policy.retry import CAP, Breaker, backoff
+from webinfer.pool.plan.retry import CAP, Breaker, backoff
 
 
 def test_backoff_doubles_up_to_its_cap() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from webinfer.errors import OptionError
-from webinfer.policy.routing import PREFERENCES, explain, merge, route
+from webinfer.core.errors import OptionError
+from webinfer.pool.plan.preferences import PREFERENCES, explain, merge, route
 
 ALL = ["embedded", "chrome", "edge", "chromium", "firefox"]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.policy.scaling import PATIENCE, BrowserLoad, LaneLoad, Limits, Scaling, scale
+from webinfer.pool.plan.scaling import PATIENCE, BrowserLoad, LaneLoad, Limits, Scaling, scale
 
 LIMITS = Limits(least=1, most=3, idle=60)
 ONE = BrowserLoad("b1", [LaneLoad("b1.1")])

@@ -6,8 +6,8 @@ from dataclasses import replace as changed
 
 import pytest
 
-from webinfer.policy.learning import Arm
-from webinfer.policy.stretches import HOLD, LEAST, ROUNDS, SLOW, Stopwatch, Stretch, Work
+from webinfer.pool.learning.bandit import Arm
+from webinfer.pool.learning.throughput import HOLD, LEAST, ROUNDS, SLOW, Stopwatch, Stretch, Work
 
 TWO = Work("a" * 64, Arm("embedded", "wasm"), "153.0", ("b1.1", "b1.2"))
 EACH = LEAST / 3.9  # seconds between two answers: four of them make a stretch

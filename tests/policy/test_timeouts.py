@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from webinfer.errors import OptionError
-from webinfer.models.family import Family
-from webinfer.policy.routing import GROUPS
-from webinfer.policy.timeouts import FAMILIES, LARGE_BYTES, Timeouts, check_factors, run_timeout
+from webinfer.core.errors import OptionError
+from webinfer.models.files.family import Family
+from webinfer.pool.plan.preferences import GROUPS
+from webinfer.pool.plan.timeouts import FAMILIES, LARGE_BYTES, Timeouts, check_factors, run_timeout
 
 
 def test_standard_time_holds_where_nothing_is_scaled() -> None:

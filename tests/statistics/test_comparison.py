@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from webinfer.statistics import Comparison, between, paired, severity, unpaired
-from webinfer.statistics.comparison import adjusted
+from webinfer.core.statistics import Comparison, between, paired, severity, unpaired
+from webinfer.core.statistics.comparison import adjusted
 
 Times = NDArray[np.float64]
 Compare = Callable[[Times, Times], Comparison]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from webinfer.statistics import bootstrap, outliers, over_launches, within_launch
+from webinfer.core.statistics import bootstrap, outliers, over_launches, within_launch
 
 
 def test_an_interval_holds_the_true_median_as_often_as_it_says() -> None:

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from webinfer.statistics.ranks import (
+from webinfer.core.statistics.ranks import (
     rank,
     rank_sum_chances,
     signed_rank_chances,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from webinfer.statistics import Load, changes, is_steady, limit, scaling, steady_from
+from webinfer.core.statistics import Load, changes, is_steady, limit, scaling, steady_from
 
 
 def warming(cold: int, chance: np.random.Generator) -> list[float]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from webinfer.errors import FrameTooLarge, MalformedFrame, ProtocolError
-from webinfer.tensors import DTYPES
-from webinfer.wire import decode, encode
+from webinfer.core.errors import FrameTooLarge, MalformedFrame, ProtocolError
+from webinfer.core.tensors import DTYPES
+from webinfer.transport.wire import decode, encode
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "fixtures" / "wire" / "golden.json").read_text())
 VALID = [case for case in GOLDEN if "error" not in case]

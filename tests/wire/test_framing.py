@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webinfer.wire.framing import (
+from webinfer.transport.wire.framing import (
     BINARY,
     CLOSE,
     CONTINUATION,

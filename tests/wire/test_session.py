@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webinfer.errors import BackendUnavailable, MalformedFrame, RunFailed, UnknownKind, VersionMismatch
-from webinfer.wire import Answer, Failure, Notice, Session, Transfer, decode, encode
-from webinfer.wire.messages import PROTOCOL
+from webinfer.core.errors import BackendUnavailable, MalformedFrame, RunFailed, UnknownKind, VersionMismatch
+from webinfer.transport.wire import Answer, Failure, Notice, Session, Transfer, decode, encode
+from webinfer.transport.wire.messages import PROTOCOL
 
 HELLO = {"kind": "hello", "protocol": PROTOCOL, "role": "lane", "lane": "b1.1", "runtime": {}}
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from webinfer.bench.record import Cell, Configuration, Record, launches, ratios
-from webinfer.errors import BenchmarkError
-from webinfer.statistics import Comparison, Severity, between
-from webinfer.statistics.comparison import LAUNCHES, MARGIN, adjusted
+from webinfer.core.errors import BenchmarkError
+from webinfer.core.statistics import Comparison, Severity, between
+from webinfer.core.statistics.comparison import LAUNCHES, MARGIN, adjusted
 
 Kind = Literal["compared", "broken", "wrong", "repaired", "added", "removed", "unmeasured"]
 

@@ -14,16 +14,16 @@ from typing import Any, Protocol
 import psutil
 from numpy.typing import NDArray
 
-from webinfer.accelerator import AsyncAccelerator
+from webinfer.accuracy.native import NativeSession
+from webinfer.api.accelerator import AsyncAccelerator
 from webinfer.bench.agreement import agree, digest
 from webinfer.bench.record import Agreement, Cell, LoadTimes, Method, Reference, Turn
-from webinfer.errors import DeadlineExceeded, LoadFailed
-from webinfer.model import AsyncModel
-from webinfer.models import ModelPackage
-from webinfer.models.reference import NativeSession
-from webinfer.options import Options
-from webinfer.result import Result
-from webinfer.statistics import is_steady
+from webinfer.core.errors import DeadlineExceeded, LoadFailed
+from webinfer.core.options import Options
+from webinfer.core.statistics import is_steady
+from webinfer.inference.model import AsyncModel
+from webinfer.inference.result import Result
+from webinfer.models.files.package import ModelPackage
 
 Inputs = dict[str, NDArray[Any]]
 WARMING = 1 / 3  # of the patience, for warming up besides

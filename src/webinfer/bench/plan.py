@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import webinfer
-from webinfer.accelerator import AsyncAccelerator
+from webinfer.api.accelerator import AsyncAccelerator
 from webinfer.bench.record import Cell, Configuration, Method, Record
-from webinfer.browsers.find import find, version
-from webinfer.errors import OptionError, WebinferError
-from webinfer.metrics.machine import machine, revision
-from webinfer.models.cached import here
-from webinfer.models.quantize.scheme import SCHEMES
-from webinfer.models.sources import listed
-from webinfer.models.variants import PRECISIONS
-from webinfer.options import BACKENDS, BROWSERS, PLATFORMS
+from webinfer.browsers.discovery.find import find, version
+from webinfer.core.errors import OptionError, WebinferError
+from webinfer.core.options import BACKENDS, BROWSERS, PLATFORMS
+from webinfer.core.version import package_version
+from webinfer.models.files.variants import PRECISIONS
+from webinfer.models.sources.cached import here
+from webinfer.models.sources.resolve import listed
+from webinfer.quantization.weights.scheme import SCHEMES
+from webinfer.telemetry.database.machine import machine, revision
 
 EVERY_BROWSER: tuple[str, ...] = tuple(name for name in BROWSERS if name not in ("auto", "url"))
 EVERY_PRECISION = ("full", *(name for name in SCHEMES if name != "fp32"))
@@ -151,7 +151,7 @@ def begin(ask: Ask, method: Method, seen: dict[str, Seen], options: dict[str, An
         started=now.isoformat(timespec="seconds"),
         machine=machine(),
         revision=revision(),
-        version=webinfer.__version__,
+        version=package_version(),
         command=ask.to_dict(),
         options=options,
         method=method,

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from webinfer.errors import BenchmarkError
-from webinfer.plain import dumps
-from webinfer.statistics import Interval
+from webinfer.core.errors import BenchmarkError
+from webinfer.core.json import dumps
+from webinfer.core.statistics import Interval
 
 Status = Literal["waiting", "measured", "failed", "cannot"]
 FORMAT = 1

@@ -12,10 +12,10 @@ import numpy as np
 from webinfer.bench.compare import Finding
 from webinfer.bench.record import Cell, LoadTimes, Record, Together, launches, ratios
 from webinfer.bench.runner import interval
-from webinfer.errors import BenchmarkError
-from webinfer.metrics.report.markdown import line
-from webinfer.statistics import Interval, Limit, Load, Scaling, limit, outliers, scaling
-from webinfer.statistics.interval import spread
+from webinfer.core.errors import BenchmarkError
+from webinfer.core.statistics import Interval, Limit, Load, Scaling, limit, outliers, scaling
+from webinfer.core.statistics.interval import spread
+from webinfer.telemetry.report.markdown import line
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 _SCOPE = {

@@ -9,15 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import webinfer
 from webinfer.bench import plan, storage
+from webinfer.bench.concurrency import together
 from webinfer.bench.plan import Ask
 from webinfer.bench.record import Method, Record, read
 from webinfer.bench.runner import Step, Tell, ahead, counting, measure
-from webinfer.bench.together import together
-from webinfer.cache import cache_dir
-from webinfer.errors import BenchmarkError
-from webinfer.metrics.machine import machine, revision
+from webinfer.core.cache import cache_dir
+from webinfer.core.errors import BenchmarkError
+from webinfer.core.version import package_version
+from webinfer.telemetry.database.machine import machine, revision
 
 HARDWARE, FAILED, SOFTWARE = 0, 1, 2
 KEPT = 20  # journals
@@ -111,7 +111,7 @@ def exit_code(record: Record) -> int:
 
 def unfinished(ask: Ask, method: Method, options: dict[str, Any]) -> Record | None:
     """Return the latest benchmark that asked for the same, here, of this version, and was not finished."""
-    here = (webinfer.__version__, revision(), machine()["id"])
+    here = (package_version(), revision(), machine()["id"])
     for record in _records():
         asked = (record.command, record.method, record.options)
         if record.status == "finished" or asked != (ask.to_dict(), method, options):

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from webinfer.accuracy.native import NativeSession
+from webinfer.accuracy.samples import sample, sound
 from webinfer.bench.contestants import WARMING, InBrowser, Inputs, Native, yardstick
-from webinfer.bench.inputs import sample, sound
 from webinfer.bench.record import Cell, Method, Record, Reference, launches
-from webinfer.errors import WebinferError
-from webinfer.models import ModelPackage
-from webinfer.models.quantize import obtain
-from webinfer.models.reference import NativeSession
-from webinfer.statistics import Interval, over_launches, within_launch
+from webinfer.core.errors import WebinferError
+from webinfer.core.statistics import Interval, over_launches, within_launch
+from webinfer.models.files.package import ModelPackage
+from webinfer.quantization import obtain
 
 log = logging.getLogger("webinfer.bench")
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from webinfer.bench.record import Cell, Record, launches, of, ratios
 from webinfer.bench.runner import interval
-from webinfer.errors import BenchmarkError
-from webinfer.metrics.database import connect
-from webinfer.metrics.machine import machine
-from webinfer.metrics.store import Store
-from webinfer.statistics import Interval
+from webinfer.core.errors import BenchmarkError
+from webinfer.core.statistics import Interval
+from webinfer.telemetry.database.connection import connect
+from webinfer.telemetry.database.machine import machine
+from webinfer.telemetry.database.store import Store
 
 Figure = tuple[str, str, list[float], Interval | None]
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from webinfer.browsers.chromium import plan_chromium
-from webinfer.browsers.find import Engine, Installation
-from webinfer.browsers.firefox import plan_firefox
-from webinfer.browsers.plan import LaunchPlan, Machine, Planner, profile_of
+from webinfer.browsers.discovery.find import Engine, Installation
+from webinfer.browsers.engines.chromium import plan_chromium
+from webinfer.browsers.engines.firefox import plan_firefox
+from webinfer.browsers.engines.launch_plan import LaunchPlan, Machine, Planner, profile_of
+from webinfer.browsers.engines.webkit import plan_webkit
 from webinfer.browsers.profiles import Kept, claimed
-from webinfer.browsers.webkit import plan_webkit
-from webinfer.errors import LaunchFailed
+from webinfer.core.errors import LaunchFailed
 
 log = logging.getLogger("webinfer.browsers.launch")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from webinfer.cli.terminal import Terminal
-from webinfer.options import Options, describe
+from webinfer.core.options import Options, describe
 
 Body = Callable[..., None]
 

@@ -20,8 +20,8 @@ def model_names(incomplete: str) -> list[str]:
     head, comma, begun = incomplete.rpartition(",")
     if begun.startswith(("/", ".", "~")):
         return []
-    from webinfer.models.cached import here  # late: a command that is only to be run has no use for it
-    from webinfer.models.sources import listed
+    from webinfer.models.sources.cached import here  # late: a command that is only to be run has no use for it
+    from webinfer.models.sources.resolve import listed
 
     references = listed()
     names = sorted({*references, *here(references)})

@@ -11,8 +11,8 @@ import typer
 
 import webinfer
 from webinfer.cli.command import HELP
-from webinfer.cli.commands import Root
 from webinfer.cli.completion import as_bash_has_it
+from webinfer.cli.registry import Root
 
 _EPILOG = """\b
 Exit codes:

@@ -12,8 +12,10 @@ from webinfer.compat.bridge import ResourcePoolBridge
 from webinfer.compat.connection import BrowserConnection
 from webinfer.compat.integration import IPFSAccelerateWebIntegration
 from webinfer.compat.model import EnhancedWebModel
-from webinfer.compat.resources import ResourcePool, get_global_resource_pool
+from webinfer.compat.resources import ResourcePool, get_global_resource_pool, provide
 from webinfer.compat.websocket import WebSocketBridge
+
+provide(IPFSAccelerateWebIntegration)  # for names that the global pool makes by itself
 
 __all__ = [
     "BrowserConnection",

@@ -8,9 +8,9 @@ from typing import Any
 
 from webinfer.compat.integration import IPFSAccelerateWebIntegration, check_later
 from webinfer.compat.model import EnhancedWebModel
-from webinfer.model import Inputs
-from webinfer.request import unrecorded
-from webinfer.result import Result
+from webinfer.inference.model import Inputs
+from webinfer.inference.result import Result
+from webinfer.pool.requests.request import unrecorded
 
 
 def create_ipfs_web_accelerator(

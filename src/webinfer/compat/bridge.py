@@ -10,9 +10,9 @@ from typing import Any
 
 from webinfer.compat.connection import BrowserConnection
 from webinfer.compat.keywords import lanes
-from webinfer.errors import OptionError, PoolClosed, QueueFull, WebinferError
-from webinfer.model import Inputs
-from webinfer.result import Result
+from webinfer.core.errors import OptionError, PoolClosed, QueueFull, WebinferError
+from webinfer.inference.model import Inputs
+from webinfer.inference.result import Result
 
 log = logging.getLogger("webinfer.compat")
 

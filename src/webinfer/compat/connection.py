@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from webinfer.accelerator import AsyncAccelerator
-from webinfer.capabilities import Capabilities
+from webinfer.api.accelerator import AsyncAccelerator
 from webinfer.compat.keywords import choose, platform_of
-from webinfer.errors import BrowserError, BrowserNotFound, LostError, OptionError, PoolClosed
-from webinfer.model import AsyncModel, Inputs
-from webinfer.options import BROWSERS, BrowserName, Options
-from webinfer.result import Result
+from webinfer.core.capabilities import Capabilities
+from webinfer.core.errors import BrowserError, BrowserNotFound, LostError, OptionError, PoolClosed
+from webinfer.core.options import BROWSERS, BrowserName, Options
+from webinfer.inference.model import AsyncModel, Inputs
+from webinfer.inference.result import Result
 
 log = logging.getLogger("webinfer.compat")
 

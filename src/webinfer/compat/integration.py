@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from webinfer.api.sync import Accelerator
 from webinfer.compat import resources
 from webinfer.compat.keywords import choose, factors_of, platform_of, read, refuse_later
 from webinfer.compat.model import EnhancedWebModel, run_parallel
-from webinfer.model import Inputs
-from webinfer.models.quantize import precision_of
-from webinfer.options import Platform
-from webinfer.result import Result
-from webinfer.sync import Accelerator
+from webinfer.core.options import Platform
+from webinfer.inference.model import Inputs
+from webinfer.inference.result import Result
+from webinfer.quantization import precision_of
 
 
 class IPFSAccelerateWebIntegration:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from webinfer.capabilities import Capabilities
-from webinfer.errors import BackendUnavailable, OptionError
-from webinfer.options import BACKENDS, MANY, ManyName, NamedBrowsers, Options, Platform
-from webinfer.policy.routing import merge
-from webinfer.policy.timeouts import FAMILIES, LARGE_FACTOR
+from webinfer.core.capabilities import Capabilities
+from webinfer.core.errors import BackendUnavailable, OptionError
+from webinfer.core.options import BACKENDS, MANY, ManyName, NamedBrowsers, Options, Platform
+from webinfer.pool.plan.preferences import merge
+from webinfer.pool.plan.timeouts import FAMILIES, LARGE_FACTOR
 
 _NOW = (
     "max_connections",

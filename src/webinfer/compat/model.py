@@ -8,13 +8,13 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
+from webinfer.api.sync import Model
 from webinfer.compat.keywords import family_of
-from webinfer.errors import InputError, MissingInput, OptionError
-from webinfer.model import Inputs
-from webinfer.options import Platform
-from webinfer.result import Result
-from webinfer.sync import Model
-from webinfer.tensors import prepare
+from webinfer.core.errors import InputError, MissingInput, OptionError
+from webinfer.core.options import Platform
+from webinfer.core.tensors import prepare
+from webinfer.inference.model import Inputs
+from webinfer.inference.result import Result
 
 Figures = Callable[[str, str], Mapping[str, Any]]
 

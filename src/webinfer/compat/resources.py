@@ -7,16 +7,21 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from webinfer.errors import OptionError
+from webinfer.core.errors import OptionError
 
 INTEGRATIONS = ("ipfs_web_integration", "web_platform_integration")
 """Two names of the same thing: the first integration that is open, or one made now."""
 
 
 class ResourcePool:
-    """Resources shared by name: made when first asked for, then handed out again."""
+    """Resources shared by name: made when first asked for, then handed out again.
 
-    def __init__(self) -> None:
+    Args:
+        integration: Makes an integration where one is asked for without a constructor.
+    """
+
+    def __init__(self, integration: Callable[[], Any] | None = None) -> None:
+        self.integration = integration
         self._lock = threading.RLock()  # a constructor may itself ask for a resource
         self._resources: dict[tuple[str, str | None], Any] = {}
         self._shared: weakref.ref[Any] | None = None  # its maker keeps it, and the pool must not
@@ -44,7 +49,7 @@ class ResourcePool:
             if built_in and resource_id is None and self._shared is not None and (shared := self._shared()) is not None:
                 return shared
             if key not in self._resources:
-                make = constructor or (_integration if built_in else None)
+                make = constructor or (self.integration if built_in else None)
                 if make is None:
                     raise OptionError(
                         f"There is no resource {resource_type!r}: pass a constructor, or ask for one of "
@@ -89,7 +94,6 @@ def forget(resource: Any) -> None:
     _GLOBAL.forget(resource)
 
 
-def _integration() -> Any:
-    from webinfer.compat.integration import IPFSAccelerateWebIntegration  # it registers itself here
-
-    return IPFSAccelerateWebIntegration()
+def provide(integration: Callable[[], Any]) -> None:
+    """Have the global pool make integrations with this."""
+    _GLOBAL.integration = integration

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from webinfer.compat.connection import BrowserConnection
-from webinfer.errors import DeadlineExceeded, OptionError, UnknownKind
-from webinfer.model import Inputs
-from webinfer.result import Result
+from webinfer.core.errors import DeadlineExceeded, OptionError, UnknownKind
+from webinfer.inference.model import Inputs
+from webinfer.inference.result import Result
 
 log = logging.getLogger("webinfer.compat")
 

@@ -1,4 +1,4 @@
-"""Models: from a reference to verified, described files, and what belongs to running them."""
+"""Models: from a reference to verified, described files, and what turns inputs into tensors for them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,3 @@ import os
 
 # From 1.32 on, onnxruntime on Linux reports each session to its makers, and notes it in ~/.cache; ours is no consent.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-from webinfer.models.package import ModelFile, ModelPackage
-from webinfer.models.sources import resolve
-
-__all__ = ["ModelFile", "ModelPackage", "resolve"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webinfer.errors import IntegrityError
+from webinfer.core.errors import IntegrityError
 from webinfer.models.ipfs.cid import CID
 
 MAX_BLOCK = 2 << 20  # bytes; peers refuse to pass on larger ones, so nobody makes them

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webinfer.errors import FetchError, IntegrityError, InvalidModel
+from webinfer.core.errors import FetchError, IntegrityError, InvalidModel
 from webinfer.models.ipfs.block import MAX_BLOCK, Block, check_size
 from webinfer.models.ipfs.cid import CID, read_cid, read_varint, varint
 

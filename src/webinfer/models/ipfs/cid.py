@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from webinfer.errors import InvalidModel, ModelNotFound
+from webinfer.core.errors import InvalidModel, ModelNotFound
 
 RAW, DAG_PB, LIBP2P_KEY = 0x55, 0x70, 0x72  # codecs, from the multicodec table
 IDENTITY, SHA2_256, SHA2_512, BLAKE2B_256 = 0x00, 0x12, 0x13, 0xB220  # hash functions, from the same

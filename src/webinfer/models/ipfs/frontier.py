@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from webinfer.models.ipfs import hamt
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID, RAW
-from webinfer.models.ipfs.dagpb import Kind, decode
+from webinfer.models.ipfs.dag_pb import Kind, decode
 from webinfer.models.ipfs.unixfs import missing_path, split, step
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from webinfer.errors import InvalidModel
+from webinfer.core.errors import InvalidModel
 from webinfer.models.ipfs.block import Block
-from webinfer.models.ipfs.dagpb import Kind, Link, Node, encode
+from webinfer.models.ipfs.dag_pb import Kind, Link, Node, encode
 
 FANOUT = 256
 MURMUR3_64 = 0x22  # its number in the multicodec table

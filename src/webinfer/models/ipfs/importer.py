@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from webinfer.errors import InvalidModel, ModelNotFound
+from webinfer.core.errors import InvalidModel, ModelNotFound
 from webinfer.models.ipfs import hamt
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import RAW
-from webinfer.models.ipfs.dagpb import Kind, Link, Node, encode
+from webinfer.models.ipfs.dag_pb import Kind, Link, Node, encode
 
 PROFILE = "unixfs-v1-2025"
 CHUNK = 1 << 20

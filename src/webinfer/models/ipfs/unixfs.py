@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from webinfer.errors import InvalidModel, ModelNotFound
+from webinfer.core.errors import InvalidModel, ModelNotFound
 from webinfer.models.ipfs import hamt
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.dagpb import Kind, Link, Node, decode
+from webinfer.models.ipfs.dag_pb import Kind, Link, Node, decode
 
 MAX_DEPTH = 64  # directories within directories; deeper ones are no model
 MAX_ENTRIES = 100_000  # in one listing: a small DAG can describe more files than any disk holds

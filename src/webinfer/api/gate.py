@@ -1,0 +1,263 @@
+"""The correctness gate: a model's answers in a browser, held against native onnxruntime's when it is first loaded.
+
+The outcome is kept in the cache for the combination of model, precision, backend, engine and versions, so that the
+next load of it costs nothing. What failed stays failed, with its evidence, until the combination changes. A model whose
+canaries are not answered at all, since their lane is lost each time, say, is not admitted either; but that is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.accuracy.comparison import compare, limits_for, worst
+from webinfer.accuracy.native import NativeSession
+from webinfer.accuracy.record import Accuracy, canaries, recall, remember
+from webinfer.browsers.lane import Lane
+from webinfer.core.errors import (
+    AccuracyError,
+    BackendError,
+    BrowserError,
+    DeadlineExceeded,
+    InputError,
+    LaneLost,
+    LoadFailed,
+    LostError,
+    NotANumber,
+    PoolClosed,
+    QueueFull,
+    RunFailed,
+    UnsupportedOperator,
+    WebinferError,
+)
+from webinfer.core.options import Backend, Options
+from webinfer.inference.model import AsyncModel
+from webinfer.inference.route import Choice
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.preprocessing.vocabulary import Vocabulary
+from webinfer.pool.pool import Pool
+
+log = logging.getLogger("webinfer.gate")
+
+Arrays = dict[str, NDArray[Any]]
+Make = Callable[[ModelPackage, Choice], Awaitable[AsyncModel]]
+
+_LASTING = (NotANumber, LoadFailed, RunFailed, UnsupportedOperator)
+"""Failures that are the model's and its backend's own, and will be the next time; others may have passed by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a comparison says of a model.
+
+    Attributes:
+        accuracy: The outcome.
+        fault: What is wrong, if anything.
+        lane: Where, or where the like runs.
+        answered: Whether there was anything to compare, or a failure that will last.
+    """
+
+    accuracy: Accuracy
+    fault: str | None
+    lane: Lane
+    answered: bool = True
+
+    def of(self, model: AsyncModel) -> str:
+        """Say what is wrong with a model."""
+        wrong = "does not compute what native onnxruntime does" if self.answered else "does not answer"
+        return f"{model.name} in {model.precision} on {model.backend} {wrong}: {self.fault}"
+
+
+class Gate:
+    """Compares each combination once, and decides what follows from it.
+
+    Args:
+        pool: The pool.
+        options: Options of the accelerator.
+    """
+
+    def __init__(self, pool: Pool, options: Options) -> None:
+        self._pool = pool
+        self._mode = options.accuracy
+        self._limits = options.accuracy_limits
+
+    async def admit(
+        self, model: AsyncModel, make: Make, finer: Callable[[], AsyncIterator[ModelPackage]]
+    ) -> AsyncModel:
+        """Return a loaded model, or what takes its place because it does not compute what it should.
+
+        Args:
+            model: The model, loaded unless it is barred.
+            make: Loads another package or choice.
+            finer: Yields the model in the precisions that may take its own's place.
+
+        Raises:
+            AccuracyError: It does not, and nothing may take its place or could.
+        """
+        if self._mode == "off":
+            return model
+        judged = await self._judge_or_close(model)
+        if judged.fault is None:
+            return model
+        if self._mode == "warn":
+            log.warning("%s", judged.of(model))
+            return model
+        await model.close()
+        faults = [judged.of(model)]
+        if self._mode == "fallback":
+            async for package, choice in self._others(model, judged.lane, finer):
+                try:
+                    other = await make(package, replace(choice, reason="; ".join(faults)))
+                    again = await self._judge_or_close(other)
+                except (BackendError, BrowserError, DeadlineExceeded, LostError, UnsupportedOperator) as error:
+                    faults.append(f"{package.precision} on {choice.backend} cannot be loaded: {error}")
+                    continue
+                if again.fault is None:
+                    log.warning("%s; it runs in %s on %s instead", faults[0], other.precision, other.backend)
+                    return other
+                await other.close()
+                faults.append(f"{other.precision} on {other.backend} does not either: {again.fault}")
+        raise AccuracyError(
+            f"{'; '.join(faults)}. Choose another backend or precision, or set accuracy to warn.",
+            **judged.accuracy.to_dict(),
+        )
+
+    async def bars(self, model: AsyncModel) -> bool:
+        """Whether a model need not be loaded, being known to answer wrongly wherever it may go."""
+        if self._mode in ("off", "warn"):
+            return False
+        limits = limits_for(model.precision, self._limits)
+        known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in self._lanes(model)]
+        return bool(known) and all(each is not None and each.fault(limits) is not None for each in known)
+
+    async def judge(self, model: AsyncModel) -> Judgement:
+        """Compare a loaded model with the reference, unless that was done before; or one that is barred."""
+        lane = await self._lane(model)
+        about = combination(model, lane)
+        accuracy, lost = await asyncio.to_thread(recall, about), None
+        if accuracy is None and model.loaded is None:
+            await model.load()  # what barred it is gone
+        if accuracy is None:
+            try:
+                accuracy = await _try(model, about)
+            except (PoolClosed, QueueFull):  # the caller's own doing
+                raise
+            except WebinferError as error:  # after as many attempts as any request has
+                lost = f"the canaries were not answered: {error}"
+                accuracy = Accuracy(combination=about, reason=lost)
+            else:
+                await asyncio.to_thread(remember, accuracy)
+        model._recorder.checked(model, lane.browser_name, accuracy)
+        seen = lane.capabilities
+        model._accuracies[seen.engine, seen.engine_version, lane.runtime] = accuracy
+        fault = lost or accuracy.fault(limits_for(model.precision, self._limits))
+        return Judgement(accuracy, fault, lane, answered=lost is None)
+
+    async def _judge_or_close(self, model: AsyncModel) -> Judgement:
+        try:
+            return await self.judge(model)
+        except BaseException:
+            await model.close()
+            raise
+
+    async def _lane(self, model: AsyncModel) -> Lane:
+        """Return the lane that a model is on, or another like it; of the next browser, where its own was lost since.
+
+        Raises:
+            WebinferError: No browser could be had, or no lane.
+        """
+        place = model.loaded.lane.split(" ")[0] if model.loaded is not None else ""
+        if not self._lanes(model):
+            await self._pool.ensure(_names(model), model.backend)
+        lanes = self._lanes(model)
+        if not lanes:
+            raise LaneLost(f"No lane is up that could tell whether {model.name} is computed as it should be.")
+        return next((lane for lane in lanes if lane.id == place), lanes[0])
+
+    def _lanes(self, model: AsyncModel) -> list[Lane]:
+        """Return the lanes of the browsers that a model may go to."""
+        names = _names(model)
+        return [lane for lane in self._pool.lanes.values() if not names or lane.browser_name in names]
+
+    async def _others(
+        self, model: AsyncModel, lane: Lane, finer: Callable[[], AsyncIterator[ModelPackage]]
+    ) -> AsyncIterator[tuple[ModelPackage, Choice]]:
+        """Yield what may take a model's place: its other backends, then each finer precision on all of them."""
+        choice = model._choice
+        backends: tuple[Backend, ...] = lane.capabilities.backends
+        fixed = choice.asked == "auto" and model.backend == "wasm"  # WebNN was passed over, for its fixed shapes
+        others = [each for each in backends if each != model.backend and not (fixed and each == "webnn")]
+        others.sort(key=lambda each: each == "webgpu" and lane.verdict(each).kind == "software")
+        for backend in others:
+            yield model.package, replace(choice, backend=backend)
+        async for package in finer():
+            for backend in (model.backend, *others):
+                yield package, replace(choice, backend=backend)
+
+
+def _names(model: AsyncModel) -> tuple[str, ...]:
+    """Name the browsers that a model may go to; none stands for any."""
+    return model._choice.route.names if model._choice.route else ()
+
+
+def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
+    """Return what decides on a model's answers: itself, and everything that computes them."""
+    seen = lane.capabilities
+    adapter = seen.adapter if model.backend == "webgpu" else None
+    return {
+        "model": model.package.sha256,
+        "graph": model._delivery.model.sha256,
+        "precision": model.precision,
+        "backend": model.backend,
+        "engine": seen.engine,
+        "engine_version": seen.engine_version,
+        "platform": seen.platform,
+        "runtime": lane.runtime,
+        "adapter": f"{adapter} {adapter.driver}".strip() if adapter else "",
+        **({"capture": "on"} if model._sessions.captures.open else {}),
+    }
+
+
+async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
+    """Run the canaries here and in the browser.
+
+    Raises:
+        WebinferError: The browser did not answer them, for a reason that may have passed the next time.
+    """
+    began = time.monotonic()
+    inputs = canaries(model.package.signature, Vocabulary.of(model.package))
+    try:
+        version, right = await asyncio.to_thread(_natively, model.package, inputs)
+    except WebinferError as error:
+        return Accuracy(combination=about, reason=f"the canaries do not run natively: {error}")
+    if any(np.isnan(array).any() for each in right for array in each.values() if array.dtype.kind == "f"):
+        return Accuracy(combination=about, reason="native onnxruntime answers NaN to the canaries", reference=version)
+    reason, broken, deviations = None, False, []
+    try:
+        made = [await model._try(each) for each in inputs]
+        deviations = worst([compare(one.outputs, two) for one, two in zip(made, right, strict=True)])
+    except InputError as error:
+        reason = f"the canaries do not fit: {error}"
+    except _LASTING as error:
+        what = "answers NaN to" if isinstance(error, NotANumber) else "fails on"
+        reason, broken = f"the browser {what} the canaries, and native onnxruntime does not: {error}", True
+    return Accuracy(
+        combination=about,
+        deviations=tuple(deviations),
+        reason=reason,
+        broken=broken,
+        reference=version,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _natively(package: ModelPackage, inputs: list[Arrays]) -> tuple[str, list[Arrays]]:
+    session = NativeSession(package)
+    return session.version, [session.run(each) for each in inputs]

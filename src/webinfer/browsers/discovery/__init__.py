@@ -1,0 +1,1 @@
+"""Which browsers and graphics devices this machine has, and in which versions."""

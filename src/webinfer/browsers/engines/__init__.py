@@ -1,0 +1,1 @@
+"""One module for each engine: its profile and its command line for a URL."""

@@ -1,0 +1,1 @@
+"""How the embedded browser is fetched, verified and unpacked."""

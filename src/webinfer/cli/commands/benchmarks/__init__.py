@@ -1,0 +1,1 @@
+"""Commands that measure and report: bench, compare, history, report, and the guide's scripts."""

@@ -1,0 +1,203 @@
+"""``webinfer bench``: measure models in browsers, against native onnxruntime, with stated confidence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from webinfer.bench import Ask, Method, Record, benchmark, everything, exit_code, report
+from webinfer.bench.junit import of_record
+from webinfer.cli.command import command, split
+from webinfer.cli.completion import model_names
+from webinfer.cli.files.outputs import writable
+from webinfer.cli.terminal import Terminal
+from webinfer.cli.views.bench import Progress, view
+from webinfer.core.errors import BenchmarkError, OptionError
+
+_EXAMPLES = """
+webinfer bench --model wheel:all-MiniLM-L6-v2 --platform wasm,webnn
+webinfer bench --model random:bert-tiny --lanes 1,2,4 --db-path results.duckdb
+webinfer bench --comprehensive --models random:bert-tiny --quick
+webinfer bench --model model.onnx --output now.json --junit bench.xml --github-summary
+"""
+_QUICK: dict[str, Any] = {"launches": 1, "least": 6, "most": 6, "turn": 0.1, "patience": 10.0}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "bench", examples=_EXAMPLES)(bench)
+
+
+def bench(
+    terminal: Terminal,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "--models",
+            "-m",
+            metavar="MODEL,...",
+            autocompletion=model_names,
+            help="Models to measure.",
+            show_default=False,
+        ),
+    ] = None,
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option("--platform", "-p", metavar="NAME,...", help="webgpu, webnn, wasm or all.", show_default="auto"),
+    ] = None,
+    browsers: Annotated[
+        list[str] | None,
+        typer.Option("--browser", "-b", metavar="NAME,...", help="Browsers, or all.", show_default="auto"),
+    ] = None,
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option("--precision", metavar="NAME,...", help="full, fp16, q8, q4 or others.", show_default="full"),
+    ] = None,
+    concurrency: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lanes",
+            "--concurrency",
+            metavar="N,...",
+            help="Requests at once, each on a lane of its own; from three numbers on, says what limits them.",
+            show_default="1",
+        ),
+    ] = None,
+    comprehensive: Annotated[
+        bool,
+        typer.Option(
+            "--comprehensive",
+            help="Every browser, backend and precision; of the models that lie ready, unless some are named.",
+        ),
+    ] = False,
+    db_path: Annotated[Path | None, typer.Option(metavar="FILE", help="Database to write to.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", callback=writable, help="Write everything to a JSON file."),
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=writable, help="Write a report in Markdown.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", callback=writable, help="Write JUnit's XML.")] = None,
+    github_summary: Annotated[
+        bool, typer.Option("--github-summary", help="Add the report to the summary of a GitHub Actions step.")
+    ] = False,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the intervals.")] = Method().confidence,
+    margin: Annotated[
+        float,
+        typer.Option(
+            min=0.001, max=1.0, help="Half-width of an interval that is narrow enough; wider ones get a star."
+        ),
+    ] = Method().margin,
+    launches: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Launches of each browser.", show_default="3")
+    ] = None,
+    patience: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Time for each configuration.", show_default="45")
+    ] = None,
+    sequence: Annotated[int, typer.Option(min=2, help="Length of texts, in tokens.")] = Method().sequence,
+    quick: Annotated[bool, typer.Option("--quick", help="One launch, few rounds: to see that it works.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take up the latest one of the same that was not finished.")
+    ] = False,
+) -> None:
+    """Measure models in browsers, beside native onnxruntime.
+
+    docs/benchmarks.md tells the method. Exits with 0 where real hardware computed, with 2 where only software did (or
+    where the command line was wrong, and nothing was measured), with 1 where an answer was wrong or none could be had.
+    """
+    how = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
+    how |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}
+    ask = asked(models, platforms, browsers, precisions, concurrency, comprehensive)
+    record = measured(terminal, ask, Method(**how), resume=resume, db_path=str(db_path) if db_path else None)
+    written(record, output, markdown, junit, github_summary)
+    if terminal.json:
+        terminal.emit(record.to_dict())
+    else:
+        terminal.show(view(record))
+    raise typer.Exit(exit_code(record))
+
+
+def asked(
+    models: list[str] | None,
+    platforms: list[str] | None,
+    browsers: list[str] | None,
+    precisions: list[str] | None,
+    concurrency: list[str] | None,
+    comprehensive: bool,
+) -> Ask:
+    """Put together what is asked for.
+
+    Raises:
+        OptionError: There is no such thing.
+    """
+    lanes = tuple(_number(each) for each in split(concurrency)) or (1,)
+    whole = everything(split(models), lanes) if comprehensive else None
+    return Ask(
+        models=whole.models if whole else split(models),
+        browsers=_all(split(browsers), "all", everything(("any",)).browsers)
+        or (whole.browsers if whole else ("auto",)),
+        platforms=_all(split(platforms), "all", everything(("any",)).platforms)
+        or (whole.platforms if whole else ("auto",)),
+        precisions=split(precisions) or (whole.precisions if whole else ("full",)),
+        concurrency=lanes,
+    )
+
+
+def measured(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Record:
+    """Measure, and show how far it is.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted; says how to go on.
+    """
+    progress = Progress(terminal)
+    try:
+        with progress:
+            return asyncio.run(benchmark(ask, method, progress, **more))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(*progress.left) from None
+
+
+def written(
+    record: Record, output: Path | None, markdown: Path | None, junit: Path | None, github_summary: bool
+) -> None:
+    """Write the files that were asked for.
+
+    Raises:
+        BenchmarkError: One cannot be written.
+    """
+    if output is not None:
+        write(output, json.dumps(record.to_dict(), indent=1))
+    if markdown is not None:
+        write(markdown, report.markdown(record))
+    if junit is not None:
+        write(junit, of_record(record))
+    if github_summary:
+        report.to_summary(report.markdown(record))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        BenchmarkError: It cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BenchmarkError(f"{path} cannot be written: {error}.") from error
+
+
+def _all(values: tuple[str, ...], word: str, meant: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each for value in values for each in (meant if value == word else (value,))))
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise OptionError(f"--lanes takes whole numbers, not {text!r}.", option="lanes")
+    return int(text)

@@ -1,0 +1,156 @@
+"""``webinfer explain``: where a model's nodes and its time go on each backend, and why one is faster than another."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+from numpy.typing import NDArray
+
+from webinfer import Accelerator, Capabilities, Model, Options, Profile, Result, WebinferError
+from webinfer.accuracy.comparison import compare, limits_for
+from webinfer.accuracy.native import run_native
+from webinfer.accuracy.profiler import profile_native
+from webinfer.accuracy.record import canaries
+from webinfer.cli.command import command
+from webinfer.cli.completion import model_names
+from webinfer.cli.terminal import FAILED, Terminal
+from webinfer.cli.views import explain as explain_view
+from webinfer.cli.views.decision import decision_view
+from webinfer.cli.views.explain import Account
+from webinfer.cli.views.explanations import reasons
+from webinfer.core.options import BACKENDS, Backend
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.preprocessing.vocabulary import Vocabulary
+from webinfer.models.sources.resolve import resolve
+from webinfer.pool.learning.decision import Decision
+
+_FLAGS = ("browser", "executable", "threads", "routing", "db_path", "load_timeout", "run_timeout")
+_EXAMPLES = """
+webinfer explain wheel:all-MiniLM-L6-v2
+webinfer explain model.onnx --browser firefox --json
+"""
+_RUNS = 5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "explain", flags=_FLAGS, examples=_EXAMPLES)(explain)
+
+
+def explain(
+    terminal: Terminal,
+    options: Options,
+    model: Annotated[
+        str,
+        typer.Argument(help="The model, as `webinfer run` takes it.", autocompletion=model_names, show_default=False),
+    ],
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="Which precision of it.", show_default="fp32")
+    ] = None,
+    part: Annotated[str | None, typer.Option("--part", help="Which part, of a model in several files.")] = None,
+) -> None:
+    """Show where a model's nodes and time go on each backend, and why.
+
+    The inputs are made up. Exits with 0 when at least one backend ran it.
+    """
+    package = resolve(model, precision=precision, part=part)
+    inputs = canaries(package.signature, Vocabulary.of(package))[0]
+    with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
+        with steps.step("run natively"):
+            right, native = run_native(package, inputs), profile_native(package, inputs)
+        capabilities = accelerator.start()
+        accounts = []
+        for backend in BACKENDS:
+            with steps.step(f"run on {backend}"):
+                accounts.append(account(accelerator, (model, part), package, backend, inputs, right, capabilities))
+        with steps.step("ask the router"):
+            decision = decide(accelerator, (model, part), package, inputs)
+    words = reasons(accounts)
+    if terminal.json:
+        backends = {each.backend: each.to_dict() for each in accounts}
+        about = {"engine": capabilities.engine, "engine_version": capabilities.engine_version}
+        about |= {"model": package.name, "precision": package.precision}
+        chosen = decision.to_dict() if decision else None
+        terminal.emit(
+            {
+                **about,
+                "decision": chosen,
+                "backends": backends,
+                "why": words,
+                "native": [each.to_dict() for each in native],
+            }
+        )
+    else:
+        terminal.show(explain_view.view(package, capabilities, accounts, native, words))
+        if decision is not None:
+            terminal.show(decision_view(decision))
+    if all(each.error for each in accounts):
+        raise typer.Exit(FAILED)
+
+
+def decide(
+    accelerator: Accelerator,
+    named: tuple[str, str | None],
+    package: ModelPackage,
+    inputs: Mapping[str, NDArray[Any]],
+) -> Decision | None:
+    """Have a model, by its reference and part, run where it is not said; ``None`` where it does not."""
+    try:
+        with accelerator.load(named[0], platform="auto", precision=package.precision, part=named[1]) as loaded:
+            return loaded.run(inputs).decision
+    except WebinferError:
+        return None  # the backends' own accounts say why
+
+
+def account(
+    accelerator: Accelerator,
+    named: tuple[str, str | None],
+    package: ModelPackage,
+    backend: Backend,
+    inputs: Mapping[str, NDArray[Any]],
+    right: Mapping[str, NDArray[Any]],
+    capabilities: Capabilities,
+) -> Account:
+    """Load a model, by its reference and part, on a backend and run it some times."""
+    try:
+        with accelerator.load(named[0], platform=backend, precision=package.precision, part=named[1]) as loaded:
+            first, *later = (loaded.run(inputs) for _ in range(1 + _RUNS))
+            made = loaded.loaded
+            profile, unmeasured = _profile(loaded, inputs)
+    except WebinferError as error:
+        return Account(backend=backend, verdict=capabilities.verdict(backend), error=error)
+    run = _median(later, "run")
+    deviations = tuple(compare(first.outputs, right))
+    limits = limits_for(package.precision)
+    return Account(
+        backend=backend,
+        verdict=first.verdict,
+        placement=first.placement,
+        rewritten=first.rewritten,
+        loaded=made,
+        first=first.times.run,
+        compile=max(0.0, first.times.run - run),
+        queue=_median(later, "queue"),
+        transfer=_median(later, "transfer"),
+        run=run,
+        profile=profile,
+        unmeasured=unmeasured,
+        deviations=deviations,
+        fault=next((fault for each in deviations if (fault := each.beyond(limits))), None),
+    )
+
+
+def _profile(model: Model, inputs: Mapping[str, NDArray[Any]]) -> tuple[Profile | None, str | None]:
+    """Measure a model, or say why that failed: it ran all the same."""
+    try:
+        return model.profile(inputs), None
+    except WebinferError as error:
+        return None, str(error)
+
+
+def _median(results: Sequence[Result], name: str) -> float:
+    return float(statistics.median(getattr(each.times, name) for each in results))

@@ -1,0 +1,208 @@
+"""``webinfer run``: run any model on text, arrays or JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from webinfer import Accelerator, Model, Options
+from webinfer.api.precisions import allowed
+from webinfer.cli.command import command, split
+from webinfer.cli.commands.task import run_task
+from webinfer.cli.completion import model_names
+from webinfer.cli.files.inputs import read_arrays, read_json, read_named
+from webinfer.cli.files.outputs import writable
+from webinfer.cli.files.vectors import sentence_vectors
+from webinfer.cli.terminal import Terminal
+from webinfer.cli.views import run as run_view
+from webinfer.cli.views.run import Runs
+from webinfer.core.errors import MissingInput
+from webinfer.models.files.variants import PRECISIONS
+from webinfer.pipelines import TASKS
+from webinfer.quantization import obtain
+
+_FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan", "graph_capture")
+_EXAMPLES = """
+webinfer run wheel:all-MiniLM-L6-v2 "A browser ran this." --embed
+webinfer run wheel:all-MiniLM-L6-v2 --text "One." --text "Two." --embed --output vectors.npz
+webinfer run wheel:all-MiniLM-L6-v2 --task sentence-similarity "A cat sat." "A kitten was sitting." "Oil prices rose."
+webinfer run wheel:efficientnet-lite0 photo.jpg --task image-classification
+webinfer run ./detr photo.jpg --task object-detection --output boxes.png
+webinfer run --task automatic-speech-recognition recording.wav
+webinfer run model.onnx --input x=array.npy --platform webgpu --repeat 20
+webinfer run model.onnx --input 'x=[[1, 2, 3]]' --json
+webinfer run model.onnx --json-input - < inputs.json
+"""
+
+Given = Mapping[str, Any] | list[str]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "run", flags=_FLAGS, examples=_EXAMPLES)(run)
+
+
+def run(
+    terminal: Terminal,
+    options: Options,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=model_names,
+            help="Path of an ONNX file or a directory, a name under WEBINFER_MODELS or on the Hugging Face hub, "
+            "wheel:NAME or random:NAME. May be left out where --task has a model of its own and takes a file.",
+        ),
+    ],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="Text, for a model with a tokenizer; paths, for a model of images or sound; with --task, the task's "
+            "inputs.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option("--text", "-t", metavar="TEXT", help="The same, as an option.", show_default=False),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="NAME=FILE|JSON",
+            help="One input: a .npy file, or JSON; an image for pixel_values, a recording for input_values.",
+            show_default=False,
+        ),
+    ] = None,
+    npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Inputs by name, in a .npz file.")] = None,
+    json_input: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Inputs by name, as a JSON object; - reads standard input.")
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Give one vector for each text: the mean over its tokens, of length 1.")
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help=f"Answer a task instead of giving outputs: {', '.join(sorted(TASKS))}."),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the task, as top_k=3.", show_default=False),
+    ] = None,
+    repeat: Annotated[
+        int, typer.Option("--repeat", "-n", min=1, metavar="N", help="How often to run, for the times.")
+    ] = 1,
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            metavar="NAME,...",
+            help=f"{', '.join(PRECISIONS)}: as the author ships it, else made here; full precision if not given. Of "
+            "several, the router may choose.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=writable,
+            help="Write the outputs to a .npz file; with --task object-detection, the image with boxes to a .png.",
+        ),
+    ] = None,
+) -> None:
+    """Run a model in a browser; show outputs, and where the time went.
+
+    Lists take the dtype that the model declares, and a missing batch axis is added. Without inputs, says which
+    ones the model wants. With --task, takes what the task takes and shows its answer.
+    """
+    wanted = split(precisions)
+    precision = wanted if len(wanted) > 1 else next(iter(wanted), None)
+    first, _ = allowed(precision)
+    if task is not None:
+        if inputs or npz or embed:
+            raise typer.BadParameter("it takes text, paths of files or --json-input", param_hint="--task")
+        said = [*(texts or []), *(text or [])]
+        run_task(terminal, options, task, model, said, json_input, parameters or [], precision, repeat, output)
+        return
+    if parameters:
+        raise typer.BadParameter("it sets parameters of a --task", param_hint="--set")
+    given = gather([*(texts or []), *(text or [])], inputs or [], npz, json_input, embed)
+    with terminal.steps() as steps:
+        package = obtain(model, progress=steps, precision=first)
+        if not given:
+            raise MissingInput(run_view.wanted(package), inputs=[spec.name for spec in package.signature.inputs])
+        with closing(Accelerator(options)) as accelerator:
+            with steps.step("start the browser"):
+                accelerator.start()
+            began = time.perf_counter()
+            loaded = accelerator.load(model, precision=precision, progress=steps)
+            load = time.perf_counter() - began
+            with steps.step("run"):
+                runs = repeated(loaded, given, load, repeat, embed)
+    if output is not None:
+        save(output, runs.outputs)
+    if terminal.json:
+        terminal.emit({"outputs": summaries(runs.outputs, whole=output is None), "output": output, **runs.to_dict()})
+    else:
+        terminal.show(run_view.view(runs, output))
+
+
+def gather(texts: Sequence[str], pairs: Sequence[str], npz: Path | None, json_input: str | None, embed: bool) -> Given:
+    """Put the inputs together; named ones may come from several places, the later one counts.
+
+    Raises:
+        typer.BadParameter: Text and named inputs were mixed, or ``--embed`` came without text.
+        InputError: One cannot be read.
+    """
+    named = (read_arrays(npz) if npz else {}) | (read_json(json_input) if json_input else {}) | read_named(pairs)
+    if texts and named:
+        raise typer.BadParameter("give either text, or inputs by name", param_hint="inputs")
+    if embed and not texts:
+        raise typer.BadParameter("it needs text", param_hint="--embed")
+    return named or list(texts)
+
+
+def repeated(model: Model, given: Given, load: float, repeat: int, embed: bool) -> Runs:
+    """Run a model as often as asked, and keep the last outputs."""
+    seconds = []
+    for _ in range(repeat):
+        result = model.run(given)
+        seconds.append(result.times.total)
+    outputs = result.outputs
+    if embed and isinstance(given, list):
+        outputs = {"embedding": sentence_vectors(outputs, model.tokenizer.encode(given)["attention_mask"])}
+    return Runs(outputs, result, model.load(), load, seconds)
+
+
+def save(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
+    """Write outputs to a ``.npz`` file.
+
+    Raises:
+        typer.BadParameter: It cannot be written.
+    """
+    try:
+        with path.open("wb") as file:
+            np.savez(file, **outputs)  # type: ignore[arg-type]  # numpy's stub takes the names for its own keywords
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--output") from error
+
+
+def summaries(outputs: Mapping[str, NDArray[Any]], *, whole: bool) -> dict[str, Any]:
+    """Return dtype and shape of each output, and its values where they were not written to a file."""
+    return {
+        name: {"dtype": str(array.dtype), "shape": list(array.shape), **({"values": array.tolist()} if whole else {})}
+        for name, array in outputs.items()
+    }

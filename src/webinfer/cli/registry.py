@@ -1,0 +1,91 @@
+"""The commands by name. A command's module is imported when the command is, for most bring numpy and more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+
+# Each is a module of `commands`. The summaries are those of its help, which a test compares.
+SUMMARIES = {
+    "demo": "Embed sentences in a browser; show what did it, and how fast.",
+    "doctor": "Try every backend of every browser found, on a small model.",
+    "explain": "Show where a model's nodes and time go on each backend, and why.",
+    "run": "Run a model in a browser; show outputs, and where the time went.",
+    "bench": "Measure models in browsers, beside native onnxruntime.",
+    "compare": "Compare two benchmarks, configuration by configuration.",
+    "history": "Find where the benchmarks in a database changed for good.",
+    "top": "Watch the accelerators that run in other processes.",
+    "install": "Install the embedded browser, unless it is installed.",
+    "pull": "Fetch or build a model, and verify it, unless it is here.",
+    "quantize": "Bring a model to fewer bits; show sizes and losses.",
+    "report": "Write a report of a database of results.",
+    "models": "List the models that can be named, and which lie ready.",
+    "ipfs": "Publish and fetch models by the hash of their contents.",
+    "db": "Look into databases of results, merge, export and query them.",
+}
+
+_MODULES = {
+    "install": "assets.install",
+    "models": "assets.models",
+    "ipfs": "assets.ipfs",
+    "pull": "assets.pull",
+    "quantize": "assets.quantize",
+    "bench": "benchmarks.bench",
+    "compare": "benchmarks.compare",
+    "history": "benchmarks.history",
+    "report": "benchmarks.report",
+}  # those in a folder of their own
+
+
+class Commands(Mapping[str, Any]):
+    """The commands, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<Commands {len(self._made)} of {len(self)}>"
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            if name not in SUMMARIES:
+                raise KeyError(name)
+            app = typer.Typer(rich_markup_mode=None)
+            import_module(f"webinfer.cli.commands.{_MODULES.get(name, name)}").register(app)
+            app.callback()(_nothing)  # so that it is a group, though of one
+            self._made[name] = get_group(app).commands[name]
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(SUMMARIES)
+
+    def __len__(self) -> int:
+        return len(SUMMARIES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in SUMMARIES
+
+
+class Root(TyperGroup):
+    """The command line without a command; its help imports none."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": Commands()})
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names, in the order of the help."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the names and summaries down."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+def _nothing() -> None:
+    """Do nothing."""

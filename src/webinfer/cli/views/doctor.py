@@ -1,0 +1,185 @@
+"""How an examination looks: one block for each browser, then what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from webinfer import Placement, Verdict, WebinferError
+from webinfer.browsers.discovery.find import Installation
+from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs
+from webinfer.cli.units import seconds, size
+from webinfer.core.capabilities import Capabilities, Speeds
+from webinfer.core.options import Backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How a backend did on the probe. Times in seconds."""
+
+    backend: Backend
+    verdict: Verdict
+    error: WebinferError | None = None
+    load: float | None = None
+    run: float | None = None
+    placement: Placement | None = None
+    speeds: Speeds | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "works": self.error is None,
+            "error": self.error.to_dict() if self.error else None,
+            "verdict": self.verdict.kind,
+            "evidence": list(self.verdict.evidence),
+            "placement": self.placement.to_dict() if self.placement else None,
+            "load": self.load,
+            "run": self.run,
+            "speeds": self.speeds.to_dict() if self.speeds else None,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Examination:
+    """What was found out about a browser.
+
+    Attributes:
+        start: Seconds until its page had reported.
+        capabilities: Its page's report; ``None`` where it did not start.
+        error: Why it did not.
+        gpu: What its processes hold of GPUs after the trials; ``None`` where the system does not tell.
+    """
+
+    installation: Installation
+    version: str | None
+    start: float | None = None
+    capabilities: Capabilities | None = None
+    error: WebinferError | None = None
+    gpu: tuple[str, ...] | None = None
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def works(self) -> bool:
+        """Whether at least one backend gave the right answer."""
+        return any(trial.error is None for trial in self.trials)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        found = self.installation
+        return {
+            "name": found.name,
+            "engine": found.engine,
+            "version": self.version,
+            "executable": found.executable,
+            "source": found.source,
+            "start": self.start,
+            "error": self.error.to_dict() if self.error else None,
+            "backends": {trial.backend: trial.to_dict() for trial in self.trials},
+            "gpu": None if self.gpu is None else list(self.gpu),
+            "capabilities": dict(self.capabilities.report) if self.capabilities else None,
+        }
+
+
+_FEATURES = ("shader-f16", "subgroups", "timestamp-query")  # what models profit from; --json has them all
+_LIMITS = (
+    ("buffer", "maxBufferSize"),
+    ("binding", "maxStorageBufferBindingSize"),
+    ("workgroup storage", "maxComputeWorkgroupStorageSize"),
+)
+
+
+def view(machine: Mapping[str, Any], examined: Sequence[Examination], missing: Mapping[str, str]) -> RenderableType:
+    """Lay out an examination."""
+    cores = "1 core" if machine["cores"] == 1 else f"{machine['cores']} cores"
+    about = f"Python {machine['python']}, {machine['system']}, {cores}"
+    parts: list[RenderableType] = [Text.assemble((f"webinfer {machine['webinfer']}", "title"), "  ", (about, "quiet"))]
+    for one in examined:
+        parts += _browser(one)
+    if missing:
+        parts += [heading("Not installed"), pairs(((name, Text(way)) for name, way in missing.items()), style="")]
+    if not any(one.works for one in examined):
+        parts.append(Padding(Text("No backend works in any browser. " + _advice(missing), style="bad"), (1, 0, 0, 0)))
+    return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
+
+
+def _browser(seen: Examination) -> list[RenderableType]:
+    found = seen.installation
+    name = browser_name(found.name)
+    where = (_home(found.executable), "quiet")
+    title = Text.assemble((name, "title"), f" {seen.version or ''}  ", where, overflow="ellipsis", no_wrap=True)
+    if seen.error is not None:
+        return [Padding(title, (1, 0, 0, 0)), pairs([("Broken", Text(str(seen.error), style="bad"))])]
+    assert seen.capabilities is not None
+    rows = [(BACKEND_NAMES[trial.backend], _trial(trial, seen.capabilities.errors)) for trial in seen.trials]
+    if seen.gpu is not None:
+        rows.append(("GPU in use", Text("; ".join(seen.gpu) or "its processes hold no GPU device open")))
+    return [Padding(title, (1, 0, 0, 0)), pairs(rows + _report(seen.capabilities, seen.start or 0.0))]
+
+
+def _trial(trial: Trial, missing: Mapping[str, str]) -> Text:
+    if trial.backend in missing:
+        return Text.assemble(("not available", "warn"), f": {missing[trial.backend].rstrip('.')}")
+    if trial.error is not None:
+        return Text.assemble(("fails", "bad"), f": {trial.error}")
+    style = "good" if trial.verdict.kind == "hardware" else "warn"
+    said = f": {'; '.join(trial.verdict.evidence)}"
+    return Text.assemble(("works", "good"), ", in ", (trial.verdict.kind, style), said)
+
+
+def _report(capabilities: Capabilities, start: float) -> list[tuple[str, Text]]:
+    report = capabilities.report
+    gpu, wasm = report.get("webgpu") or {}, report.get("wasm") or {}
+    rows: list[tuple[str, Text]] = []
+    if capabilities.adapter is not None:
+        over = f"  over {capabilities.adapter.backend}" if capabilities.adapter.backend else ""
+        rows.append(("Adapter", Text.assemble(str(capabilities.adapter), (over, "quiet"))))
+        rows.append(("Features", _features(gpu.get("features") or [])))
+        rows.append(("Limits", Text(_limits(gpu.get("limits") or {}))))
+    if capabilities.webnn:
+        contexts = report["webnn"]["contexts"]
+        opened = _joined(*(_yes(f"WebNN {device}", context["ok"]) for device, context in contexts.items()))
+        rows.append(("Contexts", opened))
+    isolated = _yes("cross-origin isolated", report.get("cross_origin_isolated"))
+    rows.append(
+        ("WASM", _joined(*(_yes(name, wasm.get(name.lower())) for name in ("SIMD", "threads", "JSPI")), isolated))
+    )
+    cores = "1 core" if capabilities.cores == 1 else f"{capabilities.cores} cores"
+    rows.append(("Page", Text(f"{cores}, {capabilities.platform}, ready after {seconds(start)}")))
+    return rows
+
+
+def _features(names: Sequence[str]) -> Text:
+    told = [_yes(name, name in names) for name in _FEATURES]
+    return _joined(*told, Text(f"{len(names)} in all"))
+
+
+def _limits(limits: Mapping[str, Any]) -> str:
+    told = [f"{name} {size(limits[key])}" for name, key in _LIMITS if key in limits]
+    if "maxComputeInvocationsPerWorkgroup" in limits:
+        told.append(f"{limits['maxComputeInvocationsPerWorkgroup']:.0f} invocations")
+    return ", ".join(told) or "not told"
+
+
+def _yes(name: str, has: object) -> Text:
+    return Text.assemble(f"{name} ", ("yes", "good") if has else ("no", "warn"))
+
+
+def _joined(*parts: Text) -> Text:
+    return Text(", ").join(parts)
+
+
+def _home(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _advice(missing: Mapping[str, str]) -> str:
+    return (
+        f"Try: {missing['embedded']}" if "embedded" in missing else "Run with -vv for the log, or try another browser."
+    )

@@ -1,0 +1,37 @@
+"""What measurements say, and how sure of it one may be. Pure: numbers in, numbers out, the same ones every time.
+
+``interval`` says how well one figure is known, ``comparison`` whether two differ, ``steadiness`` when a warm-up is
+over, ``changes`` where a history broke, ``scaling`` what more lanes gain, and ``limit`` why not more.
+"""
+
+from __future__ import annotations
+
+from webinfer.core.statistics.bottleneck import Limit, Load, limit
+from webinfer.core.statistics.changes import Change, changes
+from webinfer.core.statistics.comparison import Comparison, Severity, between, paired, severity, unpaired
+from webinfer.core.statistics.interval import Interval, bootstrap, outliers, over_launches, within_launch
+from webinfer.core.statistics.scaling import Scaling, scaling
+from webinfer.core.statistics.steadiness import is_steady, steady_from
+
+__all__ = [
+    "Change",
+    "Comparison",
+    "Interval",
+    "Limit",
+    "Load",
+    "Scaling",
+    "Severity",
+    "between",
+    "bootstrap",
+    "changes",
+    "is_steady",
+    "limit",
+    "outliers",
+    "over_launches",
+    "paired",
+    "scaling",
+    "severity",
+    "steady_from",
+    "unpaired",
+    "within_launch",
+]

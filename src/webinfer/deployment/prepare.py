@@ -1,0 +1,168 @@
+"""A model as it goes to a lane: a small graph made for the backend, and the files that hold its weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from webinfer.core.cache import cache_dir, claim, hash_file
+from webinfer.core.options import Backend
+from webinfer.deployment.activations import largest
+from webinfer.deployment.equivalence import compare_graphs
+from webinfer.models.files.package import ModelFile, ModelPackage
+from webinfer.models.graphs.external_data import move_weights, read_weight
+from webinfer.models.graphs.fusion import fuse, import_contrib
+from webinfer.models.graphs.fusion.int8_matmul import OPERATOR, to_integers
+from webinfer.models.graphs.outline import outline
+
+log = logging.getLogger("webinfer.models")
+
+_MADE = "3"  # raised when what is made of a model changes
+_GRAPH, _ABOUT, _WEIGHTS = "model.onnx", "about.json", "weights.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a lane is given of a model.
+
+    Attributes:
+        model: The graph.
+        external: The files that hold its weights, by the names that the graph knows them by.
+        rewritten: Subgraphs that were replaced, by the operator that replaced them.
+        notes: What was not done of what could have been, and why.
+    """
+
+    model: ModelFile
+    external: tuple[ModelFile, ...]
+    rewritten: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rounded(self) -> bool:
+        """Whether weights were rounded to 8 bits on the way."""
+        return OPERATOR in self.rewritten
+
+
+def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, integers: bool = False) -> Delivery:
+    """Make a model ready for a backend, or find it made in the cache.
+
+    The graph goes without its weights, which are fetched from the model's own file: see ``outline``. One that was
+    rewritten was compared with the original before, and goes as it came where they differ: see ``rewrite``. Where the
+    cache cannot be written, the model goes as it is.
+
+    Args:
+        package: The model.
+        backend: Backend that is to run it.
+        optimize: Replace subgraphs by operators that the backend has a faster kernel for: see ``rewrite``.
+        integers: Compute products with constant weights in 8-bit integers, where the backend is faster at them:
+            WebAssembly is. See ``to_integers``.
+
+    Raises:
+        InvalidModel: The file is not ONNX, or is cut off.
+    """
+    integers = integers and backend == "wasm"
+    kind = (backend if optimize else "plain") + ("-integers" if integers else "")
+    place = cache_dir() / "delivered" / f"{package.model.sha256}-{kind}-{_MADE}"
+    try:
+        with claim(place) as work:
+            if work is not None:
+                _make(package, work, backend if optimize else None, integers)
+        return _found(place, package)
+    except OSError as error:
+        log.warning("%s goes to the browser as it is: the cache cannot be used (%s)", package.name, error)
+        return Delivery(package.model, package.external)
+
+
+def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple[ModelProto, dict[str, int], list[str]]:
+    """Return a model rewritten for a backend, or as it is where that would change its answers.
+
+    Args:
+        model: Its outline, which stays as it is.
+        package: The model.
+        backend: Backend that is to run it.
+
+    Returns:
+        The model to deliver, how many subgraphs were replaced by which operator, and what is to be told of it.
+    """
+    made = ModelProto()
+    made.CopyFrom(model)
+    rewritten = fuse(made, backend)
+    if not rewritten:
+        return model, {}, []
+    equality = compare_graphs(model, made, package)
+    names = ", ".join(rewritten)
+    if equality.fault is None:
+        log.info(
+            "%s with %s answers as without: %.2g apart, %.2g allowed, found in %.1f s",
+            package.name,
+            names,
+            equality.error,
+            equality.tolerance,
+            equality.seconds,
+        )
+        return made, rewritten, []
+    log.warning("%s goes to the browser without %s: %s", package.name, names, equality.fault)
+    return model, {}, [f"not rewritten to {names}: held against the original here, {equality.fault}"]
+
+
+def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: bool) -> None:
+    source = package.model
+    model = outline(source.path, source.sha256)
+    weights = any(entry.value == source.sha256 for tensor in model.graph.initializer for entry in tensor.external_data)
+    rewritten: dict[str, int] = {}
+    notes: list[str] = []
+    if backend:
+        model, rewritten, notes = rewrite(model, package, backend)
+    own = integers and _to_integers(model, package, work, rewritten, notes)
+    if weights or rewritten:
+        (work / _GRAPH).write_bytes(model.SerializeToString())
+    about = {"weights": weights, "own": own, "rewritten": rewritten, "notes": notes}
+    (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+
+def _to_integers(
+    model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int], notes: list[str]
+) -> bool:
+    """Rewrite products, and give the graph a file of its own for all its weights, unless there are none."""
+    files = {each.name: each.path for each in package.external} | {package.model.sha256: package.model.path}
+
+    def observe(names: list[str]) -> Mapping[str, NDArray[Any]]:
+        try:
+            return largest(model, package, names)
+        except Exception as error:  # onnxruntime's exceptions have no public base
+            reason = " ".join(str(error).split())
+            notes.append(f"all channels were rounded, as none could be observed: {reason}")
+            log.warning("%s: %s", package.name, notes[-1])
+            return {}
+
+    done = to_integers(model, partial(read_weight, files=files), observe)
+    if done:
+        rewritten.update(done)
+        import_contrib(model)
+        with (work / _WEIGHTS).open("wb") as target:
+            move_weights(model, files, target, _WEIGHTS)
+    return bool(done)
+
+
+def _found(place: Path, package: ModelPackage) -> Delivery:
+    about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+    told = about["rewritten"], tuple(about["notes"])
+    if not (place / _GRAPH).exists():  # There was nothing to gain.
+        return Delivery(package.model, package.external, *told)
+    graph = _file(place / _GRAPH)
+    if about.get("own"):
+        return Delivery(graph, (_file(place / _WEIGHTS),), *told)
+    weights = (replace(package.model, name=package.model.sha256),) if about["weights"] else ()
+    return Delivery(graph, (*weights, *package.external), *told)
+
+
+def _file(path: Path) -> ModelFile:
+    return ModelFile(path.name, path, path.stat().st_size, hash_file(path))

@@ -1,0 +1,1 @@
+"""A loaded model: requests built, sessions made, results assembled."""

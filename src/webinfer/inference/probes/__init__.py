@@ -1,0 +1,1 @@
+"""Measurements of a loaded model: hardware, profile, audio features."""

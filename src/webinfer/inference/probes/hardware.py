@@ -1,0 +1,71 @@
+"""Whether hardware computes, tried out by a timed kernel where an adapter's words do not tell."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from webinfer.browsers.lane import Lane
+from webinfer.core.capabilities import Speeds, Verdict
+from webinfer.core.errors import MalformedFrame, SoftwareAdapter, WebinferError
+from webinfer.core.options import Backend
+from webinfer.pool.events import SessionLoaded
+from webinfer.pool.pool import Pool
+
+log = logging.getLogger("webinfer.proving")
+
+SECONDS = 1.0
+"""About what a measurement takes, once the lane has come to it."""
+_PATIENCE = 30.0  # s for one, behind what the lane has to do before
+
+
+async def prove(pool: Pool, name: str, backend: Backend, *, always: bool = False) -> Verdict:
+    """Return the verdict on a lane's backend, having timed its adapter where nothing else proves anything.
+
+    An adapter is timed once in each browser's life. What fails leaves the verdict as it is, and is told in it.
+
+    Args:
+        name: The lane's id.
+        always: Time it whatever its words say.
+    """
+    lane = pool.lanes.get(name)
+    if lane is None:
+        return Verdict("unproven", ("its lane is gone",))
+    verdict = lane.verdict(backend)
+    if backend != "webgpu" or lane.capabilities.speeds or not (always or verdict.kind == "unproven"):
+        return verdict
+    try:
+        speeds = await _measure(lane)
+    except (TimeoutError, WebinferError) as error:
+        why = str(error) or f"no answer came within {_PATIENCE:g} s"
+        return Verdict(verdict.kind, (*verdict.evidence, f"its speed could not be measured: {why}"))
+    log.info("the adapter of lane %s: %s", name, speeds)
+    for browser in pool.browsers.values():
+        if browser.id == lane.browser:
+            browser.learn(speeds)
+    return lane.verdict(backend)
+
+
+async def require_hardware(pool: Pool, model: str, backend: Backend, loaded: SessionLoaded) -> None:
+    """Refuse a session that does not run in hardware.
+
+    Raises:
+        SoftwareAdapter: It does not, or nothing proves it.
+    """
+    verdict = (await prove(pool, loaded.lane, backend)).over(loaded.placement)
+    if verdict.kind != "hardware":
+        raise SoftwareAdapter(
+            f"{model} runs in {verdict.kind} on {backend}: {'; '.join(verdict.evidence)}. "
+            "Choose another backend or browser, or do without require_hardware.",
+            verdict=verdict.kind,
+            evidence=list(verdict.evidence),
+            backend=backend,
+        )
+
+
+async def _measure(lane: Lane) -> Speeds:
+    answer = await lane.measure(SECONDS, _PATIENCE)
+    try:
+        return Speeds.of(answer, max(lane.capabilities.cores, os.cpu_count() or 1))  # pages may be told too few
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedFrame(f"Lane {lane.id} answered a measurement with no speeds: {error}.", lane=lane.id) from error

@@ -1,0 +1,1 @@
+"""A model's files: the package, its signature, family, precision variants and content id."""

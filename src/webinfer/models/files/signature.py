@@ -1,0 +1,259 @@
+"""What an ONNX file says of itself, read without its weights.
+
+A walk over the protobuf fields of a memory-mapped file: weights are skipped by their length, so that a model of
+gigabytes is read in milliseconds and none of its weights come into memory. Field numbers are those of onnx.proto.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import TensorProto
+
+from webinfer.core.tensors import DTYPES, Signature, TensorSpec
+from webinfer.models.files.protobuf import BYTES, VARINT, fields, refuse, varint
+
+# Fields that hold messages with something to learn inside: {message: {field: message}}.
+_NESTED: dict[str, dict[int, str]] = {
+    "model": {7: "graph"},
+    "graph": {1: "node", 5: "tensor", 11: "input", 12: "output", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "subgraph", 10: "tensor", 11: "subgraph"},
+    "subgraph": {1: "node", 5: "tensor", 15: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+_OP_TYPE, _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_EXTERNAL = 4, 1, 2, 8, 13
+_IR_VERSION, _OPSETS = 1, 8
+
+_DTYPE_NAMES: dict[int, str] = {onnx.helper.np_dtype_to_tensor_dtype(dtype): name for name, dtype in DTYPES.items()}
+_BLOCK_QUANTIZED = {"MatMulNBits", "GatherBlockQuantized"}
+_QUANTIZED = {
+    "ConvInteger",
+    "DequantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+}
+
+
+@dataclass(slots=True)
+class Contents:
+    """What was read from an ONNX file.
+
+    Attributes:
+        signature: Inputs and outputs, without the initializers that old files list as inputs.
+        external: Paths of the external data files, relative to the model's directory, in order of first use.
+        operators: The operators' names.
+        precision: ``fp32``, ``fp16``, ``q8`` or ``q4``, by the operators and the weights' dtypes.
+    """
+
+    signature: Signature
+    external: tuple[str, ...]
+    operators: frozenset[str]
+    precision: str
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the walk has come across so far."""
+
+    inputs: list[bytes] = field(default_factory=list)
+    outputs: list[bytes] = field(default_factory=list)
+    initializers: set[str] = field(default_factory=set)
+    external: dict[str, int] = field(default_factory=dict)  # location -> bytes needed
+    operators: set[str] = field(default_factory=set)
+    weights: dict[int, int] = field(default_factory=dict)  # dtype -> elements
+    graphs: int = 0
+    versions: int = 0
+
+
+def read(path: Path) -> Contents:
+    """Read a model's signature and the names of its external files.
+
+    Args:
+        path: The ONNX file.
+
+    Raises:
+        InvalidModel: It is not ONNX, is cut off, needs a file that is missing or lies elsewhere, or takes or gives
+            something that is not a tensor of a dtype in ``DTYPES``.
+    """
+    found = _found(path)
+    _check_external(path, found)
+    given = [spec for spec in specs(path, "input", found.inputs) if spec.name not in found.initializers]
+    outputs = specs(path, "output", found.outputs)
+    if not outputs:
+        refuse(path, "has no outputs: export it again")
+    return Contents(
+        Signature(tuple(given), tuple(outputs)), tuple(found.external), frozenset(found.operators), _precision(found)
+    )
+
+
+def locations(path: Path) -> tuple[str, ...]:
+    """Return the paths of the external data files that a model states, whether they are there or not.
+
+    Raises:
+        InvalidModel: The file is not ONNX, or is cut off.
+    """
+    return tuple(_found(path).external)
+
+
+def _found(path: Path) -> _Found:
+    found = _Found()
+    try:
+        _scan(path, found)
+    except OSError as error:
+        refuse(path, f"cannot be read: {error.strerror}")
+    except RecursionError:
+        refuse(path, "nests graphs deeper than any model does: it is corrupt")
+    if not (found.graphs and found.versions):
+        refuse(path, "holds no ONNX graph: export the model to ONNX first")
+    return found
+
+
+def _scan(path: Path, found: _Found) -> None:
+    with path.open("rb") as file:
+        head = file.read(512)
+        if not head:
+            refuse(path, "is empty: fetch it again")
+        _refuse_lookalikes(path, head)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            _walk(path, data, "model", 0, len(data), found)
+
+
+def _refuse_lookalikes(path: Path, head: bytes) -> None:
+    """Name what is often found in a model's place."""
+    if head.lstrip()[:1] == b"<":
+        refuse(path, "is a web page, not an ONNX model: its download failed, so fetch it again")
+    if head.startswith(b"version https://git-lfs"):
+        refuse(path, "is a Git LFS pointer, not the model: run 'git lfs pull' in its repository")
+    if head.startswith((b"PK\x03\x04", b"\x80\x02", b"\x93NUMPY", b"GGUF")) or head[4:8] == b"ORTM":
+        refuse(path, "is a model of another format: export it to ONNX first")
+
+
+# The walk
+
+
+def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found: _Found) -> None:
+    nested = _NESTED[message]
+    elements, dtype, external = 1, 0, []
+    for number, kind, at, stop in fields(path, data, start, end):
+        inner = nested.get(number) if kind == BYTES else None
+        if inner in ("input", "output"):
+            (found.inputs if inner == "input" else found.outputs).append(data[at:stop])
+        elif inner is not None:
+            found.graphs += inner == "graph"
+            _walk(path, data, inner, at, stop, found)
+        elif message == "model" and number in (_IR_VERSION, _OPSETS):
+            found.versions += 1
+        elif message == "node" and number == _OP_TYPE:
+            found.operators.add(data[at:stop].decode(errors="replace"))
+        elif message == "tensor":
+            if number == _TENSOR_NAME:
+                found.initializers.add(data[at:stop].decode(errors="replace"))
+            elif number == _TENSOR_EXTERNAL:
+                external.append(data[at:stop])
+            elif number == _TENSOR_TYPE:
+                dtype = varint(path, data, at, end)[0]
+            elif number == _TENSOR_DIMS:
+                elements *= _product(path, data, kind, at, stop)
+    if message == "tensor":
+        found.weights[dtype] = found.weights.get(dtype, 0) + elements
+        _note_external(path, external, found)
+
+
+def _product(path: Path, data: mmap.mmap, kind: int, at: int, stop: int) -> int:
+    """Multiply dimensions, which come one to a field or packed."""
+    product = 1
+    while at < stop:
+        size, at = varint(path, data, at, stop)
+        product *= size
+        if kind == VARINT:
+            break
+    return product
+
+
+# External data
+
+
+def _note_external(path: Path, entries: list[bytes], found: _Found) -> None:
+    if not entries:
+        return
+    try:
+        pairs = [onnx.StringStringEntryProto.FromString(entry) for entry in entries]
+        said = {pair.key: pair.value for pair in pairs}
+        needed = int(said.get("offset") or 0) + int(said.get("length") or 0)
+    except (DecodeError, ValueError):
+        refuse(path, "describes its external data wrongly: export it again")
+    location = said.get("location", "")
+    found.external[location] = max(needed, found.external.get(location, 0))
+
+
+def _check_external(path: Path, found: _Found) -> None:
+    for location, needed in found.external.items():
+        parts = PurePosixPath(location).parts
+        outside = PurePosixPath(location).is_absolute() or PureWindowsPath(location).is_absolute() or ".." in parts
+        if not parts or outside or "\\" in location or "\0" in location or PureWindowsPath(location).drive:
+            refuse(path, f"names external data at {location!r}, outside its own directory, which is not followed")
+        beside = path.parent / location
+        if not beside.is_file():
+            refuse(path, f"keeps weights in {location!r}, which is missing: put that file at {beside}")
+        if beside.stat().st_size < needed:
+            have = f"{beside.stat().st_size:,} of {needed:,} bytes"
+            refuse(path, f"keeps weights in {location!r}, which is cut off ({have}): fetch it again")
+
+
+# Inputs and outputs
+
+
+def specs(path: Path, role: str, values: list[bytes]) -> list[TensorSpec]:
+    """Read inputs or outputs from their messages.
+
+    Args:
+        path: The file, to be named in errors.
+        role: ``input`` or ``output``, likewise.
+        values: The messages, each a ``ValueInfoProto``.
+    """
+    try:
+        infos = [onnx.ValueInfoProto.FromString(value) for value in values]
+    except DecodeError:
+        refuse(path, f"describes an {role} wrongly: it is corrupt, so fetch or export it again")
+    return [_spec(path, role, info) for info in infos]
+
+
+def _spec(path: Path, role: str, info: onnx.ValueInfoProto) -> TensorSpec:
+    if not info.type.HasField("tensor_type"):
+        kind = info.type.WhichOneof("value") or "nothing"
+        kind = kind.removesuffix("_type")
+        refuse(
+            path, f"has an {role} {info.name!r} that is a {kind}, not a tensor, which cannot pass to or from a browser"
+        )
+    tensor = info.type.tensor_type
+    name = _DTYPE_NAMES.get(tensor.elem_type)
+    if name is None:
+        known = tensor.elem_type in TensorProto.DataType.values()
+        said = TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
+        hint = ": move that step (tokenizing, mapping labels) out of the graph" if said == "string" else ""
+        refuse(path, f"has an {role} {info.name!r} of {said}s, which cannot pass to or from a browser{hint}")
+    sizes = tuple(_size(dimension) for dimension in tensor.shape.dim)
+    return TensorSpec(info.name, name, sizes, ranked=tensor.HasField("shape"))
+
+
+def _size(dimension: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    if dimension.HasField("dim_value"):
+        return dimension.dim_value if dimension.dim_value >= 0 else None  # some exporters write -1 for "any"
+    return dimension.dim_param or None
+
+
+def _precision(found: _Found) -> str:
+    if found.operators & _BLOCK_QUANTIZED:
+        return "q4"
+    if found.operators & _QUANTIZED:
+        return "q8"
+    half = found.weights.get(TensorProto.FLOAT16, 0)
+    return "fp16" if half > found.weights.get(TensorProto.FLOAT, 0) else "fp32"

@@ -1,0 +1,1 @@
+"""Graphs without their weights: read, rewritten, external data moved."""

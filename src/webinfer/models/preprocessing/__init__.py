@@ -1,0 +1,1 @@
+"""What turns texts, images and recordings into tensors, as a model's own files say."""

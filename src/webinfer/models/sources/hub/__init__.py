@@ -1,0 +1,7 @@
+"""Models of the Hugging Face hub, by its own library: its cache, tokens, mirrors and offline mode."""
+
+from __future__ import annotations
+
+from webinfer.models.sources.hub.source import Reference, cached, looked, names, open_hub, remove
+
+__all__ = ["Reference", "cached", "looked", "names", "open_hub", "remove"]

@@ -1,0 +1,1 @@
+"""Models fetched from IPFS and published to it: gateways, stores, archives."""

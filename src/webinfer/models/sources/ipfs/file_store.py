@@ -1,0 +1,82 @@
+"""Files written from verified blocks, each known by the SHA-256 that it was written with."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from webinfer.core.cache import hash_file
+from webinfer.models.ipfs.cid import CID
+from webinfer.models.ipfs.unixfs import Get
+from webinfer.models.sources.ipfs.block_store import failure
+from webinfer.models.sources.ipfs.exporter import PART, write_whole
+
+
+class Written:
+    """A directory in the cache with files of one DAG. What was changed there since is as if it were not there.
+
+    Args:
+        directory: Where; made here. The hashes lie beside it, so that it holds nothing but the DAG's own files.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._note = directory.with_name(f".{directory.name}.json")
+
+    def __repr__(self) -> str:
+        return f"<Written {self.directory} {len(self._hashes())} files>"
+
+    def lock(self) -> FileLock:
+        """Return the lock that whoever writes here holds; makes the directory."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.directory.with_name(f".{self.directory.name}.lock"))
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a file is here, with the contents that it was written with."""
+        path = self.directory / name
+        return path.is_file() and self._hashes().get(name) == hash_file(path)
+
+    def changed(self) -> list[str]:
+        """Return the names of the files that are not, or no longer, as they were written."""
+        files = [path for path in self.directory.rglob("*") if path.is_file() and path.parent.suffix != PART]
+        names = [path.relative_to(self.directory).as_posix() for path in files]
+        return sorted(name for name in names if not self.holds(name))
+
+    def write(self, get: Get, cid: CID, name: str, tell: Callable[[int, int], None] | None = None) -> None:
+        """Write a file, in place of what is there.
+
+        Args:
+            get: Returns the verified bytes of a block.
+            cid: The file.
+            name: Its path below the directory.
+            tell: Told of the bytes written, and of all.
+
+        Raises:
+            StoreError: The disk is full or cannot be written.
+        """
+        path = self.directory / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            write_whole(get, cid, path, tell)
+            self._remember(name, hash_file(path))
+        except OSError as error:
+            raise failure(error, f"write {path}") from error
+
+    def _hashes(self) -> dict[str, str]:
+        try:
+            known = json.loads(self._note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}  # missing or corrupt: the files are written again
+        return known if isinstance(known, dict) else {}
+
+    def _remember(self, name: str, sha256: str) -> None:
+        handle, work = tempfile.mkstemp(prefix=f"{self._note.name}.", dir=self._note.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(self._hashes() | {name: sha256}, file)
+        Path(work).replace(self._note)  # in one step, so that a reader never sees half of it

@@ -1,0 +1,165 @@
+"""A repository of the hub with the same files as a DAG: what nobody has as blocks is made of them.
+
+The hub is not believed either: a file's CID is computed from what came, by the profile unixfs-v1-2025, and only a file
+with the CID that is wanted goes into the store, as its blocks.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from webinfer.core.errors import FetchError, IntegrityError, ModelNotFound
+from webinfer.core.progress import ProgressCallback
+from webinfer.models.files.content_id import directory_cid, file_cid
+from webinfer.models.files.signature import locations
+from webinfer.models.files.variants import belongings, choose
+from webinfer.models.ipfs.cid import CID
+from webinfer.models.ipfs.importer import Importer
+from webinfer.models.sources.hub import Reference
+from webinfer.models.sources.hub.fetch import fetch
+from webinfer.models.sources.hub.listing import Listing, list_files
+from webinfer.models.sources.ipfs.block_store import Store
+
+KEY = "hub"  # of ``ipfs://CID?hub=ORG/NAME``
+_MAIN = "main"
+
+
+class Twin:
+    """The repository that ``?hub=ORG/NAME[@REVISION][/FILE.onnx]`` names.
+
+    Args:
+        name: What stands there.
+        store: Where blocks are kept.
+        progress: Told of the bytes fetched.
+        precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
+        file: The ONNX file that is meant, if one is named.
+        part: Which part of a model in several files.
+
+    Raises:
+        ModelNotFound: It cannot be the name of a repository.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        progress: ProgressCallback | None,
+        *,
+        precision: str | None,
+        file: str | None,
+        part: str | None,
+    ) -> None:
+        wanted = Reference.parse(name)
+        if wanted is None:
+            raise ModelNotFound(f"{name!r} is not ORG/NAME[@REVISION][/FILE.onnx], which {KEY}= takes.", reference=name)
+        self._wanted = wanted
+        self._store = store
+        self._progress = progress
+        self._meant = precision, wanted.file or file, part
+
+    def __repr__(self) -> str:
+        return f"<Twin {self._wanted.repo}>"
+
+    def bring(self, wanted: Mapping[str, CID], error: FetchError) -> None:
+        """Bring files of a known directory into the store.
+
+        Args:
+            wanted: Their CIDs, by their paths in the repository.
+            error: Why nobody gave their blocks.
+
+        Raises:
+            FetchError: The hub has not all of them, or cannot be asked.
+            IntegrityError: One has another CID there.
+        """
+        listing = self._list(error)
+        lacking = sorted(wanted.keys() - listing.files.keys())
+        if lacking:
+            raise _neither(error, f"{listing.repo!r} on the hub has no {', '.join(lacking)}.")
+        fetch(listing, wanted, self._progress)
+        paths = {name: listing.snapshot / name for name in wanted}
+        for name, cid in wanted.items():
+            if file_cid(paths[name]) != str(cid):
+                raise _other(f"{name} of {listing.repo!r}", cid, error)
+        for path in paths.values():
+            Importer(put=self._store.put).add(path)
+
+    def bring_root(self, root: CID, error: FetchError) -> None:
+        """Bring a DAG into the store of which nothing is known but its CID.
+
+        It is the ONNX file, or the directory of it and its weights, or that of all files that a model needs: what
+        ``model.cid`` tells, and what ``webinfer ipfs add`` prints for what ``webinfer pull`` fetched.
+
+        Args:
+            root: Its CID.
+            error: Why nobody gave its block.
+
+        Raises:
+            FetchError: The hub has no such model, or cannot be asked.
+            IntegrityError: None of these has that CID.
+        """
+        listing = self._list(error)
+        chosen = choose(listing.files, *self._meant)
+        if chosen is None:
+            raise _neither(error, f"{listing.repo!r} on the hub has no such ONNX file.")
+        needed, weights = self._needed(listing, chosen)
+        graph = needed[chosen]
+        if file_cid(graph) == str(root):
+            Importer(put=self._store.put).add(graph)
+            return
+        for files in ({graph.name: graph} | weights, needed):
+            if directory_cid(files) == str(root):
+                directory_cid(files, self._store.put)
+                return
+        raise _other(f"{chosen} of {listing.repo!r}, alone or with what belongs to it,", root, error)
+
+    def _needed(self, listing: Listing, chosen: str) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Fetch a model; return its files by their paths in the repository, and its weights by their own names."""
+        names = [chosen, *belongings(listing.files, chosen)]
+        fetch(listing, names, self._progress)
+        beside = posixpath.dirname(chosen)
+        stated = {
+            name: posixpath.normpath(posixpath.join(beside, name)) for name in locations(listing.snapshot / chosen)
+        }
+        there = {name: path for name, path in stated.items() if path in listing.files}
+        fetch(listing, there.values(), self._progress)
+        needed = {name: listing.snapshot / name for name in [*names, *there.values()]}
+        return needed, {name: listing.snapshot / path for name, path in there.items()}
+
+    def _list(self, error: FetchError) -> Listing:
+        try:
+            listing = list_files(self._wanted.repo, self._wanted.revision or _MAIN)
+        except (FetchError, ModelNotFound) as other:
+            raise _neither(error, str(other)) from other
+        if listing is None:
+            raise _neither(error, f"There is no {self._wanted.repo!r} on the hub for this user.")
+        return listing
+
+
+def split_twin(name: str) -> tuple[str, str | None]:
+    """Split ``CID[/path]?hub=ORG/NAME`` into what stands before the question mark, and the repository.
+
+    Raises:
+        ModelNotFound: Something else than a repository is named there.
+    """
+    text, mark, query = name.partition("?")
+    if not mark:
+        return text, None
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if [key for key, _ in pairs] != [KEY]:
+        raise ModelNotFound(f"After the question mark of {name!r} only {KEY}=ORG/NAME may stand.", reference=name)
+    return text, pairs[0][1]
+
+
+def _neither(error: FetchError, why: str) -> FetchError:
+    return FetchError(f"{error} Nor has the hub: {why}", **error.data)
+
+
+def _other(what: str, cid: CID, error: FetchError) -> IntegrityError:
+    return IntegrityError(
+        f"{what} has another CID than {cid} by the profile unixfs-v1-2025, so nothing of it is used: "
+        f"name the revision that has it ({KEY}=ORG/NAME@REVISION). As blocks it could not be had either. {error}",
+        **error.data | {"expected": str(cid)},
+    )

@@ -1,0 +1,316 @@
+"""The source ``ipfs://CID[/path][?hub=ORG/NAME]``: models fetched by the hash of their contents."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote
+
+from webinfer.core.cache import cache_dir
+from webinfer.core.errors import FetchError, ModelNotFound
+from webinfer.core.progress import Progress, ProgressCallback
+from webinfer.models.files.directory import open_path
+from webinfer.models.files.package import ModelPackage, describe
+from webinfer.models.files.signature import locations
+from webinfer.models.files.variants import FOLDER, available, belongings, choose, graphs, parts
+from webinfer.models.ipfs.cid import CID, RAW
+from webinfer.models.ipfs.dag_pb import decode
+from webinfer.models.ipfs.frontier import Frontier
+from webinfer.models.ipfs.unixfs import children, resolve, split
+from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.fetch import fetch_several
+from webinfer.models.sources.ipfs.file_store import Written
+from webinfer.models.sources.ipfs.gateway import Patience, gateways_here
+from webinfer.models.sources.ipfs.hub_mirror import Twin, split_twin
+
+SCHEME = "ipfs"
+_SMALL = 1 << 20  # bytes of a file that comes with a model whatever it is: a chat template, a list of labels
+_LONE_FILE = "model.onnx"  # the name of a file that has none, because its CID was given
+
+
+def open_ipfs(
+    name: str,
+    reference: str,
+    progress: ProgressCallback | None,
+    *,
+    precision: str | None = None,
+    part: str | None = None,
+) -> ModelPackage:
+    """Fetch a model, unless it is here, and open it. Of a directory only what the model needs is fetched.
+
+    Args:
+        name: The reference without ``ipfs:``. ``?hub=ORG/NAME[@REVISION]`` at its end names a repository with the same
+            files, which is asked for what nobody has as blocks.
+        reference: As the caller named it.
+        progress: Told of the bytes fetched and written.
+        precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
+        part: Which part of a model in several files.
+
+    Raises:
+        ModelNotFound: This is no CID of a file or directory, the path leads nowhere, or there is no such precision.
+        InvalidModel: It is there and cannot be read.
+        FetchError: Nobody has it, or nobody was named who could.
+        IntegrityError: Those who have it sent other bytes.
+        StoreError: The disk is full.
+    """
+    text, hub = split_twin(name)
+    root, path = parse(text)
+    folder, file = _apart(path)
+    store = Store()
+    twin = None if hub is None else Twin(hub, store, progress, precision=precision, file=file, part=part)
+    try:
+        target = _found(root, folder, store, progress)
+    except FetchError as error:
+        ready = _models() / str(root)
+        if not folder and not file and ready.is_dir() and not Written(ready).changed():
+            package = open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files not
+            return replace(package, origin=f"{SCHEME}://{root}", cached=True)
+        if twin is None or folder:
+            raise
+        twin.bring_root(root, error)
+        target = _found(root, folder, store, progress)
+    short = folder.rpartition("/")[2] or str(root)
+    if _is_file(store, target):
+        package = open_path(_alone(store, target, progress, twin), reference, short, part=part)
+        return replace(package, origin=f"{SCHEME}://{root}", cached=not store.added)
+    files = _listed(store, target)
+    chosen = choose(files, precision, file, part)
+    if chosen is None:
+        others = ", ".join(available(files, file, part)) or ", ".join(graphs(files)) or "no ONNX file"
+        wanted = " in ".join(filter(None, (file or part or "model", precision)))
+        raise ModelNotFound(f"{reference} has no {wanted}, only {others}.", reference=reference)
+    place = _selected(store, target, files, chosen, progress, twin) / chosen
+    package = describe(place, reference, place.stem if file else short)
+    there = tuple(available(files, file, part))
+    return replace(package, origin=f"{SCHEME}://{root}", cached=not store.added, available=there, parts=parts(files))
+
+
+def names() -> list[str]:
+    """Return nothing: what there is under all CIDs cannot be listed. See ``fetched``."""
+    return []
+
+
+def fetched() -> dict[str, Path]:
+    """Return the models that were fetched before and lie ready: directories by reference."""
+    places = [path for path in sorted(_models().glob("ba*")) if next(path.rglob("*.onnx"), None) is not None]
+    return {f"{SCHEME}://{path.name}": path for path in places}
+
+
+def is_own(reference: str) -> bool:
+    """Tell whether a reference is one of this source's."""
+    return reference.startswith(f"{SCHEME}:")
+
+
+def forget(root: str, store: Store | None = None) -> int:
+    """Remove the blocks of a model from the store, but for those that other models here have in common with it.
+
+    Args:
+        root: Its CID.
+        store: Where they are; ``None`` takes the one in the cache directory.
+
+    Returns:
+        The bytes freed.
+    """
+    store = store or Store()
+    others = {cid for name in fetched() for cid in _below(store, CID.parse(name.removeprefix(f"{SCHEME}://")))}
+    return sum(store.remove(cid) for cid in _below(store, CID.parse(root)) - others)
+
+
+def _below(store: Store, root: CID) -> set[CID]:
+    """Return the blocks of a DAG that are here."""
+    found: set[CID] = set()
+    waiting = [root]
+    while waiting:
+        cid = waiting.pop()
+        if cid in found or not store.holds(cid):
+            continue
+        found.add(cid)
+        if cid.codec != RAW:
+            waiting += [link.cid for link in decode(cid, store.get(cid)).links]
+    return found
+
+
+def parse(reference: str) -> tuple[CID, str]:
+    """Split a reference, with or without ``ipfs://`` or ``/ipfs/``, into a CID and a path.
+
+    Raises:
+        ModelNotFound: It begins with no CID, or its path could lead out.
+    """
+    text = reference.removeprefix(f"{SCHEME}:").removeprefix("//").removeprefix("/ipfs/")
+    cid, _, path = text.partition("/")
+    return CID.parse(cid), "/".join(split(unquote(path)))
+
+
+def bring(
+    root: CID,
+    path: str,
+    store: Store,
+    *,
+    gateways: Sequence[str] | None = None,
+    patience: Patience | None = None,
+    progress: ProgressCallback | None = None,
+    listing: bool = False,
+) -> CID:
+    """Bring a DAG, or what a path in it leads to, into the store; see ``bring_several``.
+
+    Returns:
+        What the path leads to.
+    """
+    several = bring_several(
+        root, [path], store, gateways=gateways, patience=patience, progress=progress, listing=listing
+    )
+    return several[0]
+
+
+def bring_several(
+    root: CID,
+    paths: Sequence[str],
+    store: Store,
+    *,
+    gateways: Sequence[str] | None = None,
+    patience: Patience | None = None,
+    progress: ProgressCallback | None = None,
+    listing: bool = False,
+    apart: bool = False,
+) -> list[CID]:
+    """Bring what paths in a DAG lead to into the store. Blocks; an event loop may run in the calling thread.
+
+    Args:
+        root: The root.
+        paths: Each names, separated by slashes; an empty one leads to the root. They are fetched side by side.
+        store: Where blocks are kept.
+        gateways: Addresses of trustless gateways; ``None`` takes those of ``WEBINFER_IPFS_GATEWAYS``.
+        patience: How long to wait.
+        progress: Told of the bytes that came.
+        listing: Of a directory, only what tells the names in it.
+        apart: Bring what can be had, though something else cannot; then the error is raised.
+
+    Returns:
+        What each path leads to.
+    """
+    chosen = gateways_here() if gateways is None else gateways
+    work = fetch_several(
+        root, paths, store, gateways=chosen, patience=patience, progress=progress, listing=listing, apart=apart
+    )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _apart(path: str) -> tuple[str, str | None]:
+    """Split a path into the model's directory, above ``onnx``, and the ONNX file that it names, if it names one."""
+    if not path.endswith(".onnx"):
+        return path, None
+    folder, _, file = path.rpartition("/")
+    if folder.rpartition("/")[2] == FOLDER:
+        return folder.rpartition("/")[0], f"{FOLDER}/{file}"
+    return folder, file
+
+
+def _found(root: CID, folder: str, store: Store, progress: ProgressCallback | None) -> CID:
+    """Return what lies at a path; if it is a directory, its names and those of ``onnx`` in it are here then."""
+    target = bring(root, folder, store, progress=progress, listing=True)
+    node = decode(target, store.get(target))
+    if node.is_directory and any(link.name == FOLDER for link in children(store.get, node)):
+        bring(target, FOLDER, store, listing=True)
+    return target
+
+
+def _listed(store: Store, target: CID) -> dict[str, int]:
+    """Return the files of a directory and of ``onnx`` in it, with the bytes that their blocks take."""
+    files = {link.name: link.size for link in children(store.get, decode(target, store.get(target)))}
+    if files.pop(FOLDER, None) is not None:
+        inner = resolve(store.get, target, FOLDER)[-1]
+        node = decode(inner, store.get(inner))
+        if node.is_directory:
+            files |= {f"{FOLDER}/{link.name}": link.size for link in children(store.get, node)}
+    return files
+
+
+def _selected(
+    store: Store,
+    target: CID,
+    files: Mapping[str, int],
+    chosen: str,
+    progress: ProgressCallback | None,
+    twin: Twin | None,
+) -> Path:
+    """Return the directory in the cache where a model lies, with what it needs, fetched where it is not here."""
+    place = Written(_models() / str(target))
+    small = [name for name, nbytes in files.items() if nbytes <= _SMALL and not name.endswith(".onnx")]
+    with place.lock():
+        _bring_files(store, target, [chosen, *belongings(files, chosen), *small], place, progress, twin)
+        beside = posixpath.dirname(chosen)
+        stated = ["/".join(split(posixpath.join(beside, location))) for location in locations(place.directory / chosen)]
+        _bring_files(store, target, stated, place, progress, twin)
+    return place.directory
+
+
+def _bring_files(
+    store: Store,
+    target: CID,
+    names: Sequence[str],
+    place: Written,
+    progress: ProgressCallback | None,
+    twin: Twin | None,
+) -> None:
+    missing = [name for name in dict.fromkeys(names) if name and not place.holds(name)]
+    try:
+        bring_several(target, missing, store, progress=progress, apart=twin is not None)
+    except FetchError as error:
+        if twin is None:
+            raise
+        lacking = [name for name in missing if Frontier(target, name, store.find, store.holds).wanted]
+        twin.bring({name: resolve(store.get, target, name)[-1] for name in lacking}, error)
+    for name in missing:
+        cid = resolve(store.get, target, name)[-1]
+        if not decode(cid, store.get(cid)).is_directory:
+            place.write(store.get, cid, name, _telling(name, progress))
+
+
+def _alone(store: Store, target: CID, progress: ProgressCallback | None, twin: Twin | None) -> Path:
+    """Return a directory in the cache with nothing but a file in it, which has no name of its own."""
+    place = Written(_models() / str(target))
+    with place.lock():
+        if not place.holds(_LONE_FILE):
+            try:
+                bring(target, "", store, progress=progress)
+            except FetchError as error:
+                if twin is None:
+                    raise
+                twin.bring_root(target, error)
+            place.write(store.get, target, _LONE_FILE, _telling(str(target), progress))
+    return place.directory
+
+
+def _telling(what: str, progress: ProgressCallback | None) -> Callable[[int, int], None]:
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(Progress(f"write {what}", done, total))
+
+    return tell
+
+
+def require_file(store: Store, root: CID, path: str, target: CID) -> None:
+    """Refuse a directory where a file is due.
+
+    Raises:
+        ModelNotFound: It is a directory.
+    """
+    if not _is_file(store, target):
+        raise ModelNotFound(f"{root}{'/' + path if path else ''} is a directory, not a file.", cid=str(target))
+
+
+def _is_file(store: Store, cid: CID) -> bool:
+    return decode(cid, store.get(cid)).is_file
+
+
+def _models() -> Path:
+    return cache_dir() / SCHEME / "models"

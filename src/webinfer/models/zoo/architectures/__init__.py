@@ -1,0 +1,1 @@
+"""Well-known architectures as ONNX graphs, made with NumPy and onnx alone."""

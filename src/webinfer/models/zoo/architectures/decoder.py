@@ -1,0 +1,78 @@
+"""What decoders of text share: a cache of keys and values that grows with the text, and masks that fit it."""
+
+from __future__ import annotations
+
+from webinfer.models.zoo.architectures.layers import HIDDEN, dimension, padding_mask
+from webinfer.models.zoo.formats.graph import Graph
+
+_FLOAT, _FLOAT16 = 1, 10  # onnx.TensorProto
+
+
+class Cache:
+    """The inputs ``past_key_values.N.key`` and ``.value`` and the outputs ``present.N.key`` and ``.value``.
+
+    Each has the shape (batch, heads, tokens, size): tokens so far in, those of this run behind them out. That is the
+    form in which Optimum exports decoders.
+
+    Args:
+        graph: The graph.
+        layers: How many layers have keys and values.
+        heads: Heads of keys and values.
+        size: Of one head.
+    """
+
+    def __init__(self, graph: Graph, layers: int, heads: int, size: int) -> None:
+        self._graph = graph
+        self._heads, self._size = heads, size
+        self._dtype = graph.dtype.name
+        shape = ("batch", heads, "past", size)
+        self._past = [
+            {part: graph.input(f"past_key_values.{layer}.{part}", self._dtype, shape) for part in ("key", "value")}
+            for layer in range(layers)
+        ]
+        self._present: list[tuple[str, str]] = []
+
+    def __repr__(self) -> str:
+        return f"<Cache layers={len(self._past)} heads={self._heads} size={self._size}>"
+
+    def extend(self, layer: int, part: str, new: str) -> str:
+        """Put new keys or values, shape (batch, heads, sequence, size), behind the earlier ones; return them all."""
+        whole = self._graph.add("Concat", self._past[layer][part], new, axis=2)
+        self._present.append((whole, f"present.{layer}.{part}"))
+        return whole
+
+    def give(self) -> None:
+        """Declare the outputs; called once, behind the model's other outputs."""
+        for value, name in self._present:
+            self._graph.output(value, name, self._dtype, ("batch", self._heads, "total", self._size))
+
+    def mask(self, ids: str, kept: str) -> str:
+        """Return scores to add, shape (batch, 1, sequence, total): no look ahead, and none at padding.
+
+        Args:
+            ids: The tokens of this run, shape (batch, sequence).
+            kept: 1 for a token and 0 for padding, of the earlier tokens and these, shape (batch, total).
+        """
+        graph = self._graph
+        past = dimension(graph, self._past[0]["key"], 2)
+        total = graph.add("Add", past, dimension(graph, ids, 1))
+        zero, one, first = (graph.constant(value, "int64") for value in (0, 1, [0]))
+        start, stop = (graph.add("Squeeze", size, first) for size in (past, total))
+        here = graph.add("Unsqueeze", graph.add("Range", start, stop, one), graph.constant([1], "int64"))
+        there = graph.add("Unsqueeze", graph.add("Range", zero, stop, one), first)
+        ahead = graph.add("Cast", graph.add("Greater", there, here), to=float_of(graph))
+        hidden = graph.add("Mul", ahead, graph.constant(HIDDEN))
+        return graph.add("Add", hidden, padding_mask(graph, kept))
+
+
+def float_of(graph: Graph) -> int:
+    """Return the number that onnx has for the graph's dtype."""
+    return _FLOAT16 if graph.dtype.itemsize == 2 else _FLOAT
+
+
+def logits(graph: Graph, x: str, table: str, vocabulary: int) -> None:
+    """Give out the scores of every token: ``x`` against the rows of the embedding table, which is stored once."""
+    scores = graph.add("MatMul", x, graph.add("Transpose", table, perm=[1, 0]))
+    if graph.dtype.itemsize == 2:
+        scores = graph.add("Cast", scores, to=_FLOAT)
+    graph.output(scores, "logits", "float32", ("batch", "sequence", vocabulary))

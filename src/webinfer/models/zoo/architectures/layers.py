@@ -1,0 +1,77 @@
+"""Layers that transformer architectures share.
+
+Weights are declared under the names that transformers gives them: a linear layer ``name`` has ``name.weight`` of
+shape (out, in) and ``name.bias``.
+"""
+
+from __future__ import annotations
+
+import math
+
+from webinfer.models.zoo.formats.graph import Graph
+
+# Added to the scores of hidden positions. float16 holds it, and exp() of it is 0 in every float dtype.
+HIDDEN = -1e4
+
+
+def linear(graph: Graph, x: str, name: str, size_in: int, size_out: int, *, bias: bool = True) -> str:
+    """Add ``x @ weight.T + bias``. The weight is stored transposed, as MatMul wants it."""
+    product = graph.add("MatMul", x, graph.weight(f"{name}.weight", (size_out, size_in), transposed=True))
+    return graph.add("Add", product, graph.weight(f"{name}.bias", (size_out,))) if bias else product
+
+
+def layer_norm(graph: Graph, x: str, name: str, size: int, epsilon: float) -> str:
+    """Add a layer normalization over the last axis."""
+    scale, bias = graph.weight(f"{name}.weight", (size,)), graph.weight(f"{name}.bias", (size,))
+    return graph.add("LayerNormalization", x, scale, bias, axis=-1, epsilon=epsilon)
+
+
+def embedding(graph: Graph, ids: str, name: str, count: int, size: int) -> str:
+    """Add a look-up in a table of shape (count, size)."""
+    return graph.add("Gather", graph.weight(f"{name}.weight", (count, size)), ids, axis=0)
+
+
+def gelu(graph: Graph, x: str) -> str:
+    """Add the exact GELU, ``0.5 x (1 + erf(x / sqrt(2)))`` (Hendrycks and Gimpel, arXiv:1606.08415)."""
+    error = graph.add("Erf", graph.add("Div", x, graph.constant(math.sqrt(2))))
+    return graph.add("Mul", graph.add("Mul", x, graph.add("Add", error, graph.constant(1))), graph.constant(0.5))
+
+
+def dimension(graph: Graph, x: str, axis: int) -> str:
+    """Return the size of an axis, as int64 of shape (1,)."""
+    return graph.add("Shape", x, start=axis, end=axis + 1)
+
+
+def padding_mask(graph: Graph, mask: str) -> str:
+    """Turn a mask of 1 and 0, shape (batch, sequence), into scores to add, shape (batch, 1, 1, sequence)."""
+    kind = {2: 10, 4: 1}[graph.dtype.itemsize]  # TensorProto.FLOAT16 and FLOAT
+    kept = graph.add("Cast", graph.add("Unsqueeze", mask, graph.constant([1, 2], "int64")), to=kind)
+    return graph.add("Mul", graph.add("Sub", graph.constant(1), kept), graph.constant(HIDDEN))
+
+
+def split_heads(graph: Graph, x: str, heads: int, size: int, *, transposed: bool = False) -> str:
+    """Bring (batch, sequence, heads * size) to (batch, heads, sequence, size), or with the last two exchanged."""
+    apart = graph.add("Reshape", x, graph.constant([0, 0, heads, size], "int64"))
+    return graph.add("Transpose", apart, perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3])
+
+
+def merge_heads(graph: Graph, x: str, width: int) -> str:
+    """Bring (batch, heads, sequence, size) back to (batch, sequence, width)."""
+    return graph.add("Reshape", graph.add("Transpose", x, perm=[0, 2, 1, 3]), graph.constant([0, 0, width], "int64"))
+
+
+def attention(graph: Graph, query: str, keys: str, values: str, size: int, mask: str | None = None) -> str:
+    """Add ``softmax(query @ keys / sqrt(size) + mask) @ values`` (Vaswani et al., arXiv:1706.03762).
+
+    Args:
+        graph: The graph.
+        query: Shape (batch, heads, sequence, size).
+        keys: Transposed already: shape (batch, heads, size, total).
+        values: Shape (batch, heads, total, size).
+        size: Of one head.
+        mask: Scores to add, which fit (batch, heads, sequence, total).
+    """
+    scores = graph.add("Div", graph.add("MatMul", query, keys), graph.constant(math.sqrt(size)))
+    if mask is not None:
+        scores = graph.add("Add", scores, mask)
+    return graph.add("MatMul", graph.add("Softmax", scores, axis=-1), values)

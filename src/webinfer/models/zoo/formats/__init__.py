@@ -1,0 +1,1 @@
+"""Files of weights that others publish, read, and ONNX graphs, written."""

@@ -1,0 +1,57 @@
+"""Models of speech without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.models.zoo.architectures.speech import wav2vec2_configs, whisper_configs
+from webinfer.models.zoo.architectures.wav2vec2 import wav2vec2
+from webinfer.models.zoo.architectures.whisper import sinusoids, whisper
+from webinfer.models.zoo.formats.graph import Graph
+from webinfer.models.zoo.formats.weights import Weights, random_weights
+from webinfer.models.zoo.random.entry import Architecture
+
+
+def _whisper_weights(seed: int) -> Weights:
+    """Return random weights, but for the positions of the encoder, which no Whisper learns."""
+    others = random_weights(seed)
+
+    def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        return sinusoids(*shape) if name == "model.encoder.embed_positions.weight" else others(name, shape)
+
+    return weight
+
+
+def _wav2vec2_weights(seed: int) -> Weights:
+    """Return random weights; those of the convolutions are larger, or nothing of the sound would come through.
+
+    He et al.'s deviation (arXiv:1502.01852, equation 10), which transformers takes for them, too.
+    """
+    others = random_weights(seed)
+
+    def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        values = others(name, shape)
+        if "feature_extractor" not in name or len(shape) < 3:
+            return values
+        return np.asarray(values * (np.sqrt(2 / np.prod(shape[1:])) / values.std()), np.float32)
+
+    return weight
+
+
+def _wav2vec2_graphs(config: Mapping[str, Any]) -> dict[str, Graph]:
+    return {"model": wav2vec2(config)}
+
+
+def _architecture(configs: Mapping[str, Any], graphs: Any, weights: Any) -> Architecture:
+    companions = {name: contents for name, contents in configs.items() if name != "config.json"}
+    return Architecture(configs["config.json"], graphs, companions, weights)
+
+
+MODELS = {
+    "wav2vec2-base": _architecture(wav2vec2_configs(), _wav2vec2_graphs, _wav2vec2_weights),
+    "whisper-tiny": _architecture(whisper_configs("tiny"), whisper, _whisper_weights),
+}

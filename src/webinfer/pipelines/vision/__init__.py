@@ -1,0 +1,1 @@
+"""Tasks over images: classification, detection, features, zero-shot classification."""

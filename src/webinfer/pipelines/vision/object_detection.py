@@ -1,0 +1,95 @@
+"""``object-detection``: what is in an image, and where."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.models.preprocessing.image_processor import Size
+from webinfer.pipelines.base.images import ImagePipeline, Seen, images_of
+from webinfer.pipelines.base.labels import label_name
+from webinfer.pipelines.base.scores import best, sigmoid, softmax
+
+_LOGITS, _BOXES = "logits", "pred_boxes"
+# Models that score each label by itself, so that one query may stand for several, and how many pairs of query and
+# label they keep; ``None`` for as many as there are queries. All others have a last label that means "nothing".
+_BY_ITSELF: dict[str, int | None] = {
+    "conditional_detr": 100,
+    "deformable_detr": 100,
+    "rt_detr": None,
+    "rt_detr_v2": None,
+    "d_fine": None,
+}
+
+
+class ObjectDetection(ImagePipeline):
+    """Find objects in images, with models that answer as DETR does (Carion et al., arXiv:2005.12872)."""
+
+    task: ClassVar[str] = "object-detection"
+
+    def _check_models(self) -> None:
+        super()._check_models()
+        ranks = {spec.name: len(spec.shape) for spec in self.model.package.signature.outputs}
+        if ranks.get(_LOGITS) != 3 or ranks.get(_BOXES) != 3:
+            self._refuse(
+                self.model, f"it does not give {_LOGITS} (batch, queries, labels) and {_BOXES} (batch, queries, 4)"
+            )
+
+    async def _answer(self, inputs: Any, /, *, threshold: float = 0.5, batch_size: int = 4) -> list[Any]:
+        """Return what was found in each image.
+
+        Args:
+            inputs: An image, as a path, the bytes of a file, a PIL image or a uint8 array of shape (height, width, 3);
+                or a list of these.
+            threshold: Scores that are not above this are left out.
+            batch_size: Images of one size run together at most.
+
+        Returns:
+            For an image a list of ``{"score", "label", "box"}``, the box as ``{"xmin", "ymin", "xmax", "ymax"}`` in
+            pixels of the image; for a list of images a list of these lists.
+        """
+        images, several = images_of(inputs)
+        answers = [self._found(seen, threshold) for seen in await self._see(images, [_LOGITS, _BOXES], batch_size)]
+        return answers if several else answers[0]
+
+    def _found(self, seen: Seen, threshold: float) -> list[dict[str, Any]]:
+        config = self.model.package.config
+        kind = config.get("model_type")
+        logits, corners = seen.outputs[_LOGITS], to_corners(seen.outputs[_BOXES], seen.size)
+        if kind in _BY_ITSELF:
+            scores = sigmoid(logits)
+            chosen = best(scores.ravel(), _BY_ITSELF[kind] or len(logits))
+            found = [(scores.flat[at], at % scores.shape[1], at // scores.shape[1]) for at in chosen]
+        else:
+            scores = softmax(logits)[:, :-1]
+            labels = scores.argmax(axis=1)
+            found = [(scores[query, label], label, query) for query, label in enumerate(labels)]
+        return [
+            {"score": float(score), "label": label_name(config, int(label)), "box": _box(corners[query])}
+            for score, label, query in found
+            if score > threshold
+        ]
+
+
+def to_corners(boxes: NDArray[Any], size: Size) -> NDArray[np.float32]:
+    """Bring boxes from centres and sizes, as shares of the image, to corners in pixels.
+
+    Args:
+        boxes: float array of shape (queries, 4): centre x, centre y, width, height, from 0 to 1.
+        size: Of the image.
+
+    Returns:
+        float32 array of shape (queries, 4): left, top, right, bottom.
+    """
+    centre, half = boxes[:, :2], boxes[:, 2:] / 2
+    height, width = size
+    return np.asarray(
+        np.concatenate([centre - half, centre + half], axis=1) * np.array([width, height] * 2, np.float32), np.float32
+    )
+
+
+def _box(corners: NDArray[np.float32]) -> dict[str, int]:
+    """Return a box in whole pixels, cut towards zero as Transformers does."""
+    return dict(zip(("xmin", "ymin", "xmax", "ymax"), map(int, corners), strict=True))

@@ -1,0 +1,1 @@
+"""Requests and sessions, scheduled onto the lanes of a fleet of browsers."""

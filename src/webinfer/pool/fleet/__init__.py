@@ -1,0 +1,1 @@
+"""The browsers and lanes that are up, and which sessions belong where."""

@@ -1,0 +1,1 @@
+"""What is learned of places and lanes while requests are served."""

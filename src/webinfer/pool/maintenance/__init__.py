@@ -1,0 +1,1 @@
+"""What keeps a fleet healthy: scaling, recycling, throughput."""

@@ -1,0 +1,156 @@
+"""Lanes that come and go with the work: ``policy.scaling`` carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Set
+
+from webinfer.core.background import Tasks
+from webinfer.core.errors import WebinferError
+from webinfer.core.options import Options
+from webinfer.pool.fleet.fleet import Fleet
+from webinfer.pool.maintenance.throughput import Stretches
+from webinfer.pool.plan.affinity import home
+from webinfer.pool.plan.assignment import LaneState, State
+from webinfer.pool.plan.scaling import BrowserLoad, LaneLoad, Limits, scale
+from webinfer.pool.requests.queue import Queues
+
+log = logging.getLogger("webinfer.scaler")
+
+
+class Scaler:
+    """Starts lanes while requests wait, and ends idle ones.
+
+    Args:
+        fleet: The browsers and lanes.
+        state: What the scheduler knows.
+        queues: What waits.
+        options: Options of the accelerator.
+        full: Names of browsers that may not grow.
+        stretches: Knows how many lanes are of use; ``None`` where pressure alone decides.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        state: State,
+        queues: Queues,
+        options: Options,
+        full: Set[str],
+        stretches: Stretches | None,
+    ) -> None:
+        self._fleet = fleet
+        self._state = state
+        self._queues = queues
+        self._limits = Limits(options.min_lanes or 0, options.lanes, options.idle_timeout)
+        self._full = full
+        self._stretches = stretches
+        self._rested: dict[str, tuple[int, float]] = {}  # by idle lane: its runs, and since when it has had no more
+        self._pressed: dict[str, float] = {}  # by browser's name: since when its lanes have had no room
+        self._starting: Counter[str] = Counter()  # lanes, by browser's name
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks = Tasks()
+
+    def __repr__(self) -> str:
+        return f"<Scaler {self._limits.least} to {self._limits.most} lanes, starting={self._starting.total()}>"
+
+    def look(self) -> None:
+        """Start and end lanes, as far as it is time to."""
+        now = asyncio.get_running_loop().time()
+        if self._stretches is not None:
+            self._stretches.look(bool(self._starting.total()))
+        made = scale(self._loads(now), self._limits, now)
+        for name in made.grow:
+            log.info(
+                "requests wait: browser %s gets a further lane", name, extra={"event": "scaling", "browser_name": name}
+            )
+            self._starting[name] += 1
+            self._tasks.spawn(self._grow(name))
+        for lane in made.end:
+            self._fleet.retire(self._fleet.lanes[lane], f"It was idle for {self._limits.idle:g} s.")
+        for lane in made.give_back:
+            self._fleet.retire(self._fleet.lanes[lane], "It is of no use: fewer lanes answer as much.")
+        self._wake(made.wake)
+
+    async def close(self) -> None:
+        """Start and end nothing any more."""
+        self._wake(None)
+        await self._tasks.close()
+
+    async def _grow(self, name: str) -> None:
+        browser = self._fleet.up(name)
+        try:
+            if browser is not None:
+                await self._fleet.grow(browser)
+        except WebinferError as error:
+            extra = {"event": "scaling_failed", "browser_name": name, "code": error.code}
+            log.warning("browser %s gets no further lane: %s", name, error, extra=extra)
+        finally:
+            self._starting[name] -= 1
+            self._pressed.pop(name, None)  # to be counted anew, with the new lane
+        self.look()  # the load may be over by now, and nothing else would tell when the lanes have been idle enough
+
+    def _loads(self, now: float) -> list[BrowserLoad]:
+        lanes: dict[str, list[LaneState]] = {}
+        for lane in self._state.lanes.values():
+            lanes.setdefault(lane.browser, []).append(lane)
+        rested, self._rested = self._rested, {}
+        waiting = {
+            home(key.browsers, key.backend, self._state.browsers)
+            for _, level in self._queues.levels()
+            for key, queue in level.items()
+            if queue
+        }
+        return [self._load(name, own, name in waiting, rested, now) for name, own in lanes.items()]
+
+    def _load(
+        self, name: str, own: list[LaneState], wanted: bool, rested: dict[str, tuple[int, float]], now: float
+    ) -> BrowserLoad:
+        pressed = self._pressed_since(name, wanted and not any(map(self._has_room, own)), now)
+        known = self._stretches
+        enough = known.enough(name, own) if known is not None else None
+        over = enough is not None and len(own) > enough
+        return BrowserLoad(
+            name,
+            [LaneLoad(lane.id, self._idle_since(lane, rested, now), over and _is_spare(lane, own)) for lane in own],
+            self._starting[name],
+            pressed,
+            name in self._full,
+            enough,
+            known.hold(name, len(own), pressed) if known is not None and len(own) < self._limits.most else None,
+        )
+
+    @staticmethod
+    def _has_room(lane: LaneState) -> bool:
+        """Whether a lane could take what waits, or is about to; where it could, what waits gathers for a batch."""
+        return not lane.running or lane.loading is not None
+
+    def _idle_since(self, lane: LaneState, rested: dict[str, tuple[int, float]], now: float) -> float | None:
+        if lane.running or lane.loading:
+            return None
+        runs, since = rested.get(lane.id, (-1, now))
+        self._rested[lane.id] = lane.runs, since if runs == lane.runs else now
+        return self._rested[lane.id][1]
+
+    def _pressed_since(self, name: str, pressed: bool, now: float) -> float | None:
+        if not pressed:
+            self._pressed.pop(name, None)
+            return None
+        return self._pressed.setdefault(name, now)
+
+    def _wake(self, at: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self.look) if at is not None else None
+
+
+def _is_spare(lane: LaneState, lanes: list[LaneState]) -> bool:
+    """Whether others hold all that a lane does. One that holds nothing is about to be given something."""
+    others = [each for each in lanes if each is not lane]
+    return (
+        bool(lane.loaded)
+        and lane.loading is None
+        and all(any(key in each.loaded for each in others) for key in lane.loaded)
+    )

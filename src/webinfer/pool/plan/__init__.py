@@ -1,0 +1,1 @@
+"""Decisions, pure: state in, plan out. No I/O, no clock, no chance; callers pass `now`."""

@@ -1,0 +1,1 @@
+"""Requests, batches and queues, with their deadlines."""

@@ -1,0 +1,206 @@
+"""Models brought to a precision, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from webinfer.core.cache import cache_dir, claim
+from webinfer.core.errors import ModelNotFound, NotQuantizable, from_wire
+from webinfer.core.progress import Progress, ProgressCallback
+from webinfer.core.tensors import prepare
+from webinfer.models.files.package import ModelPackage, describe
+from webinfer.models.files.variants import FOLDER, PRECISIONS
+from webinfer.models.sources.resolve import resolve
+from webinfer.quantization.weights.scheme import SCHEMES, Method, Scheme, scheme_of
+
+MADE = "2"  # raised when what is made changes, so that what lies in caches is made again
+_WORKER = "webinfer.quantization.worker"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Job:
+    """Work that can be given up from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """End the work; who waits for it gets ``NotQuantizable``."""
+        with self._lock:
+            self.cancelled = True
+            if self._process is not None:
+                self._process.kill()
+
+    def start(self, process: subprocess.Popen[str]) -> None:
+        """Note the process that does it."""
+        with self._lock:
+            self._process = process
+            if self.cancelled:
+                process.kill()
+
+
+def obtain(
+    reference: str | Path,
+    *,
+    precision: str | None = None,
+    part: str | None = None,
+    progress: ProgressCallback | None = None,
+    job: Job | None = None,
+) -> ModelPackage:
+    """Find a model in a precision, as its author ships it, or else make it; see ``resolve`` and ``quantize``.
+
+    Raises:
+        ModelNotFound: There is no such model, or not in a precision that cannot be made.
+        ModelError: As ``resolve`` and ``quantize``.
+    """
+    try:
+        return resolve(reference, progress=progress, precision=precision, part=part)
+    except ModelNotFound:
+        if precision not in SCHEMES:
+            raise
+    package = resolve(reference, progress=progress, part=part)
+    return package if package.precision == precision else quantize(package, precision, progress=progress, job=job)
+
+
+def quantize(
+    package: ModelPackage,
+    precision: str,
+    *,
+    method: Method = "calibrated",
+    inputs: Sequence[Mapping[str, Any]] = (),
+    progress: ProgressCallback | None = None,
+    job: Job | None = None,
+) -> ModelPackage:
+    """Bring a model to a precision, unless that was done. Takes seconds to minutes, in a process of its own.
+
+    Args:
+        package: The model, in full precision.
+        precision: One of ``SCHEMES``.
+        method: ``calibrated`` learns from inputs how to round, ``searched`` only looks at the weights, ``nearest``
+            rounds. It makes a difference with 4 bits and fewer.
+        inputs: Inputs to learn from and to measure the loss with; without any, some are made.
+        progress: Told of the bytes of weights that are done.
+        job: By which another thread can end it.
+
+    Returns:
+        The model in that precision; ``quantized`` tells how it was made, and what it loses.
+
+    Raises:
+        OptionError: There is no such precision.
+        NotQuantizable: It cannot be done, for a reason that the error names; or it was given up.
+        UnsupportedOperator: It has custom operators.
+    """
+    scheme = scheme_of(precision)
+    if scheme.name == "fp32":
+        raise NotQuantizable(
+            f"{package.name} comes in {package.precision}, from which fp32 cannot be had back.", reason="quantized"
+        )
+    prepared = [prepare(package.signature, one) for one in inputs]
+    name = f"{package.sha256[:32]}-{scheme.name}-{method}{_digest(prepared)}-{MADE}"
+    place = cache_dir() / "quantized" / name
+    with claim(place) as work:
+        if work is not None:
+            _make(package, scheme, method, prepared, work, progress, job or Job())
+    return opened(package, scheme, place)
+
+
+def opened(package: ModelPackage, scheme: Scheme, place: Path) -> ModelPackage:
+    """Open what was made of a model."""
+    (path,) = (place / FOLDER).glob(f"*{PRECISIONS[scheme.name]}.onnx")  # called as the file that it was made of was
+    made = describe(path, package.reference, package.name)
+    return replace(
+        made,
+        origin=package.origin,
+        available=package.available,
+        parts=package.parts,
+        family=package.family,
+        weights=package.weights,
+    )
+
+
+def _make(
+    package: ModelPackage,
+    scheme: Scheme,
+    method: Method,
+    inputs: list[dict[str, Any]],
+    work: Path,
+    progress: ProgressCallback | None,
+    job: Job,
+) -> None:
+    stage = f"quantize {package.name} to {scheme.name}"
+    given = [work / f"inputs{index}.npz" for index in range(len(inputs))]
+    for path, arrays in zip(given, inputs, strict=True):
+        np.savez(path, **arrays)
+    order = {
+        "path": str(package.model.path),
+        "reference": package.reference,
+        "name": package.name,
+        "precision": scheme.name,
+        "method": method,
+        "directory": str(work),
+        "inputs": [str(path) for path in given],
+    }
+    for said in _answers(order, job):
+        if "error" in said:
+            raise from_wire(said["error"])
+        if progress is not None and "part" in said:
+            progress(Progress(stage, int(said["part"] * package.nbytes), package.nbytes))
+        if "report" in said:
+            for path in given:
+                path.unlink()
+            return
+    why = "was given up" if job.cancelled else "ended before it was done, perhaps for want of memory"
+    raise NotQuantizable(f"Bringing {package.name} to {scheme.name} {why}.", reason="cancelled")
+
+
+def _answers(order: dict[str, Any], job: Job) -> Iterator[dict[str, Any]]:
+    """Start the process, and yield what it says; it is ended with the loop over this, however that ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", _WORKER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **dict.fromkeys(_THREADS, "1")},
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    job.start(process)
+    try:
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            yield json.loads(line)
+    except BrokenPipeError:
+        return
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def _digest(inputs: list[dict[str, Any]]) -> str:
+    if not inputs:
+        return ""
+    digest = hashlib.sha256()
+    for arrays in inputs:
+        for name, array in arrays.items():
+            digest.update(f"{name}{array.dtype}{array.shape}".encode())
+            digest.update(array.tobytes())
+    return "-" + digest.hexdigest()[:16]

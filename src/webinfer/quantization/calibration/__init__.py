@@ -1,0 +1,1 @@
+"""Inputs and activations that quantization is fitted to."""

@@ -1,0 +1,1 @@
+"""What happened, recorded: a listener of the pool's events, its counters, database and reports."""

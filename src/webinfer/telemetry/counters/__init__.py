@@ -1,0 +1,1 @@
+"""Counts and histograms of what happened, and the listeners that keep them."""

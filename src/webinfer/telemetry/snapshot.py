@@ -1,0 +1,297 @@
+"""What an accelerator is doing at one moment: a tree of plain values, for people and for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import psutil
+
+from webinfer.browsers.lane import Lane
+from webinfer.browsers.process_tree import tree_memory
+from webinfer.core.placement import Placement
+from webinfer.pool.learning.bandit import Arm
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.pool.pool import Pool
+from webinfer.pool.requests.request import Request
+from webinfer.telemetry.counters.journal import Fault, Journal, Recent
+
+_MEGABYTE = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSnapshot:
+    """A session: one model for one backend, precision and set of fixed dimensions.
+
+    Attributes:
+        model: The model's name.
+        model_sha256: The hash of its file.
+        backend: Backend that was asked for.
+        precision: Its precision.
+        dimensions: Its fixed dimensions.
+        placement: Which backend each node went to. ``None`` where the runtime did not tell, of a session that is not
+            created yet, and of a queue whose lanes differ.
+    """
+
+    model: str
+    model_sha256: str
+    backend: str
+    precision: str
+    dimensions: dict[str, int]
+    placement: Placement | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneSnapshot:
+    """A lane.
+
+    Attributes:
+        id: Its name, ``b1.1``.
+        runtime: Name, version and bundle of its runtime.
+        sessions: Sessions that it holds.
+        loading: The session that it is creating, if any.
+        running: Requests sent to it and not yet answered.
+        oldest: Seconds since the oldest of these was sent.
+        runs: Requests that it answered.
+        errors: Requests and loads that failed on it.
+        busy: Seconds that it spent in the runtime's runs, of those that have ended.
+    """
+
+    id: str
+    runtime: str
+    sessions: tuple[SessionSnapshot, ...]
+    loading: SessionSnapshot | None
+    running: int
+    oldest: float | None
+    runs: int
+    errors: int
+    busy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserSnapshot:
+    """A browser.
+
+    Attributes:
+        id: Its name, ``b1``.
+        name: Which browser it is: ``embedded``, ``firefox`` …
+        engine: ``chromium``, ``firefox`` or ``webkit``.
+        version: The engine's version.
+        pid: Its main process; 0 of one that we did not start.
+        uptime: Seconds since it was ready.
+        memory_mb: Memory of its processes; ``None`` where it was not measured yet.
+        lanes: Its lanes.
+    """
+
+    id: str
+    name: str
+    engine: str
+    version: str
+    pid: int
+    uptime: float
+    memory_mb: float | None
+    lanes: tuple[LaneSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSnapshot:
+    """What waits for a session.
+
+    Attributes:
+        session: The session.
+        waiting: Requests that wait for a lane.
+        oldest: Seconds that the oldest of these has waited.
+        running: Requests on lanes.
+        lanes: Lanes that hold the session.
+        runs: Requests answered.
+        errors: Attempts that failed.
+        enough: How many lanes are enough for its model, and why; ``None`` where that is not known, or their number is
+            not free.
+    """
+
+    session: SessionSnapshot
+    waiting: int
+    oldest: float | None
+    running: int
+    lanes: int
+    runs: int
+    errors: int
+    enough: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over everything.
+
+    Attributes:
+        waiting: Requests that wait for a lane, now.
+        running: Requests on lanes, now.
+        runs: Requests answered.
+        items: Their batch sizes, summed.
+        loads: Sessions created.
+        browser_mb: Memory of all browsers.
+        python_mb: Resident memory of this process.
+    """
+
+    waiting: int
+    running: int
+    runs: int
+    items: int
+    loads: int
+    browser_mb: float
+    python_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What an accelerator is doing. Times are in seconds, memory in 10^6 bytes; nothing is estimated.
+
+    Attributes:
+        pid: The Python process.
+        at: When, in seconds since 1970.
+        uptime: Seconds since the accelerator was made.
+        browsers: Its browsers and their lanes; none before the first ``start`` or ``load``.
+        queue: What waits and runs, by session.
+        totals: Sums over everything.
+        recent: The runs of the last seconds.
+        errors: Failed attempts of requests and loads, by code.
+        recoveries: Counts of browsers and lanes started and lost, of requests run again, and of those answered then.
+        faults: The last faults, the newest first.
+    """
+
+    pid: int
+    at: float
+    uptime: float
+    browsers: tuple[BrowserSnapshot, ...]
+    queue: tuple[QueueSnapshot, ...]
+    totals: Totals
+    recent: Recent
+    errors: dict[str, int]
+    recoveries: dict[str, int]
+    faults: tuple[Fault, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON."""
+        return asdict(self)
+
+
+async def take(pool: Pool | None, journal: Journal) -> Snapshot:
+    """Look at a pool, and at what its journal remembers.
+
+    Only the memory is measured, in threads; all else is read in one step of the loop, and so belongs together.
+
+    Args:
+        pool: The pool; ``None`` where nothing was started yet.
+        journal: A listener of its events.
+    """
+    memory = await _memory(pool) if pool is not None else {}
+    browsers = _browsers(pool, journal, memory) if pool is not None else ()
+    queue = _queue(pool, journal) if pool is not None else ()
+    return Snapshot(
+        pid=os.getpid(),
+        at=time.time(),
+        uptime=journal.uptime,
+        browsers=browsers,
+        queue=queue,
+        totals=Totals(
+            waiting=sum(each.waiting for each in queue),
+            running=sum(each.running for each in queue),
+            runs=journal.runs,
+            items=journal.items,
+            loads=journal.loads,
+            browser_mb=sum(memory.values()),
+            python_mb=psutil.Process().memory_info().rss / _MEGABYTE,
+        ),
+        recent=journal.recent(),
+        errors=dict(journal.errors),
+        recoveries=dict(journal.recoveries),
+        faults=journal.faults(),
+    )
+
+
+async def _memory(pool: Pool) -> dict[str, float]:
+    """Measure each browser's memory, in megabytes, by its id."""
+    pids = {browser.id: browser.pid for browser in pool.browsers.values()}
+    sizes = await asyncio.gather(*(asyncio.to_thread(tree_memory, pid) for pid in pids.values()))
+    return {name: size / _MEGABYTE for name, size in zip(pids, sizes, strict=True)}
+
+
+def _browsers(pool: Pool, journal: Journal, memory: Mapping[str, float]) -> tuple[BrowserSnapshot, ...]:
+    return tuple(
+        BrowserSnapshot(
+            id=browser.id,
+            name=browser.installation.name,
+            engine=browser.capabilities.engine,
+            version=browser.capabilities.engine_version,
+            pid=browser.pid,
+            uptime=journal.browser_uptime(browser.id),
+            memory_mb=memory.get(browser.id),
+            lanes=tuple(_lane(lane, pool, journal) for lane in pool.lanes.values() if lane.browser == browser.id),
+        )
+        for browser in pool.browsers.values()
+    )
+
+
+def _lane(lane: Lane, pool: Pool, journal: Journal) -> LaneSnapshot:
+    state, tally = pool.lane_states[lane.id], journal.lane(lane.id)
+    now, flying = time.perf_counter(), pool.flying.get(lane.id, ())
+    return LaneSnapshot(
+        id=lane.id,
+        runtime=lane.runtime,
+        sessions=tuple(_session(key, journal, pool.placement(lane, key)) for key in state.loaded),
+        loading=_session(state.loading, journal) if state.loading else None,
+        running=len(flying),
+        oldest=now - flying[0].dispatched if flying else None,
+        runs=tally.runs,
+        errors=tally.errors,
+        busy=tally.busy,
+    )
+
+
+def _queue(pool: Pool, journal: Journal) -> tuple[QueueSnapshot, ...]:
+    """Look at every session that is loaded, being loaded or wanted."""
+    flying = Counter(request.key for requests in pool.flying.values() for request in requests)
+    placed: dict[SessionKey, list[Placement | None]] = {}
+    enough: dict[SessionKey, str] = {}
+    for lane in pool.lanes.values():
+        for key in pool.lane_states[lane.id].loaded:
+            placed.setdefault(key, []).append(pool.placement(lane, key))
+            arm = Arm(lane.browser_name, key.backend, key.precision)
+            if pool.lane_book is not None and (count := pool.lane_book.count(key.model, arm)) is not None:
+                enough[key] = count.why
+    loading = dict.fromkeys(state.loading for state in pool.lane_states.values() if state.loading)
+    keys = dict.fromkeys((*placed, *loading, *pool.waiting, *flying))
+    looked = (_waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), journal) for key in keys)
+    return tuple(replace(each, enough=enough.get(key)) for key, each in zip(keys, looked, strict=True))
+
+
+def _waiting(
+    key: SessionKey, queue: Collection[Request], running: int, placed: Sequence[Placement | None], journal: Journal
+) -> QueueSnapshot:
+    tally = journal.session(key)
+    agreed = placed[0] if placed and all(each == placed[0] for each in placed) else None
+    return QueueSnapshot(
+        session=_session(key, journal, agreed),
+        waiting=len(queue),
+        oldest=time.perf_counter() - min(request.submitted for request in queue) if queue else None,
+        running=running,
+        lanes=len(placed),
+        runs=tally.runs,
+        errors=tally.errors,
+    )
+
+
+def _session(key: SessionKey, journal: Journal, placement: Placement | None = None) -> SessionSnapshot:
+    return SessionSnapshot(
+        model=journal.named(key.model),
+        model_sha256=key.model,
+        backend=key.backend,
+        precision=key.precision,
+        dimensions=dict(key.dimensions),
+        placement=placement,
+    )

@@ -1,0 +1,1 @@
+"""Bytes between Python and a page: the HTTP host, WebSockets, connections and the wire protocol."""

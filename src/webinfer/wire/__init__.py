@@ -1,8 +1,0 @@
-"""The wire protocol, without I/O: bytes in, messages out. docs/wire.md is its specification."""
-
-from __future__ import annotations
-
-from webinfer.wire.codec import Message, decode, encode
-from webinfer.wire.session import Answer, Event, Failure, Notice, Session, Transfer
-
-__all__ = ["Answer", "Event", "Failure", "Message", "Notice", "Session", "Transfer", "decode", "encode"]
