@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 VENV := .venv/.made
 MODULES := web/node_modules/.made
 PAGE := src/webinfer/_web/index.html
-PEERS := tests/ipfs/peers
+PEERS := tests/models/ipfs/peers
 PEERS_MODULES := $(PEERS)/node_modules/.made
 WEB_SOURCES := web/build.mjs web/tsconfig.json $(shell find web/src -type f 2>/dev/null)
 
@@ -35,7 +35,7 @@ test: $(PAGE) ## Run every test: TypeScript, Python, and real browsers (installs
 	@browsers=$$($(PY) scripts/install_browsers.py) && WEBINFER_REQUIRE_BROWSERS=$$browsers $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 peers: $(VENV) $(PEERS_MODULES) ## Hold our IPFS against Helia, ipfs-car and Kubo, and tamper with it (Linux on x86-64)
-	@$(PY) -m pytest --quiet --no-header --evidence tests/ipfs/test_peers.py tests/ipfs/test_fetch.py
+	@$(PY) -m pytest --quiet --no-header --evidence tests/models/ipfs/test_peers.py tests/models/ipfs/test_fetch.py
 
 check: $(VENV) $(MODULES) ## Check style, types, layers, docs and licences, without running a browser
 	@echo "==> ruff"

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.browser.conftest import Save
-from tests.models.hub_server import HubServer
+from tests.hub_server import HubServer
 from webinfer import Accelerator, Progress
 from webinfer.accuracy.native import run_native
 from webinfer.models.sources.resolve import resolve

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.browser.conftest import BACKENDS
-from tests.models.test_build import CONFIG, loud
+from tests.models.zoo.test_encoders import CONFIG, loud
 from webinfer import Accelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import InputTooLong

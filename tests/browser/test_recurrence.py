@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.models.test_build_generation import GPT2, loud
+from tests.models.zoo.test_decoders import GPT2, loud
 from webinfer import AsyncAccelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import BackendUnavailable, HandleLost, InputError, LostError, UnknownOutput, WebinferError

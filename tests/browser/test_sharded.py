@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models.test_build_generation import GPT2, loud
+from tests.models.zoo.test_decoders import GPT2, loud
 from webinfer import Accelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.browsers.discovery.find import find

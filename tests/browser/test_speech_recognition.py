@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from tests.models.hub_server import HubServer
+from tests.hub_server import HubServer
 from tests.recordings import BECKETT, TWO_CITIES, recording
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy.native import NativeSession

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.models.test_build_generation import GPT2, loud, nothing, run
+from tests.models.zoo.test_decoders import GPT2, loud, nothing, run
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import EmptyBatch, InputError, OptionError, TaskMismatch
