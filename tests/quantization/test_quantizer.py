@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import threading
 from collections import Counter
@@ -69,6 +70,12 @@ def network(write: Write) -> Path:
         outputs=[value("y", shape=("batch", "sequence", 96))],
         initializers=[tensor("table", table), tensor("first", matrix(64, 64)), tensor("head", table.T.copy())],
     )
+
+
+def test_caller_hears_its_own_warnings_after_int8(network: Path, out: Path) -> None:
+    level = logging.getLogger().level
+    made(network, "int8", out)
+    assert logging.getLogger().level == level
 
 
 # The arithmetic

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +58,7 @@ def to_dynamic(package: ModelPackage, path: Path) -> dict[str, str]:
             "start from its full precision, or take q8.",
             reason="half",
         )
-    logging.getLogger().setLevel(logging.ERROR)  # it warns of each model that its own other tool was not run on
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         quantize_dynamic(
             _with_hoisted(package),
             path,
@@ -67,6 +67,20 @@ def to_dynamic(package: ModelPackage, path: Path) -> dict[str, str]:
             weight_type=QuantType.QUInt8,
         )
     return left
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence onnxruntime's tool, which warns of each model that another tool of its own was not run on."""
+    root = logging.getLogger()  # the tool logs there, and has no logger of its own
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)
 
 
 def _with_hoisted(package: ModelPackage) -> Path | ModelProto:
