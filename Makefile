@@ -63,7 +63,7 @@ bench: $(PAGE) ## Measure: the bridge, models against native, the pool, whole ta
 	@$(PY) -m benchmarks.store
 	@$(PY) -m benchmarks.models
 
-docs: $(VENV) ## Write the generated pages of docs/: options, errors, command line, tasks
+docs: $(VENV) ## Write the generated pages of docs/reference, and build the documentation site
 	@$(PY) scripts/docs.py
 
 wheel: $(PAGE) ## Build dist/*.whl and the source distribution; installing them needs no Node

@@ -1,4 +1,4 @@
-"""Write docs/demo.svg: what `webinfer demo` prints, from a real run on this machine."""
+"""Write docs/images/demo.svg: what `webinfer demo` prints, from a real run on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from webinfer.cli.commands.demo import MODEL, demonstrate
 from webinfer.cli.terminal import THEME, Terminal
 from webinfer.cli.views.demo import view
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "demo.svg"
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "demo.svg"
 COLUMNS = 100
 
 # rich's own frame fetches a font; a picture in a README may not fetch anything.

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that derive from the code: options.md, errors.md, cli.md and tasks.md.
+"""Write the pages of docs/reference that derive from the code, and build the documentation site.
 
 Run by `make docs`; with ``--check`` only says which pages are out of date.
 """
@@ -6,7 +6,9 @@ Run by `make docs`; with ``--check`` only says which pages are out of date.
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,9 @@ from webinfer import AsyncPipeline
 from webinfer.core import errors, options
 from webinfer.pipelines.registry import ALIASES, TASKS
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+SITE = ROOT / "build" / "site"
 MADE = "<!-- Written by `make docs`; edit {source} instead. -->\n"
 
 
@@ -31,7 +35,7 @@ def options_page() -> str:
     return "\n".join(
         [
             "# Options",
-            MADE.format(source="src/webinfer/options.py"),
+            MADE.format(source="src/webinfer/core/options.py"),
             str(inspect.getdoc(options.Options)).replace("``", "`"),
             "Give them as keywords: `Accelerator(lanes=2, run_timeout=None)`.\n",
             *table(("Option", "Values", "Default", "Meaning"), rows),
@@ -52,7 +56,7 @@ def errors_page() -> str:
     return "\n".join(
         [
             "# Errors",
-            MADE.format(source="src/webinfer/errors.py"),
+            MADE.format(source="src/webinfer/core/errors.py"),
             said,
             "",
             f"```text\n{drawn}\n```\n",
@@ -121,14 +125,14 @@ TASKS_INTRODUCTION = """\
 `accelerator.pipeline(task, model)` loads a model for a task, `webinfer.pipeline(task, model)` does it in a browser of
 its own, and `webinfer run MODEL --task TASK` is the same on the command line. Tasks have the names that Transformers
 gives them, take the same parameters and answer in the same form, with NumPy arrays for tensors. Parameters given when a
-pipeline is made hold for each of its calls. [tour.md](tour.md) shows some at work.
+pipeline is made hold for each of its calls. [The tutorial](../tutorial.md) shows some at work.
 """
 
 PAGES: dict[str, Callable[[], str]] = {
-    "options.md": options_page,
-    "errors.md": errors_page,
-    "cli.md": cli_page,
-    "tasks.md": tasks_page,
+    "reference/options.md": options_page,
+    "reference/errors.md": errors_page,
+    "reference/cli.md": cli_page,
+    "reference/tasks.md": tasks_page,
 }
 
 
@@ -164,13 +168,36 @@ def walk(cls: type[errors.WebinferError]) -> Iterator[type[errors.WebinferError]
             yield from walk(child)
 
 
+def build(target: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site, strictly: a link or an anchor that leads nowhere fails.
+
+    Args:
+        target: Directory to build into; what it held is deleted.
+
+    Returns:
+        The finished process; its ``stderr`` names what failed.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def main() -> None:
     pages = list(outdated())
     if "--check" in sys.argv[1:]:
         sys.exit("Out of date, run `make docs`: " + ", ".join(path.name for path, _ in pages) if pages else 0)
     for path, text in pages:
         path.write_text(text, encoding="utf-8")
-        print(f"docs/{path.name}")
+        print(f"Written: {path.relative_to(ROOT)}")
+    built = build(SITE)
+    if built.returncode:
+        sys.exit(built.stdout + built.stderr)
+    print(f"The documentation lies in {SITE / 'index.html'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The documents: generated pages are up to date, links lead somewhere, code blocks and examples run."""
+"""The documents: pages are up to date, links lead somewhere, sentences are short, code blocks and examples run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urldefrag
 
 import pytest
 
-from scripts.docs import PAGES
+import webinfer
+from scripts.docs import PAGES, build
+from scripts.prose import long_sentences
 from webinfer.core.errors import BrowserNotFound
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+OTHERS = {"THIRD_PARTY_NOTICES.md"}  # other people's words
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
 
 NOT_RUN = "<!-- not run -->"
@@ -42,6 +47,61 @@ def id_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+TO_REWRITE = {
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "docs/explanation/benchmarks.md",
+    "docs/explanation/index.md",
+    "docs/how-to/models.md",
+    "docs/how-to/monitoring.md",
+    "docs/how-to/precision.md",
+    "docs/reference/database.md",
+    "docs/reference/options.md",
+    "docs/reference/wire.md",
+}
+WORDS = 32  # of a sentence, at most; STYLE: one thought, 25 words
+
+
+class Site(HTMLParser):
+    """What one built page loads, links to, and may be linked to by."""
+
+    LOADING = frozenset({("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")})
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if (tag, name) in self.LOADING and dict(attrs).get("rel") != "canonical":
+                self.loaded.append(value or "")
+            elif name == "href":
+                self.links.append(value or "")
+            elif name == "id":
+                self.anchors.add(value or "")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("site")
+    built = build(target)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Site]:
+    return {page: Site(page) for page in site.rglob("*.html")}
+
+
+def is_external(address: str) -> bool:
+    return re.match(r"(?:\w+:)?//|mailto:", address) is not None
+
+
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_generated_page_is_up_to_date(name: str) -> None:
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == PAGES[name]().rstrip() + "\n", "run `make docs`"
@@ -51,6 +111,39 @@ def test_generated_page_is_up_to_date(name: str) -> None:
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     targets = LINK.findall(FENCE.sub("", document.read_text(encoding="utf-8")))
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if id_of(path) not in OTHERS | TO_REWRITE], ids=id_of)
+def test_sentences_are_short(document: Path) -> None:
+    assert long_sentences(document, WORDS) == []
+
+
+def test_links_of_the_site_lead_to_a_page_and_an_anchor(pages: dict[Path, Site]) -> None:
+    astray = []
+    for page, content in pages.items():
+        for link in content.links:
+            address, anchor = urldefrag(unquote(link))
+            target = (page.parent / address).resolve() if address else page
+            if page.name == "404.html" or is_external(link) or (target.is_dir() and not anchor):
+                continue
+            if not target.exists() or (anchor and target.suffix == ".html" and anchor not in pages[target].anchors):
+                astray.append(f"{page.name}: {link}")
+    assert astray == []
+
+
+def test_site_loads_nothing_from_elsewhere(site: Path, pages: dict[Path, Site]) -> None:
+    assert [loaded for content in pages.values() for loaded in content.loaded if is_external(loaded)] == []
+    styles = "".join(path.read_text(encoding="utf-8") for path in site.rglob("*.css"))
+    assert [
+        address for address in re.findall(r"(?:url\(|@import )[\"']?([^)\"';]*)", styles) if is_external(address)
+    ] == []
+
+
+def test_site_shows_every_public_name(pages: dict[Path, Site]) -> None:
+    shown = {anchor for content in pages.values() for anchor in content.anchors}
+    names = [name for name in webinfer.__all__ if not name.startswith("__")]
+    homes = {name: getattr(webinfer, name) for name in names}
+    assert [name for name, value in homes.items() if f"{value.__module__}.{value.__qualname__}" not in shown] == []
 
 
 def test_readme_stays_short() -> None:

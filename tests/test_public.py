@@ -119,3 +119,13 @@ def test_version_is_the_newest_of_the_changelog() -> None:
     newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert newest is not None
     assert newest[1] == declared == webinfer.__version__
+
+
+def test_modules_that_people_import_from_are_there() -> None:
+    import webinfer.core.errors
+    import webinfer.errors
+    import webinfer.logs
+
+    assert webinfer.errors.WebinferError is webinfer.core.errors.WebinferError
+    assert webinfer.errors.InputError is webinfer.core.errors.InputError
+    assert webinfer.logs.log_json.__doc__

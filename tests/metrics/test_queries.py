@@ -1,4 +1,4 @@
-"""The queries that docs/database.md shows run on the schema as it is."""
+"""The queries that docs/reference/database.md shows run on the schema as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from webinfer.telemetry.database.connection import MEMORY, connect
 from webinfer.telemetry.database.schema import columns_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "database.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "database.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 

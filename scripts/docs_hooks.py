@@ -1,0 +1,45 @@
+"""Hooks of the documentation site: pages from the repository's root, and public names found where they live.
+
+MkDocs calls the functions whose names begin with ``on_``; mkdocs.yml names this file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+NAME = re.compile(r"^::: (webinfer[\w.]*)\.(\w+)$", re.MULTILINE)
+ROOT_LINK = re.compile(r"\]\((?:\.\./)*(README|CONTRIBUTING|CHANGELOG)\.md")
+OTHER_LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(?:THIRD_PARTY_NOTICES\.md|LICENSE|NOTICE)\)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that lie at the repository's root, with their links as they are inside docs/."""
+    for name, page in PAGES.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=OTHER_LINK.sub(r"\1", text.replace("](docs/", "]("))))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links to the root's pages to their place in the site, and name public objects by the module they live in."""
+    up = "../" * page.file.src_uri.count("/")
+    markdown = ROOT_LINK.sub(lambda match: f"]({up}{PAGES[f'{match[1]}.md']}", markdown)
+    return NAME.sub(_locate, markdown)
+
+
+def _locate(match: re.Match[str]) -> str:
+    """Find where a public name is defined: the package's own ``__init__`` imports it only when it is asked for."""
+    module, name = match.groups()
+    value: Any = getattr(importlib.import_module(module), name)
+    home = getattr(value, "__module__", module)
+    path = getattr(value, "__qualname__", name)
+    return f"::: {home}.{path}" if home.startswith("webinfer") else match[0]
