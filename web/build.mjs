@@ -23,16 +23,17 @@ const RUNTIME = [
 
 // The page's policy allows its one style sheet by its hash, in place of every inline style.
 async function renderIndex() {
-  const html = await readFile(join(here, "src", "index.html"), "utf8");
+  const html = await readFile(join(here, "src", "page", "index.html"), "utf8");
   const style = /<style>([\s\S]*?)<\/style>/.exec(html)?.[1];
-  if (style === undefined || !html.includes("{{style-hash}}")) throw new Error("src/index.html lacks its style or its policy");
+  if (style === undefined || !html.includes("{{style-hash}}"))
+    throw new Error("src/page/index.html lacks its style or its policy");
   return html.replace("{{style-hash}}", `sha256-${createHash("sha256").update(style).digest("base64")}`);
 }
 
 await rm(output, { recursive: true, force: true });
 await mkdir(join(output, "runtime"), { recursive: true });
 await build({
-  entryPoints: [join(here, "src", "page.ts"), join(here, "src", "lane.ts")],
+  entryPoints: { page: join(here, "src", "page", "page.ts"), lane: join(here, "src", "lane", "lane.ts") },
   outdir: join(output, "assets"),
   bundle: true,
   format: "esm",

@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 
-import { identify, identifyFully } from "../src/capabilities";
-import { needsNudging, nudge, nudgeTimes } from "../src/nudge";
-import { chooseBundle, countThreads, sessionOptions } from "../src/runtime";
+import { identify, identifyFully } from "../src/page/capabilities";
+import { needsNudging, nudge, nudgeTimes } from "../src/gpu/nudge";
+import { chooseBundle, countThreads, sessionOptions } from "../src/runtime/runtime";
 
 const AGENTS = {
   chrome: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/153.0.0.0 Safari/537.36",
@@ -108,7 +108,7 @@ describe("nudging", () => {
 
   test("submits until it is called off", async () => {
     let submitted = 0;
-    let reached = () => undefined as void;
+    let reached = (): void => undefined;
     const thrice = new Promise<void>((resolve) => (reached = resolve));
     const device = { queue: { submit: () => ++submitted === 3 && reached() } } as unknown as GPUDevice;
     const callOff = nudge(device);

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 
 import { expect, test } from "vitest";
 
-import { WireError } from "../src/errors";
-import { readHostToLane, readHostToPage } from "../src/messages";
-import { decode } from "../src/wire";
+import { WireError } from "../src/wire/errors";
+import { readHostToLane, readHostToPage } from "../src/wire/messages";
+import { decode } from "../src/wire/frames";
 
 const FRAMES = 100_000;
 const CASES = JSON.parse(readFileSync(new URL("../../fixtures/wire/golden.json", import.meta.url), "utf8")) as {

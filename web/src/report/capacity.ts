@@ -1,11 +1,11 @@
 // How much goes at once: concurrency and memory.
 
-import { chart, legend, legendOf, lineStyle, tooltip, values } from "./chart.js";
-import { counted, rated, WHERE } from "./columns.js";
+import { chart, legend, legendOf, lineStyle, tooltip, values } from "./charts/chart.js";
+import { counted, rated, WHERE } from "./charts/columns.js";
 import { labeller, type Findings, type Level } from "./findings.js";
-import { figures, section } from "./parts.js";
-import { lineColours } from "./theme.js";
-import { megabytes, rate, seconds } from "./words.js";
+import { figures, section } from "./charts/elements.js";
+import { lineColours } from "./charts/theme.js";
+import { megabytes, rate, seconds } from "./charts/quantities.js";
 
 export function scaling(found: Findings): HTMLElement[] {
   const place = labeller(found.scaling);

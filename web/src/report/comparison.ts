@@ -1,10 +1,10 @@
 // The same elsewhere and earlier, and how all of it was measured.
 
-import { BAR, categories, chart, heightOf, rows, tooltip, values } from "./chart.js";
-import { changed, counted, timed, WHERE } from "./columns.js";
+import { BAR, categories, chart, heightOf, rows, tooltip, values } from "./charts/chart.js";
+import { changed, counted, timed, WHERE } from "./charts/columns.js";
 import { labeller, type Findings } from "./findings.js";
-import { element, figures, section, table, type Child, type Column } from "./parts.js";
-import { count, day, percent, seconds } from "./words.js";
+import { element, figures, section, table, type Child, type Column } from "./charts/elements.js";
+import { count, day, percent, seconds } from "./charts/quantities.js";
 
 export function comparisons(found: Findings): HTMLElement[] {
   const made: HTMLElement[] = [];
@@ -17,7 +17,7 @@ export function comparisons(found: Findings): HTMLElement[] {
         yAxis: categories(names, colours, narrow),
         tooltip: tooltip(colours, {
           formatter: ({ dataIndex }: { dataIndex: number }) => {
-            const row = earlier[dataIndex] as (typeof earlier)[0];
+            const row = earlier[dataIndex]!;
             return rows(names[dataIndex] ?? "", [
               [`then, of ${count(row.earlier_requests)}`, seconds(row.earlier_run_p50)],
               [`now, of ${count(row.requests)}`, seconds(row.run_p50)],

@@ -1,17 +1,17 @@
 // The report: a page without a server, made of what Python found in the database.
 
-import { benched } from "./benched.js";
+import { benched } from "./benchmarks.js";
 import { memory, scaling } from "./capacity.js";
-import { drawAll, redraw } from "./chart.js";
+import { drawAll, redraw } from "./charts/chart.js";
 import { comparisons, method } from "./comparison.js";
 import type { Findings } from "./findings.js";
-import { loading } from "./loading.js";
-import { element } from "./parts.js";
+import { loading } from "./loads.js";
+import { element } from "./charts/elements.js";
 import { speed } from "./speed.js";
-import { dress, whenSystemChanges } from "./theme.js";
-import { trouble } from "./trouble.js";
-import { accuracy, hardware } from "./truth.js";
-import { count, day, rate, seconds } from "./words.js";
+import { dress, whenSystemChanges } from "./charts/theme.js";
+import { trouble } from "./faults.js";
+import { accuracy, hardware } from "./accuracy.js";
+import { count, day, rate, seconds } from "./charts/quantities.js";
 
 const found = JSON.parse(document.getElementById("findings")?.textContent ?? "{}") as Findings;
 

@@ -1,12 +1,12 @@
 // How fast: throughput, latency, where the time goes, and how it went over time.
 
-import { throughputs } from "./bars.js";
-import { BAR, categories, chart, heightOf, legend, legendOf, rows, span, tooltip, values } from "./chart.js";
-import { counted, rated, timed, WHERE } from "./columns.js";
+import { throughputs } from "./charts/bars.js";
+import { BAR, categories, chart, heightOf, legend, legendOf, rows, span, tooltip, values } from "./charts/chart.js";
+import { counted, rated, timed, WHERE } from "./charts/columns.js";
 import { labeller, type Bin, type Configuration, type Findings, type Moment } from "./findings.js";
-import { figures, section, type Child, type Column } from "./parts.js";
-import { backendColour, lineColours } from "./theme.js";
-import { count, rate, seconds } from "./words.js";
+import { figures, section, type Child, type Column } from "./charts/elements.js";
+import { backendColour, lineColours } from "./charts/theme.js";
+import { count, rate, seconds } from "./charts/quantities.js";
 
 const PER_DECADE = 16; // bins of the distributions
 const LINES = 8; // that can be told apart
@@ -79,7 +79,7 @@ function boxes(shown: Configuration[], names: string[]): HTMLElement {
     yAxis: categories(names, colours, narrow),
     tooltip: tooltip(colours, {
       formatter: ({ dataIndex }: { dataIndex: number }) => {
-        const row = shown[dataIndex] as Configuration;
+        const row = shown[dataIndex]!;
         const pairs = (["p5", "p25", "p50", "p75", "p95", "p99", "slowest"] as const).map(
           (name) => [name, seconds(row[name])] as const,
         );
@@ -158,7 +158,7 @@ function parts(shown: Configuration[], names: string[]): HTMLElement {
       trigger: "axis",
       axisPointer: { type: "shadow" },
       formatter: ([{ dataIndex }]: [{ dataIndex: number }]) => {
-        const row = shown[dataIndex] as Configuration;
+        const row = shown[dataIndex]!;
         return rows(names[dataIndex] ?? "", [
           ...stages.map(([key, name]) => [name, seconds(row[key])] as const),
           ["whole", seconds(whole(row))],
@@ -179,7 +179,7 @@ function parts(shown: Configuration[], names: string[]): HTMLElement {
               show: true,
               position: "right",
               color: colours.text,
-              formatter: ({ dataIndex }: { dataIndex: number }) => seconds(whole(shown[dataIndex] as Configuration)),
+              formatter: ({ dataIndex }: { dataIndex: number }) => seconds(whole(shown[dataIndex]!)),
             }
           : { show: false },
       data: shown.map((row) => (100 * row[key]) / whole(row)),

@@ -1,0 +1,56 @@
+// Tensors that stay on the lane: outputs of one run that are inputs of the next, such as a decoder's keys and values, and
+// inputs that are the same in each, such as what it was told at first.
+
+import { CodedError } from "../wire/errors";
+import type { Run } from "../wire/messages";
+import type { Runtime, Session } from "../runtime/runtime";
+
+type Tensor = InstanceType<Runtime["Tensor"]>;
+export type Feeds = Record<string, Tensor>;
+type Outputs = Awaited<ReturnType<Session["run"]>>;
+
+/** The kept tensors of one lane, by handle. A handle is the host's to choose, and names one tensor until it is freed. */
+export class Kept {
+  readonly #tensors = new Map<string, Tensor>();
+
+  get size(): number {
+    return this.#tensors.size;
+  }
+
+  /** Add the kept tensors that a run takes to its inputs. Throws a CodedError where one is not here. */
+  feed(message: Run, feeds: Feeds): void {
+    for (const [input, handle] of Object.entries(message.feeds)) {
+      const tensor = this.#tensors.get(handle);
+      if (tensor === undefined)
+        throw new CodedError("backend.handle", `The tensor ${handle} for ${input} is not on this lane: start over.`, { handle });
+      feeds[input] = tensor;
+    }
+  }
+
+  /** Return the outputs that a run must make: those to send and those to keep; undefined for all. */
+  wanted({ outputs, keep }: Run, feeds: Feeds): readonly string[] | undefined {
+    return outputs === null ? undefined : [...new Set([...outputs, ...Object.keys(keep).filter((name) => !(name in feeds))])];
+  }
+
+  /** Keep what a run leaves here of its inputs and outputs, release what it names, and return what is to be sent. */
+  settle({ outputs, keep, free }: Run, feeds: Feeds, made: Outputs): [string, Outputs[string]][] {
+    const sent = Object.entries(made).filter(([name]) => !(name in keep) || outputs?.includes(name) === true);
+    for (const [name, handle] of Object.entries(keep)) {
+      const value = feeds[name] ?? made[name];
+      if (value === undefined) throw new CodedError("input.output", `The model has no output ${name} to keep.`, { name });
+      this.#release(handle);
+      this.#tensors.set(handle, value);
+    }
+    this.free(free);
+    return sent;
+  }
+
+  free(handles: readonly string[]): void {
+    for (const handle of handles) this.#release(handle);
+  }
+
+  #release(handle: string): void {
+    this.#tensors.get(handle)?.dispose();
+    this.#tensors.delete(handle);
+  }
+}
