@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -20,16 +19,14 @@ from webinfer.bench.agreement import agree, digest
 from webinfer.bench.record import Agreement, Cell, LoadTimes, Method, Reference, Turn
 from webinfer.core.errors import DeadlineExceeded, LoadFailed
 from webinfer.core.options import Options
-from webinfer.core.statistics import is_steady
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage
+from webinfer.tuning.turns import Pace
 
 Inputs = dict[str, NDArray[Any]]
 WARMING = 1 / 3  # of the patience, for warming up besides
 _PATIENCES = 4  # for a single run
-_LONGEST = 60  # runs of a warm-up
-_MOST = 64  # runs of a turn, per caller
 _WORK = bytes(4_000_000)
 
 
@@ -67,26 +64,6 @@ class Load:
         return (self.busy - before.busy) / elapsed / (os.cpu_count() or 1), (self.own - before.own) / elapsed
 
 
-class Pace:
-    """How many runs make a turn, found out while warming up."""
-
-    def __init__(self, method: Method, concurrency: int) -> None:
-        self.count = 1
-        self._method = method
-        self._callers = concurrency
-
-    async def warm_up(self, run: Callable[[], Awaitable[object]]) -> list[float]:
-        """Run until times are steady, or patience is at its end, and return them."""
-        times: list[float] = []
-        end = time.perf_counter() + self._method.patience / self._method.launches * WARMING
-        while not is_steady(times) and len(times) < _LONGEST and (len(times) < 2 or time.perf_counter() < end):
-            began = time.perf_counter()
-            await asyncio.gather(*(run() for _ in range(self._callers)))
-            times.append(time.perf_counter() - began)
-        self.count = max(1, min(_MOST, round(self._method.turn / min(times))))
-        return times
-
-
 class InBrowser:
     """A model in a browser, one launch after the other.
 
@@ -113,7 +90,7 @@ class InBrowser:
         self._inputs = inputs
         self._native = native
         self._method = method
-        self._pace = Pace(method, cell.configuration.concurrency)
+        self._pace = Pace(method.turn, cell.configuration.concurrency)
         self._options = options
         self._accelerator: AsyncAccelerator | None = None
         self._model: AsyncModel | None = None
@@ -133,15 +110,15 @@ class InBrowser:
             await self._model.close()
             self._model, loaded = await self._load(self._accelerator)
             self.cell.warm.append(loaded)
-        self.cell.warm_ups.append(await self._pace.warm_up(self._run))
+        self.cell.warm_ups.append(await self._pace.warm_up(self._run, warming(self._method)))
 
     async def turn(self, launch: int, number: int) -> Turn:
         """Have as many callers as may run at once, each of which asks again as soon as it is answered."""
-        concurrency, count = self.cell.configuration.concurrency, self._pace.count
+        concurrency = self.cell.configuration.concurrency
         before = Load.now()
-        answers = await asyncio.gather(*(self._repeat(count) for _ in range(concurrency)))
+        results = (await self._pace.take(self._run)).answers
         after = Load.now()
-        elapsed, results = after.at - before.at, [result for some in answers for result in some]
+        elapsed = after.at - before.at
         cores, python = after.since(before)
         last = results[-1]
         self._check(last)
@@ -229,9 +206,6 @@ class InBrowser:
                 "(`webinfer bench --patience`)."
             ) from error
 
-    async def _repeat(self, count: int) -> list[Result]:
-        return [await self._run() for _ in range(count)]
-
     def _check(self, result: Result) -> None:
         """Note what ran, and keep the worst agreement."""
         cell = self.cell
@@ -267,14 +241,15 @@ class Native:
         self._session = session
         self._inputs = inputs
         self._concurrency = concurrency
-        self._pace = Pace(method, concurrency)
+        self._warming = warming(method)
+        self._pace = Pace(method.turn, concurrency)
 
     def __repr__(self) -> str:
         return f"<Native {self._session!r}>"
 
     async def open(self, launch: int) -> None:
         """Warm up."""
-        await self._pace.warm_up(self._run)
+        await self._pace.warm_up(self._run, self._warming)
 
     async def turn(self, launch: int, number: int) -> Turn:
         """Have as many callers as may run at once."""
@@ -296,7 +271,7 @@ class Native:
         return (await self._repeat(1))[0]
 
     async def _repeat(self, count: int) -> list[float]:
-        return await asyncio.to_thread(self._times, count)
+        return await asyncio.to_thread(self._times, count)  # one thread for all of them: none waits for the loop
 
     def _times(self, count: int) -> list[float]:
         marks = [time.perf_counter()]
@@ -304,6 +279,11 @@ class Native:
             self._session.run(self._inputs)
             marks.append(time.perf_counter())
         return [end - start for start, end in pairwise(marks)]
+
+
+def warming(method: Method) -> float:
+    """Return the seconds that the warm-up of a launch may take."""
+    return method.patience / method.launches * WARMING
 
 
 def yardstick() -> float:

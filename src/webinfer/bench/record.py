@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from webinfer.core.errors import BenchmarkError
 from webinfer.core.json import dumps
 from webinfer.core.statistics import Interval
+from webinfer.tuning.turns import cost
 
 Status = Literal["waiting", "measured", "failed", "cannot"]
 FORMAT = 1
@@ -102,7 +102,7 @@ class Turn:
     @property
     def cost(self) -> float:
         """Seconds per item: the median where one runs at a time, else the turn's length by its requests."""
-        return median(self.seconds) if self.concurrency == 1 else self.elapsed / len(self.seconds)
+        return cost(self.seconds, self.elapsed, self.concurrency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ class Standing:
         seconds: Median seconds per item; ``None`` where it was never measured.
         interval: Interval of that; ``None`` where it was never measured.
         rounds: Rounds that it took part in.
-        reason: Why it left; ``None`` for the winner and the runner-up.
+        reason: Why it left; ``None`` where it was in until the end.
     """
 
     candidate: Candidate

@@ -1,0 +1,344 @@
+"""The contest as pure decisions: who opens, who takes a turn, who leaves, and who has won.
+
+Candidates take turns in *rounds*. What slows a round down slows everyone in it, so only times of the same round are
+compared, as ratios. A contest is a successive halving (Jamieson and Talwalkar, 2016, "Non-stochastic best arm
+identification and hyperparameter optimization", AISTATS) with two additions. A candidate that is clearly slower than
+the leader leaves at once. And only so many are open side by side: those that wait come in where others have left, and
+are held against those that stayed.
+
+This module does no I/O and reads no clock. The tuner tells what was spent and measured, and does what ``advance`` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+import numpy as np
+
+from webinfer.core.statistics import Comparison, Interval, paired, within_launch
+from webinfer.tuning.candidate import Candidate
+from webinfer.tuning.tuning import Standing
+
+AT_ONCE = 6
+"""Candidates that are open side by side."""
+LEAST = 3
+"""Rounds before anyone leaves."""
+MOST = 40
+"""Rounds of one field, at most: what they do not show is too small to matter."""
+HOPELESS = 2.0
+"""A candidate that is so many times as slow as the leader in every round need not be measured more."""
+SURE = 0.99
+"""Confidence by which one is clearly slower. It is high because it is asked for after every round."""
+MARGIN = 0.05
+"""Half-width of the gain's interval that is enough."""
+FAR = 1.5
+"""A lower end of the gain from which on its exact size does not matter."""
+TIE = 0.02
+"""A lead of less, which chance may explain, goes to the candidate that is preferred."""
+OUT_OF_TIME = "the budget ended before its turn"
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open a candidate, for so many seconds at most."""
+
+    candidate: Candidate
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close a candidate that has left."""
+
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Have these candidates take a turn each, in this order."""
+
+    number: int
+    order: tuple[Candidate, ...]
+
+
+Action = Open | Close | Round
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a contest ended.
+
+    Attributes:
+        winner: The candidate that won.
+        runner_up: The next one, if another was measured.
+        gain: The runner-up's time in units of the winner's, over the rounds that both were in.
+        standings: How everyone did, the best first.
+    """
+
+    winner: Candidate
+    runner_up: Candidate | None
+    gain: Interval | None
+    standings: tuple[Standing, ...]
+
+
+class Contest:
+    """Decides what happens next in a contest.
+
+    Args:
+        candidates: Those that take part, the preferred ones first.
+        budget: Seconds for openings and rounds together.
+        at_once: Candidates that are open side by side, at least two.
+        seed: Chooses the order of turns.
+    """
+
+    def __init__(
+        self, candidates: Sequence[Candidate], budget: float, *, at_once: int = AT_ONCE, seed: int = 0
+    ) -> None:
+        self._candidates = tuple(candidates)
+        self._budget = budget
+        self._at_once = max(2, at_once)
+        self._seed = seed
+        self._waiting = list(candidates)  # not opened yet, in order
+        self._field: list[Candidate] = []  # open and still in
+        self._leaving: list[Candidate] = []  # open, but out
+        self._reasons: dict[Candidate, str] = {}  # why candidates left, in the order in which they did
+        self._costs: dict[Candidate, dict[int, float]] = {candidate: {} for candidate in candidates}
+        self._openings: list[float] = []  # seconds
+        self._round = 0  # rounds so far
+        self._since = 0  # rounds at the last change of the field
+        self._last = 0.0  # seconds of the last round
+        self._began: float | None = None  # what was spent when the round under way began
+        self._deadline: float | None = None  # what may be spent until the next halving; None: not planned yet
+
+    def __repr__(self) -> str:
+        return f"<Contest round={self._round} field={len(self._field)} waiting={len(self._waiting)}>"
+
+    @property
+    def field(self) -> tuple[Candidate, ...]:
+        """The candidates that are open and still in."""
+        return tuple(self._field)
+
+    @property
+    def left(self) -> int:
+        """How many have not left."""
+        return len(self._field) + len(self._waiting)
+
+    @property
+    def leader(self) -> Candidate | None:
+        """The fastest of those that are open, as far as they were measured."""
+        return self._ranked()[0] if self._common(self._field) else None
+
+    @property
+    def rounds(self) -> int:
+        """Rounds so far."""
+        return self._round
+
+    def opened(self, candidate: Candidate, seconds: float) -> None:
+        """Take note that a candidate is ready.
+
+        Args:
+            candidate: The candidate.
+            seconds: What that took.
+        """
+        self._waiting.remove(candidate)
+        self._field.append(candidate)
+        self._openings.append(seconds)
+        self._change()
+
+    def measured(self, candidate: Candidate, seconds: float) -> None:
+        """Take note of a turn in the round under way.
+
+        Args:
+            candidate: The candidate.
+            seconds: Per item.
+        """
+        self._costs[candidate][self._round] = seconds
+
+    def failed(self, candidate: Candidate, reason: str, seconds: float = 0.0) -> None:
+        """Take note that a candidate failed. Its caller closes it.
+
+        Args:
+            candidate: The candidate.
+            reason: Why, in words.
+            seconds: What opening it took until then, if that failed.
+        """
+        if candidate in self._waiting:
+            self._waiting.remove(candidate)
+            self._openings.append(seconds)
+        if candidate in self._field:
+            self._field.remove(candidate)
+            self._change()
+        self._reasons[candidate] = reason
+
+    def advance(self, spent: float) -> Action | None:
+        """Return what to do next; ``None`` where the contest is over.
+
+        A round that would end after the budget does not begin, by what the last one took. The first one always does,
+        so that there is a winner wherever a candidate could be opened.
+
+        Args:
+            spent: Seconds since the contest began.
+        """
+        if self._began is not None:
+            self._last, self._began = spent - self._began, None
+        if not self._leaving and self._common(self._field):
+            self._drop(spent)
+        if self._leaving:
+            return Close(self._leaving.pop())
+        if (opening := self._next_opening(spent)) is not None:
+            return opening
+        is_over = self._round > 0 and spent + self._last > self._budget
+        if not self._field or is_over or self._is_decided():
+            self._leave_waiting()
+            return None
+        if self._deadline is None:
+            self._deadline = spent + self._share(spent)
+        self._round += 1
+        self._began = spent
+        order = np.random.default_rng((self._seed, self._round)).permutation(len(self._field))
+        return Round(self._round, tuple(self._field[at] for at in order))
+
+    def outcome(self) -> Outcome | None:
+        """Return how the contest ended; ``None`` where nobody was measured."""
+        for candidate in [each for each in self._field if not self._costs[each]]:
+            self.failed(candidate, OUT_OF_TIME)
+        if not self._field:
+            return None
+        winner, *others = self._preferred(self._ranked())
+        slower = [each for each in reversed(self._reasons) if self._rounds_of(winner, each)]
+        runner_up = next(iter([*others, *slower]), None)
+        compared = self._compare(winner, runner_up) if runner_up is not None else None
+        ordered = [winner, *others, *reversed(self._reasons)]
+        ordered.sort(key=lambda candidate: not self._costs[candidate])  # those that were never measured are last
+        return Outcome(winner, runner_up, _gain(compared), tuple(map(self._standing, ordered)))
+
+    def _change(self) -> None:
+        """Begin anew to count rounds, because the field is another one."""
+        self._since, self._deadline = self._round, None
+
+    def _next_opening(self, spent: float) -> Open | None:
+        """Return whom to open next, if there is a place and the time for it."""
+        if not self._waiting or len(self._field) >= self._at_once or self._round > self._since:
+            return None
+        left = self._budget - spent
+        expected = median(self._openings) if self._openings else 0.0
+        if left <= 0 or expected > left / 2 or expected + LEAST * self._last > left:
+            self._leave_waiting()
+            return None
+        is_last = len(self._waiting) == 1 and not self._field
+        return Open(self._waiting[0], left if is_last else left / 2)  # so that nobody can use up everybody's time
+
+    def _leave_waiting(self) -> None:
+        for candidate in self._waiting:
+            self._reasons[candidate] = OUT_OF_TIME
+        self._waiting.clear()
+
+    def _drop(self, spent: float) -> None:
+        """Have those leave that are clearly slower, and the slower half where its time has come."""
+        if self._round - self._since < LEAST:
+            return
+        ranked, least = self._ranked(), 1 if self._waiting else 2
+        leader = ranked[0]
+        for candidate in reversed(ranked[least:]):
+            compared = self._compare(leader, candidate)
+            if self._is_hopeless(leader, candidate) or _is_sure(compared):
+                self._leave(candidate, leader, compared)
+        is_late = self._deadline is not None and spent >= self._deadline
+        if len(self._field) == len(ranked) and (is_late or self._round - self._since >= MOST):
+            keep = max(least, len(ranked) // 2)
+            for candidate in reversed(ranked[keep:]):
+                self._leave(candidate, leader, self._compare(leader, candidate))
+
+    def _leave(self, candidate: Candidate, leader: Candidate, compared: Comparison) -> None:
+        self._reasons[candidate] = f"{1 + compared.change:.2f} times the time of {leader}, in {compared.n} rounds"
+        self._field.remove(candidate)
+        self._leaving.append(candidate)
+        self._change()
+
+    def _is_decided(self) -> bool:
+        """Whether more rounds say nothing more: of one candidate alone, or of the last two."""
+        if self._waiting or len(self._field) > 2:
+            return False
+        rounds = len(self._common(self._field))
+        if len(self._field) == 1:
+            return rounds >= 2 * LEAST
+        if rounds >= MOST:
+            return True
+        if rounds < 2 * LEAST:
+            return False
+        gain = _gain(self._compare(*self._ranked()))
+        return gain is not None and (gain.is_within(MARGIN) or (gain.low > FAR and gain.confidence >= 0.95))
+
+    def _share(self, spent: float) -> float:
+        """Return the seconds until the next halving: what is left, shared out among the halvings to come."""
+        halvings, field, waiting = 1, len(self._field), len(self._waiting)
+        while field > 2 or waiting:
+            field = max(1 if waiting else 2, field // 2)
+            entering = min(waiting, self._at_once - field)
+            field, waiting, halvings = field + entering, waiting - entering, halvings + 1
+        openings = len(self._waiting) * (fmean(self._openings) if self._openings else 0.0)
+        return max(0.0, self._budget - spent - openings) / halvings
+
+    def _common(self, candidates: Sequence[Candidate]) -> list[int]:
+        """Return the rounds that all of some candidates took part in."""
+        if not candidates:
+            return []
+        return sorted(set.intersection(*(set(self._costs[candidate]) for candidate in candidates)))
+
+    def _rounds_of(self, one: Candidate, other: Candidate) -> list[int]:
+        return self._common((one, other))
+
+    def _ranked(self) -> list[Candidate]:
+        """Return the field by speed, over the rounds that all of it was in, or else over all rounds."""
+        rounds = self._common(self._field)
+
+        def typical(candidate: Candidate) -> float:
+            costs = self._costs[candidate]
+            known = [costs[number] for number in rounds] or list(costs.values())
+            return fmean(map(math.log, known)) if known else math.inf
+
+        return sorted(self._field, key=typical)
+
+    def _preferred(self, ranked: list[Candidate]) -> list[Candidate]:
+        """Return the field with the preferred candidate first, where chance may explain that another one leads."""
+        leader = ranked[0]
+        for candidate in sorted(ranked[1:], key=self._candidates.index):
+            is_preferred = self._candidates.index(candidate) < self._candidates.index(leader)
+            if is_preferred and self._rounds_of(leader, candidate):
+                compared = self._compare(leader, candidate)
+                if compared.change < TIE and compared.low <= 0:
+                    return [candidate, *(each for each in ranked if each != candidate)]
+        return ranked
+
+    def _compare(self, one: Candidate, other: Candidate) -> Comparison:
+        rounds = self._rounds_of(one, other)
+        return paired(*([self._costs[candidate][number] for number in rounds] for candidate in (one, other)))
+
+    def _is_hopeless(self, leader: Candidate, candidate: Candidate) -> bool:
+        rounds = self._rounds_of(leader, candidate)
+        return all(self._costs[candidate][each] >= HOPELESS * self._costs[leader][each] for each in rounds)
+
+    def _standing(self, candidate: Candidate) -> Standing:
+        costs, reason = list(self._costs[candidate].values()), self._reasons.get(candidate)
+        if not costs:
+            return Standing(candidate=candidate, reason=reason)
+        interval = within_launch(costs)
+        return Standing(
+            candidate=candidate, seconds=interval.estimate, interval=interval, rounds=len(costs), reason=reason
+        )
+
+
+def _is_sure(compared: Comparison) -> bool:
+    """Whether one is slower and chance is a very unlikely reason."""
+    return compared.change > 0 and compared.p_value < 1 - SURE
+
+
+def _gain(compared: Comparison | None) -> Interval | None:
+    """Return a comparison as a ratio of times."""
+    if compared is None:
+        return None
+    ends = (1 + compared.change, 1 + compared.low, 1 + compared.high)
+    return Interval(*ends, compared.confidence, "within one launch")
