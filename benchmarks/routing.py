@@ -1,9 +1,8 @@
-"""Does the router learn? Regret over 200 requests, against every fixed choice and against the table.
+"""Is the router right? Regret over 200 requests, against every fixed choice.
 
 Contestants take turns, one request each and in random order, so that whatever else the machine does falls on all of
-them. The first session of the router knows nothing; the second begins with what the first one kept. Regret is what
-requests took beyond those of the best fixed choice, summed. ``--picture`` draws it, ``--record`` keeps the latencies,
-which a test of the policy replays.
+them. Regret is what requests took beyond those of the best fixed choice, summed. ``--picture`` draws it, ``--record``
+keeps the latencies.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import asyncio
 import json
 import random
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,8 +25,7 @@ from webinfer import AsyncAccelerator, AsyncModel, Result
 from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import BrowserNotFound, WebinferError
 from webinfer.core.options import Backend, BrowserName
-from webinfer.pool.learning.bandit import Arm
-from webinfer.telemetry.database.history import FileHistory
+from webinfer.inference.route import Place
 
 MODELS: dict[str, tuple[str, str | None]] = {
     "bert-tiny": ("random:bert-tiny", None),
@@ -38,7 +35,7 @@ MODELS: dict[str, tuple[str, str | None]] = {
 BROWSERS: tuple[BrowserName, ...] = ("embedded", "chromium", "firefox")
 BACKENDS: tuple[Backend, ...] = ("wasm", "webnn")
 REQUESTS = 200
-PAUSE = 0.02  # between rounds, as callers have things to do; the router loads meanwhile
+PAUSE = 0.02  # between rounds, as callers have things to do
 
 
 @dataclass(slots=True)
@@ -47,7 +44,6 @@ class Series:
 
     seconds: list[float] = field(default_factory=list)
     places: Counter[str] = field(default_factory=Counter)
-    trials: int = 0
     last: str = ""
 
     async def add(self, model: AsyncModel) -> None:
@@ -56,12 +52,8 @@ class Series:
         began = time.perf_counter()
         result = await model.run(inputs)
         self.seconds.append(time.perf_counter() - began)
-        place = _place(result)
-        self.places[place] += 1
-        if result.chosen_by == "trial":
-            self.trials += 1
-        else:
-            self.last = place
+        self.last = _place(result)
+        self.places[self.last] += 1
 
 
 async def session(
@@ -69,7 +61,6 @@ async def session(
     fixed: Mapping[str, AsyncModel],
     browsers: Sequence[BrowserName],
     precisions: Sequence[str],
-    directory: Path,
     requests: int,
 ) -> tuple[dict[str, Series], Series, str]:
     """Have the fixed choices and the router take turns.
@@ -86,8 +77,7 @@ async def session(
             made_up(next(iter(fixed.values())))
         )
         table = _place(result)
-    async with AsyncAccelerator(browsers=tuple(browsers), routing="learned") as accelerator:
-        accelerator._chooser.history = FileHistory("benchmark", directory)
+    async with AsyncAccelerator(browsers=tuple(browsers), routing="auto") as accelerator:
         model = await accelerator.load(reference, part=part, precision=precisions)
         await model.run(made_up(model))
         turns = [*((series[name], each) for name, each in fixed.items()), (learned, model)]
@@ -117,8 +107,7 @@ async def measure(
             for _ in range(5):
                 place = _place(await model.run(made_up(model)))
             fixed[place] = model
-        with tempfile.TemporaryDirectory() as directory:
-            return [await session(source, fixed, browsers, precisions, Path(directory), requests) for _ in range(2)]
+        return [await session(source, fixed, browsers, precisions, requests) for _ in range(2)]
 
 
 def regret(seconds: Sequence[float], best: Sequence[float]) -> list[float]:
@@ -145,11 +134,10 @@ def report(name: str, sessions: Sequence[tuple[dict[str, Series], Series, str]])
                     f"{total * 1e3:.0f}",
                     f"{total / base:+.1%}",
                     f"{max(series.seconds) * 1e3:.0f}",
-                    f"{series.trials}",
                     series.last,
                 ]
             )
-        columns = ["choice", "median ms", "mean ms", "regret ms", "of best", "worst ms", "trials", "ended on"]
+        columns = ["choice", "median ms", "mean ms", "regret ms", "of best", "worst ms", "ended on"]
         show(f"{name}: {len(learned.seconds)} requests, {machine()}", columns, rows)
 
 
@@ -175,7 +163,7 @@ def draw(results: Mapping[str, Sequence[tuple[dict[str, Series], Series, str]]],
 
 
 def _place(result: Result) -> str:
-    return str(Arm(result.browser, result.backend, result.precision))
+    return str(Place(result.browser, result.backend, result.precision))
 
 
 def _is_there(name: BrowserName) -> bool:

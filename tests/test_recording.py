@@ -17,6 +17,7 @@ from webinfer.accuracy.record import Accuracy
 from webinfer.core.capabilities import Capabilities, Verdict
 from webinfer.core.options import Options
 from webinfer.inference.result import Result
+from webinfer.inference.route import Alternative, Decision, Place
 from webinfer.pool.events import (
     BatchFinished,
     BrowserEnded,
@@ -28,8 +29,6 @@ from webinfer.pool.events import (
     RunFinished,
     SessionLoaded,
 )
-from webinfer.pool.learning.bandit import Arm
-from webinfer.pool.learning.decision import Decision
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.requests.batch import Batch
 from webinfer.pool.requests.request import Request, Times, unrecorded
@@ -100,7 +99,7 @@ def count(store: Store, table: str) -> int:
 
 
 def result(lane: str = "b1.1") -> Result:
-    arm = Arm("embedded", "wasm")
+    place = Place("embedded", "wasm")
     return Result(
         outputs={"y": np.zeros(1, np.float32)},
         model="m",
@@ -129,7 +128,12 @@ def result(lane: str = "b1.1") -> Result:
         items=1,
         batch=1,
         attempts=1,
-        decision=Decision(taken=arm, source="override", reason="wasm was asked for", arms=[arm], records={}),
+        decision=Decision(
+            taken=place,
+            source="override",
+            reason="wasm was asked for",
+            candidates=(Alternative(place, None, 0, "override", None),),
+        ),
     )
 
 

@@ -59,7 +59,7 @@ def retired(seen: list[Event]) -> list[LaneEnded]:
 
 
 async def test_lanes_come_while_requests_wait_and_go_when_idle(endless: Path) -> None:
-    async with AsyncAccelerator(**FIXED, lanes=3, min_lanes=1, idle_timeout=1.0, routing="table") as accelerator:
+    async with AsyncAccelerator(**FIXED, lanes=3, min_lanes=1, idle_timeout=1.0) as accelerator:
         pool = pool_of(accelerator)
         model = await accelerator.load(endless)
         assert list(pool.lanes) == ["b1.1"], "one is enough as long as nothing waits"

@@ -72,3 +72,10 @@ def test_ctrl_c_while_the_command_line_loads_ends_it_without_a_traceback() -> No
     stop += f"lambda self, *_: os.kill(os.getpid(), {int(signal.SIGINT)})}})()); m.main()"
     ended = subprocess.run([sys.executable, "-c", stop], capture_output=True, text=True, env=dict(os.environ))
     assert (ended.returncode, ended.stderr) == (130, "Interrupted; nothing is left running.\n")
+
+
+def test_learned_routing_is_refused_with_what_takes_its_place() -> None:
+    with pytest.raises(OptionError, match="webinfer tune MODEL"):
+        Options(routing="learned")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="routing must be one of auto, table"):
+        Options(routing="guess")  # type: ignore[arg-type]

@@ -10,10 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from webinfer.api.adaptive_model import LearnedModel
 from webinfer.api.loading import Order, Supplier
 from webinfer.api.precisions import allowed
-from webinfer.api.router import Chooser
+from webinfer.api.router import Router
 from webinfer.browsers.discovery.find import find, find_each
 from webinfer.browsers.profiles import note_port, port_of
 from webinfer.core.capabilities import Capabilities
@@ -63,14 +62,14 @@ class AsyncAccelerator(ProcessBound):
         self.options = Options.given(options, keywords)
         self._host: Host | None = None
         self._pool: Pool | None = None
-        self._chooser = Chooser(self.options)
+        self._router = Router(self.options)
         check_factors(self.options.timeout_factors or {})
         self._metrics = Aggregate()
         self._recorder = Recorder(self._metrics)
         self._journal = Journal()
         self._tallies = Tallies()
         self._entry: Entry | None = None  # by which other processes find this accelerator
-        self._supplier = Supplier(lambda: self.options, self._recorder, self._chooser, self._open, self._name)
+        self._supplier = Supplier(lambda: self.options, self._recorder, self._router, self._open, self._name)
         self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # those that run() loaded
         self._starting: asyncio.Lock | None = None
         self._closed = False
@@ -122,9 +121,8 @@ class AsyncAccelerator(ProcessBound):
             platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
             precision: Precision of the weights: one that the model's author ships, or else ``fp16``, ``q8``, ``int8``,
                 ``q4``, ``q4f16``, ``q4-mixed``, ``q3`` or ``q2``, made here of the full model; ``None`` takes the full
-                one. ``model.package.quantized`` tells how it was made and what it loses. Of several, the first is
-                loaded; another one takes its place where that is found to be faster, which ``routing="table"`` does
-                without, or where the first cannot be run.
+                one. ``model.package.quantized`` tells how it was made and what it loses. Of several, the first
+                that the backend can run is loaded, or the one that ``webinfer tune`` found to be the fastest.
             part: Which part of a model that comes in several files, such as ``decoder_model_merged``; ``None`` takes
                 the whole, or else the encoder.
             fallback: Take the next backend that the browser can run, where none can run ``platform``, and the next
@@ -322,10 +320,6 @@ class AsyncAccelerator(ProcessBound):
         async with self._starting:
             if self._pool is not None:
                 await self._pool.close()
-            for model in self._supplier.models:
-                if isinstance(model, LearnedModel):
-                    await model.rest()
-            self._chooser.history.flush()
             if self._entry is not None:
                 retract(self._entry)  # not in a thread: when the interpreter exits, none can be had any more
             if self._host is not None:
@@ -344,8 +338,7 @@ class AsyncAccelerator(ProcessBound):
             elif self._pool is None:
                 installations = [await asyncio.to_thread(find, options.browser, options.executable)]
             if self._recorder.store is None and options.db_path is not None:
-                self._recorder.open(store := await asyncio.to_thread(Store, options.db_path), options)
-                self._chooser.remember(store)
+                self._recorder.open(await asyncio.to_thread(Store, options.db_path), options)
             if self._host is None:
                 self._host = host = await _start_host(options)
                 host.report, host.exposition = self._report, self._exposition
@@ -353,17 +346,16 @@ class AsyncAccelerator(ProcessBound):
             if self._pool is None:
                 self._pool = Pool(self._host, installations, options)
                 self._pool.listen(self._metrics)
-                self._pool.listen(self._chooser)
                 self._recorder.watch(self._pool)
                 self._pool.listen(self._journal)
                 self._pool.listen(self._tallies)
             self._check_open()
             return self._pool
 
-    def _name(self, package: ModelPackage, original: str) -> None:
+    def _name(self, package: ModelPackage) -> None:
         """Tell everything that counts what a model is called."""
         self._metrics.name(package.sha256, package.name, package.cid, package.precision)
-        self._recorder.model(package, original)
+        self._recorder.model(package)
         self._journal.name(package.sha256, package.name)
         self._tallies.name(package.sha256, package.name)
 

@@ -6,10 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
-from webinfer.api.adaptive_model import LearnedModel, Trials
-from webinfer.api.router import Chooser
 from webinfer.core.options import Options
 from webinfer.deployment.prepare import deliver
 from webinfer.deployment.sharding import split
@@ -17,7 +14,6 @@ from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
 from webinfer.inference.sharded import ShardedModel
 from webinfer.models.files.package import ModelPackage
-from webinfer.pool.learning.bandit import Arm
 from webinfer.pool.pool import Pool
 from webinfer.telemetry.recorder import Recorder
 
@@ -28,29 +24,21 @@ class Builder:
     Args:
         options: Options of the accelerator.
         recorder: Told of every result.
-        chooser: Knows the other places of a model that is learned.
         forget: Called with each model that is closed.
     """
 
-    def __init__(
-        self, options: Options, recorder: Recorder, chooser: Chooser, forget: Callable[[AsyncModel], None]
-    ) -> None:
+    def __init__(self, options: Options, recorder: Recorder, forget: Callable[[AsyncModel], None]) -> None:
         self._options = options
         self._recorder = recorder
-        self._chooser = chooser
         self._forget = forget
 
-    async def build(
-        self, pool: Pool, package: ModelPackage, chosen: Choice, trials: Trials | None = None, identity: str = ""
-    ) -> AsyncModel:
+    async def build(self, pool: Pool, package: ModelPackage, chosen: Choice) -> AsyncModel:
         """Make a model's graph ready for its backend; in stages, where it is too large and may be cut.
 
         Args:
             pool: The pool.
             package: The model.
             chosen: Where it is to run.
-            trials: What may be tried, if anything.
-            identity: Hash that what is learned is kept by, then.
         """
         options, made = self._options, (self._recorder, self._forget)
         capacity = options.lane_capacity_mb
@@ -62,16 +50,4 @@ class Builder:
         delivery = await asyncio.to_thread(deliver, package, chosen.backend, **wanted)
         if delivery.rounded:
             package = replace(package, precision="int8")
-        if trials is None:
-            return AsyncModel(pool, package, delivery, chosen, *made)
-
-        async def make(arm: Arm) -> AsyncModel:
-            return await self.build(pool, await trials.variant(arm.precision), self._chooser.elsewhere(chosen, arm))
-
-        learned: dict[str, Any] = {
-            "trials": trials,
-            "identity": identity,
-            "history": self._chooser.history,
-            "make": make,
-        }
-        return LearnedModel(pool, package, delivery, chosen, *made, **learned)
+        return AsyncModel(pool, package, delivery, chosen, *made)

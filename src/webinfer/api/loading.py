@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from webinfer.api.adaptive_model import Trials
 from webinfer.api.builder import Builder
 from webinfer.api.gate import Gate
 from webinfer.api.precisions import instead, obstacle, obtained, told
-from webinfer.api.router import Chooser
+from webinfer.api.router import Router
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import (
     AccuracyError,
@@ -24,12 +23,11 @@ from webinfer.core.errors import (
 )
 from webinfer.core.options import PLATFORMS, REQUIREMENTS, Options, Platform, Requirement, one_of
 from webinfer.core.progress import ProgressCallback
-from webinfer.inference.kv_cache import cache_of, spare_fixed_shapes
+from webinfer.inference.kv_cache import spare_fixed_shapes
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
 from webinfer.inference.sharded import ShardedModel
 from webinfer.models.files.package import ModelPackage
-from webinfer.pool.learning.bandit import Arm, Learning
 from webinfer.pool.pool import Pool
 from webinfer.telemetry.recorder import Recorder
 
@@ -82,9 +80,9 @@ class Supplier:
     Args:
         options: Returns the options of the accelerator as they are now.
         recorder: Told of every result.
-        chooser: Decides on a browser and a backend.
+        router: Decides on a browser and a backend.
         open: Returns the pool, started.
-        name: Told of each model before it is loaded, with the hash of the one that it is another precision of.
+        name: Told of each model before it is loaded.
 
     Attributes:
         models: The models that are open.
@@ -94,14 +92,14 @@ class Supplier:
         self,
         options: Callable[[], Options],
         recorder: Recorder,
-        chooser: Chooser,
+        router: Router,
         open: Callable[[], Awaitable[Pool]],
-        name: Callable[[ModelPackage, str], None],
+        name: Callable[[ModelPackage], None],
     ) -> None:
         self.models: set[AsyncModel] = set()
         self._options = options
-        self._chooser = chooser
-        self._builder = Builder(options(), recorder, chooser, self.models.discard)
+        self._router = router
+        self._builder = Builder(options(), recorder, self.models.discard)
         self._open = open
         self._name = name
 
@@ -125,23 +123,19 @@ class Supplier:
         package, pool = await asyncio.gather(
             obtained(order.reference, order.precision, order.part, order.progress), self._started()
         )
-        first = package
-        chosen, capabilities, learning = await self._choose(pool, package, order)
-        if learning is not None and learning.serving.precision != package.precision:
-            package = await self._variant(first, order, learning.serving.precision)
+        chosen, capabilities = await self._choose(pool, package, order)
         why, other = obstacle(package, chosen.backend, capabilities), order.instead(package)
         if why and not other and chosen.asked == "auto" and chosen.backend != "wasm":  # which runs every precision
-            chosen, learning, why = told(replace(chosen, backend="wasm"), f"{why}, so wasm was taken"), None, None
+            chosen, why = told(replace(chosen, backend="wasm"), f"{why}, so wasm was taken"), None
         if why and order.precision and not other:
             raise BackendUnavailable(
                 f"{why}: take another platform or precision, or allow a fallback.", backend=chosen.backend
             )
         if why and other:
             return await self._again(order, other, f"{why}, so {other} was taken")
-        self._name(package, first.sha256)
+        self._name(package)
         try:
-            trials = self._trials(pool, first, order, learning) if learning is not None else None
-            model = await self._loaded_somewhere(pool, package, chosen, order.progress, trials, first.sha256)
+            model = await self._loaded_somewhere(pool, package, chosen, order.progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if other is None:
                 raise
@@ -154,7 +148,6 @@ class Supplier:
                     raise
                 why = str(error)
             else:
-                await self._recall_lanes(pool, model)
                 return await self._prepared(model)
         return await self._again(order, other, why)
 
@@ -165,84 +158,37 @@ class Supplier:
             await pool.ensure()
         return pool
 
-    async def _choose(
-        self, pool: Pool, package: ModelPackage, order: Order
-    ) -> tuple[Choice, Capabilities, Learning | None]:
+    async def _choose(self, pool: Pool, package: ModelPackage, order: Order) -> tuple[Choice, Capabilities]:
         """Decide where a model is loaded."""
         asked = order.platform or self._options().platform
-        learns = self._chooser.learns(pool, asked, order.others) and not order.varying and not cache_of(package)
-        how = (asked, order.fallback, learns, order.others)
-        chosen, capabilities, learning = await self._chooser.choose(pool, package, *how)
+        chosen, capabilities = await self._router.choose(pool, package, asked, order.fallback)
         chosen = spare_fixed_shapes(replace(chosen, require=order.require or self._options().require), package)
         if chosen.backend == "webnn" and any(spec.name in order.varying for spec in package.signature.inputs):
             chosen = replace(chosen, backend="wasm", reason=_VARYING)
-        return told(chosen, order.lost), capabilities, learning
-
-    def _trials(self, pool: Pool, package: ModelPackage, order: Order, learning: Learning) -> Trials:
-        """Say what may be tried of a model."""
-
-        async def variant(precision: str) -> ModelPackage:
-            return await self._variant(package, order, precision)
-
-        async def judge(model: AsyncModel) -> str | None:
-            if self._options().accuracy == "off" and model.package.sha256 == package.sha256:
-                return None
-            return (await Gate(pool, self._options()).judge(model)).fault
-
-        asked = order.platform or self._options().platform
-        return Trials(
-            learning=learning,
-            browsers=self._chooser.browsers(pool, package),
-            backend=None if asked == "auto" else asked,
-            precisions=(package.precision, *order.others),
-            variant=variant,
-            judge=judge,
-        )
-
-    async def _variant(self, package: ModelPackage, order: Order, precision: str) -> ModelPackage:
-        """Find or make a model in another precision that the caller allows, or the same that it is in."""
-        if precision == package.precision:
-            return package
-        found = await obtained(order.reference, precision, order.part, None)
-        self._name(found, package.sha256)
-        return found
+        return told(chosen, order.lost), capabilities
 
     async def _again(self, order: Order, precision: str, why: str) -> AsyncModel:
         log.info("%s: %s", order.reference, why)
         return await self.supply(order.lowered(precision, why))
 
     async def _loaded_somewhere(
-        self,
-        pool: Pool,
-        package: ModelPackage,
-        chosen: Choice,
-        progress: ProgressCallback | None,
-        trials: Trials | None,
-        identity: str,
+        self, pool: Pool, package: ModelPackage, chosen: Choice, progress: ProgressCallback | None
     ) -> AsyncModel:
         """Load a model; on WebAssembly, which runs the most, where ``auto`` chose a backend that does not take it."""
         try:
-            return await self._loaded(pool, package, chosen, progress, trials, identity)
+            return await self._loaded(pool, package, chosen, progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if chosen.asked != "auto" or chosen.backend == "wasm":
                 raise
             why = f"{chosen.backend} could not load it ({str(error).splitlines()[0]}), so wasm was taken"
             log.info("%s: %s", package.name, why)
-            return await self._loaded(
-                pool, package, replace(chosen, backend="wasm", reason=why), progress, None, identity
-            )
+            return await self._loaded(pool, package, replace(chosen, backend="wasm", reason=why), progress)
 
     async def _loaded(
-        self,
-        pool: Pool,
-        package: ModelPackage,
-        chosen: Choice,
-        progress: ProgressCallback | None = None,
-        trials: Trials | None = None,
-        identity: str = "",
+        self, pool: Pool, package: ModelPackage, chosen: Choice, progress: ProgressCallback | None = None
     ) -> AsyncModel:
         """Make a model and load it, unless it is known to be wrong."""
-        model = await self._builder.build(pool, package, chosen, trials, identity)
+        model = await self._builder.build(pool, package, chosen)
         self.models.add(model)
         try:
             if not await Gate(pool, self._options()).bars(model):
@@ -259,14 +205,6 @@ class Supplier:
             return await self._loaded(pool, package, choice)
 
         return await Gate(pool, self._options()).admit(model, make, lambda: _finer(order, model.package))
-
-    async def _recall_lanes(self, pool: Pool, model: AsyncModel) -> None:
-        """Have no more lanes start for a model than were found to be of use to it; its results say so."""
-        lane = pool.lanes.get(model.loaded.lane) if model.loaded is not None else None
-        if lane is not None:
-            arm = Arm(lane.browser_name, model.backend, model.precision)
-            version = lane.capabilities.engine_version
-            await pool.recall_lanes(self._chooser.history.scaling, model.package.sha256, arm, version)
 
     async def _prepared(self, model: AsyncModel) -> AsyncModel:
         """Do with a loaded model what the options ask for."""

@@ -18,8 +18,8 @@ BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox
 ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 Requirement = Literal["no-fallback"]
 AccuracyMode = Literal["off", "warn", "fallback", "raise"]
-RoutingName = Literal["auto", "table", "learned"]
-ChosenBy = Literal["caller", "table", "learned", "trial"]
+RoutingName = Literal["auto", "table"]
+ChosenBy = Literal["caller", "table", "tuned"]
 NamedBrowsers = str | Sequence[str]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -62,8 +62,8 @@ class Options:
     )
     routing: RoutingName = _option(
         "auto",
-        "How platform auto chooses: by the table of preferences, or by what was learned of the model on this machine, "
-        "for which some requests are tried elsewhere; auto learns where there are several browsers.",
+        "How platform auto chooses: auto takes the winner that `webinfer tune` found for the model on this machine, "
+        "and otherwise the table of preferences decides; table leaves the winner out.",
     )
     executable: Path | None = _option(None, "Path of the browser's executable, in place of looking for one.")
     browser_args: tuple[str, ...] = _option((), "Further command-line arguments for the browser.")
@@ -90,8 +90,7 @@ class Options:
     min_lanes: int | None = _option(
         None,
         "Lanes kept while idle, in all browsers together: further ones, up to lanes in each browser, start while "
-        "requests wait, as far as they are found to be of use, and end after idle_timeout, and so does a browser "
-        "without lanes; None keeps all.",
+        "requests wait, and end after idle_timeout, and so does a browser without lanes; None keeps all.",
     )
     idle_timeout: float | None = _option(60.0, "Time without work after which a lane beyond min_lanes is ended.")
     max_lane_age: float | None = _option(None, "Time after which a lane is replaced, once it has answered.")
@@ -172,8 +171,8 @@ class Options:
     )
     audio_shaders: bool = _option(
         False,
-        "Make the log-mel features of recordings on the GPU, on WebGPU, in workgroups of the shape fastest there: "
-        "that is measured once, for some seconds on an adapter in software, and remembered.",
+        "Make the log-mel features of recordings on the GPU, on WebGPU, in workgroups of the shape that "
+        "`webinfer tune` found to be the fastest, else of 64x1x1.",
     )
     resident_state: bool = _option(
         False,
@@ -202,6 +201,12 @@ class Options:
         one_of("accuracy", self.accuracy, ACCURACY_MODES)
         if self.require is not None:
             one_of("require", self.require, REQUIREMENTS)
+        if str(self.routing) == "learned":
+            raise OptionError(
+                "Nothing is learned from live requests any more: run `webinfer tune MODEL` once, and routing='auto' "
+                "takes its winner.",
+                option="routing",
+            )
         one_of("routing", self.routing, get_args(RoutingName))
         for browser in self.browsers:
             one_of("browsers", browser, MANY)

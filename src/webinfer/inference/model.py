@@ -28,7 +28,7 @@ from webinfer.deployment.prepare import Delivery
 from webinfer.inference.batch_check import bar
 from webinfer.inference.embedding import embed
 from webinfer.inference.observer import RunObserver
-from webinfer.inference.probes.audio import Ears
+from webinfer.inference.probes.audio import AudioInputs
 from webinfer.inference.probes.hardware import require_hardware
 from webinfer.inference.probes.profile import measure
 from webinfer.inference.process_bound import ProcessBound
@@ -91,8 +91,8 @@ class AsyncModel(ProcessBound):
         self._forget = forget
         self._sessions = Sessions(pool, package, delivery, choice)
         self._reader = Reader(package)
-        self.ears = Ears(pool, choice.backend, self._reader)
-        self._routings = Routings(pool, choice, self.precision, package.sha256)
+        self.ears = AudioInputs(pool, choice.backend, self._reader)
+        self._routings = Routings(pool, choice, self.precision)
         self._closed = False
         self._accuracies: dict[tuple[str, str, str], Accuracy] = {}  # by engine, its version and the runtime
         self._batched = batch_dimension(package.signature) is not None

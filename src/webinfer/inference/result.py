@@ -14,7 +14,7 @@ from webinfer.core.capabilities import Verdict
 from webinfer.core.errors import NotANumber
 from webinfer.core.options import Backend, ChosenBy, Platform
 from webinfer.core.placement import Placement
-from webinfer.pool.learning.decision import Decision
+from webinfer.inference.route import Decision
 from webinfer.pool.requests.request import Times
 
 Array = NDArray[Any]
@@ -43,8 +43,8 @@ class Result:
         audio_shader: Workgroup of the shader that made its features of a recording; ``None`` where none did.
         browser: Name of the browser.
         routing: Why that browser, where there are several.
-        chosen_by: Who chose browser and backend: the ``caller``, the ``table`` of preferences, what was ``learned``; or
-            the request was a ``trial``.
+        chosen_by: Who chose browser and backend: the ``caller``, the ``table`` of preferences, or the tuner
+            (``tuned``).
         decision: The same with what else there was: what each place takes, how often that was measured, and why it was
             not taken.
         engine: ``chromium``, ``firefox`` or ``webkit``.

@@ -3,14 +3,76 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from webinfer.browsers.lane import Lane
 from webinfer.core.options import Backend, ChosenBy, Platform, Requirement
-from webinfer.pool.learning.bandit import Arm
-from webinfer.pool.learning.decision import Decision, Source
-from webinfer.pool.learning.lane_count import LaneCount
 from webinfer.pool.plan.preferences import Route, explain
 from webinfer.pool.pool import Pool
+
+Source = Literal["override", "table", "tuned"]
+
+
+class Place(NamedTuple):
+    """A place where a model may run."""
+
+    browser: str
+    backend: Backend
+    precision: str = "fp32"
+
+    def __str__(self) -> str:
+        return f"{self.browser} {self.backend}" + ("" if self.precision == "fp32" else f" {self.precision}")
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A place where a model might have run.
+
+    Attributes:
+        place: The place.
+        seconds: Median time of an item there; ``None`` where none was measured.
+        runs: Measurements that this rests on.
+        source: Where it is known from: the caller named it (``override``), the ``table`` does, or it was measured by
+            the tuner (``tuned``).
+        why_not: Why it was not taken; ``None`` for the one that was.
+    """
+
+    place: Place
+    seconds: float | None
+    runs: int
+    source: Source
+    why_not: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        values = {"seconds": self.seconds, "runs": self.runs, "source": self.source, "why_not": self.why_not}
+        return {**self.place._asdict(), **values}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Where requests of a model go, what else there was, and why not that.
+
+    Attributes:
+        taken: The place.
+        source: Who decided: the caller (``override``), the ``table`` of preferences, or the tuner (``tuned``).
+        reason: Why, in words.
+        candidates: Every place that was considered: the one that was taken first, then the fastest.
+    """
+
+    taken: Place
+    source: Source
+    reason: str
+    candidates: tuple[Alternative, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {
+            "taken": self.taken._asdict(),
+            "source": self.source,
+            "reason": self.reason,
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,56 +89,67 @@ class Choice:
 
 
 class Routings:
-    """Why a model runs in each browser, where there are several."""
+    """Why a model runs in each browser, where there are several.
 
-    def __init__(self, pool: Pool, choice: Choice, precision: str, model: str) -> None:
+    Args:
+        pool: The pool.
+        choice: Where the model is loaded.
+        precision: Precision of its weights.
+    """
+
+    def __init__(self, pool: Pool, choice: Choice, precision: str) -> None:
         self._pool = pool
         self._choice = choice
         self._precision = precision
-        self._model = model  # its hash
         self._decisions: dict[str, Decision] = {}  # by the browser's id
-        self._known: dict[str, str] = {}  # by the browser's id
+        self._reasons: dict[str, str] = {}  # by the browser's id
 
     def of(self, lane: Lane) -> str | None:
         """Say why it runs in a lane's browser; ``None`` where there is only one."""
         route = self._choice.route
         if route is None:
             return None
-        if lane.browser not in self._known:
+        if lane.browser not in self._reasons:
             missing = (route.wish,) if route.wish and route.wish not in route.names else ()
             passed = (*missing, *route.names[: route.names.index(lane.browser_name)])
             obstacles = [(name, self._pool.obstacle(name, self._choice.backend)) for name in passed]
-            self._known[lane.browser] = explain(route, lane.browser_name, obstacles)
-        return self._known[lane.browser]
+            self._reasons[lane.browser] = explain(route, lane.browser_name, obstacles)
+        return self._reasons[lane.browser]
 
     def decision(self, lane: Lane) -> Decision:
-        """Tell why it runs in a lane's browser and on its backend, what else there was, and how many lanes it uses."""
-        made, lanes = self._decisions.get(lane.browser), self._count(lane)
-        if made is None or made.lanes != lanes:
-            made = self._decisions[lane.browser] = self._decide(lane, lanes)
-        return made
+        """Tell why it runs in a lane's browser and on its backend, and what else there was."""
+        decision = self._decisions.get(lane.browser)
+        if decision is None:
+            decision = self._decisions[lane.browser] = self._decide(lane)
+        return decision
 
-    def _count(self, lane: Lane) -> LaneCount | None:
-        book = self._pool.lane_book
-        if book is None:
-            return None
-        return book.count(self._model, Arm(lane.browser_name, self._choice.backend, self._precision))
+    def _decide(self, lane: Lane) -> Decision:
+        choice = self._choice
+        taken = Place(lane.browser_name, choice.backend, self._precision)
+        browser = self.of(lane) or f"{lane.browser_name} is the only browser"
+        asked = choice.by == "caller"
+        backend = f"{choice.backend} was asked for" if asked else f"{choice.backend} is its first backend"
+        source: Source = "override" if asked else "table"
+        others = (Alternative(place, None, 0, "table", why) for place, why in self._passed_over(lane, taken).items())
+        return Decision(
+            taken=taken,
+            source=source,
+            reason="; ".join((browser, choice.reason or backend)),
+            candidates=(Alternative(taken, None, 0, source, None), *others),
+        )
 
-    def _decide(self, lane: Lane, lanes: LaneCount | None) -> Decision:
-        chosen, route = self._choice, self._choice.route
-        taken = Arm(lane.browser_name, chosen.backend, self._precision)
-        seen = lane.capabilities
-        elsewhere = [name for name in (route.names if route else ()) if name != lane.browser_name]
-        arms = [taken._replace(backend=backend) for backend in seen.backends]
-        out = {arm: f"{lane.browser_name} takes {chosen.backend} before it" for arm in arms if arm != taken}
-        for name in elsewhere:
-            before = route is not None and route.names.index(name) < route.names.index(lane.browser_name)
-            why = self._pool.obstacle(name, chosen.backend) if before else f"the table prefers {lane.browser_name}"
-            out[taken._replace(browser=name)] = why
-        if chosen.by == "caller":
-            out = {arm: f"the caller asked for {chosen.asked}" if arm in arms else why for arm, why in out.items()}
-        what = self.of(lane) or f"{lane.browser_name} is the only browser"
-        how = f"{chosen.backend} was asked for" if chosen.by == "caller" else f"{chosen.backend} is its first backend"
-        reason = "; ".join((what, chosen.reason or how))
-        source: Source = "override" if chosen.by == "caller" else "table"
-        return Decision(taken=taken, source=source, reason=reason, arms=arms, barred=out, lanes=lanes)
+    def _passed_over(self, lane: Lane, taken: Place) -> dict[Place, str]:
+        """Return the places that were not taken, and why."""
+        choice, route = self._choice, self._choice.route
+        here = [taken._replace(backend=backend) for backend in lane.capabilities.backends if backend != taken.backend]
+        if choice.by == "caller":
+            places = dict.fromkeys(here, f"the caller asked for {choice.asked}")
+        else:
+            places = dict.fromkeys(here, f"{lane.browser_name} takes {choice.backend} before it")
+        names = route.names if route else ()
+        for name in names:
+            if name != taken.browser:
+                before = names.index(name) < names.index(taken.browser)
+                obstacle = self._pool.obstacle(name, choice.backend)
+                places[taken._replace(browser=name)] = obstacle if before else f"the table prefers {taken.browser}"
+        return places

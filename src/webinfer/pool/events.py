@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from webinfer.core.options import Backend
 from webinfer.core.placement import Placement
-from webinfer.pool.learning.lane_count import LaneTimes
 from webinfer.pool.plan.assignment import SessionKey
 
 
@@ -152,32 +150,6 @@ class RunFailed:
     recorded: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class StretchMeasured:
-    """For a while one model kept every lane of a browser busy.
-
-    Attributes:
-        model: Hash of the model.
-        browser_name: The browser's name.
-        lanes: How many lanes it had.
-        size: Elements of the inputs of an item, as the nearest power of two.
-        items: Items that were answered meanwhile.
-        seconds: How long that took.
-        times: What is known of requests of that size by now.
-    """
-
-    model: str
-    browser_name: str
-    backend: Backend
-    precision: str
-    engine_version: str
-    lanes: int
-    size: int
-    items: int
-    seconds: float
-    times: LaneTimes
-
-
 Event = (
     BrowserStarted
     | BrowserRefused
@@ -191,7 +163,6 @@ Event = (
     | RunFinished
     | BatchFinished
     | RunFailed
-    | StretchMeasured
 )
 Listener = Callable[[Event], None]
 

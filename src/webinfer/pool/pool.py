@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
@@ -19,8 +19,6 @@ from webinfer.core.options import Backend, Options
 from webinfer.core.placement import Placement
 from webinfer.pool.events import Event, HostStalled, Listener, RunFailed, RunFinished, SessionLoaded, told
 from webinfer.pool.fleet.fleet import Fleet
-from webinfer.pool.learning.bandit import Arm
-from webinfer.pool.learning.lane_count import LaneBook, Measured
 from webinfer.pool.loader import Loader
 from webinfer.pool.maintenance.coordinator import Upkeep
 from webinfer.pool.plan.assignment import LaneState, Plan, SessionKey, State, least_busy, plan
@@ -81,7 +79,7 @@ class Pool:
             on_failed=self._fail_queue,
             on_change=self._advance,
         )
-        self._upkeep = Upkeep(self._fleet, self._state, self._queues, options, self._announce)
+        self._upkeep = Upkeep(self._fleet, self._state, self._queues, options)
         self._running = self.running_peak = 0
         self._deadlines = Deadlines(self._expire)
         host.on_stall = lambda seconds: self._announce(HostStalled(seconds))
@@ -152,50 +150,6 @@ class Pool:
         """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits."""
         self._upkeep.recycler.limit(limits)
         self._advance()
-
-    @property
-    def lane_book(self) -> LaneBook | None:
-        """What is known of the lanes that models can use; ``None`` where their number is not learned."""
-        return self._upkeep.stretches.book if self._upkeep.stretches is not None else None
-
-    async def recall_lanes(self, read: Callable[[str, Arm], Measured], model: str, arm: Arm, version: str) -> None:
-        """Take in what was measured of a model on an arm with how many lanes, where their number is learned.
-
-        Args:
-            read: Returns it; it may wait for the disk.
-            model: Hash of the model.
-            arm: Where it runs.
-            version: Version of the engine there.
-        """
-        book = self.lane_book
-        if book is not None and (model, arm) not in book:
-            book.recall(model, arm, await asyncio.to_thread(read, model, arm), version)
-
-    async def add_lane(self, name: str) -> bool:
-        """Start a lane beyond the option ``lanes`` in a browser, by name; returns whether that runs.
-
-        Raises:
-            WebinferError: The lane did not start.
-        """
-        browser = self._fleet.up(name)
-        if browser is not None:
-            await self._fleet.grow(browser)
-        return browser is not None
-
-    def shed_lanes(self, name: str, keep: int, cause: str) -> None:
-        """End lanes of a browser beyond ``keep``, as far as other lanes there hold what they do."""
-        lanes = [state for state in self._lane_states.values() if state.browser == name]
-        for state in sorted(lanes, key=lambda each: len(each.loaded)):
-            left = [other for other in lanes if other is not state]
-            if (
-                len(lanes) > keep
-                and not state.loading
-                and all(any(key in other.loaded for other in left) for key in state.loaded)
-            ):
-                lanes = left
-                self._fleet.retire(self.lanes[state.id], cause)
-                if not state.running:
-                    self._fleet.drained(state.id)
 
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called with every event."""
@@ -329,7 +283,6 @@ class Pool:
         self.running_peak = max(self.running_peak, self._running)
         self._loader.use(key, state)
         self._flights.add(batch)
-        self._upkeep.sent(batch)
         now, placement = time.perf_counter(), self.placement(lane, key)
         for request in requests:
             request.sent(lane, len(requests), now, placement)
@@ -349,7 +302,6 @@ class Pool:
         state.running -= 1
         self._running -= len(batch)
         self._flights.remove(batch)
-        self._upkeep.answered(batch, isinstance(reply, Message))
         if isinstance(reply, LostError):
             batch.take_blame()
         if state.id not in self._lane_states and not self._flights.on(state.id):

@@ -19,6 +19,7 @@ from webinfer.core.options import Options
 from webinfer.core.version import package_version
 from webinfer.inference.observer import ModelDescription
 from webinfer.inference.result import Result
+from webinfer.inference.route import Decision
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.events import (
     BatchFinished,
@@ -33,9 +34,7 @@ from webinfer.pool.events import (
     RunFailed,
     RunFinished,
     SessionLoaded,
-    StretchMeasured,
 )
-from webinfer.pool.learning.decision import Decision
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request, is_recorded
@@ -53,8 +52,6 @@ _ELSEWHERE = ("outputs", "model_cid", "accuracy", "decision")  # they are not ke
 _DESCRIBED = tuple(field.name for field in fields(Result) if field.name not in (*_MEASURED, *_ELSEWHERE))
 _PLAIN = (str, int, float, bool, type(None), Verdict)
 _COLUMNS = {"model": "model_name", "model_sha256": "model", "browser": "browser_name"}  # of sessions, by field
-
-_STRETCHED = tuple(field.name for field in fields(StretchMeasured) if field.name != "times")
 
 _described = attrgetter(*_DESCRIBED)
 _place = itemgetter(_DESCRIBED.index("model_sha256"), _DESCRIBED.index("lane"))
@@ -123,17 +120,12 @@ class Recorder:
         self._sampler = Sampler(pool, self._add, self._up)
         pool.listen(self)
 
-    def model(self, package: ModelPackage, original: str) -> None:
-        """Take down a model that was loaded.
-
-        Args:
-            package: The model.
-            original: Hash of the one that it is another precision of; its own where it is of none.
-        """
+    def model(self, package: ModelPackage) -> None:
+        """Take down a model that was loaded."""
         if self.store is not None:
             known = {name: getattr(package, name) for name in ("name", "cid", "family", "weights", "nbytes", "origin")}
-            if original != package.sha256:
-                known["variant_of"] = original
+            if "from" in package.quantized:
+                known["variant_of"] = package.quantized["from"]
             self.store.add("models", sha256=package.sha256, **known)
             if package.cached is not None and package.sha256 not in self._cached:
                 self._cached.keep(package.sha256, package.cached)
@@ -222,9 +214,6 @@ class Recorder:
             case RunFailed() if self._requests and event.recorded:
                 tried = {"attempts": event.attempts, "retried": event.retried}
                 self._fault("request", event.code, event.lane, event.reason, event.key, **tried)
-            case StretchMeasured() if self._requests:
-                row = {name: getattr(event, name) for name in _STRETCHED}
-                self._add("stretches", **row)
             case LaneStarted():
                 self._made_good("lane", event.lane)
             case HeartbeatMissed() if event.browser in self._up:

@@ -7,7 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
@@ -15,7 +15,6 @@ import psutil
 from webinfer.browsers.lane import Lane
 from webinfer.browsers.process_tree import tree_memory
 from webinfer.core.placement import Placement
-from webinfer.pool.learning.bandit import Arm
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
@@ -110,8 +109,6 @@ class QueueSnapshot:
         lanes: Lanes that hold the session.
         runs: Requests answered.
         errors: Attempts that failed.
-        enough: How many lanes are enough for its model, and why; ``None`` where that is not known, or their number is
-            not free.
     """
 
     session: SessionSnapshot
@@ -121,7 +118,6 @@ class QueueSnapshot:
     lanes: int
     runs: int
     errors: int
-    enough: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,17 +253,12 @@ def _queue(pool: Pool, journal: Journal) -> tuple[QueueSnapshot, ...]:
     """Look at every session that is loaded, being loaded or wanted."""
     flying = Counter(request.key for requests in pool.flying.values() for request in requests)
     placed: dict[SessionKey, list[Placement | None]] = {}
-    enough: dict[SessionKey, str] = {}
     for lane in pool.lanes.values():
         for key in pool.lane_states[lane.id].loaded:
             placed.setdefault(key, []).append(pool.placement(lane, key))
-            arm = Arm(lane.browser_name, key.backend, key.precision)
-            if pool.lane_book is not None and (count := pool.lane_book.count(key.model, arm)) is not None:
-                enough[key] = count.why
     loading = dict.fromkeys(state.loading for state in pool.lane_states.values() if state.loading)
     keys = dict.fromkeys((*placed, *loading, *pool.waiting, *flying))
-    looked = (_waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), journal) for key in keys)
-    return tuple(replace(each, enough=enough.get(key)) for key, each in zip(keys, looked, strict=True))
+    return tuple(_waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), journal) for key in keys)
 
 
 def _waiting(

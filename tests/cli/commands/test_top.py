@@ -34,7 +34,6 @@ def lane(name: str, **fields: Any) -> dict[str, Any]:
 
 def snapshot(uptime: float = 100.0, runs: int = 0, lanes: int = 2) -> dict[str, Any]:
     queue = {"session": SESSION, "waiting": 3, "oldest": 0.25, "running": 2, "lanes": 2, "runs": runs, "errors": 1}
-    queue["enough"] = "1 of 2 lanes are enough: told why"
     fault = {"kind": "lane", "code": "lost.lane", "where": "b1.1", "model": None, "reason": "x" * 300}
     return {
         "pid": 1,
@@ -133,7 +132,6 @@ def test_view_fits_the_terminal_and_says_what_matters() -> None:
     assert all(part in text for part in said)
     assert "812 MB browsers, 90.0 MB Python" in text
     assert "3 wait, 250 ms" in text
-    assert "1 of 2 lanes are enough: told why" in text
     assert "lost.lane 2; requests run again 2, answered then 1, lanes lost 1" in text
     assert "12 s ago  lost.lane  lane b1.1" in text
     assert "▃█▅" in text

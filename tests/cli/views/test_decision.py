@@ -6,24 +6,21 @@ from rich.console import Console
 
 from webinfer.cli.terminal import THEME
 from webinfer.cli.views.decision import decision_view
-from webinfer.pool.learning.bandit import Arm, Record
-from webinfer.pool.learning.decision import Decision
-from webinfer.pool.learning.lane_count import LaneCount
+from webinfer.inference.route import Alternative, Decision, Place
 
-WASM, WEBNN, LESS = Arm("embedded", "wasm"), Arm("embedded", "webnn"), Arm("firefox", "wasm", "q8")
+WASM, WEBNN, LESS = Place("embedded", "wasm"), Place("embedded", "webnn"), Place("firefox", "wasm", "q8")
 
 
 def test_each_place_has_a_line_with_its_time_its_source_and_why_it_was_not_taken() -> None:
-    records = {WEBNN: Record("1", 0).add(0.010, "1"), WASM: Record().add(0.020, "1").add(0.020, "1")}
     decision = Decision(
         taken=WEBNN,
-        source="learned",
-        reason="measured",
-        arms=[WASM, WEBNN],
-        records=records,
-        barred={LESS: "its cosine is 0.4"},
-        tried={WASM},
-        lanes=LaneCount(1, "1 of 2 lanes are enough"),
+        source="tuned",
+        reason="tuned on 2026-11-30: 2.0 (1.9\N{EN DASH}2.1) times the next",
+        candidates=(
+            Alternative(WEBNN, 0.010, 1, "tuned", None),
+            Alternative(WASM, 0.020, 2, "tuned", "2.00 times as slow"),
+            Alternative(LESS, None, 0, "table", "its cosine is 0.4"),
+        ),
     )
     console = Console(width=120, theme=THEME, color_system=None)
     with console.capture() as captured:
@@ -31,9 +28,8 @@ def test_each_place_has_a_line_with_its_time_its_source_and_why_it_was_not_taken
     lines = [" ".join(line.split()) for line in captured.get().splitlines() if line.strip()]
     assert lines == [
         "What the router takes",
-        "embedded Chromium, WebNN, fp32 10.0 ms in 1 run learned taken",
-        "embedded Chromium, WebAssembly, fp32 20.0 ms in 2 runs tried 2.00 times as slow",
+        "embedded Chromium, WebNN, fp32 10.0 ms in 1 run tuned taken",
+        "embedded Chromium, WebAssembly, fp32 20.0 ms in 2 runs tuned 2.00 times as slow",
         "Firefox, WebAssembly, q8 not measured by the table its cosine is 0.4",
-        "- measured",
-        "- 1 of 2 lanes are enough",
+        "- tuned on 2026-11-30: 2.0 (1.9\N{EN DASH}2.1) times the next",
     ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.pool.plan.scaling import PATIENCE, BrowserLoad, LaneLoad, Limits, Scaling, scale
+from webinfer.pool.plan.scaling import PATIENCE, BrowserLoad, LaneLoad, Limits, scale
 
 LIMITS = Limits(least=1, most=3, idle=60)
 ONE = BrowserLoad("b1", [LaneLoad("b1.1")])
@@ -23,61 +23,12 @@ def test_lane_is_added_once_requests_have_waited_long_enough() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"starting": 1}, {"full": True}, {"enough": 1}, {"lanes": [LaneLoad(f"b1.{number}") for number in (1, 2, 3)]}],
-    ids=["one is starting", "over its memory limit", "more are of no use", "as many as may be"],
+    [{"starting": 1}, {"full": True}, {"lanes": [LaneLoad(f"b1.{number}") for number in (1, 2, 3)]}],
+    ids=["one is starting", "over its memory limit", "as many as may be"],
 )
 def test_no_lane_is_added(changes: dict[str, object]) -> None:
     made = scale([replace(ONE, pressed_since=0.0, **changes)], LIMITS, 100)  # type: ignore[arg-type]
     assert (made.grow, made.end, made.wake) == ([], [], None)
-
-
-def test_lane_that_is_to_wait_for_what_is_measured_comes_after_that() -> None:
-    held = replace(ONE, pressed_since=10.0, held=13.0)
-    assert scale([held], LIMITS, 12.9) == Scaling(wake=13.0)
-    assert scale([held], LIMITS, 13.0).grow == ["b1"]
-    assert scale([replace(held, held=9.0)], LIMITS, 10 + PATIENCE).grow == ["b1"]
-
-
-SPARE = [LaneLoad("b1.1", None, True), LaneLoad("b1.2", 9.0, True), LaneLoad("b1.3", None, True)]
-
-
-@pytest.mark.parametrize(
-    ("lanes", "least", "enough", "given"),
-    [
-        (SPARE, 1, 1, ["b1.2"]),
-        ([SPARE[0], SPARE[2]], 1, 1, ["b1.3"]),
-        ([SPARE[0], replace(SPARE[1], spare=False)], 1, 1, ["b1.1"]),
-        ([replace(each, spare=False) for each in SPARE], 1, 1, []),
-        (SPARE, 3, 1, []),
-        (SPARE, 1, 3, []),
-        (SPARE, 1, None, []),
-    ],
-    ids=[
-        "an idle one first",
-        "else the youngest",
-        "that is spare",
-        "none is",
-        "kept",
-        "all of use",
-        "unknown",
-    ],
-)
-@pytest.mark.parametrize("pressed", [None, 0.0])
-def test_lane_of_no_use_is_given_back_at_once_one_at_a_time(
-    lanes: list[LaneLoad], least: int, enough: int | None, given: list[str], pressed: float | None
-) -> None:
-    browser = replace(ONE, lanes=lanes, enough=enough, pressed_since=pressed)
-    assert scale([browser], replace(LIMITS, least=least), 10).give_back == given
-    assert not scale([replace(browser, starting=1)], replace(LIMITS, least=least), 10).give_back
-    assert not scale([browser], replace(LIMITS, least=least, idle=None), 10).give_back, "where lanes stay for ever"
-
-
-def test_lanes_given_back_count_with_those_that_end() -> None:
-    both = [
-        BrowserLoad(name, [LaneLoad(f"{name}.{at}", 0.0, True) for at in (1, 2)], enough=1) for name in ("b1", "b2")
-    ]
-    made = scale(both, replace(LIMITS, least=3), 100)
-    assert (made.give_back, made.end) == (["b1.2"], [])
 
 
 def test_idle_lanes_end_down_to_the_least_that_idle_longest_first() -> None:
@@ -109,12 +60,10 @@ def fleets(draw: st.DrawFn) -> list[BrowserLoad]:
     return [
         BrowserLoad(
             f"b{number}",
-            [LaneLoad(f"b{number}.{at}", draw(times), draw(st.booleans())) for at in range(draw(st.integers(0, 4)))],
+            [LaneLoad(f"b{number}.{at}", draw(times)) for at in range(draw(st.integers(0, 4)))],
             draw(st.integers(0, 2)),
             draw(times),
             draw(st.booleans()),
-            draw(st.none() | st.integers(1, 4)),
-            draw(times),
         )
         for number in range(draw(st.integers(0, 3)))
     ]
@@ -124,11 +73,11 @@ def fleets(draw: st.DrawFn) -> list[BrowserLoad]:
 def test_scaling_keeps_its_promises(browsers: list[BrowserLoad], least: int, most: int, idle: float | None) -> None:
     made = scale(browsers, Limits(least, most, idle), 100)
     total = sum(len(browser.lanes) + browser.starting for browser in browsers)
-    assert len(made.end) + len(made.give_back) <= max(total - least, 0)
+    assert len(made.end) <= max(total - least, 0)
     assert made.wake is None or made.wake > 100
     by_id = {browser.id: browser for browser in browsers}
     assert all(len(by_id[name].lanes) + by_id[name].starting < most for name in made.grow)
     idle_lanes = {lane.id for browser in browsers for lane in browser.lanes if lane.idle_since is not None}
     assert set(made.end) <= idle_lanes
-    shrunk = {lane.split(".")[0] for lane in (*made.end, *made.give_back)}
+    shrunk = {lane.split(".")[0] for lane in made.end}
     assert not shrunk & set(made.grow), "no browser grows and shrinks at once"

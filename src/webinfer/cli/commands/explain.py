@@ -23,10 +23,10 @@ from webinfer.cli.views.decision import decision_view
 from webinfer.cli.views.explain import Account
 from webinfer.cli.views.explanations import reasons
 from webinfer.core.options import BACKENDS, Backend
+from webinfer.inference.route import Decision
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.vocabulary import Vocabulary
 from webinfer.models.sources.resolve import resolve
-from webinfer.pool.learning.decision import Decision
 
 _FLAGS = ("browser", "executable", "threads", "routing", "db_path", "load_timeout", "run_timeout")
 _EXAMPLES = """

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading
 from webinfer.cli.units import seconds
-from webinfer.pool.learning.decision import Candidate, Decision
+from webinfer.inference.route import Alternative, Decision
 
-_SOURCES = {"override": "as asked", "table": "by the table", "learned": "learned", "explored": "tried"}
+_SOURCES = {"override": "as asked", "table": "by the table", "tuned": "tuned"}
 
 
 def decision_view(decision: Decision) -> RenderableType:
@@ -21,17 +21,16 @@ def decision_view(decision: Decision) -> RenderableType:
         table.add_column(style=style)
     for each in decision.candidates:
         table.add_row(_place(each), _measured(each), _SOURCES[each.source], each.why_not or "taken")
-    said = [decision.reason, *([decision.lanes.why] if decision.lanes else [])]
-    parts = [heading("What the router takes"), table, *(Text(f"- {each}") for each in said if each)]
+    parts = [heading("What the router takes"), table, Text(f"- {decision.reason}")]
     return Padding(Group(*parts), (0, 0, 1, 2), expand=False)
 
 
-def _place(candidate: Candidate) -> str:
-    browser, backend, precision = candidate.arm
+def _place(candidate: Alternative) -> str:
+    browser, backend, precision = candidate.place
     return f"{browser_name(browser)}, {BACKEND_NAMES[backend]}, {precision}"
 
 
-def _measured(candidate: Candidate) -> str:
+def _measured(candidate: Alternative) -> str:
     if candidate.seconds is None:
         return "not measured"
     return f"{seconds(candidate.seconds)} in {candidate.runs} run{'s' if candidate.runs > 1 else ''}"

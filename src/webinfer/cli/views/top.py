@@ -169,8 +169,6 @@ def _models(seen: Seen, rates: Rates | None) -> RenderableType:
             "",
             _wanted(each),
         )
-        if each.get("enough"):
-            table.add_row(Text(f"  {each['enough']}", "quiet"), *[""] * 5)
         for placement in placed:
             if placement["fallen"]:
                 table.add_row(Text(f"  {_fallen(placement)}", "warn"), *[""] * 5)

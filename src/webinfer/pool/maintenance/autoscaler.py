@@ -1,4 +1,4 @@
-"""Lanes that come and go with the work: ``policy.scaling`` carried out."""
+"""Lanes that come and go with the work: ``plan.scaling`` carried out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from webinfer.core.background import Tasks
 from webinfer.core.errors import WebinferError
 from webinfer.core.options import Options
 from webinfer.pool.fleet.fleet import Fleet
-from webinfer.pool.maintenance.throughput import Stretches
 from webinfer.pool.plan.affinity import home
 from webinfer.pool.plan.assignment import LaneState, State
 from webinfer.pool.plan.scaling import BrowserLoad, LaneLoad, Limits, scale
@@ -29,24 +28,14 @@ class Scaler:
         queues: What waits.
         options: Options of the accelerator.
         full: Names of browsers that may not grow.
-        stretches: Knows how many lanes are of use; ``None`` where pressure alone decides.
     """
 
-    def __init__(
-        self,
-        fleet: Fleet,
-        state: State,
-        queues: Queues,
-        options: Options,
-        full: Set[str],
-        stretches: Stretches | None,
-    ) -> None:
+    def __init__(self, fleet: Fleet, state: State, queues: Queues, options: Options, full: Set[str]) -> None:
         self._fleet = fleet
         self._state = state
         self._queues = queues
         self._limits = Limits(options.min_lanes or 0, options.lanes, options.idle_timeout)
         self._full = full
-        self._stretches = stretches
         self._rested: dict[str, tuple[int, float]] = {}  # by idle lane: its runs, and since when it has had no more
         self._pressed: dict[str, float] = {}  # by browser's name: since when its lanes have had no room
         self._starting: Counter[str] = Counter()  # lanes, by browser's name
@@ -59,8 +48,6 @@ class Scaler:
     def look(self) -> None:
         """Start and end lanes, as far as it is time to."""
         now = asyncio.get_running_loop().time()
-        if self._stretches is not None:
-            self._stretches.look(bool(self._starting.total()))
         made = scale(self._loads(now), self._limits, now)
         for name in made.grow:
             log.info(
@@ -70,8 +57,6 @@ class Scaler:
             self._tasks.spawn(self._grow(name))
         for lane in made.end:
             self._fleet.retire(self._fleet.lanes[lane], f"It was idle for {self._limits.idle:g} s.")
-        for lane in made.give_back:
-            self._fleet.retire(self._fleet.lanes[lane], "It is of no use: fewer lanes answer as much.")
         self._wake(made.wake)
 
     async def close(self) -> None:
@@ -109,17 +94,12 @@ class Scaler:
         self, name: str, own: list[LaneState], wanted: bool, rested: dict[str, tuple[int, float]], now: float
     ) -> BrowserLoad:
         pressed = self._pressed_since(name, wanted and not any(map(self._has_room, own)), now)
-        known = self._stretches
-        enough = known.enough(name, own) if known is not None else None
-        over = enough is not None and len(own) > enough
         return BrowserLoad(
             name,
-            [LaneLoad(lane.id, self._idle_since(lane, rested, now), over and _is_spare(lane, own)) for lane in own],
+            [LaneLoad(lane.id, self._idle_since(lane, rested, now)) for lane in own],
             self._starting[name],
             pressed,
             name in self._full,
-            enough,
-            known.hold(name, len(own), pressed) if known is not None and len(own) < self._limits.most else None,
         )
 
     @staticmethod
@@ -144,13 +124,3 @@ class Scaler:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(at, self.look) if at is not None else None
-
-
-def _is_spare(lane: LaneState, lanes: list[LaneState]) -> bool:
-    """Whether others hold all that a lane does. One that holds nothing is about to be given something."""
-    others = [each for each in lanes if each is not lane]
-    return (
-        bool(lane.loaded)
-        and lane.loading is None
-        and all(any(key in each.loaded for each in others) for key in lane.loaded)
-    )

@@ -32,12 +32,10 @@ class LaneLoad:
     Attributes:
         id: Its id.
         idle_since: When it was last at work; ``None`` while it is.
-        spare: Whether others hold all that it does, so that nothing is lost when it takes no more.
     """
 
     id: str
     idle_since: float | None = None
-    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,6 @@ class BrowserLoad:
         pressed_since: Since when requests have waited that its lanes have no room for, or since a lane was last
             added if that is later; ``None`` while none wait.
         full: It may not get further lanes: it is over its memory limit.
-        enough: Lanes beyond which more were found to be of no use; ``None`` where that is not known.
-        held: Until when it gets no further lane, so that what it does with those that it has is measured.
     """
 
     id: str
@@ -60,8 +56,6 @@ class BrowserLoad:
     starting: int = 0
     pressed_since: float | None = None
     full: bool = False
-    enough: int | None = None
-    held: float | None = None
 
 
 @dataclass(slots=True)
@@ -71,13 +65,11 @@ class Scaling:
     Attributes:
         grow: Browsers to start a lane in.
         end: Lanes to end, all idle.
-        give_back: Lanes that are of no use, to end once they have answered what they have.
         wake: When to look again though nothing happens; ``None`` where there is no need.
     """
 
     grow: list[str] = field(default_factory=list)
     end: list[str] = field(default_factory=list)
-    give_back: list[str] = field(default_factory=list)
     wake: float | None = None
 
 
@@ -85,18 +77,13 @@ def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scalin
     """Decide on lanes to start and to end.
 
     Up and down are far apart, so that the number does not swing: up after ``PATIENCE`` under pressure, one lane at a
-    time; down only after ``idle`` seconds without work, and never in a browser that is under pressure or growing. A
-    lane that was found to be of no use is given back at once, where others hold all that it does.
+    time; down only after ``idle`` seconds without work, and never in a browser that is under pressure or growing.
     """
     made = Scaling()
     resting: list[LaneLoad] = []
     spare = sum(len(browser.lanes) + browser.starting for browser in browsers) - limits.least
     for browser in browsers:
-        useless = _useless(browser) if limits.idle is not None and spare > 0 else None
-        if useless is not None:
-            made.give_back.append(useless)
-            spare -= 1
-        elif browser.pressed_since is not None or browser.starting:
+        if browser.pressed_since is not None or browser.starting:
             _grow(browser, limits, now, made)
         else:
             resting += reversed(browser.lanes)  # the youngest first: the oldest holds the most sessions
@@ -108,23 +95,14 @@ def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scalin
 
 
 def _grow(browser: BrowserLoad, limits: Limits, now: float, made: Scaling) -> None:
-    most = limits.most if browser.enough is None else min(limits.most, browser.enough)
-    room = len(browser.lanes) + browser.starting < most
+    room = len(browser.lanes) + browser.starting < limits.most
     if browser.pressed_since is None or browser.starting or browser.full or not room:
         return
-    due = max(browser.pressed_since + PATIENCE, browser.held or 0.0)
+    due = browser.pressed_since + PATIENCE
     if due <= now:
         made.grow.append(browser.id)
     else:
         _wake(made, due)
-
-
-def _useless(browser: BrowserLoad) -> str | None:
-    """Choose a lane that is of no use, if there is one: an idle one, else the youngest."""
-    if browser.enough is None or browser.starting or len(browser.lanes) <= browser.enough:
-        return None
-    spare = [lane for lane in reversed(browser.lanes) if lane.spare]
-    return min(spare, key=lambda lane: lane.idle_since is None).id if spare else None
 
 
 def _shrink(due: Sequence[tuple[float, str]], now: float, made: Scaling) -> None:

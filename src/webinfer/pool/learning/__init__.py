@@ -1,1 +1,0 @@
-"""What is learned of places and lanes while requests are served."""
