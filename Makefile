@@ -1,15 +1,22 @@
 # Everything starts here. Each target first makes what it needs and reuses what is already there.
-# Needs Python 3.11-3.13, make and git; npm is taken from PATH or else from PyPI.
+# Needs Python 3.11 or newer, make and git; npm is taken from PATH or else from PyPI.
 
 export ORT_DISABLE_TELEMETRY := 1
 
-BIN := .venv/bin
+# `make PYTHON=python3.13 test` takes an environment of its own, .venv-3.13, and runs the fast part of the suite in it.
+ifeq ($(origin PYTHON),command line)
+ENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+FAST := tests/core tests/transport tests/pool tests/models/files tests/accuracy tests/api tests/test_public.py tests/browser/test_answers.py -m "not slow"
+else
+ENV := .venv
+endif
+BIN := $(ENV)/bin
 PY := $(BIN)/python
 NPM := $(PY) -m webinfer.browsers.install.npm --prefix web
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$python && break; done)
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-VENV := .venv/.made
+VENV := $(ENV)/.made
 MODULES := web/node_modules/.made
 PAGE := src/webinfer/_web/index.html
 PEERS := tests/models/ipfs/peers
@@ -29,10 +36,12 @@ demo: $(PAGE) ## Answer with a real model from a real browser, next to the nativ
 	@command -v webinfer >/dev/null || echo "  To have webinfer on your path: source $(BIN)/activate"
 
 test: $(PAGE) ## Run every test: TypeScript, Python, and real browsers (installs the missing ones where it may)
+ifndef FAST
 	@echo "==> TypeScript tests"
 	@$(NPM) --silent test
+endif
 	@echo "==> Python and browser tests"
-	@browsers=$$($(PY) scripts/install_browsers.py) && WEBINFER_REQUIRE_BROWSERS=$$browsers $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+	@browsers=$$($(PY) scripts/install_browsers.py) && WEBINFER_REQUIRE_BROWSERS=$$browsers $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal $(or $(ARGS),$(FAST))
 
 peers: $(VENV) $(PEERS_MODULES) ## Hold our IPFS against Helia, ipfs-car and Kubo, and tamper with it (Linux on x86-64)
 	@$(PY) -m pytest --quiet --no-header --evidence tests/models/ipfs/test_peers.py tests/models/ipfs/test_fetch.py
@@ -46,7 +55,7 @@ check: $(VENV) $(MODULES) ## Check style, types, layers, docs and licences, with
 	@echo "==> tsc"
 	@$(NPM) --silent run check
 	@echo "==> imports"
-	@$(BIN)/lint-imports --cache-dir .venv/.import-linter >lint.log 2>&1 || { cat lint.log; rm -f lint.log; exit 1; }
+	@$(BIN)/lint-imports --cache-dir $(ENV)/.import-linter >lint.log 2>&1 || { cat lint.log; rm -f lint.log; exit 1; }
 	@rm -f lint.log
 	@echo "==> public names, docs"
 	@$(PY) -m pytest --quiet --no-header tests/test_public.py tests/test_docs.py -m "not browser"
@@ -77,13 +86,13 @@ lock: $(VENV) ## Write requirements-dev.lock anew from the newest versions that 
 	@$(PY) scripts/lock.py
 
 clean: ## Remove all that make made here; browsers and models in the user's cache stay
-	rm -rf .venv web/node_modules $(PEERS)/node_modules $(PEERS)/.python src/webinfer/_web dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* web/node_modules $(PEERS)/node_modules $(PEERS)/.python src/webinfer/_web dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV): requirements-dev.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none is on PATH. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "==> Python packages, into .venv (about a minute the first time)"
-	@test -x $(PY) || $(PYTHON) -m venv .venv || { rm -rf .venv; \
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none is on PATH. Name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "==> Python packages, into $(ENV) (about a minute the first time)"
+	@test -x $(PY) || $(PYTHON) -m venv $(ENV) || { rm -rf $(ENV); \
 		echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.lock || { \
 		echo "Installing requirements-dev.lock failed. It needs PyPI or a mirror of it that pip is configured for."; exit 1; }

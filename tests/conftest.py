@@ -22,7 +22,7 @@ from tests.matrix import note_place, pytest_addoption, pytest_terminal_summary
 from tests.processes import command_line
 
 __all__ = ["pytest_addoption", "pytest_terminal_summary"]  # hooks: see there
-pytest_plugins = ("tests.modelfiles",)  # fixtures that tests of several rooms take
+pytest_plugins = ("tests.limits", "tests.modelfiles")
 
 REQUIRED_BROWSERS = frozenset(filter(None, os.environ.get("WEBINFER_REQUIRE_BROWSERS", "").split(",")))
 SESSION_MARK = "WEBINFER_TEST_SESSION"
