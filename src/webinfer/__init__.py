@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from webinfer.api.accelerator import AsyncAccelerator
-    from webinfer.api.sync import Accelerator, Model, Pipeline, pipeline
+    from webinfer.api.sync.accelerator import Accelerator, pipeline
+    from webinfer.api.sync.model import Model
+    from webinfer.api.sync.pipeline import Pipeline
     from webinfer.core.capabilities import Adapter, Capabilities, Verdict
     from webinfer.core.errors import WebinferError
     from webinfer.core.options import Options
@@ -61,15 +63,15 @@ __all__ = [
 
 # Where each name lives. A module is imported when a name of its is first asked for, as all of them take their time.
 _HOMES = {
-    "Accelerator": "webinfer.api.sync",
+    "Accelerator": "webinfer.api.sync.accelerator",
     "Adapter": "webinfer.core.capabilities",
     "AsyncAccelerator": "webinfer.api.accelerator",
     "AsyncModel": "webinfer.inference.model",
     "AsyncPipeline": "webinfer.pipelines",
     "Capabilities": "webinfer.core.capabilities",
-    "Model": "webinfer.api.sync",
+    "Model": "webinfer.api.sync.model",
     "Options": "webinfer.core.options",
-    "Pipeline": "webinfer.api.sync",
+    "Pipeline": "webinfer.api.sync.pipeline",
     "Placement": "webinfer.core.placement",
     "Profile": "webinfer.core.profile",
     "Progress": "webinfer.core.progress",
@@ -78,7 +80,7 @@ _HOMES = {
     "Times": "webinfer.pool.requests.request",
     "Verdict": "webinfer.core.capabilities",
     "WebinferError": "webinfer.core.errors",
-    "pipeline": "webinfer.api.sync",
+    "pipeline": "webinfer.api.sync.accelerator",
     "unrecorded": "webinfer.pool.requests.request",
 }
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from webinfer.api.portal import Portal
+from webinfer.api.sync.portal import Portal
 from webinfer.core.errors import WrongLoop
 
 

@@ -204,4 +204,4 @@ async def test_auto_spares_a_growing_cache_the_fixed_shapes_of_webnn(tmp_path: P
     async with AsyncAccelerator(browser="embedded") as accelerator:
         model = await accelerator.load(path)
         assert model.backend == "wasm"
-        assert "cache grows" in str(model._choice.reason)
+        assert "cache grows" in str(model.choice.reason)

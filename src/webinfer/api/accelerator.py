@@ -7,7 +7,6 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from webinfer.api.loading import Order, Supplier
@@ -18,9 +17,9 @@ from webinfer.browsers.profiles import note_port, port_of
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import OptionError, PoolClosed, PortInUse
 from webinfer.core.options import Options, Platform, Requirement
+from webinfer.core.process_bound import AsyncResource
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.model import AsyncModel, Inputs
-from webinfer.inference.process_bound import ProcessBound
 from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage
 from webinfer.pipelines import AsyncPipeline, pipeline_class
@@ -39,7 +38,7 @@ from webinfer.transport.server import Host
 log = logging.getLogger("webinfer")
 
 
-class AsyncAccelerator(ProcessBound):
+class AsyncAccelerator(AsyncResource):
     """Run ONNX models in a real browser.
 
     ::
@@ -81,11 +80,6 @@ class AsyncAccelerator(ProcessBound):
     async def __aenter__(self) -> Self:
         await self.start()
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def start(self) -> Capabilities:
         """Start the first browser, unless it runs already.

@@ -12,7 +12,8 @@ from webinfer.deployment.prepare import deliver
 from webinfer.deployment.sharding import split
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
-from webinfer.inference.sharded import ShardedModel
+from webinfer.inference.sessions import ModelSessions, Sessions
+from webinfer.inference.sharded import StagedSessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.pool import Pool
 from webinfer.telemetry.recorder import Recorder
@@ -40,14 +41,16 @@ class Builder:
             package: The model.
             chosen: Where it is to run.
         """
-        options, made = self._options, (self._recorder, self._forget)
+        options = self._options
         capacity = options.lane_capacity_mb
         if options.shard_models and capacity and package.nbytes > capacity * 1e6:
             count = math.ceil(package.nbytes / (capacity * 1e6))
             stages = await asyncio.to_thread(split, package, chosen.backend, count)
-            return ShardedModel(pool, package, stages, chosen, *made)
-        wanted = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
-        delivery = await asyncio.to_thread(deliver, package, chosen.backend, **wanted)
-        if delivery.rounded:
-            package = replace(package, precision="int8")
-        return AsyncModel(pool, package, delivery, chosen, *made)
+            sessions: ModelSessions = StagedSessions(pool, package, stages, chosen)
+        else:
+            wanted = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
+            delivery = await asyncio.to_thread(deliver, package, chosen.backend, **wanted)
+            if delivery.rounded:
+                package = replace(package, precision="int8")
+            sessions = Sessions(pool, package, delivery, chosen)
+        return AsyncModel(pool, package, chosen, sessions, self._recorder, self._forget)

@@ -154,9 +154,8 @@ class Gate:
                 accuracy = Accuracy(combination=about, reason=lost)
             else:
                 await asyncio.to_thread(remember, accuracy)
-        model._recorder.checked(model, lane.browser_name, accuracy)
-        seen = lane.capabilities
-        model._accuracies[seen.engine, seen.engine_version, lane.runtime] = accuracy
+        model.observer.checked(model, lane.browser_name, accuracy)
+        model.results.note_accuracy(lane, accuracy)
         fault = lost or accuracy.fault(limits_for(model.precision, self._limits))
         return Judgement(accuracy, fault, lane, answered=lost is None)
 
@@ -190,7 +189,7 @@ class Gate:
         self, model: AsyncModel, lane: Lane, finer: Callable[[], AsyncIterator[ModelPackage]]
     ) -> AsyncIterator[tuple[ModelPackage, Choice]]:
         """Yield what may take a model's place: its other backends, then each finer precision on all of them."""
-        choice = model._choice
+        choice = model.choice
         backends: tuple[Backend, ...] = lane.capabilities.backends
         fixed = choice.asked == "auto" and model.backend == "wasm"  # WebNN was passed over, for its fixed shapes
         others = [each for each in backends if each != model.backend and not (fixed and each == "webnn")]
@@ -204,7 +203,7 @@ class Gate:
 
 def _names(model: AsyncModel) -> tuple[str, ...]:
     """Name the browsers that a model may go to; none stands for any."""
-    return model._choice.route.names if model._choice.route else ()
+    return model.choice.route.names if model.choice.route else ()
 
 
 def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
@@ -213,7 +212,7 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
     adapter = seen.adapter if model.backend == "webgpu" else None
     return {
         "model": model.package.sha256,
-        "graph": model._delivery.model.sha256,
+        "graph": model.sessions.delivery.model.sha256,
         "precision": model.precision,
         "backend": model.backend,
         "engine": seen.engine,
@@ -221,7 +220,7 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
         "platform": seen.platform,
         "runtime": lane.runtime,
         "adapter": f"{adapter} {adapter.driver}".strip() if adapter else "",
-        **({"capture": "on"} if model._sessions.captures.open else {}),
+        **({"capture": "on"} if model.sessions.capture.open else {}),
     }
 
 
@@ -241,7 +240,7 @@ async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
         return Accuracy(combination=about, reason="native onnxruntime answers NaN to the canaries", reference=version)
     reason, broken, deviations = None, False, []
     try:
-        made = [await model._try(each) for each in inputs]
+        made = [await model.results.complete(*model.requests.build_internal(each)) for each in inputs]
         deviations = worst([compare(one.outputs, two) for one, two in zip(made, right, strict=True)])
     except InputError as error:
         reason = f"the canaries do not fit: {error}"

@@ -26,7 +26,6 @@ from webinfer.core.progress import ProgressCallback
 from webinfer.inference.kv_cache import spare_fixed_shapes
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
-from webinfer.inference.sharded import ShardedModel
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.pool import Pool
 from webinfer.telemetry.recorder import Recorder
@@ -110,8 +109,9 @@ class Supplier:
         """Return the ids of the browsers that hold each model loaded, by its hash; of one in stages, any of these."""
         found = pool.holders()
         for model in self.models:
-            if isinstance(model, ShardedModel):
-                found[model.package.sha256] = set().union(*(found.get(stage, ()) for stage in model.stages))
+            if not model.sessions.whole:
+                stages = (found.get(stage, set()) for stage in model.sessions.hashes)
+                found[model.package.sha256] = set().union(*stages)
         return found
 
     async def supply(self, order: Order) -> AsyncModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from webinfer.api.sync import Accelerator
+from webinfer.api.sync.accelerator import Accelerator
 from webinfer.compat import resources
 from webinfer.compat.keywords import choose, factors_of, platform_of, read, refuse_later
 from webinfer.compat.model import EnhancedWebModel, run_parallel

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
-from webinfer.api.sync import Model
+from webinfer.api.sync.model import Model
 from webinfer.compat.keywords import family_of
 from webinfer.core.errors import InputError, MissingInput, OptionError
 from webinfer.core.options import Platform
@@ -125,8 +125,8 @@ class EnhancedWebModel:
         others: list[tuple[EnhancedWebModel, Inputs]] = []
         for index, other in enumerate(other_models or ()):
             if isinstance(other, EnhancedWebModel):
-                taken = other._share(items, index)
-                own[index] = _without(own[index], set(taken) - self._declared())
+                taken = _share(other, items, index)
+                own[index] = _without(own[index], set(taken) - _declared(self))
                 others.append((other, taken))
             else:
                 others.append(_pair(other))
@@ -166,27 +166,29 @@ class EnhancedWebModel:
             return result
         return replace(result, asked=self._asked, reason=self._reason)
 
-    def _declared(self) -> set[str]:
-        return {spec.name for spec in self.model.package.signature.inputs}
 
-    def _share(self, items: Sequence[Inputs], index: int) -> Mapping[str, Any]:
-        """Return what this model takes from the item at ``index``."""
-        remedy = f"pass the pair (model, inputs) for {self.model_name} in other_models"
-        if index >= len(items):
-            raise MissingInput(f"There is no item {index} for {self.model_name}: {remedy}.", model=self.model_name)
-        item = items[index]
-        if not isinstance(item, Mapping):
-            raise MissingInput(f"Item {index} has no names that {self.model_name} could take its inputs by: {remedy}.")
-        taken = {name: value for name, value in item.items() if name in self._declared()}
-        try:
-            prepare(self.model.package.signature, taken)
-        except InputError as error:
-            raise MissingInput(
-                f"Item {index} does not fit {self.model_name}, which has the same index among other_models: {error} "
-                f"Or {remedy}.",
-                model=self.model_name,
-            ) from error
-        return taken
+def _declared(model: EnhancedWebModel) -> set[str]:
+    return {spec.name for spec in model.model.package.signature.inputs}
+
+
+def _share(model: EnhancedWebModel, items: Sequence[Inputs], index: int) -> Mapping[str, Any]:
+    """Return what a model takes from the item at ``index``."""
+    remedy = f"pass the pair (model, inputs) for {model.model_name} in other_models"
+    if index >= len(items):
+        raise MissingInput(f"There is no item {index} for {model.model_name}: {remedy}.", model=model.model_name)
+    item = items[index]
+    if not isinstance(item, Mapping):
+        raise MissingInput(f"Item {index} has no names that {model.model_name} could take its inputs by: {remedy}.")
+    taken = {name: value for name, value in item.items() if name in _declared(model)}
+    try:
+        prepare(model.model.package.signature, taken)
+    except InputError as error:
+        raise MissingInput(
+            f"Item {index} does not fit {model.model_name}, which has the same index among other_models: {error} "
+            f"Or {remedy}.",
+            model=model.model_name,
+        ) from error
+    return taken
 
 
 def run_parallel(requests: Sequence[tuple[EnhancedWebModel, Inputs]], batch_size: int | None = None) -> list[Result]:

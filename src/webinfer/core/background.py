@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -37,6 +37,27 @@ class Tasks:
         for task in tuple(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+
+async def gather_all(works: Iterable[Awaitable[T]]) -> list[T]:
+    """Wait until all have ended, whatever becomes of each.
+
+    Args:
+        works: What to await, side by side.
+
+    Returns:
+        Their results, in order.
+
+    Raises:
+        BaseException: The first error in order, once all have ended.
+    """
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    results = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        results.append(outcome)
+    return results
 
 
 def _report(task: asyncio.Task[None]) -> None:

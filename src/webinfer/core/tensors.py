@@ -62,13 +62,13 @@ class Signature:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     # What the fast path compares, made once: it runs for every request.
-    _plan: tuple[tuple[str, np.dtype[Any], tuple[int | str | None, ...]], ...] = field(
+    plan: tuple[tuple[str, np.dtype[Any], tuple[int | str | None, ...]], ...] = field(
         init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
         plan = tuple((spec.name, DTYPES[spec.dtype], spec.shape) for spec in self.inputs if spec.ranked)
-        object.__setattr__(self, "_plan", plan)
+        object.__setattr__(self, "plan", plan)
 
     @property
     def required(self) -> tuple[TensorSpec, ...]:
@@ -118,11 +118,11 @@ def prepare(signature: Signature, inputs: Any) -> dict[str, NDArray[Any]]:
 
 def _accept(signature: Signature, inputs: dict[str, Any]) -> dict[str, NDArray[Any]] | None:
     """Return the inputs if they fit as they are; the whole check for most requests, so it is kept cheap."""
-    if not len(inputs) == len(signature._plan) == len(signature.inputs):
+    if not len(inputs) == len(signature.plan) == len(signature.inputs):
         return None
     ready: dict[str, NDArray[Any]] = {}
     sizes: dict[str, int] = {}
-    for name, dtype, shape in signature._plan:
+    for name, dtype, shape in signature.plan:
         array = inputs.get(name)
         if type(array) is not np.ndarray or array.dtype is not dtype or not array.flags.c_contiguous:
             return None

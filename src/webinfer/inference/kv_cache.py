@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from numpy.typing import NDArray
+
 from webinfer.browsers.lane import Residents
 from webinfer.core.errors import BackendUnavailable, UnknownOutput
 from webinfer.core.tensors import Signature, prepare
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.result import Result
 from webinfer.inference.route import Choice
-from webinfer.inference.sharded import ShardedModel
 from webinfer.models.files.package import ModelPackage
 
 CACHE = "past_key_values"
@@ -45,7 +46,7 @@ class Recurrence:
         self._feeds: dict[str, str] = {}  # handles by input, of the state
         self._fixed_feeds: dict[str, str] = {}
         signature = model.package.signature
-        if isinstance(model, ShardedModel):
+        if not model.sessions.whole:
             raise BackendUnavailable(
                 f"{model.name} runs in stages, and what a step keeps lies on one lane: raise lane_capacity_mb, or "
                 "switch shard_models off.",
@@ -88,7 +89,7 @@ class Recurrence:
         keep |= {self._fixed[taken]: handle for taken, handle in fixed.items()} if first else {}
         residents = Residents({**self._feeds, **self._fixed_feeds}, keep, tuple(self._feeds.values()))
         try:
-            result = await self._model._run_resident(tensors, outputs, residents, self.lane)
+            result = await self._run(tensors, outputs, residents)
         except BaseException:  # also where it is given up: the step runs to its end there, and is cleaned up behind it
             self.close()
             raise
@@ -98,8 +99,18 @@ class Recurrence:
     def close(self) -> None:
         """Release the state. The next step is a first one again."""
         if self.lane is not None:
-            self._model._free(self.lane, [*self._feeds.values(), *self._fixed_feeds.values()])
+            self._model.requests.free(self.lane, [*self._feeds.values(), *self._fixed_feeds.values()])
         self.lane, self._feeds, self._fixed_feeds = None, {}, {}
+
+    async def _run(self, tensors: Mapping[str, NDArray[Any]], outputs: Sequence[str], residents: Residents) -> Result:
+        model = self._model
+        request, bucket = model.requests.build_resident(tensors, outputs, residents, self.lane)
+        try:
+            return await model.observer.take(model, request, model.results.complete(request, bucket))
+        except BaseException:
+            if request.lane is not None:
+                model.requests.free(request.lane.id, [*residents.keep.values()])
+            raise
 
 
 def _handles(names: Iterable[str]) -> dict[str, str]:

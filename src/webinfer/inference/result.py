@@ -2,63 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.accuracy.record import Accuracy
 from webinfer.core.capabilities import Verdict
-from webinfer.core.errors import NotANumber
 from webinfer.core.options import Backend, ChosenBy, Platform
 from webinfer.core.placement import Placement
 from webinfer.inference.route import Decision
-from webinfer.pool.requests.request import Times
+from webinfer.models.files.package import ModelPackage
+from webinfer.pool.requests.request import Request, Times
 
 Array = NDArray[Any]
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: one is made for every request, and freezing triples its cost
 class Result:
-    """The answer to one request.
+    """The answer to one request: its outputs, and what was observed on the way.
+
+    ``result["name"]`` is ``result.outputs["name"]``.
 
     Attributes:
-        outputs: Arrays by output name, with the model's own dtypes and shapes.
+        outputs: Arrays by output name, with the model's own dtypes and the shapes of this request. They are read-only
+            views of the frame that came from the browser, or arrays of their own; copy one before you write to it.
         model: The model's name.
-        model_sha256: Hash of its files.
-        model_cid: CID of its files, by which others can fetch them; see ``ModelPackage``.
-        weights: ``real`` or ``random``.
-        family: ``text_embedding``, ``vision``, ``audio``, ``text_generation``, ``multimodal`` or ``unknown``.
-        asked: Platform that was asked for.
-        backend: Backend that ran it.
-        reason: Why that backend or precision, where it is not the one asked for.
-        precision: Precision of the weights.
-        quantized: How they were brought to it, and what that lost, where it was done here: see ``ModelPackage``.
-        rewritten: Subgraphs that were replaced by one operator each for that backend, by that operator.
-        notes: Which optimizations were left out, and why, in plain words.
-        captured: Whether the GPU recorded its run, or replayed it from an earlier one.
-        warmed: Whether that lane had run this shape when the model was warmed up.
-        audio_shader: Workgroup of the shader that made its features of a recording; ``None`` where none did.
-        browser: Name of the browser.
-        routing: Why that browser, where there are several.
+        model_sha256: SHA-256 of its files, in hexadecimal.
+        model_cid: CID of its files, by which others can fetch them from IPFS; see ``ModelPackage``.
+        weights: ``real``, or ``random`` for a model of ``random:NAME``.
+        family: What kind of model it is: ``text_embedding``, ``vision``, ``audio``, ``text_generation``, ``multimodal``
+            or ``unknown``.
+        asked: Platform that was asked for: ``auto``, or a backend.
+        backend: Backend that ran it: ``webgpu``, ``webnn`` or ``wasm``.
+        reason: Why that backend or precision, where it is not the one asked for; else ``None``.
+        precision: Precision of the weights, such as ``fp32``, ``fp16`` or ``q4``.
+        quantized: How the weights were brought to that precision and what it lost, where webinfer did it; else empty.
+            See ``ModelPackage``.
+        rewritten: How many parts of the graph were replaced by one operator each for that backend, by operator.
+        notes: Optimizations that were left out, and why, in plain words.
+        captured: Whether the GPU recorded this run, or replayed it from an earlier one; see the option
+            ``graph_capture``.
+        warmed: Whether ``warm_up`` had run this shape on that lane before.
+        audio_shader: Workgroup of the shader that made the features of a recording, such as ``64x1x1``; ``None`` where
+            no shader made them.
+        browser: Name of the browser, such as ``chrome``. A model in stages names several, joined by `` + ``.
+        routing: Why that browser, in words; ``None`` where there is only one.
         chosen_by: Who chose browser and backend: the ``caller``, the ``table`` of preferences, or the tuner
             (``tuned``).
         decision: The same with what else there was: what each place takes, how often that was measured, and why it was
             not taken.
         engine: ``chromium``, ``firefox`` or ``webkit``.
         engine_version: The engine's version, as far as the browser tells it.
-        runtime: ONNX Runtime Web's version and bundle.
-        lane: The lane that ran it.
-        verdict: Whether that was hardware, with the evidence.
-        placement: Which backend each node went to; ``None`` where the runtime did not tell.
-        accuracy: How this browser's answers compare with native onnxruntime's; ``None`` where that was not looked at.
-        shape: Sizes that the symbolic dimensions were padded to, where they were padded.
-        times: Where the time went.
-        items: Rows of the request's own inputs.
-        batch: Requests that ran together, this one included.
-        attempts: 1, or more where a lane or browser was lost on the way.
+        runtime: Name, version and bundle of ONNX Runtime Web.
+        lane: The lane that ran it, such as ``b1.1``: the first lane of the first browser. A model in stages names
+            several, joined by `` + ``.
+        verdict: Whether that was hardware, in ``kind``, and the evidence for it.
+        placement: How many nodes went to which backend; ``None`` where the runtime did not tell.
+        accuracy: How this browser's answers compare with native onnxruntime's; ``None`` where that was not checked.
+        shape: Size that each symbolic dimension was padded to, by its name; empty where nothing was padded. Outputs
+            are cut back to the request's own sizes.
+        times: Where the time went, in seconds; see ``Times``.
+        items: Rows of the request's own inputs: 1, or the size of its batch axis.
+        batch: Requests that shared the run, this one included; see ``set_max_batch_size``.
+        attempts: Times that the request was sent to a lane: more than 1 where a lane or browser was lost on the way.
     """
 
     outputs: dict[str, Array]
@@ -146,7 +154,7 @@ class Result:
             "backend": self.backend,
             "reason": self.reason,
             "precision": self.precision,
-            "loss": _told(self.quantized),
+            "loss": _loss(self.quantized),
             "rewritten": dict(self.rewritten),
             "notes": list(self.notes),
             "captured": self.captured,
@@ -170,27 +178,41 @@ class Result:
         }
 
 
-def _told(quantized: Mapping[str, Any]) -> dict[str, Any] | None:
+def _loss(quantized: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what quantizing lost, in short; ``None`` where nothing was quantized here."""
     lost = quantized.get("loss")
     return {name: lost[name] for name in ("cosine", "max_error", "relative_error")} if lost else None
 
 
-def refuse_nan(outputs: Mapping[str, NDArray[Any]], model: str) -> None:
-    """Refuse outputs that hold NaN.
+class ModelDescription(Protocol):
+    """A model, as far as what is reported of a request describes it."""
 
-    Raises:
-        NotANumber: One does; the error counts them.
-    """
-    for name, array in outputs.items():
-        if array.dtype.kind != "f" or not array.size:
-            continue
-        largest = np.maximum.reduce(array, axis=None)  # NaN if there is one anywhere, found in one pass without a copy
-        if largest != largest:
-            count = int(np.isnan(array).sum())
-            raise NotANumber(
-                f"Output {name!r} of {model} holds {count:,} NaN of {array.size:,} values: "
-                "check the inputs for NaN, infinities and fully masked rows, or set allow_nan.",
-                output=name,
-                count=count,
-            )
+    @property
+    def package(self) -> ModelPackage:
+        """Its files and names."""
+
+    @property
+    def backend(self) -> str:
+        """Backend that runs it."""
+
+    @property
+    def precision(self) -> str:
+        """Precision of its weights."""
+
+
+class RunObserver(Protocol):
+    """Is told what models do. Telemetry implements it, and ``api`` hands it to the models."""
+
+    def hit(self, found: bool) -> None:
+        """Take note of a look-up of a session: found loaded, or not."""
+
+    def checked(self, model: ModelDescription, browser: str, accuracy: Accuracy) -> None:
+        """Take note of how a model's answers in a browser compare with the reference."""
+
+    async def take(self, model: ModelDescription, request: Request, work: Awaitable[Result]) -> Result:
+        """Await a result and take note of it, or that it failed."""
+
+    def failed(
+        self, error: BaseException, model: ModelDescription, request: Request | None = None, seconds: float = 0.0
+    ) -> None:
+        """Take note of a request that failed, or whose caller gave it up; ``None`` for one that was never made."""

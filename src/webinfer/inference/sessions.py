@@ -2,25 +2,166 @@
 
 from __future__ import annotations
 
-from webinfer.browsers.lane import Asset, Recipe
+import asyncio
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from webinfer.browsers.lane import Asset, Lane, Recipe
 from webinfer.core.capabilities import WEBNN_DEVICE
+from webinfer.core.errors import PoolClosed
 from webinfer.core.options import Backend
-from webinfer.core.tensors import DTYPES
+from webinfer.core.progress import Progress, ProgressCallback
+from webinfer.core.tensors import DTYPES, Signature
 from webinfer.deployment.prepare import Delivery
-from webinfer.inference.graph_capture import Captures
 from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelFile, ModelPackage
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.buckets import EXACT, Fit
 from webinfer.pool.pool import Pool
-from webinfer.transport.connection import OnTransfer
+from webinfer.pool.requests.request import Request
 
 _STATE = "present"  # how exporters begin the names of keys and values
 
 
+class GraphCapture:
+    """Which runs of a model a GPU may record and replay, and in plain words why others are not recorded.
+
+    A recorded run is a list of shaders over fixed buffers. It needs sizes that stay the same, so there is a session for
+    each shape. It also needs a graph that WebGPU runs whole, which the runtime checks when it makes the session.
+
+    Args:
+        signature: The model's.
+        backend: Backend that runs it.
+        wanted: Whether that was asked for.
+    """
+
+    def __init__(self, signature: Signature, backend: Backend, wanted: bool) -> None:
+        self.wanted = wanted
+        self._signature = signature
+        self._refusal: str | None = None
+        if wanted and backend != "webgpu":
+            self.stop(f"that is WebGPU's, and this runs on {backend}")
+
+    def __repr__(self) -> str:
+        return f"<GraphCapture {self._refusal or ('wanted' if self.wanted else 'not wanted')}>"
+
+    @property
+    def open(self) -> bool:
+        """Whether runs of some shape may still be recorded."""
+        return self.wanted and self._refusal is None
+
+    def fits(self, bucket: Fit) -> bool:
+        """Say whether runs of this shape may be recorded: every size of every input is known."""
+        if not self.open:
+            return False
+        sizes = dict(bucket.padded)
+        return all(isinstance(size, int) or size in sizes for spec in self._signature.inputs for size in spec.shape)
+
+    def stop(self, reason: str) -> None:
+        """Have no run recorded from now on."""
+        self._refusal = self._refusal or reason
+
+    def refuse(self, reason: str) -> None:
+        """Stop because the runtime refused it, for a reason in its words."""
+        self.stop(f"the runtime refused it ({reason})")
+
+    def note(self, outcome: bool | str | None, captured: bool) -> tuple[str, ...]:
+        """Say why a run was not recorded, where that was asked for.
+
+        Args:
+            outcome: What its lane says: whether the run was recorded, or why it was not; ``None`` for nothing.
+            captured: Whether its session was to be recorded.
+
+        Returns:
+            One note, or none.
+        """
+        if not self.wanted or isinstance(outcome, bool):
+            return ()
+        if captured and outcome:
+            self.refuse(outcome)
+        why = self._refusal or "sizes of its inputs are open, or its state stays on the lane between runs"
+        return (f"no graph was captured: {why}",)
+
+
+class Answer(NamedTuple):
+    """What lanes answered to a request.
+
+    Attributes:
+        tensors: Outputs by name, of the shape that was sent.
+        lanes: The lanes that computed it: one for each stage of the model.
+        captured: Whether the GPU recorded the run, or replayed it from an earlier one.
+        notes: Why it was not recorded, where that was asked for.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    lanes: tuple[Lane, ...]
+    captured: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class ModelSessions(Protocol):
+    """What a model runs on: the sessions of one graph, or those of each of its stages."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether one lane runs all of it, so that requests may share a batch and leave state on that lane."""
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Hashes by which lanes hold it: its own, or those of its stages."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """What lanes are given of it."""
+
+    @property
+    def capture(self) -> GraphCapture:
+        """Which of its runs a GPU may record and replay."""
+
+    def open(self, bucket: Fit, *, stays: bool = False) -> SessionKey:
+        """Return the key of the session for a shape, made known to the pool.
+
+        Args:
+            bucket: The shape.
+            stays: Whether tensors of the run stay on its lane. The next run would overwrite those of a recorded one.
+
+        Raises:
+            PoolClosed: The model was closed.
+        """
+
+    def loaded(self, bucket: Fit) -> tuple[bool, ...]:
+        """Say of each session that a shape needs whether a lane holds it already."""
+
+    async def load(self, bucket: Fit, progress: ProgressCallback | None = None) -> tuple[SessionLoaded, ...]:
+        """Have each session that a shape needs created on at least one lane.
+
+        Raises:
+            WebinferError: As the lane reported it.
+        """
+
+    async def answer(self, request: Request, bucket: Fit) -> Answer:
+        """Have a request computed. Its times, its placement and its attempts are in the request afterwards.
+
+        Raises:
+            WebinferError: As the runtime or the pool reported it.
+        """
+
+    def recipe(self, key: SessionKey) -> Recipe:
+        """Return how a lane creates a session.
+
+        Raises:
+            BackendUnavailable: The model runs in stages, which have a session each.
+        """
+
+    def close(self) -> None:
+        """Release every session."""
+
+
 class Sessions:
-    """What the pool knows of one model.
+    """The sessions of a model that one lane runs whole.
 
     Args:
         pool: The pool.
@@ -29,35 +170,37 @@ class Sessions:
         choice: Where it runs.
 
     Attributes:
-        captures: Which of its runs may be recorded and replayed.
+        whole: True.
+        delivery: As given.
+        capture: Which of its runs a GPU may record and replay.
     """
 
+    whole = True
+
     def __init__(self, pool: Pool, package: ModelPackage, delivery: Delivery, choice: Choice) -> None:
+        self.delivery = delivery
+        self.capture = GraphCapture(package.signature, choice.backend, pool.options.graph_capture)
         self._pool = pool
         self._package = package
-        self._delivery = delivery
         self._choice = choice
-        self._keys: set[SessionKey] = set()
-        self.captures = Captures(package.signature, choice.backend, pool.options.graph_capture)
+        self._keys: set[SessionKey] = set()  # those that the pool knows
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Sessions {self._package.name} {len(self._keys)}>"
 
     @property
-    def alike(self) -> Backend:
-        """The backend whose sessions they are like: WebNN's have one shape each, and so have recorded ones."""
-        return "webnn" if self.captures.open else self._choice.backend
+    def hashes(self) -> tuple[str, ...]:
+        """The model's hash."""
+        return (self._package.sha256,)
 
-    def open(self, how: Fit, *, stays: bool = False) -> SessionKey:
-        """Return the key of the session for a shape, made known to the pool.
-
-        Args:
-            how: The shape.
-            stays: Whether tensors of the run stay on its lane; a recorded one would overwrite them with its next.
-        """
+    def open(self, bucket: Fit, *, stays: bool = False) -> SessionKey:
+        """Return the key of the session for a shape, made known to the pool; see ``ModelSessions.open``."""
+        if self._closed:
+            raise PoolClosed(f"{self._package.name} was closed: load it again.")
         backend, route = self._choice.backend, self._choice.route
-        captured = not stays and self.captures.fits(how)
-        dimensions = how.padded if backend == "webnn" or captured else ()
+        captured = not stays and self.capture.fits(bucket)
+        dimensions = bucket.padded if backend == "webnn" or captured else ()
         browsers = route.names if route else ()
         key = SessionKey(self._package.sha256, backend, self._package.precision, dimensions, browsers, captured)
         if key not in self._keys:
@@ -65,25 +208,48 @@ class Sessions:
             self._pool.open(key, self.recipe(key))
         return key
 
-    async def load(self, key: SessionKey, on_transfer: OnTransfer | None = None) -> SessionLoaded:
-        """Have a session created on at least one lane; the one for every shape, where no run of it can be recorded.
+    def loaded(self, bucket: Fit) -> tuple[bool, ...]:
+        """Say whether a lane holds the session for a shape already."""
+        return (self._pool.holds(self.open(bucket)),)
+
+    async def load(self, bucket: Fit, progress: ProgressCallback | None = None) -> tuple[SessionLoaded, ...]:
+        """Have the session for a shape created; the one for every shape, where no run of it can be recorded.
+
+        Args:
+            bucket: The shape.
+            progress: Called with the bytes fetched so far.
 
         Raises:
             WebinferError: As the lane reported it.
         """
-        loaded = await self._pool.load(key, on_transfer)
-        if isinstance(loaded.captured, str):
-            self.captures.refused(loaded.captured)
+        on_transfer = partial(_report_progress, progress, f"load {self._package.name}") if progress else None
+        key = self.open(bucket)
+        event = await self._pool.load(key, on_transfer)
+        if isinstance(event.captured, str):
+            self.capture.refuse(event.captured)
             self._keys.remove(key)
             self._pool.unload(key)
-            loaded = await self._pool.load(self.open(EXACT), on_transfer)
-        return loaded
+            event = await self._pool.load(self.open(EXACT), on_transfer)
+        return (event,)
+
+    async def answer(self, request: Request, bucket: Fit) -> Answer:
+        """Have a request computed on one lane; see ``ModelSessions.answer``."""
+        future = self._pool.submit(request)
+        try:
+            message = await future
+        except asyncio.CancelledError:
+            self._pool.give_up(request)
+            raise
+        assert request.lane is not None
+        outcome = message.fields.get("captured")
+        notes = self.capture.note(outcome, request.key.captured)
+        return Answer(message.tensors, (request.lane,), outcome is True, notes)
 
     def recipe(self, key: SessionKey) -> Recipe:
         """Return how a lane creates a session."""
         return Recipe(
-            self._publish(self._delivery.model),
-            tuple(map(self._publish, self._delivery.external)),
+            self._publish(self.delivery.model),
+            tuple(map(self._publish, self.delivery.external)),
             key.backend,
             key.dimensions,
             WEBNN_DEVICE if key.backend == "webnn" else None,
@@ -96,6 +262,7 @@ class Sessions:
 
     def close(self) -> None:
         """Release them all."""
+        self._closed = True
         for key in self._keys:
             self._pool.unload(key)
 
@@ -110,3 +277,7 @@ class Sessions:
         url = self._pool.host.publish(file.path, file.sha256)
         part = "" if file.start is None else f"?start={file.start}&nbytes={file.nbytes}"
         return Asset(file.name, url + part, file.nbytes)
+
+
+def _report_progress(progress: ProgressCallback, stage: str, done: int, total: int | None) -> None:
+    progress(Progress(stage, done, total))

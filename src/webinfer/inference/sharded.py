@@ -1,119 +1,148 @@
-"""A model in stages, each of which is a model of its own, on a browser or lane of its own where there are enough."""
+"""A model in stages, each on a browser or lane of its own where there are enough."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
-from webinfer.core.errors import DeadlineExceeded
+from webinfer.browsers.lane import Lane
+from webinfer.core.errors import BackendUnavailable, DeadlineExceeded
 from webinfer.core.placement import Placement
 from webinfer.core.progress import ProgressCallback
 from webinfer.deployment.sharding import Stage
-from webinfer.inference.model import AsyncModel
-from webinfer.inference.observer import RunObserver
-from webinfer.inference.result import Result
 from webinfer.inference.route import Choice
+from webinfer.inference.sessions import Answer, GraphCapture, Sessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.buckets import Fit
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request, Times
-from webinfer.transport.wire import Message
 
 
-class ShardedModel(AsyncModel):
-    """A model whose stages run one after another; what they pass on goes through Python.
+class StagedSessions:
+    """The sessions of a model whose stages run one after another; what they pass on goes through Python.
 
     Requests of several callers overlap: while one is in the second stage, the next is in the first.
+
+    Args:
+        pool: The pool.
+        package: The whole model.
+        stages: Its stages, in order.
+        choice: Where it runs. Each stage prefers another one of its browsers.
+
+    Attributes:
+        whole: False.
+        delivery: What lanes are given of it, but with the files of the whole model.
+        capture: Says that no run is recorded.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        package: ModelPackage,
-        stages: Sequence[Stage],
-        choice: Choice,
-        recorder: RunObserver,
-        forget: Callable[[AsyncModel], None],
-    ) -> None:
-        whole = replace(stages[0].delivery, model=package.model, external=package.external)
-        super().__init__(pool, package, whole, choice, recorder, forget)
+    whole = False
+
+    def __init__(self, pool: Pool, package: ModelPackage, stages: Sequence[Stage], choice: Choice) -> None:
+        self.delivery = replace(stages[0].delivery, model=package.model, external=package.external)
+        self.capture = GraphCapture(package.signature, choice.backend, pool.options.graph_capture)
+        self._package = package
+        self._choice = choice
         self._stages = [
-            AsyncModel(pool, stage.package, stage.delivery, _turned(choice, number), recorder, lambda _: None)
+            (stage.package, Sessions(pool, stage.package, stage.delivery, _rotate(choice, number)))
             for number, stage in enumerate(stages)
         ]
-        for each in (self, *self._stages):
-            each._sessions.captures.give_up("the model runs in stages")
+        for capture in (self.capture, *(sessions.capture for _, sessions in self._stages)):
+            capture.stop("the model runs in stages")
+
+    def __repr__(self) -> str:
+        return f"<StagedSessions {self._package.name} {len(self._stages)} stages>"
 
     @property
-    def stages(self) -> list[str]:
-        """Hashes of the stages, which lanes hold in its stead."""
-        return [stage.package.sha256 for stage in self._stages]
+    def hashes(self) -> tuple[str, ...]:
+        """Hashes of the stages."""
+        return tuple(package.sha256 for package, _ in self._stages)
 
-    async def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
-        """Have every stage's session created, side by side. Sums of their times and sizes are returned."""
-        self._check_open()
-        loads = await asyncio.gather(*(stage.load(progress) for stage in self._stages))
-        self.loaded = replace(
-            loads[0],
-            lane=" + ".join(load.lane for load in loads),
-            **{name: sum(getattr(load, name) for load in loads) for name in ("nbytes", "fetch", "create", "stored")},
-            seconds=max(load.seconds for load in loads),
-            placement=_joined([load.placement for load in loads]),
-        )
-        return self.loaded
+    def open(self, bucket: Fit, *, stays: bool = False) -> SessionKey:
+        """Return the key that describes a request; no lane has such a session. See ``ModelSessions.open``."""
+        return SessionKey(self._package.sha256, self._choice.backend, self._package.precision, bucket.padded)
 
-    async def set_max_batch_size(self, size: int) -> str | None:
-        """Refuse: stages of different requests overlap, but do not run together."""
-        return "the model runs in stages" if size > 1 else None
+    def loaded(self, bucket: Fit) -> tuple[bool, ...]:
+        """Say of each stage whether a lane holds its session for a shape already."""
+        return tuple(loaded for _, sessions in self._stages for loaded in sessions.loaded(bucket))
 
-    async def warm_up(self, lengths: Sequence[int] | None = None) -> int:
-        """Leave the stages cold: what passes between them is not known before a request comes."""
-        return 0
+    async def load(self, bucket: Fit, progress: ProgressCallback | None = None) -> tuple[SessionLoaded, ...]:
+        """Have the session of every stage created, side by side; see ``ModelSessions.load``."""
+        loads = await asyncio.gather(*(sessions.load(bucket, progress) for _, sessions in self._stages))
+        return tuple(event for events in loads for event in events)
 
-    async def close(self) -> None:
-        """Release every stage. Later runs raise ``PoolClosed``."""
-        await asyncio.gather(*(stage.close() for stage in self._stages))
-        await super().close()
+    async def answer(self, request: Request, bucket: Fit) -> Answer:
+        """Have a request computed stage by stage; see ``ModelSessions.answer``.
 
-    def _open(self, how: Fit) -> SessionKey:
-        return SessionKey(self.package.sha256, self.backend, self.precision, how.padded)
-
-    async def _complete(self, request: Request, how: Fit) -> Result:
+        Raises:
+            DeadlineExceeded: The stages before took all the time that the request has.
+            WebinferError: As the runtime or the pool reported it.
+        """
         began = time.perf_counter()
         known: dict[str, Any] = dict(request.tensors)
         steps: list[Request] = []
-        for stage in self._stages:
+        lanes: list[Lane] = []
+        for package, sessions in self._stages:
             left = request.timeout and request.timeout - (time.perf_counter() - began)
             if left is not None and left <= 0:
                 raise DeadlineExceeded(
-                    f"{self.name} did not get to {stage.name} within {request.timeout:g} s.", timeout=request.timeout
+                    f"{self._package.name} did not get to {package.name} within {request.timeout:g} s.",
+                    timeout=request.timeout,
                 )
-            inputs = {spec.name: known[spec.name] for spec in stage.package.signature.inputs}
-            step = Request(stage._open(how), inputs, None, left, request.items, request.priority)
+            inputs = {spec.name: known[spec.name] for spec in package.signature.inputs}
+            step = Request(sessions.open(bucket), inputs, None, left, request.items, request.priority)
             step.nobodys = request.nobodys
             try:
-                known |= (await stage._answer(step)).tensors
+                answer = await sessions.answer(step, bucket)
             finally:
                 request.place = step.place  # of one that fails, too
+            known |= answer.tensors
+            lanes += answer.lanes
             steps.append(step)
-        names = request.outputs or [spec.name for spec in self.package.signature.outputs]
-        request.placement = _joined([step.placement for step in steps])
+        names = request.outputs or [spec.name for spec in self._package.signature.outputs]
+        request.placement = _join_placements([step.placement for step in steps])
         request.lane, request.attempts = steps[-1].lane, max(step.attempts for step in steps)
-        request.times = _sum([step.times for step in steps], time.perf_counter() - began)
-        result = self._result(request, how, Message("ok", 0, {}, {name: known[name] for name in names}))
-        lanes = [step.lane for step in steps if step.lane is not None]
-        result.lane = " + ".join(lane.id for lane in lanes)
-        result.browser = " + ".join(dict.fromkeys(lane.browser_name for lane in lanes))
-        return result
+        request.times = _add_times([step.times for step in steps], time.perf_counter() - began)
+        return Answer({name: known[name] for name in names}, tuple(lanes))
+
+    def recipe(self, key: SessionKey) -> NoReturn:
+        """Refuse: each stage has a recipe of its own.
+
+        Raises:
+            BackendUnavailable: Always.
+        """
+        raise BackendUnavailable(
+            f"{self._package.name} runs in stages, and only a model on one lane can be measured: raise "
+            "lane_capacity_mb, or switch shard_models off.",
+            backend=self._choice.backend,
+        )
+
+    def close(self) -> None:
+        """Release every stage."""
+        for _, sessions in self._stages:
+            sessions.close()
 
 
-def _turned(choice: Choice, number: int) -> Choice:
+def join_loads(loads: Sequence[SessionLoaded]) -> SessionLoaded:
+    """Return the loads of all stages as one: sums of times and sizes, and the seconds of the slowest."""
+    if len(loads) == 1:
+        return loads[0]
+    sums = {name: sum(getattr(load, name) for load in loads) for name in ("nbytes", "fetch", "create", "stored")}
+    return replace(
+        loads[0],
+        lane=" + ".join(load.lane for load in loads),
+        seconds=max(load.seconds for load in loads),
+        placement=_join_placements([load.placement for load in loads]),
+        **sums,
+    )
+
+
+def _rotate(choice: Choice, number: int) -> Choice:
     """Have each stage prefer another browser."""
     if choice.route is None:
         return choice
@@ -122,23 +151,23 @@ def _turned(choice: Choice, number: int) -> Choice:
     return replace(choice, route=replace(choice.route, wish=None, names=names[at:] + names[:at]))
 
 
-def _joined(placements: Sequence[Placement | None]) -> Placement | None:
-    """Add up where the nodes of each stage went; ``None`` where it is not known of one."""
+def _join_placements(placements: Sequence[Placement | None]) -> Placement | None:
+    """Add up where the nodes of each stage went; ``None`` where that is unknown for one."""
     known = [placement for placement in placements if placement is not None]
     if len(known) < len(placements):
         return None
     nodes, fallen = (
-        dict(sum((Counter(getattr(each, part)) for each in known), Counter())) for part in ("nodes", "fallen")
+        dict(sum((Counter(getattr(placement, part)) for placement in known), Counter())) for part in ("nodes", "fallen")
     )
     return Placement(
         backend=known[0].backend,
         nodes=nodes,
         fallen=fallen,
-        copies=sum(each.copies for each in known),
-        graphs=sum(each.graphs for each in known),
+        copies=sum(placement.copies for placement in known),
+        graphs=sum(placement.graphs for placement in known),
     )
 
 
-def _sum(times: Sequence[Times], total: float) -> Times:
-    parts = {name: sum(getattr(each, name) for each in times) for name in ("queue", "wait", "run", "transfer")}
+def _add_times(times: Sequence[Times], total: float) -> Times:
+    parts = {name: sum(getattr(stage, name) for stage in times) for name in ("queue", "wait", "run", "transfer")}
     return Times(**parts, total=total)

@@ -7,46 +7,42 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from webinfer.core.errors import WebinferError
 from webinfer.core.tensors import SOUND
-from webinfer.inference.batch_check import examples
+from webinfer.inference.probes.batch_check import examples
+from webinfer.inference.request_builder import RequestBuilder
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan.buckets import MASK, Fit
 from webinfer.pool.pool import Pool
-from webinfer.pool.requests.request import Request
 
 log = logging.getLogger("webinfer.warming")
 
 _IMAGE = 224  # pixels each way, where a model takes every size
-MakeRequest = Callable[[Mapping[str, NDArray[Any]]], tuple[Request, Fit]]
 
 
-class Warmth:
+class Warmup:
     """What was run on which lane before anybody asked for it.
 
     Args:
         pool: The pool.
         package: The model.
-        make: Makes a request of inputs.
+        requests: Makes its requests.
     """
 
-    def __init__(self, pool: Pool, package: ModelPackage, make: MakeRequest) -> None:
+    def __init__(self, pool: Pool, package: ModelPackage, requests: RequestBuilder) -> None:
         self._pool = pool
         self._package = package
-        self._make = make
+        self._requests = requests
         self._warm: set[tuple[str, tuple[tuple[str, int], ...]]] = set()  # lanes, and sizes that they ran
 
     def __repr__(self) -> str:
-        return f"<Warmth {self._package.name} {len(self._warm)}>"
+        return f"<Warmup {self._package.name} {len(self._warm)}>"
 
-    def holds(self, lane: str, how: Fit) -> bool:
+    def holds(self, lane: str, bucket: Fit) -> bool:
         """Say whether a lane ran this shape already when it was warmed up."""
-        return (lane, how.padded) in self._warm
+        return (lane, bucket.padded) in self._warm
 
     async def spread(self, lengths: Sequence[int]) -> int:
         """Run the model once in each shape, on each lane that is free for it.
@@ -73,8 +69,7 @@ class Warmth:
         return lengths if any(spec.name == MASK for spec in inputs) else (_IMAGE,)
 
     async def _run(self, size: int) -> None:
-        request, how = self._make(examples(self._package.signature, size, 0))
-        request.nobodys = True
+        request, bucket = self._requests.build_internal(examples(self._package.signature, size, 0))
         await self._pool.submit(request)
         if request.lane is not None:
-            self._warm.add((request.lane.id, how.padded))
+            self._warm.add((request.lane.id, bucket.padded))

@@ -17,8 +17,7 @@ from webinfer.accuracy.record import Accuracy
 from webinfer.core.capabilities import Verdict
 from webinfer.core.options import Options
 from webinfer.core.version import package_version
-from webinfer.inference.observer import ModelDescription
-from webinfer.inference.result import Result
+from webinfer.inference.result import ModelDescription, Result
 from webinfer.inference.route import Decision
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.events import (

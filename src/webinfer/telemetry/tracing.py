@@ -10,8 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from webinfer.core.version import package_version
-from webinfer.inference.observer import ModelDescription
-from webinfer.inference.result import Result
+from webinfer.inference.result import ModelDescription, Result
 from webinfer.pool.requests.request import Request
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from tests.cli.conftest import Call
-from webinfer.api.portal import Portal
+from webinfer.api.sync.portal import Portal
 from webinfer.cli.terminal import THEME
 from webinfer.cli.views import top as top_view
 from webinfer.cli.views.rates import Watch, compare

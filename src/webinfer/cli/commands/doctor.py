@@ -27,7 +27,6 @@ from webinfer.cli.views.doctor import Examination, Trial
 from webinfer.core.capabilities import Speeds
 from webinfer.core.errors import RunFailed
 from webinfer.core.options import BACKENDS, Backend, BrowserName
-from webinfer.inference.probes.hardware import prove
 from webinfer.models.zoo.probe import probe_model
 
 _EXAMPLES = """
@@ -145,10 +144,8 @@ def attempt(accelerator: Accelerator, backend: Backend, capabilities: Capabiliti
 
 def timed(accelerator: Accelerator, model: Model) -> tuple[Verdict, Speeds | None]:
     """Have the adapter that a model runs on timed, where it runs on one."""
-    pool, lane = model.inner._pool, model.load().lane
-    verdict = accelerator._portal.call(prove(pool, lane, model.backend, always=True))
-    there = pool.lanes.get(lane) if model.backend == "webgpu" else None
-    return verdict, there.capabilities.speeds if there else None
+    verdict = model.prove_hardware()
+    return verdict, accelerator.start().speeds if model.backend == "webgpu" else None
 
 
 def deviation(outputs: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) -> float:

@@ -211,7 +211,7 @@ class SpeechRecognition(AsyncPipeline):
         wanted = [spec.name for spec in self.model.package.signature.outputs]
         if len(wanted) > 1:
             wanted.remove("last_hidden_state")  # the decoder takes what was made of it
-        inputs = await self.model.ears.hear(samples)
+        inputs = await self.model.requests.audio.hear(samples)
         heard = await self._run(inputs, wanted)
         note = partial(self._note, heard.audio_shader)
         with Listening(self.models[1], heard.outputs, note) as listening:

@@ -41,7 +41,7 @@ class _Prepared:
 class ImagePipeline(AsyncPipeline):
     """A task over images."""
 
-    _inputs: ClassVar[frozenset[str]] = frozenset({"pixel_values", "pixel_mask"})  # those that it can give
+    given: ClassVar[frozenset[str]] = frozenset({"pixel_values", "pixel_mask"})  # those that it can give
 
     def _check_models(self) -> None:
         """Refuse a model that takes no images, or more than those, or does not say how they are prepared."""
@@ -49,7 +49,7 @@ class ImagePipeline(AsyncPipeline):
         if not any(spec.name == "pixel_values" for spec in signature.inputs):
             self._refuse(self.model, "it has no input pixel_values")
         for spec in signature.required:
-            if spec.name not in self._inputs:
+            if spec.name not in self.given:
                 self._refuse(self.model, f"it also wants {spec.name}")
         _ = self.model.image_processor
 

@@ -7,12 +7,11 @@ import inspect
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, NoReturn, Protocol, Self
 
 from webinfer.core.errors import OptionError, PoolClosed, TaskMismatch
+from webinfer.core.process_bound import AsyncResource
 from webinfer.inference.model import AsyncModel, Inputs
-from webinfer.inference.process_bound import ProcessBound
 from webinfer.inference.result import Result
 
 
@@ -33,7 +32,7 @@ class Load(Protocol):
         ...
 
 
-class AsyncPipeline(ProcessBound):
+class AsyncPipeline(AsyncResource):
     """A task: from what people have to what they want, by way of a model. Made by ``AsyncAccelerator.pipeline``.
 
     A task is a subclass. It has a ``task`` and an ``_answer``, whose keyword parameters are the pipeline's; where one
@@ -67,14 +66,6 @@ class AsyncPipeline(ProcessBound):
     def __repr__(self) -> str:
         names = ", ".join(model.name for model in self.models)
         return f"<{type(self).__name__} {self.task}: {names}{' closed' if self._closed else ''}>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     async def __call__(self, *inputs: Any, **parameters: Any) -> Any:
         """Answer; what goes in and comes out is the task's own.

@@ -20,7 +20,7 @@ class ZeroShotImageClassification(ImagePipeline):
     """Label images with labels made up for the purpose, by a model like CLIP (Radford et al., arXiv:2103.00020)."""
 
     task: ClassVar[str] = "zero-shot-image-classification"
-    _inputs: ClassVar[frozenset[str]] = ImagePipeline._inputs | _TEXT
+    given: ClassVar[frozenset[str]] = ImagePipeline.given | _TEXT
 
     def _check_models(self) -> None:
         super()._check_models()

@@ -40,7 +40,7 @@ class Rewriting:
         packed, scales, zeros = blocks.packed()
         names = [f"{target.name}_{part}" for part in (f"q{blocks.bits}", "scales", "zeros")]
         for name, array in zip(names, (packed, scales.astype(dtype), zeros), strict=True):
-            self._add(name, array)
+            self.add(name, array)
         for use in target.uses:
             made = self._table(use, names, blocks, dtype) if use.role == "table" else self._product(use, names, blocks)
             self._made[id(use.node)] = made
@@ -61,9 +61,9 @@ class Rewriting:
         dtype: np.dtype[Any] = np.dtype(np.float16 if target.dtype == TensorProto.FLOAT16 else np.float32)
         stem = f"{target.name}_q{8 if zeros is None else 4}"
         inputs = [stem, f"{target.name}_scales"]
-        self._add(inputs[1], scales.astype(dtype))
+        self.add(inputs[1], scales.astype(dtype))
         if zeros is None:
-            self._add(stem, levels)
+            self.add(stem, levels)
             said: dict[str, Any] = {"axis": 0}
         else:
             inputs.append(f"{target.name}_zeros")
@@ -100,7 +100,8 @@ class Rewriting:
             self._model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
         self._model.ir_version = max(self._model.ir_version, 8 if self._opset < 21 else 10)
 
-    def _add(self, name: str, array: Array) -> str:
+    def add(self, name: str, array: Array) -> str:
+        """Give the graph a constant of that name; returns the name."""
         self._new[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
@@ -183,7 +184,7 @@ class _Steps:
 
     def _constant(self, array: NDArray[np.generic]) -> str:
         digits = "_".join(f"{number:g}" for number in array.reshape(-1)[:4])
-        return self._rewriting._add(f"{self._stem}_{array.dtype}_{array.size}_{digits}", array)
+        return self._rewriting.add(f"{self._stem}_{array.dtype}_{array.size}_{digits}", array)
 
 
 def hoist(graph: GraphProto) -> None:

@@ -388,7 +388,7 @@ class Store:
 
     # In a process that was forked
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Leave the file to the process that opened it: its writer is not here, and DuckDB knows nothing of forks."""
         self._closing = True
         self._access = threading.Lock()
@@ -400,7 +400,7 @@ _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 def _leave_stores() -> None:
     for store in _stores:
-        store._leave()
+        store.leave()
 
 
 if hasattr(os, "register_at_fork"):

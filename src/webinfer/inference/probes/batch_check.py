@@ -31,7 +31,7 @@ SIZES = (16, 224)
 """Sizes tried for symbolic dimensions: a short text, the usual image."""
 
 
-async def bar(
+async def batching_obstacle(
     package: ModelPackage, batching: Batching, capacity_mb: float | None, run: Callable[[Arrays], Awaitable[Result]]
 ) -> str | None:
     """Return why requests of a model must not run together; ``None`` where they may.

@@ -1,0 +1,159 @@
+"""A loaded model, for any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.api.sync.docstrings import mirroring
+from webinfer.api.sync.portal import Portal
+from webinfer.core.capabilities import Verdict
+from webinfer.core.options import Backend
+from webinfer.core.process_bound import Resource
+from webinfer.core.profile import Profile
+from webinfer.core.progress import ProgressCallback
+from webinfer.inference.model import AsyncModel, Inputs
+from webinfer.inference.result import Result
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.preprocessing.tokenizer import Tokenizer
+from webinfer.pool.events import SessionLoaded
+
+if TYPE_CHECKING:
+    from webinfer.models.preprocessing.image_processor import ImageProcessor
+
+
+@mirroring(AsyncModel)
+class Model(Resource):
+    """A model in a browser. Made by ``Accelerator.load``; every method may be called from any thread."""
+
+    def __init__(self, inner: AsyncModel, portal: Portal, accelerator: object) -> None:
+        self._inner = inner
+        self._portal = portal
+        self._accelerator = accelerator  # held, as it ends when nobody holds it any more
+
+    def __repr__(self) -> str:
+        return repr(self._inner).replace("AsyncModel", "Model")
+
+    @property
+    def inner(self) -> AsyncModel:
+        """The asynchronous model, which lives on the accelerator's own loop."""
+        return self._inner
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._inner.name
+
+    @property
+    def package(self) -> ModelPackage:
+        """Its files, signature, family and tokenizer."""
+        return self._inner.package
+
+    @property
+    def family(self) -> str:
+        """As ``AsyncModel.family``."""
+        return self._inner.family
+
+    @family.setter
+    def family(self, family: str) -> None:
+        self._inner.family = family
+
+    @property
+    def backend(self) -> Backend:
+        """Backend that runs it."""
+        return self._inner.backend
+
+    @property
+    def precision(self) -> str:
+        """Precision of its weights."""
+        return self._inner.precision
+
+    @property
+    def loaded(self) -> SessionLoaded | None:
+        """Times and size of its first loading."""
+        return self._inner.loaded
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """As ``AsyncModel.tokenizer``."""
+        return self._inner.tokenizer
+
+    @property
+    def image_processor(self) -> ImageProcessor:
+        """As ``AsyncModel.image_processor``."""
+        return self._inner.image_processor
+
+    def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
+        """As ``AsyncModel.load``."""
+        return self._portal.call(self._inner.load(progress))
+
+    def run(
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> Result:
+        """As ``AsyncModel.run``."""
+        return self._portal.call(self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority))
+
+    def submit(
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> Future[Result]:
+        """As ``AsyncModel.submit``; the future is a ``concurrent.futures.Future``: ask it for ``result()``."""
+        work = self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority)
+        future = self._portal.start(work)
+        future.add_done_callback(lambda _, kept=self._accelerator: None)  # type: ignore[misc]  # open until then
+        return future
+
+    def run_batch(
+        self,
+        batch: Iterable[Inputs],
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> list[Result]:
+        """As ``AsyncModel.run_batch``."""
+        return self._portal.call(self._inner.run_batch(batch, outputs=outputs, timeout=timeout, priority=priority))
+
+    @property
+    def max_batch_size(self) -> int:
+        """As ``AsyncModel.max_batch_size``."""
+        return self._inner.max_batch_size
+
+    def warm_up(self, lengths: Sequence[int] | None = None) -> int:
+        """As ``AsyncModel.warm_up``."""
+        return self._portal.call(self._inner.warm_up(lengths))
+
+    def profile(self, inputs: Inputs, *, runs: int = 3) -> Profile:
+        """As ``AsyncModel.profile``."""
+        return self._portal.call(self._inner.profile(inputs, runs=runs))
+
+    def prove_hardware(self) -> Verdict:
+        """As ``AsyncModel.prove_hardware``."""
+        return self._portal.call(self._inner.prove_hardware())
+
+    def set_max_batch_size(self, size: int) -> str | None:
+        """As ``AsyncModel.set_max_batch_size``."""
+        return self._portal.call(self._inner.set_max_batch_size(size))
+
+    def embed(
+        self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """As ``AsyncModel.embed``."""
+        return self._portal.call(self._inner.embed(texts, normalized=normalized, batch_size=batch_size))
+
+    def close(self) -> None:
+        """As ``AsyncModel.close``."""
+        self._portal.call(self._inner.close())
