@@ -42,11 +42,12 @@ class Canned:
         self.loaded = SimpleNamespace(lane="b1.1")
         self.closed = False
         self._answer = answer
-        self._choice = Choice("webnn", "webnn", None)
-        self._accuracies: dict[Any, Any] = {}
-        self._recorder = SimpleNamespace(checked=lambda *_: None)
+        self.choice = Choice("webnn", "webnn", None)
+        self.observer = SimpleNamespace(checked=lambda *_: None)
+        self.requests = SimpleNamespace(build_internal=lambda inputs: (inputs,))
+        self.results = SimpleNamespace(complete=self._complete, note_accuracy=lambda *_: None)
 
-    async def _try(self, inputs: Any) -> Any:
+    async def _complete(self, inputs: Any) -> Any:
         if isinstance(self._answer, WebinferError):
             raise self._answer
         return SimpleNamespace(outputs={"y": self._answer * inputs["x"]})

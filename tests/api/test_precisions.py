@@ -39,7 +39,7 @@ async def test_page_that_is_lost_in_loading_is_no_end_where_any_backend_would_do
         return "loaded"
 
     supplier: Any = SimpleNamespace(_loaded=load)
-    given: Any = (None, SimpleNamespace(name="m"), Choice(asked, "webnn", None), None, None, "")
+    given: Any = (None, SimpleNamespace(name="m"), Choice(asked, "webnn", None), None)
     if asked == "webnn":
         with pytest.raises(LostError):
             await Supplier._loaded_somewhere(supplier, *given)

@@ -26,8 +26,8 @@ class Result:
     ``result["name"]`` is ``result.outputs["name"]``.
 
     Attributes:
-        outputs: Arrays by output name, with the model's own dtypes and the shapes of this request. They are read-only
-            views of the frame that came from the browser, or arrays of their own; copy one before you write to it.
+        outputs: Arrays by output name, with the model's own dtypes and the shapes of this request. They are the
+            caller's, and may be changed.
         model: The model's name.
         model_sha256: SHA-256 of its files, in hexadecimal.
         model_cid: CID of its files, by which others can fetch them from IPFS; see ``ModelPackage``.
