@@ -51,147 +51,150 @@ class Options:
 
     browser: BrowserName = _option(
         "auto",
-        "Browser to start; auto takes the first one found, the embedded Chromium first, and url waits, launch_timeout "
-        "long, for a page that you open yourself, in any browser that reaches the host: its URL is logged.",
+        "Browser to start. The value auto takes the first one found, and looks for the embedded Chromium first. The "
+        "value url logs an address, which you open in any browser that reaches the host within launch_timeout.",
     )
     browsers: tuple[ManyName, ...] = _option(
-        (), "Browsers to use side by side, in place of one; all stands for every one found but WebKit."
+        (), "Browsers to use side by side, in place of browser. The value all means every one found except WebKit."
     )
     browser_preferences: Mapping[str, NamedBrowsers] | None = _option(
-        None, "Browser, or several in order, that a family of models goes to; it needs browsers."
+        None, "The browser, or several in order, that takes a family of models. It needs browsers."
     )
     routing: RoutingName = _option(
         "auto",
-        "How platform auto chooses: auto takes the winner that `webinfer tune` found for the model on this machine, "
-        "and otherwise the table of preferences decides; table leaves the winner out.",
+        "How platform auto chooses. The value auto takes the winner that `webinfer tune` found for the model on this "
+        "machine, and without one the table of preferences. The value table leaves the winner out.",
     )
-    executable: Path | None = _option(None, "Path of the browser's executable, in place of looking for one.")
-    browser_args: tuple[str, ...] = _option((), "Further command-line arguments for the browser.")
+    executable: Path | None = _option(None, "Path of the browser's executable. No other browser is looked for.")
+    browser_args: tuple[str, ...] = _option((), "More command-line arguments for the browser.")
     headless: bool = _option(True, "Start the browser without a window.")
-    platform: Platform = _option("auto", "Backend to run on; auto chooses by what the browser can do.")
+    platform: Platform = _option("auto", "Backend to run on. The value auto chooses by what the browser can do.")
     require: Requirement | None = _option(
-        None,
-        "Refuse to load a model some of whose nodes the runtime would run elsewhere than on the backend: no-fallback.",
+        None, "Refuse a model if the runtime would run some of its nodes on another backend: no-fallback."
     )
     require_hardware: bool = _option(
         False,
-        "Refuse to load a model where it is not proven that hardware beyond the CPU runs it; a WebGPU adapter that "
-        "says nothing of itself is timed for a second.",
+        "Refuse a model unless it is proven that hardware beyond the CPU runs it. A WebGPU adapter that says nothing "
+        "about itself is timed for a second.",
     )
     accuracy: AccuracyMode = _option(
         "off",
-        "What to do when the browser's answers to canary inputs, compared when a model is first loaded, are not native "
-        "onnxruntime's: warn, take the next backend or precision (fallback), or raise; off compares nothing.",
+        "What to do when a model's first answers differ from native onnxruntime's: warn, take the next backend or "
+        "precision (fallback), or raise. The value off does not compare them.",
     )
     accuracy_limits: Mapping[str, Mapping[str, float]] | None = _option(
-        None, "Limits of that comparison that differ: cosine, error, top or equal, by precision; * is all of them."
+        None, "Other limits for that comparison, by precision: cosine, error, top or equal. The precision * means all."
     )
-    lanes: int = _option(1, "Lanes per browser, at most: workers that each run one inference at a time.")
+    lanes: int = _option(1, "Most lanes in a browser. A lane is a worker that runs one inference at a time.")
     min_lanes: int | None = _option(
         None,
-        "Lanes kept while idle, in all browsers together: further ones, up to lanes in each browser, start while "
-        "requests wait, and end after idle_timeout, and so does a browser without lanes; None keeps all.",
+        "Lanes that stay while there is no work, in all browsers together. More start while requests wait, up to lanes "
+        "in each browser, and end after idle_timeout. None keeps all lanes.",
     )
-    idle_timeout: float | None = _option(60.0, "Time without work after which a lane beyond min_lanes is ended.")
-    max_lane_age: float | None = _option(None, "Time after which a lane is replaced, once it has answered.")
-    max_lane_runs: int | None = _option(None, "Runs after which a lane is replaced.")
-    max_browser_age: float | None = _option(None, "Time after which a browser is replaced, once it has answered.")
+    idle_timeout: float | None = _option(60.0, "Time without work after which a lane beyond min_lanes ends.")
+    max_lane_age: float | None = _option(None, "Age at which a lane is replaced. It answers its requests first.")
+    max_lane_runs: int | None = _option(None, "Number of runs after which a lane is replaced.")
+    max_browser_age: float | None = _option(None, "Age at which a browser is replaced. It answers its requests first.")
     memory_limits: Mapping[str, float] | None = _option(
-        None,
-        "Megabytes that each browser, by name, may take: over it, its lanes are replaced, which frees what they hold.",
+        None, "Megabytes that a browser may take, by its name. Above that its lanes are replaced, which frees memory."
     )
     max_growth_mb: float | None = _option(
-        None, "Megabytes that a browser may grow by from run to run, by the slope of its last measurements, likewise."
+        None,
+        "Megabytes by which a browser may grow from run to run, by the slope of the last measurements. Above that its "
+        "lanes are replaced.",
     )
     restart_on_memory_pressure: bool = _option(
         False,
-        "Replace the whole browser then, and the largest one when the machine has under a tenth of its memory left.",
+        "Replace the whole browser in place of its lanes. Also replace the largest browser when the machine has less "
+        "than a tenth of its memory left.",
     )
-    threads: int | None = _option(None, "WebAssembly threads per lane; None shares the cores out among the lanes.")
+    threads: int | None = _option(None, "WebAssembly threads of a lane. None divides the cores among the lanes.")
     lane_capacity_mb: float | None = _option(
-        600.0, "Model files that a lane may hold loaded; beyond it, the session used longest ago gives way."
+        600.0, "Megabytes of model files that a lane may hold. Above that the session used longest ago is released."
     )
     address: str = _option("127.0.0.1", "Address that the host listens on.")
-    port: int = _option(0, "Port that the host listens on; 0 takes a free one.")
+    port: int = _option(0, "Port that the host listens on. 0 takes a free one.")
     metrics_token: str | None = _option(
-        None, "Secret that Prometheus sends, as a bearer token, to read /metrics from the host.", secret=True
+        None, "Secret that Prometheus sends as a bearer token to read /metrics from the host.", secret=True
     )
-    launch_timeout: float = _option(60.0, "Time for a browser to start and dial back.")
+    launch_timeout: float = _option(60.0, "Time for a browser to start and connect to the host.")
     load_timeout: float = _option(300.0, "Time for a lane to load a model.")
-    run_timeout: float | None = _option(300.0, "Time for one inference, from asking to answer.")
+    run_timeout: float | None = _option(300.0, "Time for one request, from the call to the answer.")
     timeout_factors: Mapping[str, float] | None = _option(
-        None, "Factors of run_timeout by the model's family; text stands for both families of text."
+        None, "Factors of run_timeout by the model's family. text stands for both families of text."
     )
     large_timeout_factor: float = _option(
-        1.0, "Factor of run_timeout for inputs of over 1 MB, such as batches of images; 1 takes sizes for no matter."
+        1.0, "Factor of run_timeout for inputs over 1 MB, such as batches of images. 1 treats all sizes alike."
     )
     heartbeat: float = _option(
-        5.0, "Interval of the heartbeat between host and page; three missed ones mean that the other is lost."
+        5.0, "Interval of the heartbeat between host and page. After three missed ones the other side counts as lost."
     )
-    retries: int = _option(2, "How often a request is run again when its lane or browser is lost.")
-    launch_retries: int = _option(2, "How often starting a browser is tried again where no other can take its place.")
+    retries: int = _option(2, "How often a request runs again after its lane or browser was lost.")
+    launch_retries: int = _option(2, "How often a browser is started again if no other one can take its place.")
     progressive_backoff: bool = _option(
-        True, "Wait 1, 2, 4, 8, then 15 seconds before starting a browser is tried again, in place of trying at once."
+        True, "Wait 1, 2, 4, 8, then 15 seconds before a browser is started again. False starts it again at once."
     )
     max_message_mb: float = _option(2000.0, "Largest message to or from a browser.")
-    max_queue: int = _option(100_000, "Requests that may wait before QueueFull is raised.")
+    max_queue: int = _option(100_000, "Number of requests that may wait. One more raises QueueFull.")
     max_batch_size: int = _option(
-        1, "Requests of a model that run together at most, where its outputs stay the same; 1 runs each one alone."
+        1, "Most requests of a model that run together, if that leaves its outputs the same. 1 runs each one alone."
     )
     max_batch_wait: float = _option(
-        0.01, "Longest time that a request waits for others to run with while a lane is free; nobody waits when idle."
+        0.01,
+        "Longest time that a request waits for others to join its batch while a lane is free. Nothing waits in an idle "
+        "pool.",
     )
     store_models: bool = _option(
-        False, "Keep model files in the browser's own storage, by hash, so that it need not fetch them again."
+        False, "Keep model files in the browser's own storage, by hash, so that they are not fetched again."
     )
     profiles: Path | None = _option(
         None,
-        "Directory to keep the profiles of Chromium and Firefox in, so that with store_models the next accelerator has "
-        "the models already. One browser at a time has a profile, others get fresh ones. Not on Windows.",
+        "Directory that keeps the profiles of Chromium and Firefox. With store_models the next accelerator finds its "
+        "models there. One browser at a time has a profile, others get fresh ones. Not on Windows.",
     )
     shard_models: bool = _option(
         False,
-        "Cut a model that is larger than lane_capacity_mb into stages, each on another browser or lane where there are "
-        "several, so that none has to hold all of it.",
+        "Cut a model that is larger than lane_capacity_mb into stages on several browsers or lanes. So none of them "
+        "has to hold all of it.",
     )
     optimize_graphs: bool = _option(
-        True, "Replace parts of a model by operators that the backend has a faster kernel for, with the same answers."
+        True,
+        "Replace parts of a model by operators for which the backend has a faster kernel. The answers stay the same.",
     )
     db_path: Path | None = _option(
         None,
-        "DuckDB file to record every request, load, fault and sample in; :memory: keeps them until close. One that "
-        "another process has open is left to it, and a file beside it written.",
+        "DuckDB file that records every request, load, fault and sample. The name :memory: keeps them until close. If "
+        "another process has the file open, a file beside it is written.",
     )
     store_results: bool = _option(
-        True, "Record requests in db_path; off, only loads, browsers, lanes and the pool's samples are."
+        True, "Record requests in db_path. False records only loads, browsers, lanes and samples of the pool."
     )
     integer_matmul: bool = _option(
         False,
-        "Round weights to 8 bits on WebAssembly, and multiply in integers: faster, with answers that differ a little.",
+        "Round weights to 8 bits on WebAssembly and multiply in integers. This is faster, and answers differ a little.",
     )
     audio_shaders: bool = _option(
         False,
-        "Make the log-mel features of recordings on the GPU, on WebGPU, in workgroups of the shape that "
-        "`webinfer tune` found to be the fastest, else of 64x1x1.",
+        "Make the log-mel features of recordings on the GPU, on WebGPU. The workgroup is the fastest one that "
+        "`webinfer tune` found, or else 64x1x1.",
     )
     resident_state: bool = _option(
-        False,
-        "Leave a decoder's keys and values in the memory of the GPU between steps, on WebGPU.",
+        False, "Leave a decoder's keys and values in the memory of the GPU between steps, on WebGPU."
     )
     graph_capture: bool = _option(
         False,
-        "Have WebGPU record a run and replay it, with a session for each shape; where that cannot be, the notes "
-        "of results say why.",
+        "Let WebGPU record a run and replay it. Each shape then has a session of its own. The notes of results say why "
+        "where this is not possible.",
     )
     warm_up: bool = _option(
         False,
-        "Run a model once in each shape expected when it is loaded, so that its first request does not wait for "
-        "shaders to be compiled or sessions to be made.",
+        "Run a model once in each expected shape when it is loaded. So its first request does not wait for shaders or "
+        "sessions.",
     )
     warm_up_lengths: tuple[int, ...] = _option(
-        (16, 128), "Tokens of the sequences that warm_up expects, for models that take sequences."
+        (16, 128), "Lengths in tokens that warm_up expects, for models that take sequences."
     )
-    allow_nan: bool = _option(False, "Return outputs that hold NaN in place of raising NotANumber.")
+    allow_nan: bool = _option(False, "Return outputs that hold NaN. Otherwise they raise NotANumber.")
 
     def __post_init__(self) -> None:
         for name, hint in _hints().items():
