@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages from the repository's root, and public names found where they live.
+"""Hooks of the documentation site: pages from the repository's root, public names where they live, drawings inline.
 
 MkDocs calls the functions whose names begin with ``on_``; mkdocs.yml names this file.
 """
@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 NAME = re.compile(r"^::: (webinfer[\w.]*)\.(\w+)$", re.MULTILINE)
 ROOT_LINK = re.compile(r"\]\((?:\.\./)*(README|CONTRIBUTING|CHANGELOG)\.md")
+DRAWING = re.compile(r'<img alt="[^"]*" src="[^"]*images/(\w+)\.svg" ?/?>')
+STYLE = re.compile(r"<style>.*?</style>\n", re.DOTALL)
 OTHER_LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(?:THIRD_PARTY_NOTICES\.md|LICENSE|NOTICE)\)")
 
 
@@ -34,6 +36,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     up = "../" * page.file.src_uri.count("/")
     markdown = ROOT_LINK.sub(lambda match: f"]({up}{PAGES[f'{match[1]}.md']}", markdown)
     return NAME.sub(_locate, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put drawings into the page itself, where they take the colours of the page's scheme."""
+    return DRAWING.sub(_inline, html)
+
+
+def _inline(match: re.Match[str]) -> str:
+    drawing = (ROOT / "docs" / "images" / f"{match[1]}.svg").read_text(encoding="utf-8")
+    return STYLE.sub("", drawing) if drawing.startswith('<svg class="drawing"') else match[0]
 
 
 def _locate(match: re.Match[str]) -> str:

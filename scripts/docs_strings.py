@@ -52,7 +52,7 @@ def _link(match: re.Match[str]) -> str:
     pages = [f"{match[1]}{name}", *(f"{folder}/{name}" for folder in FOLDERS)]
     page = next(page for page in pages if _is_page(page))
     title = TITLES.get(name, name.replace("-", " ").capitalize())
-    return f"[{title}](../../{page}.html{anchor})"
+    return f"[{title}](../../{page}.md{anchor})"
 
 
 def _is_page(page: str) -> bool:
