@@ -32,19 +32,24 @@ if TYPE_CHECKING:
     from webinfer.core.placement import Placement
     from webinfer.core.profile import Profile
     from webinfer.core.progress import Progress
-    from webinfer.inference.model import AsyncModel
+    from webinfer.inference.model import AsyncModel, Inputs
     from webinfer.inference.result import Result
+    from webinfer.inference.route import Alternative, Decision
     from webinfer.pipelines import AsyncPipeline
+    from webinfer.pool.events import SessionLoaded
     from webinfer.pool.requests.request import Times, unrecorded
     from webinfer.telemetry.snapshot import Snapshot
 
 __all__ = [
     "Accelerator",
     "Adapter",
+    "Alternative",
     "AsyncAccelerator",
     "AsyncModel",
     "AsyncPipeline",
     "Capabilities",
+    "Decision",
+    "Inputs",
     "Model",
     "Options",
     "Pipeline",
@@ -52,6 +57,7 @@ __all__ = [
     "Profile",
     "Progress",
     "Result",
+    "SessionLoaded",
     "Snapshot",
     "Times",
     "Verdict",
@@ -65,17 +71,21 @@ __all__ = [
 _HOMES = {
     "Accelerator": "webinfer.api.sync.accelerator",
     "Adapter": "webinfer.core.capabilities",
+    "Alternative": "webinfer.inference.route",
     "AsyncAccelerator": "webinfer.api.accelerator",
     "AsyncModel": "webinfer.inference.model",
     "AsyncPipeline": "webinfer.pipelines",
     "Capabilities": "webinfer.core.capabilities",
     "Model": "webinfer.api.sync.model",
+    "Decision": "webinfer.inference.route",
+    "Inputs": "webinfer.inference.model",
     "Options": "webinfer.core.options",
     "Pipeline": "webinfer.api.sync.pipeline",
     "Placement": "webinfer.core.placement",
     "Profile": "webinfer.core.profile",
     "Progress": "webinfer.core.progress",
     "Result": "webinfer.inference.result",
+    "SessionLoaded": "webinfer.pool.events",
     "Snapshot": "webinfer.telemetry.snapshot",
     "Times": "webinfer.pool.requests.request",
     "Verdict": "webinfer.core.capabilities",

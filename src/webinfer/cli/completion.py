@@ -20,11 +20,9 @@ def model_names(incomplete: str) -> list[str]:
     head, comma, begun = incomplete.rpartition(",")
     if begun.startswith(("/", ".", "~")):
         return []
-    from webinfer.models.sources.cached import here  # late: a command that is only to be run has no use for it
-    from webinfer.models.sources.resolve import listed
+    from webinfer.api.services.models import ready_references  # late: a command that only runs has no use for it
 
-    references = listed()
-    names = sorted({*references, *here(references)})
+    names = sorted(set(ready_references()))
     return [f"{head}{comma}{name}" for name in names if name.startswith(begun)]
 
 

@@ -21,10 +21,10 @@ from rich.logging import RichHandler
 from rich.text import Text
 from rich.theme import Theme
 
+from webinfer.api.services.results import JsonFormatter
 from webinfer.cli.progress import Steps
 from webinfer.core.errors import OptionError, WebinferError
 from webinfer.core.json import dumps
-from webinfer.telemetry.logs import JsonFormatter
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 WIDTH = 100  # columns of what does not go to a terminal

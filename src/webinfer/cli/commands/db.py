@@ -11,12 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from webinfer.api.services.results import Contents, connect, contents, explain, export, merge, select
 from webinfer.cli.command import HELP, command
 from webinfer.cli.layout import pairs
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
-from webinfer.telemetry.database.archive import Contents, contents, export, merge
-from webinfer.telemetry.database.connection import connect, explain, select
 
 Database = Annotated[Path, typer.Argument(metavar="DATABASE", help="File that an accelerator's db_path named.")]
 

@@ -14,16 +14,14 @@ import typer
 from numpy.typing import NDArray
 
 from webinfer import Accelerator, Capabilities, Model, Options, Result
-from webinfer.accuracy.native import NativeSession
-from webinfer.browsers.discovery.find import find
+from webinfer.api.services.browsers import find
+from webinfer.api.services.models import ModelPackage, normalize, resolve, sentence_vectors
+from webinfer.api.services.native import NativeSession
 from webinfer.cli.command import command
-from webinfer.cli.files.vectors import sentence_vectors
 from webinfer.cli.progress import Steps
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.views import demo as demo_view
 from webinfer.cli.views.demo import Demonstration
-from webinfer.models.files.package import ModelPackage
-from webinfer.models.sources.resolve import resolve
 
 MODEL = "wheel:all-MiniLM-L6-v2"
 SENTENCES = (  # in pairs that mean alike
@@ -90,7 +88,7 @@ def demonstrate(options: Options, reference: str, steps: Steps) -> Demonstration
             ours = model.embed(SENTENCES)
         with steps.step("native onnxruntime"):
             native = NativeSession(package, threads)
-            theirs = sentence_vectors(native.run(tokens), tokens["attention_mask"])
+            theirs = normalize(sentence_vectors(native.run(tokens), tokens["attention_mask"]))
         with steps.step("later runs, in turns with native ones"):
             later_runs, native_runs = take_turns(lambda: model.run(tokens), lambda: native.run(tokens))
         loaded = model.load()

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 import webinfer
 from webinfer import Accelerator, Capabilities, Model, Options, Verdict, WebinferError
-from webinfer.accuracy.native import run_native
-from webinfer.browsers.discovery.find import GETTING, Installation, find, find_all, version
-from webinfer.browsers.discovery.gpus import uses_gpu
+from webinfer.api.services.browsers import GETTING, Installation, find, find_all, uses_gpu, version
+from webinfer.api.services.models import probe_model
+from webinfer.api.services.native import run_native
 from webinfer.cli.command import command
 from webinfer.cli.progress import Steps
 from webinfer.cli.terminal import FAILED, Terminal
@@ -27,7 +27,6 @@ from webinfer.cli.views.doctor import Examination, Trial
 from webinfer.core.capabilities import Speeds
 from webinfer.core.errors import RunFailed
 from webinfer.core.options import BACKENDS, Backend, BrowserName
-from webinfer.models.zoo.probe import probe_model
 
 _EXAMPLES = """
 webinfer doctor

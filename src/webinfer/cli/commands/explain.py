@@ -10,11 +10,9 @@ from typing import Annotated, Any
 import typer
 from numpy.typing import NDArray
 
-from webinfer import Accelerator, Capabilities, Model, Options, Profile, Result, WebinferError
-from webinfer.accuracy.comparison import compare, limits_for
-from webinfer.accuracy.native import run_native
-from webinfer.accuracy.profiler import profile_native
-from webinfer.accuracy.record import canaries
+from webinfer import Accelerator, Capabilities, Decision, Model, Options, Profile, Result, WebinferError
+from webinfer.api.services.models import ModelPackage, resolve
+from webinfer.api.services.native import Vocabulary, canaries, compare, limits_for, profile_native, run_native
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
 from webinfer.cli.terminal import FAILED, Terminal
@@ -23,10 +21,6 @@ from webinfer.cli.views.decision import decision_view
 from webinfer.cli.views.explain import Account
 from webinfer.cli.views.explanations import reasons
 from webinfer.core.options import BACKENDS, Backend
-from webinfer.inference.route import Decision
-from webinfer.models.files.package import ModelPackage
-from webinfer.models.preprocessing.vocabulary import Vocabulary
-from webinfer.models.sources.resolve import resolve
 
 _FLAGS = ("browser", "executable", "threads", "routing", "db_path", "load_timeout", "run_timeout")
 _EXAMPLES = """

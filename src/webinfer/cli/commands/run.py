@@ -14,19 +14,17 @@ from numpy.typing import NDArray
 
 from webinfer import Accelerator, Model, Options
 from webinfer.api.precisions import allowed
+from webinfer.api.services.models import PRECISIONS, normalize, obtain, sentence_vectors
 from webinfer.cli.command import command, split
 from webinfer.cli.commands.task import run_task
 from webinfer.cli.completion import model_names
 from webinfer.cli.files.inputs import read_arrays, read_json, read_named
 from webinfer.cli.files.outputs import writable
-from webinfer.cli.files.vectors import sentence_vectors
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.views import run as run_view
 from webinfer.cli.views.run import Runs
 from webinfer.core.errors import MissingInput
-from webinfer.models.files.variants import PRECISIONS
 from webinfer.pipelines import TASKS
-from webinfer.quantization import obtain
 
 _FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan", "graph_capture")
 _EXAMPLES = """
@@ -183,7 +181,8 @@ def repeated(model: Model, given: Given, load: float, repeat: int, embed: bool) 
         seconds.append(result.times.total)
     outputs = result.outputs
     if embed and isinstance(given, list):
-        outputs = {"embedding": sentence_vectors(outputs, model.tokenizer.encode(given)["attention_mask"])}
+        mask = model.tokenizer.encode(given)["attention_mask"]
+        outputs = {"embedding": normalize(sentence_vectors(outputs, mask))}
     return Runs(outputs, result, model.load(), load, seconds)
 
 

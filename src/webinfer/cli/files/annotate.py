@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from PIL import Image, ImageDraw, ImageFont
 
-from webinfer.models.preprocessing.images import open_image
+from webinfer.api.services.models import open_image
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 """One for each label, in the order of their first boxes, then from the beginning."""

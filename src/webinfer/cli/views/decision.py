@@ -7,9 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from webinfer import Alternative, Decision
 from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading
 from webinfer.cli.units import seconds
-from webinfer.inference.route import Alternative, Decision
 
 _SOURCES = {"override": "as asked", "table": "by the table", "tuned": "tuned"}
 

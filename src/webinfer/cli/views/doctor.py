@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from webinfer import Placement, Verdict, WebinferError
-from webinfer.browsers.discovery.find import Installation
+from webinfer.api.services.browsers import Installation
 from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs
 from webinfer.cli.units import seconds, size
 from webinfer.core.capabilities import Capabilities, Speeds

@@ -12,15 +12,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from webinfer import Placement, Profile, Verdict, WebinferError
-from webinfer.accuracy.comparison import Deviation
+from webinfer import Placement, Profile, SessionLoaded, Verdict, WebinferError
+from webinfer.api.services.models import ModelPackage
+from webinfer.api.services.native import Deviation
 from webinfer.cli.layout import BACKEND_NAMES, heading
 from webinfer.cli.units import seconds
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.options import Backend
 from webinfer.core.profile import Operator
-from webinfer.models.files.package import ModelPackage
-from webinfer.pool.events import SessionLoaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from webinfer.api.services.results import Entry, running
 from webinfer.core.errors import HostError
-from webinfer.telemetry.registry import Entry, running
 
 HISTORY = 30  # looks whose throughput is drawn
 

@@ -15,13 +15,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from webinfer import Result
+from webinfer import Result, SessionLoaded
+from webinfer.api.services.models import PROCESSOR_FILE, ModelPackage
 from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs, timed, verdict
 from webinfer.cli.units import seconds, size
 from webinfer.core.tensors import SOUND
-from webinfer.models.files.package import ModelPackage
-from webinfer.models.preprocessing.image_processor import FILE
-from webinfer.pool.events import SessionLoaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +86,9 @@ def wanted(package: ModelPackage) -> str:
     takes = {spec.name for spec in package.signature.inputs}
     if package.tokenizer and "input_ids" in takes and "pixel_values" not in takes:
         lines.append(f'It has a tokenizer, so text will do: webinfer run {package.reference} "Some text."')
-    if "pixel_values" in takes and "input_ids" not in takes and package.settings(FILE):
+    if "pixel_values" in takes and "input_ids" not in takes and package.settings(PROCESSOR_FILE):
         lines.append(f"It prepares images, so a file will do: webinfer run {package.reference} photo.jpg")
-    if takes & set(SOUND) and package.settings(FILE):
+    if takes & set(SOUND) and package.settings(PROCESSOR_FILE):
         lines.append(f"It prepares sound, so a file will do: webinfer run {package.reference} recording.wav")
     return "\n".join(lines)
 

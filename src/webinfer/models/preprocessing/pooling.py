@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,21 @@ def mean_pool(hidden: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float32]:
     weights = mask[:, :, None].astype(np.float32)
     total = np.einsum("bsh,bsx->bh", hidden.astype(np.float32, copy=False), weights)
     return np.asarray(total / np.maximum(weights.sum(axis=1), _SMALLEST), np.float32)
+
+
+def sentence_vectors(outputs: Mapping[str, NDArray[Any]], mask: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a model's own sentence embedding, where it has one, else the mean of its hidden state.
+
+    Args:
+        outputs: Outputs by name. Without ``sentence_embedding``, the first one of three dimensions is the hidden state.
+        mask: Array of shape (batch, sequence): 1 for a token, 0 for padding.
+
+    Returns:
+        float32 array of shape (batch, hidden size), not scaled.
+    """
+    if "sentence_embedding" in outputs:
+        return outputs["sentence_embedding"]
+    return mean_pool(next(array for array in outputs.values() if array.ndim == 3), mask)
 
 
 def normalize(vectors: NDArray[Any]) -> NDArray[np.float32]:

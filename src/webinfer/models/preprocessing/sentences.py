@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.core.errors import DtypeMismatch, EmptyBatch
-from webinfer.models.preprocessing.pooling import mean_pool, normalize
+from webinfer.models.preprocessing.pooling import normalize, sentence_vectors
 from webinfer.models.preprocessing.reader import Reader
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -43,7 +43,7 @@ async def embed(
     answers = await run_batch([reader.wanted(encoded) for encoded in tokens])
     vectors: NDArray[np.float32] | None = None
     for members, encoded, outputs in zip(groups, tokens, answers, strict=True):
-        pooled = _sentence_vectors(outputs, encoded["attention_mask"])
+        pooled = sentence_vectors(outputs, encoded["attention_mask"])
         if vectors is None:
             vectors = np.empty((len(sentences), pooled.shape[1]), np.float32)
         vectors[members] = normalize(pooled) if normalized else pooled
@@ -59,10 +59,3 @@ def _check_sentences(texts: str | Sequence[str]) -> list[str]:
         if not isinstance(sentence, str):
             raise DtypeMismatch(f"Sentences are texts, and {sentence!r} is {type(sentence).__name__}.")
     return sentences
-
-
-def _sentence_vectors(outputs: Outputs, mask: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the model's own sentence embedding, where it has one, else the mean of its hidden state."""
-    if "sentence_embedding" in outputs:
-        return outputs["sentence_embedding"]
-    return mean_pool(next(array for array in outputs.values() if array.ndim == 3), mask)

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from webinfer.browsers.discovery.find import version
-from webinfer.browsers.install.download import install_chromium
+from webinfer.api.services.browsers import install_chromium, version
 from webinfer.cli.command import command
 from webinfer.cli.terminal import Terminal
 

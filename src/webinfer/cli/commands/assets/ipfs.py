@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from webinfer.api.services import ipfs
 from webinfer.cli.command import HELP, command
 from webinfer.cli.layout import pairs
-from webinfer.cli.progress import Steps
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
 from webinfer.core.errors import FetchError
-from webinfer.core.progress import Progress
-from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.dag_pb import decode
-from webinfer.models.ipfs.importer import PROFILE, Importer
-from webinfer.models.ipfs.unixfs import children, contents
-from webinfer.models.sources.ipfs import archive, server
-from webinfer.models.sources.ipfs.block_store import Store
-from webinfer.models.sources.ipfs.exporter import write_whole
-from webinfer.models.sources.ipfs.gateway import VARIABLE, check_url
-from webinfer.models.sources.ipfs.source import bring, parse, require_file
 
 Reference = Annotated[str, typer.Argument(metavar="CID[/PATH]", help="A CID, also as ipfs://CID, and a path below it.")]
 Gateways = Annotated[
@@ -35,7 +24,7 @@ Gateways = Annotated[
         "--gateway",
         "-g",
         metavar="URL",
-        help=f"A trustless gateway to fetch from; may be given several times. {VARIABLE} names the usual ones.",
+        help=f"A trustless gateway to fetch from; may be given several times. {ipfs.VARIABLE} names the usual ones.",
     ),
 ]
 
@@ -74,12 +63,13 @@ def add(
     The CID is the same wherever the same files are added under the profile unixfs-v1-2025.
     """
     with terminal.steps() as steps:
-        tell = _adding(steps, f"add {path.name}")
-        root = Importer(put=Store().put, hidden=hidden, follow=follow, tell=tell).add(path)
+        root = ipfs.add(path, hidden=hidden, follow=follow, progress=steps)
     if terminal.json:
-        terminal.emit({"cid": str(root.cid), "nbytes": root.size, "profile": PROFILE})
+        terminal.emit({"cid": str(root.cid), "nbytes": root.nbytes, "profile": ipfs.PROFILE})
         return
-    terminal.err.print(Text(f"{path} is in the store, {size(root.size)}. Others fetch it after 'webinfer ipfs serve'."))
+    terminal.err.print(
+        Text(f"{path} is in the store, {size(root.nbytes)}. Others fetch it after 'webinfer ipfs serve'.")
+    )
     terminal.out.print(Text(str(root.cid)), soft_wrap=True)
 
 
@@ -92,41 +82,36 @@ def get(
     gateway: Gateways = None,
 ) -> None:
     """Fetch a file or directory, verified, and write it to disk."""
-    root, path = parse(reference)
-    store, target = _bring(terminal, root, path, gateway)
-    place = output or Path(path.rpartition("/")[2] or str(root))
     with terminal.steps() as steps:
-        write_whole(store.get, target, place, lambda done, total: steps(Progress(f"write {place.name}", done, total)))
+        written = ipfs.fetch(reference, output, gateways=gateway, progress=steps)
     if terminal.json:
-        terminal.emit({"cid": str(target), "path": place.absolute()})
+        terminal.emit({"cid": str(written.cid), "path": written.path.absolute()})
         return
-    terminal.out.print(Text(str(place)), soft_wrap=True)
+    terminal.out.print(Text(str(written.path)), soft_wrap=True)
 
 
 def cat(terminal: Terminal, reference: Reference, gateway: Gateways = None) -> None:
     """Print the contents of a file."""
-    root, path = parse(reference)
-    store, target = _bring(terminal, root, path, gateway)
-    require_file(store, root, path, target)
-    for piece in contents(store.get, target):
+    with terminal.steps() as steps:
+        pieces = ipfs.read(reference, gateways=gateway, progress=steps)
+    for piece in pieces:
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 
 
 def ls(terminal: Terminal, reference: Reference, gateway: Gateways = None) -> None:
     """List a directory: CIDs, sizes of all their blocks, names."""
-    root, path = parse(reference)
-    store, target = _bring(terminal, root, path, gateway)
-    node = decode(target, store.get(target))
-    links = list(children(store.get, node)) if node.is_directory else []
+    with terminal.steps() as steps:
+        listing = ipfs.listing(reference, gateways=gateway, progress=steps)
     if terminal.json:
-        told = [{"name": link.name, "cid": str(link.cid), "nbytes": link.size} for link in links]
-        terminal.emit({"cid": str(target), "directory": node.is_directory, "nbytes": node.size, "entries": told})
+        entries = [{"name": item.name, "cid": str(item.cid), "nbytes": item.nbytes} for item in listing.items]
+        facts = {"cid": str(listing.cid), "directory": listing.is_directory, "nbytes": listing.nbytes}
+        terminal.emit({**facts, "entries": entries})
         return
-    for link in links:
-        terminal.out.print(Text(f"{link.cid} {link.size:>12} {link.name}"), soft_wrap=True)
-    if not node.is_directory:
-        terminal.out.print(Text(f"{target} {node.size:>12}"), soft_wrap=True)
+    for item in listing.items:
+        terminal.out.print(Text(f"{item.cid} {item.nbytes:>12} {item.name}"), soft_wrap=True)
+    if not listing.is_directory:
+        terminal.out.print(Text(f"{listing.cid} {listing.nbytes:>12}"), soft_wrap=True)
 
 
 def verify(terminal: Terminal, reference: Reference) -> None:
@@ -134,10 +119,8 @@ def verify(terminal: Terminal, reference: Reference) -> None:
 
     Blocks that do not match their hash are removed, so that they are fetched again.
     """
-    root, path = parse(reference)
-    store = Store()
     with terminal.steps() as steps, steps.step("hash every block"):
-        report = archive.check(store, root, path)
+        report = ipfs.verify(reference)
     if terminal.json and not report.missing:
         terminal.emit(report.to_dict())
     elif not terminal.json:
@@ -148,7 +131,7 @@ def verify(terminal: Terminal, reference: Reference) -> None:
         terminal.show(pairs((name, Text(value)) for name, value in rows))
     if report.missing:
         raise FetchError(
-            f"{root} is not whole: block {report.missing[0]} is missing"
+            f"{report.root} is not whole: block {report.missing[0]} is missing"
             + (f", and {len(report.missing) - 1} more" if len(report.missing) > 1 else "")
             + ". Fetch it with 'webinfer ipfs get'.",
             **report.to_dict(),
@@ -165,12 +148,11 @@ def export(
 
     It carries a model to machines that no network joins.
     """
-    root, path = parse(reference)
-    store, target = _bring(terminal, root, path, gateway)
     with terminal.steps() as steps:
-        blocks = archive.export_archive(store, target, file, _adding(steps, f"write {file.name}"))
+        written = ipfs.export_archive(reference, file, gateways=gateway, progress=steps)
     if terminal.json:
-        terminal.emit({"cid": str(target), "path": file.absolute(), "blocks": blocks, "nbytes": file.stat().st_size})
+        facts = {"blocks": written.blocks, "nbytes": written.nbytes}
+        terminal.emit({"cid": str(written.cid), "path": file.absolute(), **facts})
         return
     terminal.out.print(Text(str(file)), soft_wrap=True)
 
@@ -184,7 +166,7 @@ def import_(
     Prints the CIDs of its roots.
     """
     with terminal.steps() as steps:
-        reports = archive.import_archive(Store(), file, _adding(steps, f"read {file.name}"))
+        reports = ipfs.import_archive(file, progress=steps)
     if terminal.json:
         terminal.emit({"roots": [report.to_dict() for report in reports]})
         return
@@ -200,7 +182,7 @@ def serve_(
     terminal: Terminal,
     address: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask.")
-    ] = server.LOOPBACK,
+    ] = ipfs.LOOPBACK,
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8080,
 ) -> None:
     """Serve the store as a trustless gateway, until interrupted.
@@ -210,34 +192,13 @@ def serve_(
     """
 
     async def run() -> None:
-        store = Store()
-        async with server.serving(store, address, port) as url:
+        async with ipfs.serve(address, port) as url:
             if terminal.json:
-                terminal.emit({"url": url, "store": store.directory})
+                terminal.emit({"url": url, "store": ipfs.store_directory()})
             else:
                 terminal.out.print(Text(url), soft_wrap=True)
-                terminal.err.print(Text(f"Elsewhere, set {VARIABLE} to it. Ctrl-C ends it.", "quiet"))
+                terminal.err.print(Text(f"Elsewhere, set {ipfs.VARIABLE} to it. Ctrl-C ends it.", "quiet"))
             sys.stdout.flush()
             await asyncio.Event().wait()
 
     asyncio.run(run())
-
-
-def _bring(terminal: Terminal, root: CID, path: str, gateway: list[str] | None) -> tuple[Store, CID]:
-    """Fetch what is not in the store, from the gateways given, else from the usual ones."""
-    store = Store()
-    gateways = [check_url(url) for url in gateway] if gateway else None
-    with terminal.steps() as steps:
-        return store, bring(root, path, store, gateways=gateways, progress=steps)
-
-
-def _adding(steps: Steps, stage: str) -> Callable[[int], None]:
-    """Return what adds up bytes and shows them."""
-    done = 0
-
-    def tell(nbytes: int) -> None:
-        nonlocal done
-        done += nbytes
-        steps(Progress(stage, done))
-
-    return tell

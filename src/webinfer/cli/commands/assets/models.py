@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
@@ -14,16 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from webinfer.api.services.models import VARIABLE, ListedModel, cache_dir, listed_models, model_roots, remove, weigh
 from webinfer.cli.command import HELP, command
 from webinfer.cli.layout import heading
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
-from webinfer.core.cache import cache_dir
-from webinfer.core.errors import WebinferError
-from webinfer.models.files.directory import VARIABLE, names
-from webinfer.models.files.package import ModelPackage
-from webinfer.models.sources.cached import here, remove, weigh
-from webinfer.models.sources.resolve import listed, resolve
 
 _EXAMPLES = """
 webinfer models
@@ -34,32 +26,6 @@ _REMOVE_EXAMPLES = """
 webinfer models rm random:bert-base-uncased
 webinfer models rm hf:Xenova/all-MiniLM-L6-v2 --json
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A model that can be named.
-
-    Attributes:
-        reference: What to name it by.
-        package: The model, where it lies ready and can be read.
-        error: Why it cannot.
-    """
-
-    reference: str
-    package: ModelPackage | None = None
-    error: WebinferError | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        told: dict[str, Any] = {"reference": self.reference, "ready": self.package is not None}
-        if self.error is not None:
-            told["error"] = self.error.to_dict()
-        if self.package is not None:
-            attributes = ("name", "sha256", "cid", "nbytes", "family", "weights", "precision", "origin", "available")
-            told |= {name: getattr(self.package, name) for name in attributes}
-            told |= {"path": self.package.model.path, "tokenizer": self.package.tokenizer is not None}
-        return told
 
 
 def register(app: typer.Typer) -> None:
@@ -77,13 +43,13 @@ def models(terminal: Terminal) -> None:
     path of an ONNX file, or of a directory with onnx/model.onnx in it, names a model as well.
     """
     with terminal.steps() as steps, steps.step("read what there is", brief=True):
-        entries = list(entries_here())
+        listed = list(listed_models())
     cache = cache_dir()
     if terminal.json:
-        known = {"cache": cache, "cache_nbytes": weigh(cache), VARIABLE: os.environ.get(VARIABLE)}
-        terminal.emit({**known, "models": [entry.to_dict() for entry in entries]})
+        known = {"cache": cache, "cache_nbytes": weigh(cache), VARIABLE: model_roots()}
+        terminal.emit({**known, "models": [entry.to_dict() for entry in listed]})
     else:
-        terminal.show(_view(entries, cache))
+        terminal.show(_view(listed, cache))
 
 
 def rm(
@@ -105,36 +71,19 @@ def rm(
         terminal.show(Text.assemble(f"{name}  ", (f"{size(nbytes)} freed", "quiet")))
 
 
-def entries_here() -> Iterator[Entry]:
-    """Yield every model that can be listed; those that would have to be built or fetched first are not opened."""
-    own = set(names())
-    references = listed()
-    ready = {reference: path for reference, path in here(references).items() if reference not in own}
-    for reference in [*references, *(extra for extra in ready if extra not in references)]:
-        openable = reference if reference in own else ready.get(reference)
-        yield _open(reference, openable) if openable is not None else Entry(reference)
-
-
-def _open(reference: str, place: str | Path) -> Entry:
-    try:
-        return Entry(reference, resolve(place))
-    except WebinferError as error:
-        return Entry(reference, error=error)
-
-
-def _view(entries: list[Entry], cache: Path) -> RenderableType:
+def _view(listed: list[ListedModel], cache: Path) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="label", overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     for _ in ("family", "weights", "CID"):
         table.add_column(no_wrap=True)
-    ready = [entry for entry in entries if entry.package is not None or entry.error is not None]
+    ready = [entry for entry in listed if entry.package is not None or entry.error is not None]
     table.add_row("", *(Text(head, style="quiet") for head in ("size", "family", "weights", "CID")))
     for entry in ready:
         table.add_row(entry.reference, *_row(entry))
-    rest = [entry.reference for entry in entries if entry not in ready]
+    rest = [entry.reference for entry in listed if entry not in ready]
     more = [heading("Not here yet, made on first use"), Text(", ".join(rest), style="quiet")] if rest else []
-    roots = os.environ.get(VARIABLE)
+    roots = model_roots()
     where = Text(
         f"{VARIABLE}: {roots}" if roots else f"{VARIABLE}, which names directories of models, is not set.", "quiet"
     )
@@ -146,7 +95,7 @@ def _view(entries: list[Entry], cache: Path) -> RenderableType:
     )
 
 
-def _row(entry: Entry) -> tuple[Text, ...]:
+def _row(entry: ListedModel) -> tuple[Text, ...]:
     if entry.package is None:
         return Text("broken", style="bad"), Text(entry.error.code if entry.error else "")
     package = entry.package

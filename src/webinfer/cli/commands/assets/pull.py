@@ -7,14 +7,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from webinfer.api.services.models import PRECISIONS, ListedModel, ModelPackage, resolve
 from webinfer.cli.command import command
-from webinfer.cli.commands.assets.models import Entry
 from webinfer.cli.completion import model_names
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
-from webinfer.models.files.package import ModelPackage
-from webinfer.models.files.variants import PRECISIONS
-from webinfer.models.sources.resolve import resolve
 
 _EXAMPLES = """
 webinfer pull Xenova/all-MiniLM-L6-v2
@@ -54,7 +51,7 @@ def pull(
         for part in package.parts[1:]:
             resolve(model, progress=steps, precision=precision, part=part)
     if terminal.json:
-        terminal.emit(Entry(model, package).to_dict())
+        terminal.emit(ListedModel(model, package).to_dict())
         return
     terminal.err.print(_about(package))
     terminal.out.print(Text(str(package.model.path)), soft_wrap=True)

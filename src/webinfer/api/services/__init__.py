@@ -1,0 +1,6 @@
+"""What tools need beside an accelerator. The command line uses nothing below these.
+
+``browsers`` finds and installs browsers. ``models`` names, fetches, quantizes and removes models. ``native`` runs them
+in onnxruntime and compares outputs. ``results`` reads databases and finds running accelerators. ``ipfs`` publishes and
+fetches models by hash.
+"""
