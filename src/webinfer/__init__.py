@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from webinfer.core.placement import Placement
     from webinfer.core.profile import Profile
     from webinfer.core.progress import Progress
-    from webinfer.inference.model import AsyncModel, Inputs
+    from webinfer.inference.model import AsyncModel
     from webinfer.inference.result import Result
     from webinfer.inference.route import Alternative, Decision
     from webinfer.pipelines import AsyncPipeline
@@ -49,7 +49,6 @@ __all__ = [
     "AsyncPipeline",
     "Capabilities",
     "Decision",
-    "Inputs",
     "Model",
     "Options",
     "Pipeline",
@@ -78,7 +77,6 @@ _HOMES = {
     "Capabilities": "webinfer.core.capabilities",
     "Model": "webinfer.api.sync.model",
     "Decision": "webinfer.inference.route",
-    "Inputs": "webinfer.inference.model",
     "Options": "webinfer.core.options",
     "Pipeline": "webinfer.api.sync.pipeline",
     "Placement": "webinfer.core.placement",

@@ -26,7 +26,7 @@ def test_names_of_every_source_are_proposed() -> None:
 
 
 def test_what_was_built_or_fetched_is_proposed_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webinfer.models.sources.cached.here", lambda references: {"hf:org/name": Path("here")})
+    monkeypatch.setattr("webinfer.api.services.references.here", lambda references: {"hf:org/name": Path("here")})
     assert model_names("hf:o") == ["hf:org/name"]
 
 

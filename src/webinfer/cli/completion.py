@@ -20,7 +20,7 @@ def model_names(incomplete: str) -> list[str]:
     head, comma, begun = incomplete.rpartition(",")
     if begun.startswith(("/", ".", "~")):
         return []
-    from webinfer.api.services.models import ready_references  # late: a command that only runs has no use for it
+    from webinfer.api.services.references import ready_references  # late: a command that only runs has no use for it
 
     names = sorted(set(ready_references()))
     return [f"{head}{comma}{name}" for name in names if name.startswith(begun)]

@@ -21,7 +21,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 from rich.theme import Theme
 
-from webinfer.api.services.results import JsonFormatter
+from webinfer.api.services.logs import JsonFormatter
 from webinfer.cli.progress import Steps
 from webinfer.core.errors import OptionError, WebinferError
 from webinfer.core.json import dumps

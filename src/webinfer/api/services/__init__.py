@@ -2,5 +2,5 @@
 
 ``browsers`` finds and installs browsers. ``models`` names, fetches, quantizes and removes models. ``native`` runs them
 in onnxruntime and compares outputs. ``results`` reads databases and finds running accelerators. ``ipfs`` publishes and
-fetches models by hash.
+fetches models by hash. ``references`` and ``logs`` are for a quick start.
 """

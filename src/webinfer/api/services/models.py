@@ -41,7 +41,6 @@ __all__ = [
     "precision_of",
     "probe_model",
     "quantize",
-    "ready_references",
     "remove",
     "resolve",
     "sentence_vectors",
@@ -83,12 +82,6 @@ def listed_models() -> Iterator[ListedModel]:
     for reference in [*references, *(extra for extra in ready if extra not in references)]:
         place = reference if reference in own else ready.get(reference)
         yield _open(reference, place) if place is not None else ListedModel(reference)
-
-
-def ready_references() -> list[str]:
-    """Return the names of models that need no fetching or building, and of those that can be listed."""
-    references = listed()
-    return [*references, *(extra for extra in here(references) if extra not in references)]
 
 
 def model_roots() -> str | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from webinfer.telemetry.database.archive import Contents, contents, export, merge
 from webinfer.telemetry.database.connection import connect, explain, select
-from webinfer.telemetry.logs import JsonFormatter
 from webinfer.telemetry.registry import Entry, running
 from webinfer.telemetry.report import report
 
 __all__ = [
     "Contents",
     "Entry",
-    "JsonFormatter",
     "connect",
     "contents",
     "explain",
