@@ -6,6 +6,7 @@ MkDocs calls the functions whose names begin with ``on_``; mkdocs.yml names this
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,16 @@ def _inline(match: re.Match[str]) -> str:
     return STYLE.sub("", drawing) if drawing.startswith('<svg class="drawing"') else match[0]
 
 
+def _is_module(package: str, name: str) -> bool:
+    is_package = hasattr(importlib.import_module(package), "__path__")
+    return is_package and importlib.util.find_spec(f"{package}.{name}") is not None
+
+
 def _locate(match: re.Match[str]) -> str:
     """Find where a public name is defined: the package's own ``__init__`` imports it only when it is asked for."""
     module, name = match.groups()
+    if _is_module(module, name):
+        return match[0]
     value: Any = getattr(importlib.import_module(module), name)
     home = getattr(value, "__module__", module)
     path = getattr(value, "__qualname__", name)
