@@ -122,10 +122,15 @@ def section(name: str, kind: type[AsyncPipeline]) -> str:
 
 
 TASKS_INTRODUCTION = """\
-`accelerator.pipeline(task, model)` loads a model for a task, `webinfer.pipeline(task, model)` does it in a browser of
-its own, and `webinfer run MODEL --task TASK` is the same on the command line. Tasks have the names that Transformers
-gives them, take the same parameters and answer in the same form, with NumPy arrays for tensors. Parameters given when a
-pipeline is made hold for each of its calls. [The tutorial](../tutorial.md) shows some at work.
+Tasks have the names that Transformers gives them. They take the same parameters and answer in the same form, with NumPy
+arrays for tensors. There are three ways to run one:
+
+- `webinfer.pipeline(task, model)` in a browser of its own,
+- `accelerator.pipeline(task, model)` in a browser that others share,
+- `webinfer run MODEL --task TASK` on the command line.
+
+Parameters that you give when you make a pipeline hold for each of its calls. [The tutorial](../tutorial.md) shows some
+tasks at work.
 """
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -158,7 +163,8 @@ def spell(hint: Any) -> str:
         return " or ".join("`None`" if part is types.NoneType else spell(part) for part in get_args(hint))
     if get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is Literal:
         return f"several of {spell(get_args(hint)[0])}"
-    return f"`{str(hint).replace('collections.abc.', '') if get_origin(hint) else hint.__name__}`"
+    name = str(hint).replace("collections.abc.", "").replace(" | ", " or ") if get_origin(hint) else hint.__name__
+    return f"`{name}`"
 
 
 def walk(cls: type[errors.WebinferError]) -> Iterator[type[errors.WebinferError]]:

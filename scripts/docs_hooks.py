@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 NAME = re.compile(r"^::: (webinfer[\w.]*)\.(\w+)$", re.MULTILINE)
 ROOT_LINK = re.compile(r"\]\((?:\.\./)*(README|CONTRIBUTING|CHANGELOG)\.md")
+ALONE = {"index.md", "tutorial.md"}  # the only pages of their sections
+HEADING = re.compile(r"^##+ |^::: ", re.MULTILINE)
 DRAWING = re.compile(r'<img alt="[^"]*" src="[^"]*images/(\w+)\.svg" ?/?>')
 STYLE = re.compile(r"<style>.*?</style>\n", re.DOTALL)
 OTHER_LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)*(?:THIRD_PARTY_NOTICES\.md|LICENSE|NOTICE)\)")
@@ -33,7 +35,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links to the root's pages to their place in the site, and name public objects by the module they live in."""
+    """Lead links to the root's pages to their place in the site, and name public objects by their modules.
+
+    A list of pages or headings that would be empty is hidden.
+    """
+    hidden = {"navigation": page.file.src_uri in ALONE, "toc": not HEADING.search(markdown)}
+    page.meta["hide"] = [part for part, is_hidden in hidden.items() if is_hidden]
     up = "../" * page.file.src_uri.count("/")
     markdown = ROOT_LINK.sub(lambda match: f"]({up}{PAGES[f'{match[1]}.md']}", markdown)
     return NAME.sub(_locate, markdown)
@@ -46,7 +53,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 def _inline(match: re.Match[str]) -> str:
     drawing = (ROOT / "docs" / "images" / f"{match[1]}.svg").read_text(encoding="utf-8")
-    return STYLE.sub("", drawing) if drawing.startswith('<svg class="drawing"') else match[0]
+    is_drawn = drawing.startswith('<svg class="drawing"')
+    return f'<div class="drawing">{STYLE.sub("", drawing)}</div>' if is_drawn else match[0]
 
 
 def _is_module(package: str, name: str) -> bool:

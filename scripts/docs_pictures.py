@@ -139,14 +139,14 @@ def house() -> Drawing:
 
 def walk() -> Drawing:
     """A request's way down and its answer's way back."""
-    drawing = Drawing("The way of a request: down to a lane, and back", 760, 250)
+    drawing = Drawing("The way of a request: down to a lane, and back", 770, 256)
     stations = (
         ("caller", "any thread"),
         ("api", "one event loop"),
         ("inference", "request builder"),
         ("pool", "plan()"),
         ("lane", "a socket"),
-        ("worker", "ONNX Runtime Web"),
+        ("worker", "the runtime"),
     )
     for number, (name, what) in enumerate(stations):
         drawing.box((8 + 126 * number, 30), (110, 56), name, what, accent=name == "pool")
@@ -158,7 +158,7 @@ def walk() -> Drawing:
     drawing.arrow((189, 86), (189, 159), label="load")
     drawing.box((386, 160), (236, 62), "telemetry", "recorder, one counter store,", "database, reports")
     drawing.arrow((441, 86), (441, 159), label="events", dashed=True)
-    drawing.arrow((370, 191), (378, 191), (378, 120), (502, 120), (567, 120), (567, 87), label="model files")
+    drawing.arrow((252, 222), (252, 244), (693, 244), (693, 87), label="model files")
     return drawing
 
 
@@ -174,7 +174,7 @@ def browsers() -> Drawing:
     drawing.box((516, 60), (216, 60), "page", "capabilities, heartbeats, lanes")
     drawing.box((516, 150), (216, 44), "lane 1", "worker, own runtime")
     drawing.box((516, 210), (216, 44), "lane 2", "worker, own runtime")
-    drawing.arrow((432, 75), (495, 75), label="starts, ends")
+    drawing.arrow((432, 75), (495, 75), label="starts")
     drawing.arrow((516, 104), (456, 104), (456, 165), (199, 165), both=True)
     drawing.arrow((516, 172), (470, 172), (470, 200), (199, 200), both=True)
     drawing.arrow((516, 232), (199, 232), both=True)
@@ -262,16 +262,16 @@ def recovery() -> Drawing:
         ("lane lost", "rerun on another lane"),
         ("page lost", "new browser"),
         ("browser lost", "new browser"),
-        ("device lost", "new browser, new GPU process"),
+        ("device lost", "new browser with its GPU"),
     )
     for number, (name, then) in enumerate(losses):
         drawing.box((8, 10 + 58 * number), (150, 44), name)
         drawing.box((230, 10 + 58 * number), (220, 44), then)
         drawing.arrow((158, 32 + 58 * number), (229, 32 + 58 * number))
         drawing.arrow((450, 32 + 58 * number), (486, 32 + 58 * number), (486, 119), (521, 119))
-    drawing.box((522, 88), (230, 62), "the request runs again", "retries times at most,", accent=True)
-    drawing.box((522, 186), (230, 44), "one typed error", "")
-    drawing.arrow((637, 150), (637, 185), label="then")
+    drawing.box((522, 88), (230, 62), "the request runs again", "retries times at most", accent=True)
+    drawing.box((522, 186), (230, 44), "one typed error")
+    drawing.arrow((637, 150), (637, 185), label="if it is lost each time")
     return drawing
 
 

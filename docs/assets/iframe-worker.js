@@ -8,17 +8,8 @@ if (location.protocol === "file:") {
       this.frame.hidden = true;
       document.body.append(this.frame);
       const inside = this.frame.contentWindow;
-      addEventListener("message", (event) => {
-        if (event.source !== inside) return;
-        const copy = new MessageEvent("message", { data: event.data });
-        this.dispatchEvent(copy);
-        this.onmessage?.(copy);
-      });
+      inside.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
       this.loaded = new Promise((resolve) => {
-        inside.document.open();
-        inside.document.write("<!doctype html><body></body>");
-        inside.document.close();
-        inside.postMessage = (data) => parent.postMessage.call(window, data, "*");
         const script = inside.document.createElement("script");
         script.onload = resolve;
         script.src = new URL(url, location.href).href;
@@ -28,8 +19,7 @@ if (location.protocol === "file:") {
 
     async postMessage(data) {
       await this.loaded;
-      const inside = this.frame.contentWindow;
-      inside.dispatchEvent(new inside.MessageEvent("message", { data, source: inside }));
+      this.frame.contentWindow.dispatchEvent(new MessageEvent("message", { data }));
     }
 
     terminate() {
