@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from webinfer.core.statistics.comparison import MARGIN, Comparison, Severity, named, unpaired
 from webinfer.core.statistics.interval import Values
-from webinfer.core.statistics.ranks import rank, student_two_sided
+from webinfer.core.statistics.ranks import rank
+from webinfer.core.statistics.student import student_two_sided
 
 _ALPHA = 0.01
 _SHUFFLES = 999

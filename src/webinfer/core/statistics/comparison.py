@@ -11,13 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.core.statistics.interval import CONFIDENCE, Values
-from webinfer.core.statistics.ranks import (
-    rank,
-    rank_sum_chances,
-    signed_rank_chances,
-    student_quantile,
-    student_two_sided,
-)
+from webinfer.core.statistics.ranks import rank, rank_sum_chances, signed_rank_chances
+from webinfer.core.statistics.student import student_quantile, student_two_sided
 
 Severity = Literal["none", "unclear", "improvement", "minor", "moderate", "severe"]
 MARGIN = 0.05

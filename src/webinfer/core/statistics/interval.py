@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.core.statistics.ranks import student_quantile
+from webinfer.core.statistics.student import student_quantile
 
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
