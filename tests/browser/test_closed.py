@@ -35,6 +35,7 @@ MODEL: dict[str, Callable[[Model], object]] = {
     "set_max_batch_size": lambda model: model.set_max_batch_size(8),
     "submit": lambda model: model.submit(ROW).result(60),
     "profile": lambda model: model.profile(ROW),
+    "prove_hardware": lambda model: model.prove_hardware(),
     "warm_up": lambda model: model.warm_up(),
 }
 

@@ -27,7 +27,7 @@ Samples = Mapping[str, list[tuple[dict[str, str], float]]]
 
 
 async def scrape(accelerator: AsyncAccelerator, accept: str = "", token: str = TOKEN) -> Samples:
-    host = accelerator._host
+    host = accelerator._lifecycle.host
     assert host is not None
     headers = {"Accept": accept, "Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession() as client, client.get(f"{host.origin}/metrics", headers=headers) as response:

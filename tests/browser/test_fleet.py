@@ -214,7 +214,7 @@ async def test_start_is_tried_again_with_and_without_backoff(
     paused = note_pauses(monkeypatch)
     accelerator = AsyncAccelerator(browsers=["embedded"], progressive_backoff=backoff, launch_retries=2)
     try:
-        await accelerator._open()
+        await accelerator._lifecycle.open()
         seen = events(accelerator, BrowserRefused, BrowserStarted)
         await accelerator.start()
         assert [type(event) for event in seen] == [BrowserRefused, BrowserRefused, BrowserStarted]
@@ -239,7 +239,7 @@ async def test_start_fails_after_its_retries_and_the_next_call_works(switch: Cal
 async def test_start_that_was_given_up_counts_no_browser_that_is_not_there(named: Named) -> None:
     accelerator = AsyncAccelerator(**BOTH)
     try:
-        pool = await accelerator._open()
+        pool = await accelerator._lifecycle.open()
         starting = asyncio.create_task(accelerator.start())
         while not pool._state.browsers["embedded"].up:  # noqa: ASYNC110  # decided, and not begun
             await asyncio.sleep(0)

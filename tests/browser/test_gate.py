@@ -51,8 +51,8 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wrong]:
                 patch.setattr(host, "WEB", wrong_page(tmp_path_factory.mktemp("page")))
                 started[browser] = start(browser, db_path=":memory:")
                 started[browser].start()
-        inner = started[browser]._inner
-        inner.options = replace(inner.options, accuracy_limits=None, **options)
+        lifecycle = started[browser]._inner._lifecycle
+        lifecycle.options = replace(lifecycle.options, accuracy_limits=None, **options)
         return started[browser]
 
     yield get
@@ -87,7 +87,8 @@ def test_right_numbers_pass_in_every_browser_on_every_backend(
     backend: Any,
 ) -> None:
     accelerator = accelerators(browser)
-    monkeypatch.setattr(accelerator._inner, "options", replace(accelerator._inner.options, accuracy="raise"))
+    lifecycle = accelerator._inner._lifecycle
+    monkeypatch.setattr(lifecycle, "options", replace(lifecycle.options, accuracy="raise"))
     with accelerator.load(perceptron, platform=backend) as model:
         result = model.run(X)
     assert (result.backend, result.reason) == (backend, None)
@@ -181,7 +182,7 @@ def test_lane_that_is_lost_once_over_the_canaries_is_no_fault_of_the_model(
 def test_what_is_right_passes_once_and_is_not_tried_again(
     embedded: Accelerator, perceptron: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded._inner, "options", replace(embedded._inner.options, accuracy="raise"))
+    monkeypatch.setattr(embedded._inner._lifecycle, "options", replace(embedded.options, accuracy="raise"))
     embedded.load(perceptron, platform="wasm").close()
     (file,) = memory.iterdir()
     monkeypatch.setattr(gate, "_try", None)  # a second comparison would fail
@@ -262,8 +263,8 @@ def test_full_precision_takes_the_place_of_what_its_author_ships(wrong: Wrong, n
 
 
 def test_limits_decide_on_a_precision(embedded: Accelerator, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    strict = replace(embedded._inner.options, accuracy="fallback", accuracy_limits={"q2": {"cosine": 1.01}})
-    monkeypatch.setattr(embedded._inner, "options", strict)
+    strict = replace(embedded.options, accuracy="fallback", accuracy_limits={"q2": {"cosine": 1.01}})
+    monkeypatch.setattr(embedded._inner._lifecycle, "options", strict)
     with embedded.load(network, platform="wasm", precision="q2") as model:
         result = model.run({"x": np.ones((1, 64), np.float32)})
     assert (result.precision, result.backend) == ("q3", "wasm")

@@ -205,7 +205,7 @@ def test_missing_browser_is_named_with_the_remedy(tmp_path: Path) -> None:
 
 def test_port_in_use_leaves_the_accelerator_usable() -> None:
     with Accelerator(browser="embedded") as first:
-        port = first._inner._host.port  # type: ignore[union-attr]
+        port = first._inner._lifecycle.host.port  # type: ignore[union-attr]
         second = Accelerator(browser="embedded", port=port)
         with pytest.raises(PortInUse, match=str(port)):
             second.start()

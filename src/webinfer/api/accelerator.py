@@ -9,31 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from webinfer.api.loading import Order, Supplier
-from webinfer.api.precisions import allowed
-from webinfer.api.router import Router
-from webinfer.browsers.discovery.find import find, find_each
-from webinfer.browsers.profiles import note_port, port_of
+from webinfer.api.lifecycle import Lifecycle
+from webinfer.api.loading import ModelLoader
+from webinfer.api.order import Order, allowed
+from webinfer.core.background import gather_all
 from webinfer.core.capabilities import Capabilities
-from webinfer.core.errors import OptionError, PoolClosed, PortInUse
+from webinfer.core.errors import OptionError
 from webinfer.core.options import Options, Platform, Requirement
 from webinfer.core.process_bound import AsyncResource
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.model import AsyncModel, Inputs
 from webinfer.inference.result import Result
-from webinfer.models.files.package import ModelPackage
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.pool.plan.timeouts import check_factors
 from webinfer.pool.pool import Pool
-from webinfer.telemetry import prometheus
-from webinfer.telemetry.counters.aggregate import Aggregate, Gauges
-from webinfer.telemetry.counters.journal import Journal
-from webinfer.telemetry.counters.tallies import Tallies
-from webinfer.telemetry.database.store import Store
-from webinfer.telemetry.recorder import Recorder
-from webinfer.telemetry.registry import Entry, announce, retract
-from webinfer.telemetry.snapshot import Snapshot, take
-from webinfer.transport.server import Host
+from webinfer.telemetry.counters.aggregate import Gauges
+from webinfer.telemetry.snapshot import Snapshot
 
 log = logging.getLogger("webinfer")
 
@@ -58,28 +49,28 @@ class AsyncAccelerator(AsyncResource):
     """
 
     def __init__(self, options: Options | None = None, **keywords: Any) -> None:
-        self.options = Options.given(options, keywords)
-        self._host: Host | None = None
-        self._pool: Pool | None = None
-        self._router = Router(self.options)
-        check_factors(self.options.timeout_factors or {})
-        self._metrics = Aggregate()
-        self._recorder = Recorder(self._metrics)
-        self._journal = Journal()
-        self._tallies = Tallies()
-        self._entry: Entry | None = None  # by which other processes find this accelerator
-        self._supplier = Supplier(lambda: self.options, self._recorder, self._router, self._open, self._name)
+        given = Options.given(options, keywords)
+        check_factors(given.timeout_factors or {})
+        self._lifecycle = Lifecycle(given)
+        self._loader = ModelLoader(self._lifecycle)
         self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # those that run() loaded
-        self._starting: asyncio.Lock | None = None
-        self._closed = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else self._pool or "not started"
-        return f"<{type(self).__name__} {state} models={len(self._supplier.models)}>"
+        state = "closed" if self._lifecycle.closed else self._pool or "not started"
+        return f"<{type(self).__name__} {state} models={len(self._loader.models)}>"
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
+
+    @property
+    def options(self) -> Options:
+        """The options in force."""
+        return self._lifecycle.options
+
+    @property
+    def _pool(self) -> Pool | None:
+        return self._lifecycle.pool
 
     async def start(self) -> Capabilities:
         """Start the first browser, unless it runs already.
@@ -93,7 +84,7 @@ class AsyncAccelerator(AsyncResource):
             PortInUse: The host's port is taken.
             PoolClosed: The accelerator was closed.
         """
-        pool = await self._open()
+        pool = await self._lifecycle.open()
         return (await pool.ensure()).capabilities
 
     async def load(
@@ -136,10 +127,10 @@ class AsyncAccelerator(AsyncResource):
             OperatorFallback: Nodes would run elsewhere, and ``require`` forbids that.
             BackendError: The runtime refused the model.
         """
-        self._check_open()
+        self._lifecycle.check_open()
         first, others = allowed(precision)
         order = Order(reference, platform, first, fallback, progress, part=part, require=require, others=others)
-        return await self._supplier.supply(order)
+        return await self._loader.load(order)
 
     async def pipeline(
         self,
@@ -180,20 +171,37 @@ class AsyncAccelerator(AsyncResource):
         order = Order(reference, platform, first, fallback, progress, others=others)
 
         async def load(reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()) -> AsyncModel:
-            self._check_open()
-            return await self._supplier.supply(replace(order, reference=reference, part=part, varying=varying))
+            self._lifecycle.check_open()
+            return await self._loader.load(replace(order, reference=reference, part=part, varying=varying))
 
         return await kind.load(reference, load, **parameters)
 
     async def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
-        """Load a model, unless it is loaded, and run one request; see ``AsyncModel.run``."""
+        """Load a model, unless an earlier call of this method did, and run one request.
+
+        Args:
+            reference: As ``load`` takes it.
+            inputs: As ``AsyncModel.run`` takes them.
+            platform: As ``load`` takes it.
+
+        Returns:
+            The outputs and what was observed.
+
+        Raises:
+            WebinferError: As ``load`` and ``AsyncModel.run``.
+        """
         key = (str(reference), platform)
         if key not in self._by_reference:
             self._by_reference[key] = await self.load(reference, platform=platform)
         return await self._by_reference[key].run(inputs)
 
     async def run_parallel(self, requests: Sequence[tuple[AsyncModel, Inputs]]) -> list[Result]:
-        """Run requests of several models at once.
+        """Run requests of several models at once, and wait for all of them.
+
+        They share the lanes. Where there are fewer lanes than requests, models take turns.
+
+        Args:
+            requests: Pairs of a loaded model and inputs, as its ``run`` takes them. A model may be in several pairs.
 
         Returns:
             Their results, in order.
@@ -201,24 +209,23 @@ class AsyncAccelerator(AsyncResource):
         Raises:
             WebinferError: As ``AsyncModel.run``; the first one in order, once all have ended.
         """
-        results = await asyncio.gather(*(model.run(inputs) for model, inputs in requests), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in results if isinstance(result, Result)]
+        return await gather_all(model.run(inputs) for model, inputs in requests)
 
     async def metrics(self) -> dict[str, Any]:
         """Return what happened so far: the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.
 
         Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second of the time in which a request was
         under way. docs/database.md tells more of single keys.
+
+        Returns:
+            The sections, ready for JSON.
         """
-        loaded = sorted({model.package.name for model in self._supplier.models})
+        loaded = sorted({model.package.name for model in self._loader.models})
         pool = self._pool
         if pool is None:
-            return self._metrics.to_dict(Gauges(loaded=loaded))
+            return self._lifecycle.metrics.to_dict(Gauges(loaded=loaded))
         memory = await pool.memory_of_each()
-        return self._metrics.to_dict(
+        return self._lifecycle.metrics.to_dict(
             Gauges(
                 queued=pool.queued,
                 queue_peak=pool.queue_peak,
@@ -226,7 +233,7 @@ class AsyncAccelerator(AsyncResource):
                 lanes=len(pool.lanes),
                 busy=pool.busy,
                 memory={browser: nbytes / 1e6 for browser, nbytes in memory.items()},
-                holders=self._supplier.holders(pool),
+                holders=self._loader.holders(pool),
                 loaded=loaded,
             )
         )
@@ -245,7 +252,7 @@ class AsyncAccelerator(AsyncResource):
             OptionError: There is no database.
             DatabaseError: It does not understand the query.
         """
-        return await asyncio.to_thread((await self._database()).query, sql, parameters)
+        return await asyncio.to_thread((await self._lifecycle.database()).query, sql, parameters)
 
     async def report(self, format: str = "markdown") -> str:
         """Write a report of what this accelerator did, from its database; ``webinfer report`` writes one of any.
@@ -253,28 +260,27 @@ class AsyncAccelerator(AsyncResource):
         Args:
             format: ``markdown``, ``html``, which is one file that needs no other, or ``json``.
 
+        Returns:
+            The report's text.
+
         Raises:
             OptionError: There is no database, or no such format.
         """
-        await self._database()
-        return await asyncio.to_thread(self._recorder.report, format)
-
-    async def _database(self) -> Store:
-        await self._open()
-        if self._recorder.store is None:
-            raise OptionError("There is no database to ask: set db_path, to :memory: if need be.", option="db_path")
-        return self._recorder.store
+        await self._lifecycle.database()
+        return await asyncio.to_thread(self._lifecycle.recorder.report, format)
 
     async def snapshot(self) -> Snapshot:
         """Return what is going on right now: browsers, lanes, sessions, what waits, memory, errors and recoveries.
 
-        Cheap enough to be asked for every second. ``webinfer top`` shows it from another process.
+        It is cheap enough to be asked for every second. ``webinfer top`` shows it from another process.
+
+        Returns:
+            What was true at one moment; ``Snapshot`` lists the fields. Times are in seconds, memory in 10^6 bytes.
 
         Raises:
             PoolClosed: The accelerator was closed.
         """
-        self._check_open()
-        return await take(self._pool, self._journal)
+        return await self._lifecycle.snapshot()
 
     async def limit_memory(self, limits: Mapping[str, float]) -> None:
         """Limit the memory that browsers may take; see the option ``memory_limits``.
@@ -286,7 +292,7 @@ class AsyncAccelerator(AsyncResource):
         Raises:
             OptionError: There is no such browser, or no browser could do with so little.
         """
-        self.options = replace(self.options, memory_limits={**(self.options.memory_limits or {}), **limits})
+        self._lifecycle.options = replace(self.options, memory_limits={**(self.options.memory_limits or {}), **limits})
         if self._pool is not None:
             self._pool.limit_memory(limits)
 
@@ -301,91 +307,12 @@ class AsyncAccelerator(AsyncResource):
             OptionError: A family is unknown, or a factor is not above 0.
         """
         check_factors(factors)
-        self.options = replace(self.options, timeout_factors={**(self.options.timeout_factors or {}), **factors})
+        families = {**(self.options.timeout_factors or {}), **factors}
+        self._lifecycle.options = replace(self.options, timeout_factors=families)
         if self._pool is not None:
-            self._pool.timeouts = replace(self._pool.timeouts, families=self.options.timeout_factors or {})
+            self._pool.timeouts = replace(self._pool.timeouts, families=families)
 
     async def close(self) -> None:
         """End the browser and fail whatever still waits. Later calls raise ``PoolClosed``."""
-        self._closed = True
-        if self._pool is not None:
-            await self._pool.close()  # which ends a start under way, too
-        self._starting = self._starting or asyncio.Lock()
-        async with self._starting:
-            if self._pool is not None:
-                await self._pool.close()
-            if self._entry is not None:
-                retract(self._entry)  # not in a thread: when the interpreter exits, none can be had any more
-            if self._host is not None:
-                await self._host.close()
-            self._recorder.close()  # not in a thread either
-        self._supplier.models.clear()
-
-    async def _open(self) -> Pool:
-        """Find the browsers and start the host, unless that was done."""
-        self._check_open()
-        self._starting = self._starting or asyncio.Lock()
-        async with self._starting:
-            options = self.options
-            if self._pool is None and options.browsers:
-                installations = await asyncio.to_thread(find_each, options.browsers)
-            elif self._pool is None:
-                installations = [await asyncio.to_thread(find, options.browser, options.executable)]
-            if self._recorder.store is None and options.db_path is not None:
-                self._recorder.open(await asyncio.to_thread(Store, options.db_path), options)
-            if self._host is None:
-                self._host = host = await _start_host(options)
-                host.report, host.exposition = self._report, self._exposition
-                self._entry = await asyncio.to_thread(_announce, host)
-            if self._pool is None:
-                self._pool = Pool(self._host, installations, options)
-                self._pool.listen(self._metrics)
-                self._recorder.watch(self._pool)
-                self._pool.listen(self._journal)
-                self._pool.listen(self._tallies)
-            self._check_open()
-            return self._pool
-
-    def _name(self, package: ModelPackage) -> None:
-        """Tell everything that counts what a model is called."""
-        self._metrics.name(package.sha256, package.name, package.cid, package.precision)
-        self._recorder.model(package)
-        self._journal.name(package.sha256, package.name)
-        self._tallies.name(package.sha256, package.name)
-
-    async def _report(self) -> dict[str, Any]:
-        return (await self.snapshot()).to_dict()
-
-    async def _exposition(self, accept: str) -> tuple[bytes, str]:
-        return await prometheus.expose(await self.snapshot(), self._tallies, accept)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise PoolClosed("The accelerator is closed: make a new one.")
-
-
-def _announce(host: Host) -> Entry | None:
-    """Let other processes find the accelerator; where that cannot be, it works all the same."""
-    try:
-        return announce(host.origin, host.status_token)
-    except (OSError, OptionError) as error:
-        log.warning("other processes will not find this accelerator: %s", error)
-        return None
-
-
-async def _start_host(options: Options) -> Host:
-    """Start the host, where browsers' profiles are kept at the port that it had before, if that is free."""
-    kept = options.profiles
-    known = await asyncio.to_thread(port_of, kept) if kept is not None else 0
-    wanted = options.port or known
-    for port in dict.fromkeys((wanted, options.port)):
-        host = Host(options.address, port, options.max_message_mb, options.heartbeat, options.metrics_token)
-        try:
-            await host.start()
-            break
-        except PortInUse:
-            if port == options.port:
-                raise
-    if kept is not None and (not known or options.port):
-        await asyncio.to_thread(note_port, kept, host.port)
-    return host
+        await self._lifecycle.close()
+        self._loader.models.clear()

@@ -1,17 +1,18 @@
-"""From what a caller asked for to a model that is loaded: its files, its place, its session, the correctness gate."""
+"""From what a caller asks for to a model that is loaded: its files, its place, its session, the correctness gate."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass, replace
-from pathlib import Path
+import math
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
-from webinfer.api.builder import Builder
 from webinfer.api.gate import Gate
-from webinfer.api.precisions import instead, obstacle, obtained, told
-from webinfer.api.router import Router
+from webinfer.api.lifecycle import Lifecycle
+from webinfer.api.order import Order
+from webinfer.api.precisions import obstacle
+from webinfer.api.router import Router, avoid_fixed_shapes
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import (
     AccuracyError,
@@ -21,212 +22,193 @@ from webinfer.core.errors import (
     ModelError,
     UnsupportedOperator,
 )
-from webinfer.core.options import PLATFORMS, REQUIREMENTS, Options, Platform, Requirement, one_of
 from webinfer.core.progress import ProgressCallback
-from webinfer.inference.kv_cache import spare_fixed_shapes
+from webinfer.deployment.prepare import deliver
+from webinfer.deployment.sharding import split
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
+from webinfer.inference.sessions import ModelSessions, Sessions
+from webinfer.inference.sharded import StagedSessions
 from webinfer.models.files.package import ModelPackage
+from webinfer.models.sources.resolve import resolve
 from webinfer.pool.pool import Pool
-from webinfer.telemetry.recorder import Recorder
+from webinfer.quantization import SCHEMES, Job, obtain
 
 log = logging.getLogger("webinfer")
 
-_VARYING = "WebNN takes fixed shapes, and the inputs of this model have others in each run"
 
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What a caller asked for; see ``AsyncAccelerator.load``.
-
-    Attributes:
-        precision: Precision to begin with.
-        others: Precisions that may be taken in its place.
-        varying: Inputs whose shape is another in each run.
-        lost: Why it is another precision than the caller asked for, where it is.
-    """
-
-    reference: str | Path
-    platform: Platform | None = None
-    precision: str | None = None
-    fallback: bool = False
-    progress: ProgressCallback | None = None
-    part: str | None = None
-    require: Requirement | None = None
-    varying: Collection[str] = ()
-    lost: str | None = None
-    others: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.platform is not None:
-            one_of("platform", self.platform, PLATFORMS)
-        if self.require is not None:
-            one_of("require", self.require, REQUIREMENTS)
-
-    def lowered(self, precision: str, why: str) -> Order:
-        """Return the same in another precision."""
-        others = tuple(each for each in self.others if each != precision)
-        return replace(self, precision=precision, others=others, lost=f"{self.lost}; {why}" if self.lost else why)
-
-    def instead(self, package: ModelPackage) -> str | None:
-        """Return the precision to try where this one cannot be run; ``None`` to give up."""
-        return self.others[0] if self.others else instead(package, self.precision, self.fallback)
-
-
-class Supplier:
+class ModelLoader:
     """Loads models.
 
     Args:
-        options: Returns the options of the accelerator as they are now.
-        recorder: Told of every result.
-        router: Decides on a browser and a backend.
-        open: Returns the pool, started.
-        name: Told of each model before it is loaded.
+        lifecycle: Starts the pool, and knows the options as they are now.
 
     Attributes:
         models: The models that are open.
     """
 
-    def __init__(
-        self,
-        options: Callable[[], Options],
-        recorder: Recorder,
-        router: Router,
-        open: Callable[[], Awaitable[Pool]],
-        name: Callable[[ModelPackage], None],
-    ) -> None:
+    def __init__(self, lifecycle: Lifecycle) -> None:
         self.models: set[AsyncModel] = set()
-        self._options = options
-        self._router = router
-        self._builder = Builder(options(), recorder, self.models.discard)
-        self._open = open
-        self._name = name
+        self._lifecycle = lifecycle
+        self._router = Router(lifecycle.options)
 
     def __repr__(self) -> str:
-        return f"<Supplier models={len(self.models)}>"
+        return f"<ModelLoader models={len(self.models)}>"
 
     def holders(self, pool: Pool) -> dict[str, set[str]]:
-        """Return the ids of the browsers that hold each model loaded, by its hash; of one in stages, any of these."""
-        found = pool.holders()
+        """Return the ids of the browsers that hold each loaded model, by its hash; for one in stages, any stage."""
+        holders = pool.holders()
         for model in self.models:
             if not model.sessions.whole:
-                stages = (found.get(stage, set()) for stage in model.sessions.hashes)
-                found[model.package.sha256] = set().union(*stages)
-        return found
+                stages = (holders.get(stage, set()) for stage in model.sessions.hashes)
+                holders[model.package.sha256] = set().union(*stages)
+        return holders
 
-    async def supply(self, order: Order) -> AsyncModel:
-        """Load a model; where its precision cannot be had and the order allows it, in the next one.
+    async def load(self, order: Order) -> AsyncModel:
+        """Load a model. Where its precision cannot be had and the order allows it, load it in the next one.
+
+        Args:
+            order: What the caller asks for.
+
+        Returns:
+            The model, loaded, judged by the gate, and warmed up where the options ask for that.
 
         Raises:
             WebinferError: As ``AsyncAccelerator.load``.
         """
-        package, pool = await asyncio.gather(
-            obtained(order.reference, order.precision, order.part, order.progress), self._started()
-        )
-        chosen, capabilities = await self._choose(pool, package, order)
-        why, other = obstacle(package, chosen.backend, capabilities), order.instead(package)
-        if why and not other and chosen.asked == "auto" and chosen.backend != "wasm":  # which runs every precision
-            chosen, why = told(replace(chosen, backend="wasm"), f"{why}, so wasm was taken"), None
-        if why and order.precision and not other:
-            raise BackendUnavailable(
-                f"{why}: take another platform or precision, or allow a fallback.", backend=chosen.backend
-            )
+        package, pool = await asyncio.gather(_find(order), self._start())
+        choice, capabilities = await self._choose(pool, package, order)
+        why, other = obstacle(package, choice.backend, capabilities), order.instead(package)
         if why and other:
-            return await self._again(order, other, f"{why}, so {other} was taken")
-        self._name(package)
+            return await self._load_instead(order, other, f"{why}, so {other} was taken")
+        if why and choice.asked == "auto" and choice.backend != "wasm":  # which runs every precision
+            choice, why = replace(choice, backend="wasm").because(f"{why}, so wasm was taken"), None
+        if why and order.precision:
+            raise BackendUnavailable(
+                f"{why}: take another platform or precision, or allow a fallback.", backend=choice.backend
+            )
+        self._lifecycle.name(package)
         try:
-            model = await self._loaded_somewhere(pool, package, chosen, order.progress)
+            model = await self._load_somewhere(pool, package, choice, order.progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if other is None:
                 raise
-            why = f"{package.precision} could not be loaded on {chosen.backend} ({error}), so {other} was taken"
-        else:
-            try:
-                model = await self._admitted(pool, model, order)
-            except AccuracyError as error:
-                if other is None or not order.others:
-                    raise
-                why = str(error)
-            else:
-                return await self._prepared(model)
-        return await self._again(order, other, why)
+            why = f"{package.precision} could not be loaded on {choice.backend} ({error}), so {other} was taken"
+            return await self._load_instead(order, other, why)
+        try:
+            model = await self._admit(pool, model, order)
+        except AccuracyError as error:
+            if other is None or not order.others:
+                raise
+            return await self._load_instead(order, other, str(error))
+        return await self._prepare(model)
 
-    async def _started(self) -> Pool:
+    async def _start(self) -> Pool:
         """Have a browser up; of several, the family decides which."""
-        pool = await self._open()
-        if not self._options().browsers:
+        pool = await self._lifecycle.open()
+        if not self._lifecycle.options.browsers:
             await pool.ensure()
         return pool
 
     async def _choose(self, pool: Pool, package: ModelPackage, order: Order) -> tuple[Choice, Capabilities]:
         """Decide where a model is loaded."""
-        asked = order.platform or self._options().platform
-        chosen, capabilities = await self._router.choose(pool, package, asked, order.fallback)
-        chosen = spare_fixed_shapes(replace(chosen, require=order.require or self._options().require), package)
-        if chosen.backend == "webnn" and any(spec.name in order.varying for spec in package.signature.inputs):
-            chosen = replace(chosen, backend="wasm", reason=_VARYING)
-        return told(chosen, order.lost), capabilities
+        options = self._lifecycle.options
+        asked = order.platform or options.platform
+        choice, capabilities = await self._router.choose(pool, package, asked, order.fallback)
+        choice = avoid_fixed_shapes(replace(choice, require=order.require or options.require), package, order.varying)
+        return choice.because(order.lost), capabilities
 
-    async def _again(self, order: Order, precision: str, why: str) -> AsyncModel:
+    async def _load_instead(self, order: Order, precision: str, why: str) -> AsyncModel:
         log.info("%s: %s", order.reference, why)
-        return await self.supply(order.lowered(precision, why))
+        return await self.load(order.lowered(precision, why))
 
-    async def _loaded_somewhere(
-        self, pool: Pool, package: ModelPackage, chosen: Choice, progress: ProgressCallback | None
+    async def _load_somewhere(
+        self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None
     ) -> AsyncModel:
         """Load a model; on WebAssembly, which runs the most, where ``auto`` chose a backend that does not take it."""
         try:
-            return await self._loaded(pool, package, chosen, progress)
+            return await self._load_there(pool, package, choice, progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
-            if chosen.asked != "auto" or chosen.backend == "wasm":
+            if choice.asked != "auto" or choice.backend == "wasm":
                 raise
-            why = f"{chosen.backend} could not load it ({str(error).splitlines()[0]}), so wasm was taken"
+            why = f"{choice.backend} could not load it ({str(error).splitlines()[0]}), so wasm was taken"
             log.info("%s: %s", package.name, why)
-            return await self._loaded(pool, package, replace(chosen, backend="wasm", reason=why), progress)
+            return await self._load_there(pool, package, replace(choice, backend="wasm", reason=why), progress)
 
-    async def _loaded(
-        self, pool: Pool, package: ModelPackage, chosen: Choice, progress: ProgressCallback | None = None
+    async def _load_there(
+        self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None = None
     ) -> AsyncModel:
         """Make a model and load it, unless it is known to be wrong."""
-        model = await self._builder.build(pool, package, chosen)
+        model = await self._build(pool, package, choice)
         self.models.add(model)
         try:
-            if not await Gate(pool, self._options()).bars(model):
+            if not await self._gate(pool).bars(model):
                 await model.load(progress)
         except BaseException:
             await model.close()
             raise
         return model
 
-    async def _admitted(self, pool: Pool, model: AsyncModel, order: Order) -> AsyncModel:
-        """Have the gate look at a model; returns it, or what takes its place."""
+    async def _build(self, pool: Pool, package: ModelPackage, choice: Choice) -> AsyncModel:
+        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
+        options = self._lifecycle.options
+        capacity = options.lane_capacity_mb
+        sessions: ModelSessions
+        if options.shard_models and capacity and package.nbytes > capacity * 1e6:
+            count = math.ceil(package.nbytes / (capacity * 1e6))
+            stages = await asyncio.to_thread(split, package, choice.backend, count)
+            sessions = StagedSessions(pool, package, stages, choice)
+        else:
+            wanted = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
+            delivery = await asyncio.to_thread(deliver, package, choice.backend, **wanted)
+            if delivery.rounded:
+                package = replace(package, precision="int8")
+            sessions = Sessions(pool, package, delivery, choice)
+        return AsyncModel(pool, package, choice, sessions, self._lifecycle.recorder, self.models.discard)
+
+    async def _admit(self, pool: Pool, model: AsyncModel, order: Order) -> AsyncModel:
+        """Have the gate judge a model; returns it, or what takes its place."""
 
         async def make(package: ModelPackage, choice: Choice) -> AsyncModel:
-            return await self._loaded(pool, package, choice)
+            return await self._load_there(pool, package, choice)
 
-        return await Gate(pool, self._options()).admit(model, make, lambda: _finer(order, model.package))
+        return await self._gate(pool).admit(model, make, lambda: _finer(order, model.package))
 
-    async def _prepared(self, model: AsyncModel) -> AsyncModel:
+    def _gate(self, pool: Pool) -> Gate:
+        return Gate(pool, self._lifecycle.options)
+
+    async def _prepare(self, model: AsyncModel) -> AsyncModel:
         """Do with a loaded model what the options ask for."""
+        options = self._lifecycle.options
         try:
-            if self._options().warm_up:
+            if options.warm_up:
                 await model.warm_up()
-            if self._options().max_batch_size > 1:
-                await model.set_max_batch_size(self._options().max_batch_size)
+            if options.max_batch_size > 1:
+                await model.set_max_batch_size(options.max_batch_size)
         except BaseException:
             await model.close()
             raise
         return model
 
 
+async def _find(order: Order) -> ModelPackage:
+    """Find or make a model in a precision, in a thread. What is being made ends with whoever waits for it."""
+    reference, precision, part, progress = order.reference, order.precision, order.part, order.progress
+    if precision not in SCHEMES:  # it cannot be made, only found
+        return await asyncio.to_thread(resolve, reference, precision=precision, part=part, progress=progress)
+    job = Job()
+    try:
+        return await asyncio.to_thread(obtain, reference, precision=precision, part=part, progress=progress, job=job)
+    except asyncio.CancelledError:
+        job.cancel()
+        raise
+
+
 async def _finer(order: Order, package: ModelPackage) -> AsyncIterator[ModelPackage]:
-    """Yield a model in what takes a precision's place: the next one, if one was asked for, then the full one."""
-    following = instead(package, order.precision, fallback=True)
-    for precision in dict.fromkeys((following, "fp32")):
-        if precision is None:
-            continue
+    """Yield a model in the precisions that may take its place; see ``Order.finer``."""
+    for precision in order.finer(package):
         try:
-            found = await obtained(order.reference, precision, order.part, order.progress)
+            found = await _find(replace(order, precision=precision))
         except ModelError:
             continue  # there is no such, and it cannot be made
         if found.sha256 != package.sha256:

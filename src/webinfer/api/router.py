@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from webinfer.browsers.browser import Browser
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import BackendUnavailable
 from webinfer.core.options import ChosenBy, Options, Platform
+from webinfer.inference.kv_cache import cache_of
 from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan import preferences
 from webinfer.pool.pool import Pool
+
+_VARYING = "WebNN takes fixed shapes, and the inputs of this model have others in each run"
+_GROWING = "WebNN takes fixed shapes, and this model's cache grows with every token"
 
 
 class Router:
@@ -67,3 +74,18 @@ class Router:
     def _route(self, pool: Pool, package: ModelPackage) -> preferences.Route | None:
         installed = [installation.name for installation in pool.installations]
         return preferences.route(package.family, self._preferences, installed) if len(installed) > 1 else None
+
+
+def avoid_fixed_shapes(choice: Choice, package: ModelPackage, varying: Collection[str]) -> Choice:
+    """Take WebAssembly in place of WebNN for a model that has other shapes in each run.
+
+    Args:
+        choice: What was chosen.
+        package: The model. A cache of its that grows with every step counts where ``auto`` chose.
+        varying: Inputs whose shape the caller knows to be another in each run.
+    """
+    if choice.backend != "webnn":
+        return choice
+    if any(spec.name in varying for spec in package.signature.inputs):
+        return replace(choice, backend="wasm", reason=_VARYING)
+    return replace(choice, backend="wasm", reason=_GROWING) if choice.asked == "auto" and cache_of(package) else choice

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ from webinfer.core.errors import BackendUnavailable, UnknownOutput
 from webinfer.core.tensors import Signature, prepare
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.result import Result
-from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelPackage
 
 CACHE = "past_key_values"
@@ -126,11 +124,3 @@ def cache_of(package: ModelPackage) -> dict[str, str]:
         if spec.name.startswith(f"{CACHE}.") and output in outputs:
             found[spec.name] = output
     return found
-
-
-def spare_fixed_shapes(choice: Choice, package: ModelPackage) -> Choice:
-    """Take WebAssembly where ``auto`` chose WebNN for a model whose cache grows with every step."""
-    if choice.asked != "auto" or choice.backend != "webnn" or not cache_of(package):
-        return choice
-    why = "WebNN takes fixed shapes, and this model's cache grows with every token"
-    return replace(choice, backend="wasm", reason=why)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from webinfer.browsers.lane import Lane
@@ -77,8 +77,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which backend was asked for and taken, why it is another one, which browsers may run it, who chose, and what is
-    required."""
+    """Where a model runs, and why.
+
+    Attributes:
+        asked: The platform that was asked for.
+        backend: The backend that was taken.
+        reason: Why it is another backend or precision than was asked for; ``None`` where it is not.
+        route: The browsers that may run it; ``None`` where there is only one.
+        require: What the caller insists on.
+        by: Who chose.
+    """
 
     asked: Platform
     backend: Backend
@@ -86,6 +94,12 @@ class Choice:
     route: Route | None = None
     require: Requirement | None = None
     by: ChosenBy = "caller"
+
+    def because(self, why: str | None) -> Choice:
+        """Return the same with one more reason, unless that is ``None``."""
+        if why is None:
+            return self
+        return replace(self, reason=f"{self.reason}; {why}" if self.reason else why)
 
 
 class Routings:

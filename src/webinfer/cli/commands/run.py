@@ -13,7 +13,7 @@ import typer
 from numpy.typing import NDArray
 
 from webinfer import Accelerator, Model, Options
-from webinfer.api.precisions import allowed
+from webinfer.api.order import allowed
 from webinfer.api.services.models import PRECISIONS, normalize, obtain, sentence_vectors
 from webinfer.cli.command import command, split
 from webinfer.cli.commands.task import run_task

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from webinfer.api.loading import Supplier
+from webinfer.api.loading import ModelLoader
 from webinfer.api.precisions import obstacle
 from webinfer.core.errors import BrowserLost, LostError
 from webinfer.inference.route import Choice
@@ -38,11 +38,11 @@ async def test_page_that_is_lost_in_loading_is_no_end_where_any_backend_would_do
             raise BrowserLost("its page is gone")
         return "loaded"
 
-    supplier: Any = SimpleNamespace(_loaded=load)
+    loader: Any = SimpleNamespace(_load_there=load)
     given: Any = (None, SimpleNamespace(name="m"), Choice(asked, "webnn", None), None)
     if asked == "webnn":
         with pytest.raises(LostError):
-            await Supplier._loaded_somewhere(supplier, *given)
+            await ModelLoader._load_somewhere(loader, *given)
         return
-    assert str(await Supplier._loaded_somewhere(supplier, *given)) == "loaded"
+    assert str(await ModelLoader._load_somewhere(loader, *given)) == "loaded"
     assert taken == [("webnn", None), ("wasm", "webnn could not load it (its page is gone), so wasm was taken")]

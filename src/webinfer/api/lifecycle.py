@@ -1,0 +1,169 @@
+"""What an accelerator runs on, from the first use to its end: the host, the pool, and what is recorded of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from webinfer.browsers.discovery.find import find, find_each
+from webinfer.browsers.profiles import note_port, port_of
+from webinfer.core.errors import OptionError, PoolClosed, PortInUse
+from webinfer.core.options import Options
+from webinfer.models.files.package import ModelPackage
+from webinfer.pool.pool import Pool
+from webinfer.telemetry import prometheus
+from webinfer.telemetry.counters.aggregate import Aggregate
+from webinfer.telemetry.counters.journal import Journal
+from webinfer.telemetry.counters.tallies import Tallies
+from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.recorder import Recorder
+from webinfer.telemetry.registry import Entry, announce, retract
+from webinfer.telemetry.snapshot import Snapshot, take
+from webinfer.transport.server import Host
+
+log = logging.getLogger("webinfer")
+
+
+class Lifecycle:
+    """Starts what an accelerator runs on when it is first needed, and ends it.
+
+    Args:
+        options: Options of the accelerator.
+
+    Attributes:
+        options: The options in force; ``limit_memory`` and ``scale_timeouts`` replace them.
+        host: Serves the browsers' pages; ``None`` before the first use.
+        pool: Browsers and lanes; ``None`` before the first use.
+        metrics: Running totals.
+        recorder: Is told of every result, and writes to the database.
+        closed: Whether it was ended.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.host: Host | None = None
+        self.pool: Pool | None = None
+        self.metrics = Aggregate()
+        self.recorder = Recorder(self.metrics)
+        self.closed = False
+        self._journal = Journal()
+        self._tallies = Tallies()
+        self._entry: Entry | None = None  # by which other processes find this accelerator
+        self._starting = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Lifecycle {'closed' if self.closed else self.pool or 'not started'}>"
+
+    async def open(self) -> Pool:
+        """Find the browsers and start the host, unless that was done.
+
+        Returns:
+            The pool, without a browser at first.
+
+        Raises:
+            BrowserNotFound: There is no browser to start.
+            PortInUse: The host's port is taken.
+            DatabaseError: The database cannot be opened.
+            PoolClosed: The accelerator was closed.
+        """
+        self.check_open()
+        async with self._starting:
+            options = self.options
+            if self.pool is None and options.browsers:
+                installations = await asyncio.to_thread(find_each, options.browsers)
+            elif self.pool is None:
+                installations = [await asyncio.to_thread(find, options.browser, options.executable)]
+            if self.recorder.store is None and options.db_path is not None:
+                self.recorder.open(await asyncio.to_thread(Store, options.db_path), options)
+            if self.host is None:
+                self.host = host = await _start_host(options)
+                host.report, host.exposition = self._report, self._exposition
+                self._entry = await asyncio.to_thread(_announce, host)
+            if self.pool is None:
+                self.pool = Pool(self.host, installations, options)
+                self.pool.listen(self.metrics)
+                self.recorder.watch(self.pool)
+                self.pool.listen(self._journal)
+                self.pool.listen(self._tallies)
+            self.check_open()
+            return self.pool
+
+    def name(self, package: ModelPackage) -> None:
+        """Tell everything that counts what a model is called."""
+        self.metrics.name(package.sha256, package.name, package.cid, package.precision)
+        self.recorder.model(package)
+        self._journal.name(package.sha256, package.name)
+        self._tallies.name(package.sha256, package.name)
+
+    async def database(self) -> Store:
+        """Return the database.
+
+        Raises:
+            OptionError: There is none.
+        """
+        await self.open()
+        if self.recorder.store is None:
+            raise OptionError("There is no database to ask: set db_path, to :memory: if need be.", option="db_path")
+        return self.recorder.store
+
+    async def snapshot(self) -> Snapshot:
+        """Return what is going on right now."""
+        self.check_open()
+        return await take(self.pool, self._journal)
+
+    def check_open(self) -> None:
+        """Refuse to go on after the end.
+
+        Raises:
+            PoolClosed: The accelerator was closed.
+        """
+        if self.closed:
+            raise PoolClosed("The accelerator is closed: make a new one.")
+
+    async def close(self) -> None:
+        """End the browsers and the host, and fail whatever still waits."""
+        self.closed = True
+        if self.pool is not None:
+            await self.pool.close()  # which ends a start under way, too
+        async with self._starting:
+            if self.pool is not None:
+                await self.pool.close()
+            if self._entry is not None:
+                retract(self._entry)  # not in a thread: when the interpreter exits, none can be had any more
+            if self.host is not None:
+                await self.host.close()
+            self.recorder.close()  # not in a thread either
+
+    async def _report(self) -> dict[str, Any]:
+        return (await self.snapshot()).to_dict()
+
+    async def _exposition(self, accept: str) -> tuple[bytes, str]:
+        return await prometheus.expose(await self.snapshot(), self._tallies, accept)
+
+
+def _announce(host: Host) -> Entry | None:
+    """Let other processes find the accelerator; where that cannot be, it works all the same."""
+    try:
+        return announce(host.origin, host.status_token)
+    except (OSError, OptionError) as error:
+        log.warning("other processes will not find this accelerator: %s", error)
+        return None
+
+
+async def _start_host(options: Options) -> Host:
+    """Start the host; where browsers' profiles are kept, at the port that it had before, if that is free."""
+    kept = options.profiles
+    known = await asyncio.to_thread(port_of, kept) if kept is not None else 0
+    wanted = options.port or known
+    for port in dict.fromkeys((wanted, options.port)):
+        host = Host(options.address, port, options.max_message_mb, options.heartbeat, options.metrics_token)
+        try:
+            await host.start()
+            break
+        except PortInUse:
+            if port == options.port:
+                raise
+    if kept is not None and (not known or options.port):
+        await asyncio.to_thread(note_port, kept, host.port)
+    return host

@@ -1,0 +1,90 @@
+"""What a caller asks for when a model is to be loaded, and what may be taken in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from webinfer.core.errors import OptionError
+from webinfer.core.options import PLATFORMS, REQUIREMENTS, Platform, Requirement, one_of
+from webinfer.core.progress import ProgressCallback
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.files.variants import check
+from webinfer.quantization import following
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asks for; see ``AsyncAccelerator.load``.
+
+    Attributes:
+        reference: What names the model.
+        platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
+        precision: Precision to begin with; ``None`` for the full one.
+        fallback: Whether another backend or precision may be taken.
+        progress: Called with the bytes fetched, or quantized, so far.
+        part: Which part of a model that comes in several files.
+        require: What the caller insists on; ``None`` takes the accelerator's option.
+        varying: Inputs whose shape is another in each run.
+        lost: Why it is another precision than the caller asked for, where it is.
+        others: Precisions that may be taken in place of the first one.
+    """
+
+    reference: str | Path
+    platform: Platform | None = None
+    precision: str | None = None
+    fallback: bool = False
+    progress: ProgressCallback | None = None
+    part: str | None = None
+    require: Requirement | None = None
+    varying: Collection[str] = ()
+    lost: str | None = None
+    others: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.platform is not None:
+            one_of("platform", self.platform, PLATFORMS)
+        if self.require is not None:
+            one_of("require", self.require, REQUIREMENTS)
+
+    def lowered(self, precision: str, why: str) -> Order:
+        """Return the same in another precision."""
+        others = tuple(other for other in self.others if other != precision)
+        return replace(self, precision=precision, others=others, lost=f"{self.lost}; {why}" if self.lost else why)
+
+    def instead(self, package: ModelPackage) -> str | None:
+        """Return the precision to try where this one cannot be run.
+
+        Args:
+            package: The model in the precision that cannot be run.
+
+        Returns:
+            The precision, or ``None`` where no other may be taken.
+        """
+        if self.others:
+            return self.others[0]
+        return following(package.precision) if self.fallback and self.precision is not None else None
+
+    def finer(self, package: ModelPackage) -> tuple[str, ...]:
+        """Return the precisions that may replace one whose answers are wrong: the next one, then the full one."""
+        following_one = following(package.precision) if self.precision is not None else None
+        return tuple(dict.fromkeys(precision for precision in (following_one, "fp32") if precision is not None))
+
+
+def allowed(precision: str | Sequence[str] | None) -> tuple[str | None, tuple[str, ...]]:
+    """Return the precision to begin with, and the others that the caller allows.
+
+    Args:
+        precision: As ``AsyncAccelerator.load`` takes it.
+
+    Raises:
+        OptionError: The list is empty, or names one twice or one that there is not.
+    """
+    if precision is None or isinstance(precision, str):
+        return precision, ()
+    if not precision or len(set(precision)) < len(precision):
+        raise OptionError(f"precision must name one or several different ones, not {precision!r}.", option="precision")
+    for name in precision:
+        check(name)
+    return precision[0], tuple(precision[1:])
