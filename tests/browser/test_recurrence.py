@@ -16,7 +16,15 @@ from onnx import TensorProto, helper
 from tests.models.zoo.test_decoders import GPT2, loud
 from webinfer import AsyncAccelerator
 from webinfer.accuracy.native import NativeSession
-from webinfer.core.errors import BackendUnavailable, HandleLost, InputError, LostError, UnknownOutput, WebinferError
+from webinfer.core.errors import (
+    BackendUnavailable,
+    HandleLost,
+    InputError,
+    LostError,
+    PoolClosed,
+    UnknownOutput,
+    WebinferError,
+)
 from webinfer.inference.kv_cache import Recurrence, cache_of
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.architectures.gpt2 import gpt2
@@ -153,6 +161,20 @@ async def test_state_does_not_outlive_its_session(adder: Path) -> None:
         with pytest.raises(HandleLost, match="start over"):
             await recurrence.step(x(1), ["y"])
         state.loaded = kept
+
+
+async def test_closed_model_takes_no_step_and_keeps_no_session(adder: Path) -> None:
+    async with AsyncAccelerator(browser="embedded") as accelerator:
+        model = await accelerator.load(adder, platform="wasm")
+        recurrence = Recurrence(model, STATE)
+        await recurrence.step(x(1) | START, ["y"])
+        await model.close()
+        with pytest.raises(PoolClosed, match="load it again"):
+            await recurrence.step(x(1), ["y"])
+        with pytest.raises(PoolClosed, match="load it again"):
+            await recurrence.step(x(1) | START, ["y"])
+        assert accelerator._pool is not None
+        assert accelerator._pool.holders() == {}
 
 
 async def test_released_tensors_are_gone(adder: Path) -> None:

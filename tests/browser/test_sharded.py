@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.models.zoo.test_decoders import GPT2, loud
-from webinfer import Accelerator
+from webinfer import Accelerator, AsyncModel
 from webinfer.accuracy.native import NativeSession
 from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import BackendUnavailable, BrowserNotFound
@@ -76,6 +76,22 @@ def test_decoder_whose_state_stays_on_a_lane_is_refused_with_the_remedy(tmp_path
         model = accelerator.load(path)
         with pytest.raises(BackendUnavailable, match="raise lane_capacity_mb"):
             Recurrence(model.inner, cache_of(model.package))
+
+
+def test_what_needs_one_lane_is_refused_or_left_out() -> None:
+    with Accelerator(
+        browser="embedded", threads=1, platform="wasm", lane_capacity_mb=60, shard_models=True
+    ) as accelerator:
+        model = accelerator.load(MINILM)
+        assert isinstance(model.inner, AsyncModel)
+        assert model.set_max_batch_size(4) == "the model runs in stages"
+        assert model.max_batch_size == 1
+        assert model.warm_up() == 0
+        with pytest.raises(BackendUnavailable, match="raise lane_capacity_mb"):
+            model.profile(TOKENS)
+        pool = accelerator._inner._pool
+        assert pool is not None
+        assert accelerator._inner._loader.holders(pool)[model.package.sha256] == {"b1"}
 
 
 def test_stage_whose_lane_is_lost_runs_again() -> None:

@@ -13,7 +13,6 @@ import pytest
 from webinfer import Accelerator
 from webinfer.core.capabilities import Adapter
 from webinfer.core.errors import SoftwareAdapter
-from webinfer.inference.probes.hardware import prove
 
 
 @pytest.mark.browser
@@ -26,7 +25,7 @@ def test_adapter_is_timed_once_and_its_words_stand(
         pool, lane = model.inner._pool, model.load().lane
         said = pool.lanes[lane].verdict("webgpu")
         began = time.monotonic()
-        verdict = accelerator._portal.call(prove(pool, lane, "webgpu", always=True))
+        verdict = model.prove_hardware()
         taken = time.monotonic() - began
         speeds = pool.lanes[lane].capabilities.speeds
         assert speeds is not None
@@ -41,7 +40,7 @@ def test_adapter_is_timed_once_and_its_words_stand(
         result = model.run({"x": np.ones((1, 8), np.float32)})
         assert result.verdict.evidence == verdict.evidence
         # A second time nothing is measured.
-        assert accelerator._portal.call(prove(pool, lane, "webgpu", always=True)) == verdict
+        assert model.prove_hardware() == verdict
         assert pool.lanes[lane].capabilities.speeds is speeds
 
 

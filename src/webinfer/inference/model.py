@@ -54,11 +54,6 @@ class AsyncModel(AsyncResource):
         backend: Backend that runs it.
         precision: Precision of its weights.
         loaded: Times and size of its first loading; ``None`` until ``load`` has ended.
-        choice: Which backend and browsers were asked for and chosen, and why.
-        sessions: Its sessions on lanes, or those of its stages.
-        requests: Makes its requests.
-        results: Has them answered, and makes results of the answers.
-        observer: Is told of its runs.
     """
 
     def __init__(
@@ -74,15 +69,17 @@ class AsyncModel(AsyncResource):
         self.backend: Backend = choice.backend
         self.precision = package.precision
         self.loaded: SessionLoaded | None = None
-        self.choice = choice
-        self.sessions = sessions
-        self.requests = RequestBuilder(pool, package, choice.backend, sessions)
-        self.observer = observer
         self._pool = pool
         self._forget = forget
         self._closed = False
-        self._warmup = Warmup(pool, package, self.requests)
-        self.results = ResultAssembly(pool, package, choice, sessions, self._warmup)
+        requests = RequestBuilder(pool, package, choice.backend, sessions)
+        self._warmup = Warmup(pool, package, requests)
+        # Its parts, with which the gate, pipelines and decoders work:
+        self.choice = choice  # which backend and browsers were asked for and chosen, and why
+        self.sessions = sessions  # on lanes, or those of its stages
+        self.requests = requests  # makes requests of inputs
+        self.results = ResultAssembly(pool, package, choice, sessions, self._warmup)  # makes results of answers
+        self.observer = observer  # is told of runs
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self.loaded else "new"
