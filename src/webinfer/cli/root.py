@@ -34,7 +34,7 @@ app = typer.Typer(
     epilog=_EPILOG,
     context_settings=HELP,
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain help, the same in a terminal, in a file and in docs/cli.md
+    rich_markup_mode=None,  # plain help, the same in a terminal, in a file and in docs/reference/cli.md
     pretty_exceptions_enable=False,
 )
 

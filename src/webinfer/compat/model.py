@@ -149,7 +149,7 @@ class EnhancedWebModel:
         """Return the figures of this model alone, another precision of it not among them.
 
         Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second of the time in which a request of
-        it was under way; docs/database.md tells what ``memory_usage`` is.
+        it was under way; docs/reference/database.md tells what ``memory_usage`` is.
         """
         return {
             "model_name": self.model_name,

@@ -1,4 +1,4 @@
-"""Every option and its default. The CLI's flags and the table in docs/options.md are made from here."""
+"""Every option and its default. The CLI's flags and the table in docs/reference/options.md are made from here."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Accelerator(Resource):
 
     Args:
         options: Options as one object.
-        keywords: Options by name, in place of ``options``; docs/options.md lists them.
+        keywords: Options by name, in place of ``options``; docs/reference/options.md lists them.
 
     Raises:
         OptionError: An option is unknown, or its value cannot be.
@@ -184,7 +184,7 @@ def pipeline(
             similar("A browser ran this.", ["Chrome executed it.", "Fish swim."])
 
     Args:
-        task: Its name, as Transformers calls it; docs/tasks.md lists them.
+        task: Its name, as Transformers calls it; docs/reference/tasks.md lists them.
         model: As ``Accelerator.load`` takes it; ``None`` takes the task's own, where it has one.
         precision: As ``Accelerator.load`` takes it.
         fallback: As ``Accelerator.load`` takes it.

@@ -31,7 +31,7 @@ class Pipeline(Resource):
         return repr(self._inner)
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
-        """Answer; what goes in and comes out is the task's own, see docs/tasks.md."""
+        """Answer; what goes in and comes out is the task's own, see docs/reference/tasks.md."""
         return self._portal.call(self._inner(*inputs, **parameters))
 
     @property

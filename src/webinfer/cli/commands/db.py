@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
         name="db",
-        help="Look into databases of results, merge, export and query them. See docs/database.md for their tables.",
+        help="Look into databases of results, merge, export and query them. Tables: docs/reference/database.md.",
         context_settings=HELP,
         rich_markup_mode=None,
         no_args_is_help=True,

@@ -1,7 +1,7 @@
 -- What is kept of every run. Times are in seconds, memory in 10^6 bytes, timestamps in UTC; NULL where nothing was measured.
 -- Identities are made by whoever writes: no two files have the same, so that one can be merged into another as it is.
 -- Tables that are written with every request have no keys that would have to be checked;
--- views.sql has the views, and docs/database.md tells them all.
+-- views.sql has the views, and docs/reference/database.md tells them all.
 
 CREATE TABLE machines (
     id TEXT PRIMARY KEY,              -- hash of what follows, but for the versions

@@ -1,4 +1,4 @@
-"""The wire protocol, without I/O: bytes in, messages out. docs/wire.md is its specification."""
+"""The wire protocol, without I/O: bytes in, messages out. docs/reference/wire.md is its specification."""
 
 from __future__ import annotations
 

@@ -108,8 +108,8 @@ def bench(
 ) -> None:
     """Measure models in browsers, beside native onnxruntime.
 
-    docs/benchmarks.md tells the method. Exits with 0 where real hardware computed, with 2 where only software did (or
-    where the command line was wrong, and nothing was measured), with 1 where an answer was wrong or none could be had.
+    docs/explanation/benchmarks.md tells the method. The exit code is 0 where real hardware computed, and 2 where only
+    software did or the command line was wrong. It is 1 where an answer was wrong or there was none.
     """
     how = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
     how |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}
