@@ -25,7 +25,7 @@ from aiohttp import web
 from benchmarks.measure import machine, show
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.exporter import write
 from webinfer.models.sources.ipfs.fetch import fetch
 from webinfer.models.sources.ipfs.gateway import READ_BUFFER
@@ -39,7 +39,7 @@ Contestant = Callable[[], Awaitable[None]]
 async def serve(place: Path) -> None:
     """Serve a directory's store and its plain file until the process is ended; print the port."""
     app = web.Application()
-    app.add_subapp("/gateway", application(Store(place / "store")))
+    app.add_subapp("/gateway", application(BlockStore(place / "store")))
     app.router.add_get("/plain", lambda _: asyncio.sleep(0, web.FileResponse(place / "file")))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -71,11 +71,11 @@ def contestants(place: Path, url: str, root: CID) -> dict[str, Contestant]:
                     file.write(piece)
 
     async def verified() -> None:
-        await fetch(root, "", Store(place / "store"), gateways=[f"{url}/gateway"])
+        await fetch(root, "", BlockStore(place / "store"), gateways=[f"{url}/gateway"])
 
     async def written() -> None:
         await verified()
-        await asyncio.to_thread(write, Store(place / "store").get, root, place / "file")
+        await asyncio.to_thread(write, BlockStore(place / "store").get, root, place / "file")
 
     return {"plain HTTP, to a file": plain, "by its CID, into the store": verified, "the same, and to a file": written}
 
@@ -98,7 +98,7 @@ async def main(megabytes: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="webinfer-benchmark-") as name:
         place = Path(name)
         (place / "file").write_bytes(random.Random(1).randbytes(megabytes * 1_000_000))
-        store = Store(place / "store")
+        store = BlockStore(place / "store")
         root = Importer(put=store.put).add(place / "file").cid
         async with served(place) as url:
             here = place / "fetched"

@@ -22,7 +22,7 @@ from webinfer.browsers.engines.chromium import plan_chromium
 from webinfer.browsers.engines.firefox import plan_firefox
 from webinfer.browsers.engines.launch_plan import LaunchPlan, Machine, Planner, profile_of
 from webinfer.browsers.engines.webkit import plan_webkit
-from webinfer.browsers.profiles import Kept, claimed
+from webinfer.browsers.profiles import KeptProfile, claimed
 from webinfer.core.errors import LaunchFailed
 
 log = logging.getLogger("webinfer.browsers.launch")
@@ -175,7 +175,7 @@ def _make_home() -> Path:
 
 
 def _plan(
-    installation: Installation, url: str, home: Path, headless: bool, args: tuple[str, ...], kept: Kept | None
+    installation: Installation, url: str, home: Path, headless: bool, args: tuple[str, ...], kept: KeptProfile | None
 ) -> LaunchPlan:
     planner = PLANNERS[installation.engine]
     plan = planner(installation, url, home, headless=headless, args=args, machine=Machine.here(), inherited=os.environ)
@@ -188,7 +188,7 @@ def _plan(
     return plan
 
 
-async def _start_guard(plan: LaunchPlan, home: Path, kept: Kept | None) -> asyncio.subprocess.Process:
+async def _start_guard(plan: LaunchPlan, home: Path, kept: KeptProfile | None) -> asyncio.subprocess.Process:
     with (home / "stderr.log").open("wb") as stderr:
         return await asyncio.create_subprocess_exec(
             sys.executable,

@@ -17,7 +17,7 @@ _PORT = "port"  # the file that tells it
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptProfile:
     """A profile that is ours as long as ``lock`` is open, here or in a process that inherited it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Kept:
 
 
 @contextlib.contextmanager
-def claimed(directory: Path | None, browser: str) -> Iterator[Kept | None]:
+def claimed(directory: Path | None, browser: str) -> Iterator[KeptProfile | None]:
     """Claim a browser's kept profile, or yield ``None`` where there is none to be had.
 
     Args:
@@ -47,7 +47,7 @@ def claimed(directory: Path | None, browser: str) -> Iterator[Kept | None]:
     try:
         path = directory / browser
         path.mkdir(mode=0o700, exist_ok=True)
-        yield Kept(path.resolve(), lock)
+        yield KeptProfile(path.resolve(), lock)
     finally:
         os.close(lock)
 

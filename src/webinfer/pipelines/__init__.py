@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from webinfer.pipelines.base.pipeline import AsyncPipeline, Load
+from webinfer.pipelines.base.pipeline import AsyncPipeline, LoadModel
 from webinfer.pipelines.registry import TASKS, pipeline_class
 
-__all__ = ["TASKS", "AsyncPipeline", "Load", "pipeline_class"]
+__all__ = ["TASKS", "AsyncPipeline", "LoadModel", "pipeline_class"]

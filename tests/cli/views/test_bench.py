@@ -13,7 +13,7 @@ from tests.bench.records import WASM
 from webinfer.bench import Cell
 from webinfer.bench.runner import Step
 from webinfer.cli.terminal import THEME, Terminal
-from webinfer.cli.views.bench import Progress, table
+from webinfer.cli.views.bench import BenchmarkProgress, table
 
 STEPS = (
     Step("look at embedded"),
@@ -28,7 +28,7 @@ STEPS = (
 
 def test_where_nothing_can_be_drawn_lines_say_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     minutes = itertools.count(0, 60)  # one passes with every look at the clock
-    with Progress(Terminal(), lambda: next(minutes)) as progress:
+    with BenchmarkProgress(Terminal(), lambda: next(minutes)) as progress:
         for step in STEPS:
             progress(step)
     out, err = capsys.readouterr()
@@ -52,14 +52,14 @@ def test_where_nothing_can_be_drawn_lines_say_how_far_it_is(capsys: pytest.Captu
     ],
 )
 def test_what_lies_ahead_is_said_first(step: Step, line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Progress(Terminal())(step)
+    BenchmarkProgress(Terminal())(step)
     assert line in capsys.readouterr().err
 
 
 def test_in_a_terminal_the_latest_step_is_drawn_and_what_lies_ahead_stays() -> None:
     terminal = Terminal()
     terminal.err = Console(file=io.StringIO(), theme=THEME, width=100, force_terminal=True)
-    with Progress(terminal, lambda: 0.0) as progress:
+    with BenchmarkProgress(terminal, lambda: 0.0) as progress:
         for step in STEPS:
             progress(step)
         progress(Step("launch 2, round 1", [Cell(configuration=WASM)], done=3, total=36))
@@ -85,7 +85,7 @@ def test_tables_break_no_word_and_go_on_below_where_the_terminal_is_narrow(width
 
 
 def test_what_is_left_says_how_to_go_on_once_it_had_begun(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(Terminal(quiet=True))
+    progress = BenchmarkProgress(Terminal(quiet=True))
     progress(STEPS[0])
     assert progress.left == []
     progress(STEPS[-1])

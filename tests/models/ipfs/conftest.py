@@ -12,7 +12,7 @@ from aiohttp import web
 
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.gateway import Patience
 
 
@@ -45,15 +45,15 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> BlockStore:
     """An empty store."""
-    return Store(tmp_path / "store")
+    return BlockStore(tmp_path / "store")
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Store:
+def source(tmp_path: Path) -> BlockStore:
     """A store that somebody else has."""
-    return Store(tmp_path / "source")
+    return BlockStore(tmp_path / "source")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def root(source: Store, directory: Path) -> CID:
+def root(source: BlockStore, directory: Path) -> CID:
     """The directory's CID, its blocks in ``source``."""
     return Importer(put=source.put).add(directory).cid
 
@@ -84,7 +84,7 @@ def contents(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
 
-def kept(store: Store) -> list[Path]:
+def kept(store: BlockStore) -> list[Path]:
     """List the files of a store."""
     return [path for path in store.directory.rglob("*") if path.is_file()] if store.directory.exists() else []
 

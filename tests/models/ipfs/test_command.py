@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from tests.models.ipfs.conftest import contents, kept
 from webinfer.cli import app
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 
 
 def call(*arguments: str) -> Result:
@@ -54,7 +54,7 @@ def test_directory_has_no_contents_to_print(added: str) -> None:
 
 
 def test_verify_finds_a_rotten_block(added: str) -> None:
-    largest = max(kept(Store()), key=lambda path: path.stat().st_size)
+    largest = max(kept(BlockStore()), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-1] + b"!")
     result = call("verify", added, "--json")
     assert result.exit_code == 1
@@ -85,12 +85,12 @@ def test_bad_archive_is_refused_and_the_store_stays_clean(
     file.write_bytes(
         {"changed": bytes(data), "cut off": bytes(data[: len(data) // 2]), "no archive": b"x" * 999}[spoil]
     )
-    good = {path.name: path.read_bytes() for path in kept(Store())}
+    good = {path.name: path.read_bytes() for path in kept(BlockStore())}
     monkeypatch.setenv("WEBINFER_CACHE", str(tmp_path / "elsewhere"))
     result = call("import", str(file), "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["error"]["code"] in ("model.integrity", "model.fetch")
-    assert {path.name: path.read_bytes() for path in kept(Store())}.items() <= good.items()
+    assert {path.name: path.read_bytes() for path in kept(BlockStore())}.items() <= good.items()
 
 
 def test_serve_feeds_another_machine(

@@ -20,7 +20,7 @@ from webinfer.models.ipfs.cid import CID, DAG_PB, RAW
 from webinfer.models.ipfs.dag_pb import Kind, Link, Node, encode
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.unixfs import resolve
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.exporter import write_whole
 from webinfer.models.sources.ipfs.fetch import fetch, fetch_several
 from webinfer.models.sources.ipfs.gateway import CAR_ACCEPT, RAW_TYPE, Patience, check_url
@@ -45,22 +45,22 @@ def always(body: bytes, *, status: int = 200, kind: str = CAR_ACCEPT, **headers:
     return answer
 
 
-async def bring(root: CID, store: Store, *urls: str, path: str = "", patience: Patience = HURRIED) -> CID:
+async def bring(root: CID, store: BlockStore, *urls: str, path: str = "", patience: Patience = HURRIED) -> CID:
     return await fetch(root, path, store, gateways=urls, patience=patience)
 
 
-def all_of(source: Store, root: CID) -> list[Block]:
+def all_of(source: BlockStore, root: CID) -> list[Block]:
     return list(walk(source.get, [root], "all"))
 
 
-def assert_clean(store: Store, allowed: list[Block]) -> None:
+def assert_clean(store: BlockStore, allowed: list[Block]) -> None:
     """The store holds only blocks of the DAG, each with the right bytes, and nothing half-written."""
     names = {store._path(block.cid): block.data for block in allowed}
     assert {path: path.read_bytes() for path in kept(store)}.items() <= names.items()
 
 
 async def test_directory_comes_whole_from_our_own_gateway(
-    root: CID, source: Store, store: Store, directory: Path, tmp_path: Path
+    root: CID, source: BlockStore, store: BlockStore, directory: Path, tmp_path: Path
 ) -> None:
     told: list[Progress] = []
     async with serving(source) as url:
@@ -70,14 +70,14 @@ async def test_directory_comes_whole_from_our_own_gateway(
     assert told[-1].done == told[-1].total == sum(len(block.data) for block in all_of(source, root))
 
 
-async def test_path_brings_only_what_it_leads_to(root: CID, source: Store, store: Store) -> None:
+async def test_path_brings_only_what_it_leads_to(root: CID, source: BlockStore, store: BlockStore) -> None:
     async with serving(source) as url:
         target = await bring(root, store, url, path="onnx/deep")
     assert target == resolve(source.get, root, "onnx/deep")[-1]
     assert len(kept(store)) == 4  # root, onnx, deep, the file in it
 
 
-async def test_path_through_a_sharded_directory_is_found(source: Store, store: Store) -> None:
+async def test_path_through_a_sharded_directory_is_found(source: BlockStore, store: BlockStore) -> None:
     blocks = [Block.of(RAW, b"%d" % number) for number in range(700)]
     for block in blocks:
         source.put(block)
@@ -90,7 +90,7 @@ async def test_path_through_a_sharded_directory_is_found(source: Store, store: S
     assert len(kept(store)) == len(all_of(source, root))
 
 
-async def test_path_that_leads_nowhere_is_a_typed_error(root: CID, source: Store, store: Store) -> None:
+async def test_path_that_leads_nowhere_is_a_typed_error(root: CID, source: BlockStore, store: BlockStore) -> None:
     for block in all_of(source, root):
         store.put(block)
     with pytest.raises(ModelNotFound, match="absent"):
@@ -99,16 +99,16 @@ async def test_path_that_leads_nowhere_is_a_typed_error(root: CID, source: Store
         await bring(root, store, path="config.json/absent")
 
 
-async def test_what_is_in_the_store_needs_nobody(root: CID, source: Store) -> None:
+async def test_what_is_in_the_store_needs_nobody(root: CID, source: BlockStore) -> None:
     assert await bring(root, source) == root
 
 
-async def test_nobody_to_ask_is_an_error_that_says_whom_to_name(root: CID, store: Store) -> None:
+async def test_nobody_to_ask_is_an_error_that_says_whom_to_name(root: CID, store: BlockStore) -> None:
     with pytest.raises(FetchError, match=r"WEBINFER_IPFS_GATEWAYS.*webinfer ipfs serve"):
         await bring(root, store)
 
 
-async def test_only_missing_blocks_are_asked_for(root: CID, source: Store, store: Store) -> None:
+async def test_only_missing_blocks_are_asked_for(root: CID, source: BlockStore, store: BlockStore) -> None:
     blocks = all_of(source, root)
     for block in blocks[::2]:
         store.put(block)
@@ -152,7 +152,7 @@ BAD: dict[str, Callable[[list[Block]], tuple[bytes, type[FetchError]]]] = {
 
 @pytest.mark.parametrize("name", BAD)
 async def test_bad_archive_is_refused_and_a_good_gateway_mends_it(
-    name: str, root: CID, source: Store, store: Store, record_property: Callable[[str, object], None]
+    name: str, root: CID, source: BlockStore, store: BlockStore, record_property: Callable[[str, object], None]
 ) -> None:
     blocks = all_of(source, root)
     body, error = BAD[name](blocks)
@@ -168,7 +168,7 @@ async def test_bad_archive_is_refused_and_a_good_gateway_mends_it(
     assert_clean(store, blocks)
 
 
-async def test_unsolicited_blocks_are_ignored(root: CID, source: Store, store: Store) -> None:
+async def test_unsolicited_blocks_are_ignored(root: CID, source: BlockStore, store: BlockStore) -> None:
     blocks = all_of(source, root)
     mixed = [EVIL, blocks[0], Block(EVIL.cid, b"not even that"), *blocks[1:], EVIL]
     async with gateway(always(archive(mixed))) as url:
@@ -177,7 +177,7 @@ async def test_unsolicited_blocks_are_ignored(root: CID, source: Store, store: S
     assert len(kept(store)) == len(blocks)
 
 
-async def test_incomplete_archive_is_completed_block_by_block(root: CID, source: Store, store: Store) -> None:
+async def test_incomplete_archive_is_completed_block_by_block(root: CID, source: BlockStore, store: BlockStore) -> None:
     blocks = all_of(source, root)
     async with serving(source) as good:
 
@@ -191,21 +191,23 @@ async def test_incomplete_archive_is_completed_block_by_block(root: CID, source:
     assert len(kept(store)) == len(blocks)
 
 
-async def test_page_with_status_200_is_refused(root: CID, store: Store) -> None:
+async def test_page_with_status_200_is_refused(root: CID, store: BlockStore) -> None:
     async with gateway(always(b"<html>login</html>", kind="text/html")) as url:
         with pytest.raises(IntegrityError, match="text/html"):
             await bring(root, store, url)
     assert kept(store) == []
 
 
-async def test_huge_single_block_is_refused(store: Store) -> None:
+async def test_huge_single_block_is_refused(store: BlockStore) -> None:
     async with gateway(always(bytes(MAX_BLOCK + 1), kind=RAW_TYPE)) as url:
         with pytest.raises(IntegrityError, match="refused"):
             await bring(EVIL.cid, store, url)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 406, 410, 412, 429, 451, 502, 504])
-async def test_status_is_told_and_the_next_gateway_asked(status: int, root: CID, source: Store, store: Store) -> None:
+async def test_status_is_told_and_the_next_gateway_asked(
+    status: int, root: CID, source: BlockStore, store: BlockStore
+) -> None:
     async with gateway(always(b"no", status=status, **{"Retry-After": "0"})) as bad, serving(source) as good:
         with pytest.raises(FetchError, match=f"HTTP {status}"):
             await bring(root, store, bad)
@@ -213,7 +215,7 @@ async def test_status_is_told_and_the_next_gateway_asked(status: int, root: CID,
     assert len(kept(store)) == len(all_of(source, root))
 
 
-async def test_busy_gateway_is_asked_again(root: CID, source: Store, store: Store) -> None:
+async def test_busy_gateway_is_asked_again(root: CID, source: BlockStore, store: BlockStore) -> None:
     asked: list[float] = []
     async with serving(source) as good:
 
@@ -231,7 +233,9 @@ async def test_busy_gateway_is_asked_again(root: CID, source: Store, store: Stor
 
 
 @pytest.mark.parametrize("after", [0, 200, 2_000_000])
-async def test_stalled_gateway_is_left_for_another(after: int, root: CID, source: Store, store: Store) -> None:
+async def test_stalled_gateway_is_left_for_another(
+    after: int, root: CID, source: BlockStore, store: BlockStore
+) -> None:
     body = archive(all_of(source, root))
     ended = asyncio.Event()
 
@@ -246,18 +250,18 @@ async def test_stalled_gateway_is_left_for_another(after: int, root: CID, source
     async with gateway(stall) as stalled, serving(source) as good:
         brief = replace(HURRIED, silence=0.3)
         with pytest.raises(FetchError, match="nothing for too long"):
-            await bring(root, Store(store.directory.parent / "other"), stalled, patience=brief)
+            await bring(root, BlockStore(store.directory.parent / "other"), stalled, patience=brief)
         await bring(root, store, stalled, good, patience=replace(HURRIED, silence=1.0))
         ended.set()
     assert_clean(store, all_of(source, root))
 
 
-async def test_nobody_listens(root: CID, store: Store) -> None:
+async def test_nobody_listens(root: CID, store: BlockStore) -> None:
     with pytest.raises(FetchError, match="could not be asked"):
         await bring(root, store, "http://127.0.0.1:9")
 
 
-async def test_right_block_that_is_no_file_is_a_typed_error(source: Store, store: Store) -> None:
+async def test_right_block_that_is_no_file_is_a_typed_error(source: BlockStore, store: BlockStore) -> None:
     wrong = Block.of(DAG_PB, b"\xff\xff no protocol buffer")
     source.put(wrong)
     async with gateway(always(archive([wrong]))) as url:
@@ -265,7 +269,7 @@ async def test_right_block_that_is_no_file_is_a_typed_error(source: Store, store
             await bring(wrong.cid, store, url)
 
 
-async def test_link_to_data_of_another_codec_is_a_typed_error(store: Store) -> None:
+async def test_link_to_data_of_another_codec_is_a_typed_error(store: BlockStore) -> None:
     other = Block.of(0x71, b"\xa0")
     root = encode(Node(Kind.DIRECTORY, (Link(other.cid, "data", 1),)))
     async with gateway(always(archive([root, other]))) as url:
@@ -273,7 +277,7 @@ async def test_link_to_data_of_another_codec_is_a_typed_error(store: Store) -> N
             await bring(root.cid, store, url)
 
 
-async def test_two_fetches_into_one_store_both_end_well(root: CID, source: Store, store: Store) -> None:
+async def test_two_fetches_into_one_store_both_end_well(root: CID, source: BlockStore, store: BlockStore) -> None:
     async with serving(source) as url:
         await asyncio.gather(bring(root, store, url), bring(root, store, url))
     assert len(kept(store)) == len(all_of(source, root))
@@ -285,7 +289,7 @@ def test_address_that_is_none_is_refused(url: str) -> None:
         check_url(url)
 
 
-async def test_several_paths_are_fetched_side_by_side(source: Store, store: Store, tmp_path: Path) -> None:
+async def test_several_paths_are_fetched_side_by_side(source: BlockStore, store: BlockStore, tmp_path: Path) -> None:
     names = [f"file{number}" for number in range(4)]
     (tmp_path / "flat").mkdir()
     for name in names:

@@ -18,7 +18,7 @@ from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.dag_pb import decode
 from webinfer.models.ipfs.unixfs import resolve as follow
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.server import serving
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.probe import probe_model
@@ -75,7 +75,7 @@ def test_graph_with_its_weights_and_a_lone_file_are_found_by_their_own_cids(
 
 
 async def test_file_that_gateways_lack_comes_from_the_hub_and_the_others_do_not(
-    hub: HubServer, model: dict[str, Path], source: Store, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, model: dict[str, Path], source: BlockStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cid = CID.parse(directory_cid(model, source.put))
     source.remove(follow(source.get, cid, WEIGHTS)[-1])
@@ -89,7 +89,7 @@ async def test_file_that_gateways_lack_comes_from_the_hub_and_the_others_do_not(
 
 
 async def test_hub_is_not_asked_for_what_a_gateway_has(
-    hub: HubServer, model: dict[str, Path], source: Store, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, model: dict[str, Path], source: BlockStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cid = directory_cid(model, source.put)
     async with serving(source) as url:
@@ -108,13 +108,13 @@ def test_other_contents_on_the_hub_are_refused_and_the_right_revision_is_taken(
         directory_cid(model, blocks.append)
         for block in blocks:
             if decode(block.cid, block.data).is_directory:
-                Store().put(block)
+                BlockStore().put(block)
     hub.add("org/newer", {**model, CONFIG: '{"model_type": "gpt2"}'})
-    before = kept(Store())
+    before = kept(BlockStore())
     with pytest.raises(IntegrityError, match=r"another CID than .*name the revision") as caught:
         resolve(f"ipfs://{cid}?hub=org/newer")
     assert caught.value.data["expected"]
-    assert kept(Store()) == before
+    assert kept(BlockStore()) == before
     assert resolve(f"ipfs://{cid}?hub=org/twin").config == {"model_type": "bert"}
 
 

@@ -16,7 +16,7 @@ from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.car import header, section_head
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.sources.ipfs import kubo
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.exporter import write_whole
 from webinfer.models.sources.ipfs.fetch import fetch
 from webinfer.models.sources.ipfs.gateway import Question
@@ -26,7 +26,7 @@ from webinfer.models.sources.ipfs.server import walk
 class Node:
     """What Kubo answers to ``version``, ``block/get`` and ``dag/export``, all of which it takes as POST only."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BlockStore) -> None:
         self.store = store
         self.calls: list[str] = []
         self.lie = b""  # sent in place of each block
@@ -61,7 +61,7 @@ async def served(node: Node) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def node(source: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
+async def node(source: BlockStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
     """The node that WEBINFER_IPFS_API names, with the blocks of ``source``."""
     made = Node(source)
     async with served(made) as url:
@@ -70,7 +70,7 @@ async def node(source: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 
 async def test_directory_comes_from_kubo_without_any_gateway(
-    node: Node, root: CID, store: Store, directory: Path, tmp_path: Path
+    node: Node, root: CID, store: BlockStore, directory: Path, tmp_path: Path
 ) -> None:
     assert await fetch(root, "", store, gateways=[], patience=HURRIED) == root
     write_whole(store.get, root, tmp_path / "out")
@@ -78,14 +78,14 @@ async def test_directory_comes_from_kubo_without_any_gateway(
     assert "dag/export" in node.calls
 
 
-async def test_path_is_followed_block_by_block(node: Node, root: CID, store: Store) -> None:
+async def test_path_is_followed_block_by_block(node: Node, root: CID, store: BlockStore) -> None:
     target = await fetch(root, "onnx/deep", store, gateways=[], patience=HURRIED)
     assert store.holds(target)
     assert len(kept(store)) < len(kept(node.store))
     assert node.calls[0] == "block/get"
 
 
-async def test_lying_kubo_is_refused_and_nothing_of_it_is_kept(node: Node, root: CID, store: Store) -> None:
+async def test_lying_kubo_is_refused_and_nothing_of_it_is_kept(node: Node, root: CID, store: BlockStore) -> None:
     node.lie = b"evil"
     with pytest.raises(IntegrityError, match="Could not fetch"):
         await fetch(root, "", store, gateways=[], patience=HURRIED)
@@ -94,7 +94,7 @@ async def test_lying_kubo_is_refused_and_nothing_of_it_is_kept(node: Node, root:
     assert await fetch(root, "", store, gateways=[], patience=HURRIED) == root
 
 
-async def test_kubo_that_lacks_a_block_is_told(node: Node, root: CID, store: Store) -> None:
+async def test_kubo_that_lacks_a_block_is_told(node: Node, root: CID, store: BlockStore) -> None:
     for path in kept(node.store):
         path.unlink()
     with pytest.raises(FetchError, match="no such block"):

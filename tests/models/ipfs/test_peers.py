@@ -21,7 +21,7 @@ from tests.models.ipfs.conftest import contents, gateway
 from tests.models.ipfs.test_fetch import flip
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.exporter import write_whole
 from webinfer.models.sources.ipfs.fetch import fetch
 from webinfer.models.sources.ipfs.server import serving
@@ -101,7 +101,7 @@ def shards(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [model, edges, shards])
 def test_helia_and_ipfs_car_give_our_root(
-    make: Callable[[Path], None], tmp_path: Path, source: Store, record_property: Tell
+    make: Callable[[Path], None], tmp_path: Path, source: BlockStore, record_property: Tell
 ) -> None:
     path = tmp_path / "made"
     path.mkdir()
@@ -124,7 +124,7 @@ def test_helia_fetches_from_our_gateway(directory: Path, tmp_path: Path, record_
 
 
 async def test_helia_refuses_what_was_changed_on_the_way_from_us(
-    root: CID, source: Store, tmp_path: Path, record_property: Tell
+    root: CID, source: BlockStore, tmp_path: Path, record_property: Tell
 ) -> None:
     changing = False
 
@@ -147,7 +147,7 @@ async def test_helia_refuses_what_was_changed_on_the_way_from_us(
 
 
 async def test_we_fetch_from_helias_gateway(
-    directory: Path, store: Store, tmp_path: Path, record_property: Tell
+    directory: Path, store: BlockStore, tmp_path: Path, record_property: Tell
 ) -> None:
     root = CID.parse(node("import.mjs", directory, tmp_path / "helia"))
     with helia(tmp_path / "helia") as served:

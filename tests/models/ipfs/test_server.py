@@ -14,14 +14,14 @@ from webinfer.models.ipfs.block import Block, verify
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dag_pb import Link
 from webinfer.models.ipfs.unixfs import resolve
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.server import serving
 
 CAR, RAW_BLOCK = "application/vnd.ipld.car", "application/vnd.ipld.raw"
 
 
 @pytest.fixture
-async def asked(source: Store) -> AsyncIterator[aiohttp.ClientSession]:
+async def asked(source: BlockStore) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of a gateway over ``source``."""
     async with serving(source) as url, aiohttp.ClientSession(url) as session:
         yield session
@@ -33,7 +33,9 @@ async def blocks(asked: aiohttp.ClientSession, path: str) -> list[Block]:
         return [verify(block) for block in read(await response.read())]
 
 
-async def test_archive_has_every_block_once_depth_first(asked: aiohttp.ClientSession, source: Store, root: CID) -> None:
+async def test_archive_has_every_block_once_depth_first(
+    asked: aiohttp.ClientSession, source: BlockStore, root: CID
+) -> None:
     got = await blocks(asked, f"/ipfs/{root}?format=car")
     assert got[0].cid == root
     assert len({block.cid for block in got}) == len(got) == len(list(source.directory.rglob("*/*")))
@@ -41,7 +43,7 @@ async def test_archive_has_every_block_once_depth_first(asked: aiohttp.ClientSes
         assert response.content_length == len(await response.read())  # said beforehand, so nothing is chunked
 
 
-async def test_scopes_say_how_much_comes(asked: aiohttp.ClientSession, source: Store, root: CID) -> None:
+async def test_scopes_say_how_much_comes(asked: aiohttp.ClientSession, source: BlockStore, root: CID) -> None:
     file = resolve(source.get, root, "onnx/model.onnx")
     assert [block.cid for block in await blocks(asked, f"/ipfs/{root}?format=car&dag-scope=block")] == [root]
     assert [block.cid for block in await blocks(asked, f"/ipfs/{root}?format=car&dag-scope=entity")] == [root]
@@ -51,7 +53,7 @@ async def test_scopes_say_how_much_comes(asked: aiohttp.ClientSession, source: S
 
 
 async def test_listing_of_a_sharded_directory_has_its_shards_and_no_files(
-    asked: aiohttp.ClientSession, source: Store
+    asked: aiohttp.ClientSession, source: BlockStore
 ) -> None:
     file = Block.of(RAW, b"x")
     source.put(file)
@@ -83,7 +85,7 @@ async def test_heads_are_those_of_the_specification(asked: aiohttp.ClientSession
 
 
 async def test_raw_block_is_given_and_the_empty_one_always(
-    asked: aiohttp.ClientSession, source: Store, root: CID
+    asked: aiohttp.ClientSession, source: BlockStore, root: CID
 ) -> None:
     async with asked.get(f"/ipfs/{root}?format=raw") as response:
         assert (response.status, response.content_type) == (200, RAW_BLOCK)
@@ -115,7 +117,7 @@ async def test_questions_that_cannot_be_answered(
 
 
 async def test_archive_breaks_off_where_a_block_is_missing(
-    asked: aiohttp.ClientSession, source: Store, root: CID
+    asked: aiohttp.ClientSession, source: BlockStore, root: CID
 ) -> None:
     lost = resolve(source.get, root, "onnx/deep/ünï.txt")[-1]
     source._path(lost).unlink()
@@ -123,7 +125,7 @@ async def test_archive_breaks_off_where_a_block_is_missing(
         await blocks(asked, f"/ipfs/{root}?format=car")
 
 
-async def test_port_in_use_is_a_typed_error(source: Store) -> None:
+async def test_port_in_use_is_a_typed_error(source: BlockStore) -> None:
     async with serving(source) as url:
         with pytest.raises(PortInUse):
             async with serving(source, port=int(url.rpartition(":")[2])):

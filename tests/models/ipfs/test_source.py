@@ -22,7 +22,7 @@ from webinfer.models.files.package import ModelPackage
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.unixfs import resolve as follow
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.server import serving
 from webinfer.models.sources.ipfs.source import fetched, parse
 from webinfer.models.sources.resolve import resolve
@@ -40,13 +40,13 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cid(source: Store, model: Path) -> CID:
+def cid(source: BlockStore, model: Path) -> CID:
     """Its CID, its blocks in ``source``."""
     return Importer(put=source.put).add(model).cid
 
 
 @pytest.fixture
-async def served(source: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+async def served(source: BlockStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A gateway over ``source``, which is the usual one."""
     async with serving(source) as url:
         monkeypatch.setenv("WEBINFER_IPFS_GATEWAYS", url)
@@ -78,7 +78,7 @@ async def test_path_names_a_directory_or_a_model_file(cid: CID, served: str) -> 
     assert package.config == {"model_type": "bert"}
 
 
-async def test_lone_file_is_a_model(cid: CID, source: Store, served: str) -> None:
+async def test_lone_file_is_a_model(cid: CID, source: BlockStore, served: str) -> None:
     file = follow(source.get, cid, "onnx/model.onnx")[-1]
     package = await opened(f"ipfs://{file}")
     assert package.signature.inputs
@@ -87,7 +87,7 @@ async def test_lone_file_is_a_model(cid: CID, source: Store, served: str) -> Non
 
 @pytest.mark.parametrize("shard_above", [1 << 18, 10])
 async def test_only_what_a_precision_needs_is_fetched(
-    source: Store, model: Path, served: str, monkeypatch: pytest.MonkeyPatch, shard_above: int
+    source: BlockStore, model: Path, served: str, monkeypatch: pytest.MonkeyPatch, shard_above: int
 ) -> None:
     made = random.Random(2)
     whole = onnx.load(model / "onnx" / "model.onnx")
@@ -98,7 +98,7 @@ async def test_only_what_a_precision_needs_is_fetched(
     package = await opened(f"ipfs://{cid}")
     place = package.model.path.parent.parent
     assert set(contents(place)) == {"onnx/model.onnx", "config.json", "labels.txt", "onnx/half"}  # the last is small
-    assert not any(path.stat().st_size >= 1 << 20 for path in kept(Store()))
+    assert not any(path.stat().st_size >= 1 << 20 for path in kept(BlockStore()))
     assert package.available == ("fp32", "fp16")
     assert package.origin == f"ipfs://{cid}"
     half = await asyncio.to_thread(resolve, f"ipfs://{cid}", precision="fp16")
@@ -107,12 +107,12 @@ async def test_only_what_a_precision_needs_is_fetched(
     with pytest.raises(ModelNotFound, match="no model in q4, only fp32, fp16"):
         await asyncio.to_thread(resolve, f"ipfs://{cid}", precision="q4")
     monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")
-    shutil.rmtree(Store().directory)
+    shutil.rmtree(BlockStore().directory)
     again = await opened(f"ipfs://{cid}")
     assert (again.sha256, again.origin, again.cached) == (package.sha256, package.origin, True)
 
 
-async def test_weights_beside_the_graph_are_fetched_with_it(source: Store, model: Path, served: str) -> None:
+async def test_weights_beside_the_graph_are_fetched_with_it(source: BlockStore, model: Path, served: str) -> None:
     whole = onnx.load(model / "onnx" / "model.onnx")
     path = model / "onnx" / "model.onnx"
     path.unlink()
@@ -128,7 +128,7 @@ async def test_weights_beside_the_graph_are_fetched_with_it(source: Store, model
 
 @pytest.mark.parametrize("lone", [False, True])
 async def test_file_that_was_changed_after_it_was_written_is_written_again(
-    cid: CID, source: Store, model: Path, served: str, monkeypatch: pytest.MonkeyPatch, lone: bool
+    cid: CID, source: BlockStore, model: Path, served: str, monkeypatch: pytest.MonkeyPatch, lone: bool
 ) -> None:
     target = follow(source.get, cid, "onnx/model.onnx")[-1] if lone else cid
     package = await opened(f"ipfs://{target}")
@@ -148,13 +148,13 @@ async def test_file_that_was_changed_is_not_used_when_nobody_has_its_blocks(
     package = await opened(f"ipfs://{cid}")
     (package.model.path.parent.parent / "config.json").write_text("{}")
     monkeypatch.delenv("WEBINFER_IPFS_GATEWAYS")
-    shutil.rmtree(Store().directory)
+    shutil.rmtree(BlockStore().directory)
     with pytest.raises(FetchError, match="WEBINFER_IPFS_GATEWAYS"):
         await opened(f"ipfs://{cid}")
 
 
-async def test_reference_works_inside_a_running_loop(cid: CID, source: Store) -> None:
-    shutil.copytree(source.directory, Store().directory)
+async def test_reference_works_inside_a_running_loop(cid: CID, source: BlockStore) -> None:
+    shutil.copytree(source.directory, BlockStore().directory)
     assert resolve(f"ipfs://{cid}").signature.inputs
 
 
@@ -171,7 +171,7 @@ def test_nobody_to_ask_is_told(cid: CID) -> None:
 
 
 def test_what_is_no_model_is_a_typed_error() -> None:
-    text = Importer(put=Store().put).file(io.BytesIO(b"not ONNX"))
+    text = Importer(put=BlockStore().put).file(io.BytesIO(b"not ONNX"))
     with pytest.raises(InvalidModel):
         resolve(f"ipfs://{text.cid}")
 

@@ -21,7 +21,7 @@ from webinfer.core.errors import FetchError, InvalidModel, ModelNotFound, Option
 from webinfer.core.progress import Progress
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.sources import hub as hub_source
-from webinfer.models.sources.hub import Reference
+from webinfer.models.sources.hub import HubReference
 from webinfer.models.sources.resolve import resolve
 
 BERT = json.dumps({"model_type": "bert"})
@@ -64,12 +64,12 @@ def unplug(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("org/name", Reference("org/name")),
-        ("name", Reference("name")),
-        ("org/name@v1.0", Reference("org/name", "v1.0")),
-        ("org/name@refs/pr/3", Reference("org/name", "refs/pr/3")),
-        ("org/name/onnx/encoder_model.onnx", Reference("org/name", None, "onnx/encoder_model.onnx")),
-        ("org/name@main/onnx/model.onnx", Reference("org/name", "main", "onnx/model.onnx")),
+        ("org/name", HubReference("org/name")),
+        ("name", HubReference("name")),
+        ("org/name@v1.0", HubReference("org/name", "v1.0")),
+        ("org/name@refs/pr/3", HubReference("org/name", "refs/pr/3")),
+        ("org/name/onnx/encoder_model.onnx", HubReference("org/name", None, "onnx/encoder_model.onnx")),
+        ("org/name@main/onnx/model.onnx", HubReference("org/name", "main", "onnx/model.onnx")),
         ("bert.onnx", None),
         ("/org/name", None),
         ("../name", None),
@@ -81,13 +81,13 @@ def unplug(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", None),
     ],
 )
-def test_references_are_read(text: str, expected: Reference | None) -> None:
-    assert Reference.parse(text) == expected
+def test_references_are_read(text: str, expected: HubReference | None) -> None:
+    assert HubReference.parse(text) == expected
 
 
 def test_plain_references_that_look_like_files_are_paths() -> None:
-    assert Reference.parse("models/bert/model.onnx", plain=True) is None
-    assert Reference.parse("org/name@main", plain=True) == Reference("org/name", "main")
+    assert HubReference.parse("models/bert/model.onnx", plain=True) is None
+    assert HubReference.parse("org/name@main", plain=True) == HubReference("org/name", "main")
 
 
 def test_only_what_is_needed_is_fetched(hub: HubServer, model: bytes) -> None:

@@ -14,7 +14,7 @@ from webinfer.models.ipfs.importer import PROFILE, Importer
 from webinfer.models.ipfs.unixfs import children, contents
 from webinfer.models.sources.ipfs import archive, server
 from webinfer.models.sources.ipfs.archive import Report
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.exporter import write_whole
 from webinfer.models.sources.ipfs.gateway import VARIABLE, check_url
 from webinfer.models.sources.ipfs.server import LOOPBACK
@@ -27,9 +27,9 @@ __all__ = [
     "Added",
     "Archived",
     "Item",
-    "Listing",
+    "NodeListing",
     "Report",
-    "Written",
+    "WrittenFiles",
     "add",
     "export_archive",
     "fetch",
@@ -51,7 +51,7 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFiles:
     """What was written to disk: its CID, and where it is."""
 
     cid: CID
@@ -77,7 +77,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class NodeListing:
     """A file or directory; the entries of a directory in their order."""
 
     cid: CID
@@ -101,7 +101,9 @@ def add(path: Path, *, hidden: bool = False, follow: bool = False, progress: Pro
     Raises:
         StoreError: Something cannot be read or stored.
     """
-    root = Importer(put=Store().put, hidden=hidden, follow=follow, tell=_adding(progress, f"add {path.name}")).add(path)
+    root = Importer(put=BlockStore().put, hidden=hidden, follow=follow, tell=_adding(progress, f"add {path.name}")).add(
+        path
+    )
     return Added(root.cid, root.size)
 
 
@@ -111,7 +113,7 @@ def fetch(
     *,
     gateways: Sequence[str] | None = None,
     progress: ProgressCallback | None = None,
-) -> Written:
+) -> WrittenFiles:
     """Fetch a file or directory, verified, and write it to disk.
 
     Args:
@@ -136,7 +138,7 @@ def fetch(
             progress(Progress(f"write {place.name}", done, total))
 
     write_whole(store.get, target, place, tell)
-    return Written(target, place)
+    return WrittenFiles(target, place)
 
 
 def read(
@@ -151,20 +153,20 @@ def read(
 
 def listing(
     reference: str, *, gateways: Sequence[str] | None = None, progress: ProgressCallback | None = None
-) -> Listing:
+) -> NodeListing:
     """Return what a directory holds, or that it is a file. Arguments and errors are those of ``fetch``."""
     root, path = parse(reference)
     store, target = _brought(root, path, gateways, progress)
     node = decode(target, store.get(target))
     links = children(store.get, node) if node.is_directory else ()
     items = tuple(Item(link.name, link.cid, link.size) for link in links)
-    return Listing(target, node.is_directory, node.size, items)
+    return NodeListing(target, node.is_directory, node.size, items)
 
 
 def verify(reference: str) -> Report:
     """Hash every block that the store has of a file or directory. Blocks that do not match are removed."""
     root, path = parse(reference)
-    return archive.check(Store(), root, path)
+    return archive.check(BlockStore(), root, path)
 
 
 def export_archive(
@@ -191,7 +193,7 @@ def import_archive(file: Path, *, progress: ProgressCallback | None = None) -> l
     Returns:
         A report for each root of the archive: what is there, and which blocks are missing.
     """
-    return archive.import_archive(Store(), file, _adding(progress, f"read {file.name}"))
+    return archive.import_archive(BlockStore(), file, _adding(progress, f"read {file.name}"))
 
 
 def serve(address: str = LOOPBACK, port: int = 8080) -> AbstractAsyncContextManager[str]:
@@ -201,19 +203,19 @@ def serve(address: str = LOOPBACK, port: int = 8080) -> AbstractAsyncContextMana
         address: Address to listen on; ``0.0.0.0`` lets other machines ask.
         port: Port to listen on; 0 takes a free one.
     """
-    return server.serving(Store(), address, port)
+    return server.serving(BlockStore(), address, port)
 
 
 def store_directory() -> Path:
     """Return the directory of the store."""
-    return Store().directory
+    return BlockStore().directory
 
 
 def _brought(
     root: CID, path: str, gateways: Sequence[str] | None, progress: ProgressCallback | None
-) -> tuple[Store, CID]:
+) -> tuple[BlockStore, CID]:
     """Fetch what is not in the store, from the gateways given, else from the usual ones."""
-    store = Store()
+    store = BlockStore()
     checked = [check_url(url) for url in gateways] if gateways else None
     return store, bring(root, path, store, gateways=checked, progress=progress)
 

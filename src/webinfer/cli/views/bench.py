@@ -33,7 +33,7 @@ SEVERITIES = {
 }
 
 
-class Progress:
+class BenchmarkProgress:
     """What a benchmark is at: a table that grows in a terminal, a line per launch elsewhere, each with how many
     configurations are done and since when. Call it with a step.
 

@@ -43,7 +43,7 @@ _QUANTIZED = {
 
 
 @dataclass(slots=True)
-class Contents:
+class GraphContents:
     """What was read from an ONNX file.
 
     Attributes:
@@ -73,7 +73,7 @@ class _Found:
     versions: int = 0
 
 
-def read(path: Path) -> Contents:
+def read(path: Path) -> GraphContents:
     """Read a model's signature and the names of its external files.
 
     Args:
@@ -89,7 +89,7 @@ def read(path: Path) -> Contents:
     outputs = specs(path, "output", found.outputs)
     if not outputs:
         refuse(path, "has no outputs: export it again")
-    return Contents(
+    return GraphContents(
         Signature(tuple(given), tuple(outputs)), tuple(found.external), frozenset(found.operators), _precision(found)
     )
 

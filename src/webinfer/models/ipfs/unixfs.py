@@ -19,7 +19,7 @@ _RESERVED = frozenset({"", ".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """Something in a tree of directories.
 
     Attributes:
@@ -39,7 +39,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PathStep:
     """What the blocks on the way along a path say: where to go next.
 
     Attributes:
@@ -66,7 +66,7 @@ def split(path: str) -> tuple[str, ...]:
     return names
 
 
-def step(node: Node, name: str, level: int) -> Step | None:
+def step(node: Node, name: str, level: int) -> PathStep | None:
     """Go one block along a path.
 
     Args:
@@ -85,13 +85,13 @@ def step(node: Node, name: str, level: int) -> Step | None:
         raise ModelNotFound(f"There is no {name!r} in a file.", name=name)
     if node.kind == Kind.DIRECTORY:
         found = [link for link in node.links if link.name == name]
-        return Step(found[0].cid, 0, True) if found else None
+        return PathStep(found[0].cid, 0, True) if found else None
     if node.kind != Kind.SHARD:
         raise InvalidModel(f"{name!r} lies behind a {node.kind.name.lower()}, which is not followed.", name=name)
     place = hamt.place_of(name, node, level)
     for entry, link in hamt.entries(node):
         if link.name.startswith(place) and entry in ("", name):
-            return Step(link.cid, level + 1 if not entry else 0, bool(entry))
+            return PathStep(link.cid, level + 1 if not entry else 0, bool(entry))
     return None
 
 
@@ -141,7 +141,7 @@ def children(get: Get, node: Node) -> Iterator[Link]:
         yield link
 
 
-def tree(get: Get, root: CID) -> Iterator[Entry]:
+def tree(get: Get, root: CID) -> Iterator[DirectoryEntry]:
     """Yield everything in and below an entry, itself first; a directory comes before what is in it.
 
     Raises:
@@ -160,7 +160,7 @@ def tree(get: Get, root: CID) -> Iterator[Entry]:
                 cid=str(cid),
                 path=path,
             )
-        yield Entry(path, cid, node)
+        yield DirectoryEntry(path, cid, node)
         if node.is_directory:
             if depth >= MAX_DEPTH:
                 raise InvalidModel(f"{path} is nested deeper than {MAX_DEPTH} directories.", path=path)

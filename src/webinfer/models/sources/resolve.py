@@ -133,7 +133,7 @@ def _from_hub(
     name: str, tried: list[str], progress: ProgressCallback | None, precision: str | None, part: str | None
 ) -> ModelPackage:
     """Look for a name on the hub that nothing here answers to."""
-    if hub.Reference.parse(name, plain=True) is None:
+    if hub.HubReference.parse(name, plain=True) is None:
         raise _not_found(name, tried)
     try:
         package = hub.open_hub(name, name, progress, precision=precision, part=part)

@@ -24,7 +24,7 @@ from webinfer.pipelines.audio.ctc import Letters
 from webinfer.pipelines.audio.seq2seq_decoder import Listening
 from webinfer.pipelines.audio.transcript import Piece, Segment, joined, pieces
 from webinfer.pipelines.audio.whisper import Speech
-from webinfer.pipelines.base.pipeline import AsyncPipeline, Load
+from webinfer.pipelines.base.pipeline import AsyncPipeline, LoadModel
 
 T = TypeVar("T")
 Timestamps = bool | Literal["word", "char"]
@@ -71,7 +71,7 @@ class SpeechRecognition(AsyncPipeline):
     _letters: Letters
 
     @classmethod
-    async def load(cls, reference: str | Path, load: Load, **defaults: Any) -> Self:
+    async def load(cls, reference: str | Path, load: LoadModel, **defaults: Any) -> Self:
         """Load the model, and side by side with it the decoder of one that has two parts."""
         cls._check_parameters(defaults)
         loading = (load(reference, part=part, varying=cls.varying) for part in (None, PARTS[1]))

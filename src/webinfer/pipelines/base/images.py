@@ -20,7 +20,7 @@ _WINDOW = 32  # images that are prepared at a time, while those before run; each
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImageFeatures:
     """One image's share of a run.
 
     Attributes:
@@ -59,7 +59,7 @@ class ImagePipeline(AsyncPipeline):
         outputs: Sequence[str],
         batch_size: int,
         others: Mapping[str, NDArray[Any]] | None = None,
-    ) -> list[Seen]:
+    ) -> list[ImageFeatures]:
         """Run images, those of one shape together, and return their rows in order.
 
         Nothing is padded, so that an image's answer does not depend on its company.
@@ -79,7 +79,7 @@ class ImagePipeline(AsyncPipeline):
         if not images:
             raise EmptyBatch(f"{self.task} was given no images: pass at least one.")
         windows = [images[at : at + _WINDOW] for at in range(0, len(images), _WINDOW)]
-        seen: list[Seen] = []
+        seen: list[ImageFeatures] = []
         preparing = asyncio.create_task(asyncio.to_thread(self._prepare, windows[0]))
         try:
             for number in range(1, len(windows) + 1):
@@ -98,14 +98,14 @@ class ImagePipeline(AsyncPipeline):
         outputs: Sequence[str],
         batch_size: int,
         others: Mapping[str, NDArray[Any]],
-    ) -> list[Seen]:
+    ) -> list[ImageFeatures]:
         signature = self.model.package.signature
         groups = list(self._groups(prepared, batch_size))
         feeds = [{**others, **image_tensors(signature, [prepared[at].pixels for at in group])} for group in groups]
-        rows: dict[int, Seen] = {}
+        rows: dict[int, ImageFeatures] = {}
         for group, result in zip(groups, await self._run_batch(feeds, outputs), strict=True):
             for place, at in enumerate(group):
-                rows[at] = Seen(prepared[at].size, {name: result[name][place] for name in outputs})
+                rows[at] = ImageFeatures(prepared[at].size, {name: result[name][place] for name in outputs})
         return [rows[at] for at in range(len(prepared))]
 
     def _prepare(self, images: Sequence[ImageInput]) -> list[_Prepared]:

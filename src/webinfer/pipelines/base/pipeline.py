@@ -15,7 +15,7 @@ from webinfer.inference.model import AsyncModel, Inputs
 from webinfer.inference.result import Result
 
 
-class Load(Protocol):
+class LoadModel(Protocol):
     """Loads a model into the accelerator's browser, with the platform and precision that the caller asked for."""
 
     async def __call__(
@@ -45,7 +45,7 @@ class AsyncPipeline(AsyncResource):
     Attributes:
         task: Its name, as Transformers calls it.
         default: Model taken where none is named.
-        varying: Inputs that have another shape in each run; see ``Load``.
+        varying: Inputs that have another shape in each run; see ``LoadModel``.
         streams: Its answers can come piece by piece.
         result: The latest run's result, without its outputs: the backend, the verdict, the times.
     """
@@ -78,7 +78,7 @@ class AsyncPipeline(AsyncResource):
         return await self._answer(*inputs, **self._parameters(parameters))
 
     @classmethod
-    async def load(cls, reference: str | Path, load: Load, **defaults: Any) -> Self:
+    async def load(cls, reference: str | Path, load: LoadModel, **defaults: Any) -> Self:
         """Load what the task needs.
 
         Args:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.models.preprocessing.image_processor import Size
-from webinfer.pipelines.base.images import ImagePipeline, Seen, images_of
+from webinfer.pipelines.base.images import ImageFeatures, ImagePipeline, images_of
 from webinfer.pipelines.base.labels import label_name
 from webinfer.pipelines.base.scores import best, sigmoid, softmax
 
@@ -54,7 +54,7 @@ class ObjectDetection(ImagePipeline):
         answers = [self._found(seen, threshold) for seen in await self._see(images, [_LOGITS, _BOXES], batch_size)]
         return answers if several else answers[0]
 
-    def _found(self, seen: Seen, threshold: float) -> list[dict[str, Any]]:
+    def _found(self, seen: ImageFeatures, threshold: float) -> list[dict[str, Any]]:
         config = self.model.package.config
         kind = config.get("model_type")
         logits, corners = seen.outputs[_LOGITS], to_corners(seen.outputs[_BOXES], seen.size)

@@ -15,7 +15,7 @@ from webinfer.cli.command import command, split
 from webinfer.cli.completion import model_names
 from webinfer.cli.files.outputs import writable
 from webinfer.cli.terminal import Terminal
-from webinfer.cli.views.bench import Progress, view
+from webinfer.cli.views.bench import BenchmarkProgress, view
 from webinfer.core.errors import BenchmarkError, OptionError
 
 _EXAMPLES = """
@@ -155,7 +155,7 @@ def measured(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Recor
     Raises:
         KeyboardInterrupt: It was interrupted; says how to go on.
     """
-    progress = Progress(terminal)
+    progress = BenchmarkProgress(terminal)
     try:
         with progress:
             return asyncio.run(benchmark(ask, method, progress, **more))

@@ -30,7 +30,7 @@ logger = logging.getLogger("webinfer.models.hub")
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class HubReference:
     """What of the hub is meant.
 
     Attributes:
@@ -44,7 +44,7 @@ class Reference:
     file: str | None = None
 
     @classmethod
-    def parse(cls, text: str, *, plain: bool = False) -> Reference | None:
+    def parse(cls, text: str, *, plain: bool = False) -> HubReference | None:
         """Read a reference without its scheme.
 
         Args:
@@ -88,7 +88,7 @@ def open_hub(
         IntegrityError: A file came with other contents than the hub says.
         StoreError: The cache is full or cannot be written.
     """
-    wanted = Reference.parse(name)
+    wanted = HubReference.parse(name)
     if wanted is None:
         return None
     found = _find(wanted, precision, part)
@@ -106,7 +106,7 @@ def looked(name: str) -> str:
     """Say where a name was looked for."""
     from huggingface_hub import constants
 
-    wanted = Reference.parse(name)
+    wanted = HubReference.parse(name)
     if wanted is None:
         return f"{name!r} is not [ORG/]NAME[@REVISION][/FILE.onnx]"
     private = "if it is private, log in with 'hf auth login' or set HF_TOKEN"
@@ -149,7 +149,7 @@ def remove(name: str) -> int:
     return int(strategy.expected_freed_size)
 
 
-def _find(wanted: Reference, precision: str | None, part: str | None) -> tuple[Listing, str] | None:
+def _find(wanted: HubReference, precision: str | None, part: str | None) -> tuple[Listing, str] | None:
     """Return the first repository that has what is wanted, and the ONNX file in it."""
     missed: FetchError | None = None
     seen: list[Listing] = []
@@ -179,13 +179,13 @@ def _find(wanted: Reference, precision: str | None, part: str | None) -> tuple[L
     return None
 
 
-def _candidates(wanted: Reference) -> Iterator[str]:
+def _candidates(wanted: HubReference) -> Iterator[str]:
     yield wanted.repo
     if wanted.revision is None and wanted.file is None:  # which are the original's own
         yield from (pattern.format(name=wanted.repo.rpartition("/")[2]) for pattern in CONVERSIONS)
 
 
-def _is_conversion(listing: Listing, wanted: Reference, seen: list[Listing]) -> bool:
+def _is_conversion(listing: Listing, wanted: HubReference, seen: list[Listing]) -> bool:
     """Tell whether a repository was made from the wanted one. The same name may be that of another's fine-tuning."""
     originals = {wanted.repo.lower(), *(one.id.lower() for one in seen if one.repo == wanted.repo)}
     bases = {base.lower() for base in listing.bases}
@@ -195,7 +195,7 @@ def _is_conversion(listing: Listing, wanted: Reference, seen: list[Listing]) -> 
     return bool(originals & bases)
 
 
-def _unknown(listing: Listing, wanted: Reference) -> FetchError | None:
+def _unknown(listing: Listing, wanted: HubReference) -> FetchError | None:
     """Return an error if it cannot be known whether a repository has what is wanted: the cache has a part of it."""
     if not listing.cached:
         return None
@@ -207,7 +207,7 @@ def _unknown(listing: Listing, wanted: Reference) -> FetchError | None:
     )
 
 
-def _bring(listing: Listing, file: str, wanted: Reference, progress: ProgressCallback | None) -> Path:
+def _bring(listing: Listing, file: str, wanted: HubReference, progress: ProgressCallback | None) -> Path:
     needed = [file, *belongings(listing.files, file)]
     if listing.repo != wanted.repo and CARD in listing.files:
         needed.append(CARD)  # says what it was made from, which is asked again without the hub
@@ -220,7 +220,7 @@ def _bring(listing: Listing, file: str, wanted: Reference, progress: ProgressCal
     return path
 
 
-def _lacking(wanted: Reference, precision: str | None, part: str | None, seen: list[Listing]) -> ModelNotFound:
+def _lacking(wanted: HubReference, precision: str | None, part: str | None, seen: list[Listing]) -> ModelNotFound:
     data = {"repo": wanted.repo, "looked": [listing.repo for listing in seen]}
     having = [(listing, graphs(listing.files)) for listing in seen if graphs(listing.files)]
     if not having:

@@ -13,7 +13,7 @@ from webinfer.core.errors import ModelNotFound, StoreError
 from webinfer.models.ipfs.car import CarReader, header, section_head
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.frontier import Frontier
-from webinfer.models.sources.ipfs.block_store import Store, failure
+from webinfer.models.sources.ipfs.block_store import BlockStore, failure
 from webinfer.models.sources.ipfs.server import walk
 
 _PIECE = 1 << 20  # bytes read at a time
@@ -48,7 +48,7 @@ class Report:
         }
 
 
-def check(store: Store, root: CID, path: str = "") -> Report:
+def check(store: BlockStore, root: CID, path: str = "") -> Report:
     """Read and hash what the store has of a DAG.
 
     Args:
@@ -68,7 +68,7 @@ def check(store: Store, root: CID, path: str = "") -> Report:
     return Report(root, len(found), sum(found.values()), tuple(frontier.wanted))
 
 
-def export_archive(store: Store, root: CID, path: Path, tell: Tell | None = None) -> int:
+def export_archive(store: BlockStore, root: CID, path: Path, tell: Tell | None = None) -> int:
     """Write a DAG as an archive, all or nothing.
 
     Args:
@@ -109,7 +109,7 @@ def export_archive(store: Store, root: CID, path: Path, tell: Tell | None = None
     return count
 
 
-def import_archive(store: Store, path: Path, tell: Tell | None = None) -> list[Report]:
+def import_archive(store: BlockStore, path: Path, tell: Tell | None = None) -> list[Report]:
     """Take the blocks of an archive into the store, each verified.
 
     Args:

@@ -26,7 +26,7 @@ _PART = ".part"  # ends the name of a file that is being written
 _Stamp = tuple[int, int, int]  # size, time of change, inode
 
 
-class Store:
+class BlockStore:
     """A directory of verified blocks.
 
     Args:
@@ -42,7 +42,7 @@ class Store:
         self._hashed: dict[Path, _Stamp] = {}
 
     def __repr__(self) -> str:
-        return f"<Store {self.directory}>"
+        return f"<BlockStore {self.directory}>"
 
     def holds(self, cid: CID) -> bool:
         """Tell whether a block is here, without reading it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from webinfer.core.errors import InvalidModel, StoreError
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.ipfs.unixfs import Entry, Get, contents, tree
+from webinfer.models.ipfs.unixfs import DirectoryEntry, Get, contents, tree
 from webinfer.models.sources.ipfs.block_store import failure
 
 PART = ".part"  # ends the name of a directory that a file is written in until it is whole
@@ -74,7 +74,7 @@ def write_whole(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None]
                 shutil.rmtree(work)
 
 
-def _write_file(get: Get, entry: Entry, target: Path) -> Iterator[int]:
+def _write_file(get: Get, entry: DirectoryEntry, target: Path) -> Iterator[int]:
     with target.open("xb") as file:
         for piece in contents(get, entry.cid):
             file.write(piece)

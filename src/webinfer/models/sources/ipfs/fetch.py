@@ -17,8 +17,8 @@ from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dag_pb import decode
 from webinfer.models.ipfs.frontier import Frontier, Want
 from webinfer.models.sources.ipfs import kubo
-from webinfer.models.sources.ipfs.block_store import Store
-from webinfer.models.sources.ipfs.gateway import READ_BUFFER, VARIABLE, Answer, Gateway, Patience, Peer, Question
+from webinfer.models.sources.ipfs.block_store import BlockStore
+from webinfer.models.sources.ipfs.gateway import READ_BUFFER, VARIABLE, Gateway, GatewayAnswer, Patience, Peer, Question
 
 _log = logging.getLogger("webinfer.models.ipfs")
 _AT_ONCE = 6  # questions on their way at once: what browsers allow themselves with one server
@@ -70,7 +70,7 @@ class Fetch:
         self,
         root: CID,
         path: str,
-        store: Store,
+        store: BlockStore,
         patience: Patience,
         progress: ProgressCallback | None = None,
         *,
@@ -186,9 +186,9 @@ class Fetch:
 
     async def _race(
         self, asked: list[_Standing], question: Question, denied: set[_Standing]
-    ) -> tuple[_Standing | None, Answer | None]:
+    ) -> tuple[_Standing | None, GatewayAnswer | None]:
         """Ask one after the other, with a head start for the better ones, until one begins to answer."""
-        running: dict[asyncio.Task[Answer], _Standing] = {}
+        running: dict[asyncio.Task[GatewayAnswer], _Standing] = {}
         waiting = list(asked)
         try:
             while waiting or running:
@@ -208,7 +208,7 @@ class Fetch:
         finally:
             await _drop(running)
 
-    async def _receive(self, answer: Answer) -> None:
+    async def _receive(self, answer: GatewayAnswer) -> None:
         """Take the wanted blocks of an answer; hash and write some while the next ones come."""
         keeping: set[asyncio.Task[None]] = set()
         try:
@@ -281,7 +281,7 @@ class Fetch:
 async def fetch(
     root: CID,
     path: str,
-    store: Store,
+    store: BlockStore,
     *,
     gateways: Sequence[str],
     patience: Patience | None = None,
@@ -314,7 +314,7 @@ async def fetch(
 async def fetch_several(
     root: CID,
     paths: Sequence[str],
-    store: Store,
+    store: BlockStore,
     *,
     gateways: Sequence[str],
     patience: Patience | None = None,
@@ -389,7 +389,7 @@ async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _drop(running: dict[asyncio.Task[Answer], _Standing]) -> None:
+async def _drop(running: dict[asyncio.Task[GatewayAnswer], _Standing]) -> None:
     """End the losers of a race."""
     for task in running:
         task.cancel()

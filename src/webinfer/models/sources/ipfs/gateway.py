@@ -80,7 +80,7 @@ class Question:
     whole: bool = True
 
 
-class Answer(Protocol):
+class GatewayAnswer(Protocol):
     """Blocks as they come; unverified."""
 
     def blocks(self) -> AsyncIterator[Block]:
@@ -98,7 +98,7 @@ class Peer(Protocol):
     async def probe(self) -> None:
         """Find out whether it answers at all."""
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question) -> GatewayAnswer:
         """Ask, and wait for the first bytes of the answer."""
 
 
@@ -128,7 +128,7 @@ class Gateway:
         answer = await self.ask(Question(CID.parse(PROBE), whole=False))
         answer.close()
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question) -> GatewayAnswer:
         """Ask, and wait for the answer's head.
 
         Raises:

@@ -18,10 +18,10 @@ from webinfer.models.files.signature import locations
 from webinfer.models.files.variants import belongings, choose
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.sources.hub import Reference
+from webinfer.models.sources.hub import HubReference
 from webinfer.models.sources.hub.fetch import fetch
 from webinfer.models.sources.hub.listing import Listing, list_files
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 
 KEY = "hub"  # of ``ipfs://CID?hub=ORG/NAME``
 _MAIN = "main"
@@ -45,14 +45,14 @@ class Twin:
     def __init__(
         self,
         name: str,
-        store: Store,
+        store: BlockStore,
         progress: ProgressCallback | None,
         *,
         precision: str | None,
         file: str | None,
         part: str | None,
     ) -> None:
-        wanted = Reference.parse(name)
+        wanted = HubReference.parse(name)
         if wanted is None:
             raise ModelNotFound(f"{name!r} is not ORG/NAME[@REVISION][/FILE.onnx], which {KEY}= takes.", reference=name)
         self._wanted = wanted

@@ -12,7 +12,7 @@ from dataclasses import replace
 import aiohttp
 
 from webinfer.core.errors import FetchError
-from webinfer.models.sources.ipfs.gateway import Answer, HttpAnswer, Patience, Question, check_url, failures
+from webinfer.models.sources.ipfs.gateway import GatewayAnswer, HttpAnswer, Patience, Question, check_url, failures
 
 VARIABLE = "WEBINFER_IPFS_API"
 USUAL = "http://127.0.0.1:5001"
@@ -48,7 +48,7 @@ class Kubo:
         if response.status != 200 or not isinstance(told, dict) or "Version" not in told:
             raise FetchError(f"{self.name} is no Kubo.", peer=self.name)
 
-    async def ask(self, question: Question) -> Answer:
+    async def ask(self, question: Question) -> GatewayAnswer:
         """Ask for a block, or for an archive of all below it; along a path, for its first block.
 
         Raises:

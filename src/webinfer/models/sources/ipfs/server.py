@@ -20,14 +20,14 @@ from webinfer.models.ipfs.car import header, section_head
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dag_pb import Kind, Node, decode
 from webinfer.models.ipfs.unixfs import Get, resolve
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.gateway import CAR_ACCEPT, CAR_TYPE, RAW_TYPE
 
 LOOPBACK = "127.0.0.1"
 SCOPES = ("block", "entity", "all")
 _FOREVER = "public, max-age=29030400, immutable"  # the value that the specification asks for
 _COUNTED = 4096  # blocks whose sizes are looked up before an archive's first byte is sent; 4 GiB of a file
-_STORE = web.AppKey("store", Store)
+_STORE = web.AppKey("store", BlockStore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class _Wish:
         return f'"{target}.raw"' if self.form == "raw" else f'"{self.root}.{target}.car.{self.scope}"'
 
 
-def application(store: Store) -> web.Application:
+def application(store: BlockStore) -> web.Application:
     """Return the gateway as an aiohttp application.
 
     Args:
@@ -65,7 +65,7 @@ def application(store: Store) -> web.Application:
 
 
 @asynccontextmanager
-async def serving(store: Store, address: str = LOOPBACK, port: int = 0) -> AsyncIterator[str]:
+async def serving(store: BlockStore, address: str = LOOPBACK, port: int = 0) -> AsyncIterator[str]:
     """Serve the store as long as the block runs.
 
     Args:
@@ -121,7 +121,7 @@ def names(get: Get, passed: list[CID], scope: str) -> Iterator[CID]:
             waiting += reversed(_below(decode(cid, get(cid)), scope))
 
 
-def length(store: Store, passed: list[CID], scope: str) -> int | None:
+def length(store: BlockStore, passed: list[CID], scope: str) -> int | None:
     """Return the bytes of an archive, or ``None`` where a part of it is not here, or it has very many blocks."""
     nbytes = len(header((passed[0],)))
     try:

@@ -21,7 +21,7 @@ from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dag_pb import decode
 from webinfer.models.ipfs.frontier import Frontier
 from webinfer.models.ipfs.unixfs import children, resolve, split
-from webinfer.models.sources.ipfs.block_store import Store
+from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.fetch import fetch_several
 from webinfer.models.sources.ipfs.file_store import Written
 from webinfer.models.sources.ipfs.gateway import Patience, gateways_here
@@ -60,7 +60,7 @@ def open_ipfs(
     text, hub = split_twin(name)
     root, path = parse(text)
     folder, file = _apart(path)
-    store = Store()
+    store = BlockStore()
     twin = None if hub is None else Twin(hub, store, progress, precision=precision, file=file, part=part)
     try:
         target = _found(root, folder, store, progress)
@@ -105,7 +105,7 @@ def is_own(reference: str) -> bool:
     return reference.startswith(f"{SCHEME}:")
 
 
-def forget(root: str, store: Store | None = None) -> int:
+def forget(root: str, store: BlockStore | None = None) -> int:
     """Remove the blocks of a model from the store, but for those that other models here have in common with it.
 
     Args:
@@ -115,12 +115,12 @@ def forget(root: str, store: Store | None = None) -> int:
     Returns:
         The bytes freed.
     """
-    store = store or Store()
+    store = store or BlockStore()
     others = {cid for name in fetched() for cid in _below(store, CID.parse(name.removeprefix(f"{SCHEME}://")))}
     return sum(store.remove(cid) for cid in _below(store, CID.parse(root)) - others)
 
 
-def _below(store: Store, root: CID) -> set[CID]:
+def _below(store: BlockStore, root: CID) -> set[CID]:
     """Return the blocks of a DAG that are here."""
     found: set[CID] = set()
     waiting = [root]
@@ -148,7 +148,7 @@ def parse(reference: str) -> tuple[CID, str]:
 def bring(
     root: CID,
     path: str,
-    store: Store,
+    store: BlockStore,
     *,
     gateways: Sequence[str] | None = None,
     patience: Patience | None = None,
@@ -169,7 +169,7 @@ def bring(
 def bring_several(
     root: CID,
     paths: Sequence[str],
-    store: Store,
+    store: BlockStore,
     *,
     gateways: Sequence[str] | None = None,
     patience: Patience | None = None,
@@ -214,7 +214,7 @@ def _apart(path: str) -> tuple[str, str | None]:
     return folder, file
 
 
-def _found(root: CID, folder: str, store: Store, progress: ProgressCallback | None) -> CID:
+def _found(root: CID, folder: str, store: BlockStore, progress: ProgressCallback | None) -> CID:
     """Return what lies at a path; if it is a directory, its names and those of ``onnx`` in it are here then."""
     target = bring(root, folder, store, progress=progress, listing=True)
     node = decode(target, store.get(target))
@@ -223,7 +223,7 @@ def _found(root: CID, folder: str, store: Store, progress: ProgressCallback | No
     return target
 
 
-def _listed(store: Store, target: CID) -> dict[str, int]:
+def _listed(store: BlockStore, target: CID) -> dict[str, int]:
     """Return the files of a directory and of ``onnx`` in it, with the bytes that their blocks take."""
     files = {link.name: link.size for link in children(store.get, decode(target, store.get(target)))}
     if files.pop(FOLDER, None) is not None:
@@ -235,7 +235,7 @@ def _listed(store: Store, target: CID) -> dict[str, int]:
 
 
 def _selected(
-    store: Store,
+    store: BlockStore,
     target: CID,
     files: Mapping[str, int],
     chosen: str,
@@ -254,7 +254,7 @@ def _selected(
 
 
 def _bring_files(
-    store: Store,
+    store: BlockStore,
     target: CID,
     names: Sequence[str],
     place: Written,
@@ -275,7 +275,7 @@ def _bring_files(
             place.write(store.get, cid, name, _telling(name, progress))
 
 
-def _alone(store: Store, target: CID, progress: ProgressCallback | None, twin: Twin | None) -> Path:
+def _alone(store: BlockStore, target: CID, progress: ProgressCallback | None, twin: Twin | None) -> Path:
     """Return a directory in the cache with nothing but a file in it, which has no name of its own."""
     place = Written(_models() / str(target))
     with place.lock():
@@ -298,7 +298,7 @@ def _telling(what: str, progress: ProgressCallback | None) -> Callable[[int, int
     return tell
 
 
-def require_file(store: Store, root: CID, path: str, target: CID) -> None:
+def require_file(store: BlockStore, root: CID, path: str, target: CID) -> None:
     """Refuse a directory where a file is due.
 
     Raises:
@@ -308,7 +308,7 @@ def require_file(store: Store, root: CID, path: str, target: CID) -> None:
         raise ModelNotFound(f"{root}{'/' + path if path else ''} is a directory, not a file.", cid=str(target))
 
 
-def _is_file(store: Store, cid: CID) -> bool:
+def _is_file(store: BlockStore, cid: CID) -> bool:
     return decode(cid, store.get(cid)).is_file
 
 
