@@ -22,7 +22,14 @@ def model_cid(files: Mapping[str, Path]) -> str:
 
 
 def file_cid(path: Path) -> str:
-    """Return the CID of a file, by the same profile."""
+    """Return the CID of a file, by the same profile.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its CID, as text.
+    """
     return str(_file(path, "").cid)
 
 

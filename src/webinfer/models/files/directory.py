@@ -48,7 +48,11 @@ def roots() -> list[Path]:
 
 
 def candidates(name: str) -> Iterator[Path]:
-    """Yield the paths where a model of this name may lie, best first."""
+    """Yield the paths where a model of this name may lie, best first.
+
+    Args:
+        name: The model's name, as a user gives it.
+    """
     for root in roots():
         yield root / name
         yield root / f"{name}.onnx"

@@ -92,6 +92,12 @@ class ModelPackage:
     def settings(self, name: str) -> dict[str, Any]:
         """Return the contents of a JSON file beside the model, such as ``generation_config.json``; empty without it.
 
+        Args:
+            name: Name of the file.
+
+        Returns:
+            The object in it.
+
         Raises:
             InvalidModel: It is no JSON object.
         """

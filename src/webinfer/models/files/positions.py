@@ -59,7 +59,14 @@ class Positions:
 
     @classmethod
     def of(cls, package: ModelPackage) -> Positions:
-        """Read what a model states of itself."""
+        """Read what a model states of itself.
+
+        Args:
+            package: The model.
+
+        Returns:
+            How many positions it has, and where they begin.
+        """
         config, kind = package.config, package.config.get("model_type")
         table = config.get("position_embedding_type", "absolute") == "absolute" and kind in _TABLES | _FROM_PADDING
         return cls(package.name, (longest(config) or 0) if table else 0, _padding(config))
@@ -97,7 +104,14 @@ class Positions:
 
 
 def longest(config: Mapping[str, Any]) -> int | None:
-    """Return how many tokens a model takes, or was made for, as its config.json tells; ``None`` where it does not."""
+    """Return how many tokens a model takes, or was made for, as its config.json tells; ``None`` where it does not.
+
+    Args:
+        config: What config.json holds.
+
+    Returns:
+        A number of tokens.
+    """
     if config.get("model_type") in _RELATIVE:
         return None
     text = config.get("text_config")

@@ -17,7 +17,17 @@ VARINT, _FIXED64, BYTES, _FIXED32 = 0, 1, 2, 5  # the wire types
 
 
 def fields(path: Path, data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield each field's number, wire type, and where its value begins and ends."""
+    """Yield each field's number, wire type, and where its value begins and ends.
+
+    Args:
+        path: The file, for errors.
+        data: Its bytes.
+        start: Where the message begins.
+        end: Where it ends.
+
+    Raises:
+        InvalidModel: The message is cut off, or has a wire type that protobuf does not know.
+    """
     at = start
     while at < end:
         tag, at = varint(path, data, at, end)
@@ -41,7 +51,17 @@ def fields(path: Path, data: mmap.mmap, start: int, end: int) -> Iterator[tuple[
 
 
 def varint(path: Path, data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
-    """Return the number that begins at ``at``, and where it ends."""
+    """Return the number that begins at ``at``, and where it ends.
+
+    Args:
+        path: The file, for errors.
+        data: Its bytes.
+        at: Where the number begins.
+        end: Where the message ends.
+
+    Raises:
+        InvalidModel: The number is cut off or too long.
+    """
     value = shift = 0
     while at < end and shift < 64:
         byte = data[at]
@@ -54,5 +74,13 @@ def varint(path: Path, data: mmap.mmap, at: int, end: int) -> tuple[int, int]:
 
 
 def refuse(path: Path, why: str) -> NoReturn:
-    """Raise ``InvalidModel`` for a file."""
+    """Raise ``InvalidModel`` for a file.
+
+    Args:
+        path: The file.
+        why: What is wrong with it, and what to do, to follow its name.
+
+    Raises:
+        InvalidModel: Always.
+    """
     raise InvalidModel(f"{path} {why}.", path=str(path))

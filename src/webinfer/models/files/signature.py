@@ -97,6 +97,12 @@ def read(path: Path) -> GraphContents:
 def locations(path: Path) -> tuple[str, ...]:
     """Return the paths of the external data files that a model states, whether they are there or not.
 
+    Args:
+        path: The ONNX file.
+
+    Returns:
+        Paths as the model states them, relative to its directory.
+
     Raises:
         InvalidModel: The file is not ONNX, or is cut off.
     """

@@ -41,6 +41,9 @@ PARTS = ("encoder_model", "decoder_model_merged")
 def check(precision: str | None) -> None:
     """Refuse a precision that has no name in the convention.
 
+    Args:
+        precision: Name of the precision, as ``q4``; ``None`` for full precision.
+
     Raises:
         OptionError: It is unknown.
     """
@@ -64,7 +67,14 @@ def available(names: Collection[str], file: str | None = None, part: str | None 
 
 
 def parts(names: Collection[str]) -> tuple[str, ...]:
-    """Return the parts of a model that is split, or nothing for one that is whole."""
+    """Return the parts of a model that is split, or nothing for one that is whole.
+
+    Args:
+        names: Names of the model's files, relative to its root.
+
+    Returns:
+        Names of the parts, as ``encoder`` and ``decoder``.
+    """
     split = all(_precisions(names, _places(part)) for part in PARTS)
     return PARTS if split and not _precisions(names, _places(_WHOLE)) else ()
 
@@ -89,12 +99,24 @@ def choose(
 
 
 def graphs(names: Collection[str]) -> list[str]:
-    """Return the ONNX files among a model's files."""
+    """Return the ONNX files among a model's files.
+
+    Args:
+        names: Names of the model's files, relative to its root.
+
+    Returns:
+        Those that end in ``.onnx``.
+    """
     return sorted(name for name in names if name.endswith(_SUFFIX))
 
 
 def belongings(names: Collection[str], file: str) -> Iterator[str]:
-    """Yield what belongs to an ONNX file by its name: its external data, and the model's configuration."""
+    """Yield what belongs to an ONNX file by its name: its external data, and the model's configuration.
+
+    Args:
+        names: Names of the model's files, relative to its root.
+        file: Name of the ONNX file.
+    """
     data = re.compile(re.escape(file) + r"[._]data(_\d+)?")
     yield from sorted(name for name in names if data.fullmatch(name))
     folder = posixpath.dirname(file)

@@ -27,12 +27,23 @@ class Block:
 
     @classmethod
     def of(cls, codec: int, data: bytes) -> Block:
-        """Make the block of these bytes."""
+        """Make the block of these bytes.
+
+        Args:
+            codec: Multicodec of the contents: ``RAW`` or ``DAG_PB``.
+            data: The block's bytes.
+
+        Returns:
+            The block, named by the SHA2-256 of its bytes.
+        """
         return cls(CID.of(codec, data), data)
 
 
 def verify(block: Block) -> Block:
     """Return the block, if its bytes are those that its CID names.
+
+    Args:
+        block: A block as it came.
 
     Raises:
         IntegrityError: They are not, or there are more than 2 MiB.
@@ -49,6 +60,10 @@ def verify(block: Block) -> Block:
 
 def check_size(cid: CID | None, nbytes: int) -> None:
     """Refuse a block that is larger than 2 MiB.
+
+    Args:
+        cid: Its CID, where it is known.
+        nbytes: Its size in bytes.
 
     Raises:
         IntegrityError: It is.

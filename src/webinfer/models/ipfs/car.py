@@ -34,6 +34,9 @@ class CarReader:
     def feed(self, piece: bytes) -> Iterator[Block]:
         """Take a piece, and yield the blocks that it completes.
 
+        Args:
+            piece: The next bytes of the archive, cut anywhere.
+
         Raises:
             IntegrityError: This is no archive, or a block is larger than 2 MiB.
         """
@@ -126,14 +129,29 @@ def _length(data: bytes | bytearray, place: int) -> tuple[int, int] | None:
 
 
 def header(roots: tuple[CID, ...]) -> bytes:
-    """Write the beginning of an archive: DAG-CBOR of ``{"roots": [...], "version": 1}``."""
+    """Write the beginning of an archive: DAG-CBOR of ``{"roots": [...], "version": 1}``.
+
+    Args:
+        roots: CIDs of the archive's roots.
+
+    Returns:
+        The bytes that begin the archive.
+    """
     links = b"".join(_CID_TAG + bytes([len(cid) + 1]) + b"\0" + bytes(cid) for cid in roots)
     body = b"\xa2\x65roots" + _array(len(roots)) + links + b"\x67version\x01"
     return varint(len(body)) + body
 
 
 def section_head(cid: CID, nbytes: int) -> bytes:
-    """Write what stands before the bytes of a block in an archive."""
+    """Write what stands before the bytes of a block in an archive.
+
+    Args:
+        cid: CID of the block that follows.
+        nbytes: Size of its bytes.
+
+    Returns:
+        The bytes that stand before it: a length and the CID.
+    """
     name = bytes(cid)
     return varint(len(name) + nbytes) + name
 

@@ -51,12 +51,26 @@ class CID:
 
     @classmethod
     def of(cls, codec: int, data: bytes | memoryview) -> CID:
-        """Name a block by its SHA2-256."""
+        """Name a block by its SHA2-256.
+
+        Args:
+            codec: Multicodec of the contents: ``RAW`` or ``DAG_PB``.
+            data: The block's bytes.
+
+        Returns:
+            A CID of version 1.
+        """
         return cls(codec, SHA2_256, hashlib.sha256(data).digest())
 
     @classmethod
     def parse(cls, text: str) -> CID:
         """Read a CID as people write it.
+
+        Args:
+            text: A CID of version 0 or 1, with or without ``ipfs://``.
+
+        Returns:
+            The CID.
 
         Raises:
             ModelNotFound: It is none, or of a kind that cannot name a file or directory.
@@ -106,7 +120,14 @@ class CID:
         return self.digest if self.hash == IDENTITY else None
 
     def names(self, data: bytes | memoryview) -> bool:
-        """Tell whether these are the bytes that the CID names."""
+        """Tell whether these are the bytes that the CID names.
+
+        Args:
+            data: The bytes of a block.
+
+        Returns:
+            Whether their hash is the one in the CID.
+        """
         if self.hash == IDENTITY:
             return self.digest == data
         make, _ = HASHES[self.hash]
@@ -114,7 +135,14 @@ class CID:
 
 
 def varint(number: int) -> bytes:
-    """Write an unsigned varint."""
+    """Write an unsigned varint.
+
+    Args:
+        number: 0 or more.
+
+    Returns:
+        Its bytes, 7 bits in each, the lowest first.
+    """
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -125,6 +153,10 @@ def varint(number: int) -> bytes:
 
 def read_varint(data: bytes | bytearray | memoryview, start: int) -> tuple[int, int]:
     """Read an unsigned varint.
+
+    Args:
+        data: Bytes that hold the varint.
+        start: Index of its first byte.
 
     Returns:
         The number, and where the next byte is.
@@ -145,6 +177,10 @@ def read_varint(data: bytes | bytearray | memoryview, start: int) -> tuple[int, 
 
 def read_cid(data: bytes | bytearray | memoryview, start: int) -> tuple[CID, int]:
     """Read a binary CID.
+
+    Args:
+        data: Bytes that hold the CID.
+        start: Index of its first byte.
 
     Returns:
         The CID, and where the next byte is.

@@ -77,7 +77,14 @@ class Node:
 
 
 def encode(node: Node) -> Block:
-    """Write a node as a dag-pb block, in the one order that the specification allows."""
+    """Write a node as a dag-pb block, in the one order that the specification allows.
+
+    Args:
+        node: The node.
+
+    Returns:
+        The block.
+    """
     inner = _number(1, node.kind)
     if node.data:
         inner += _bytes(2, node.data)
@@ -93,6 +100,13 @@ def encode(node: Node) -> Block:
 
 def decode(cid: CID, data: bytes) -> Node:
     """Read a verified block as a node.
+
+    Args:
+        cid: CID of the block.
+        data: Its bytes, verified.
+
+    Returns:
+        The node.
 
     Raises:
         InvalidModel: It is none, although its hash is right: whoever made it made it wrong.

@@ -65,6 +65,9 @@ class Frontier:
     def take(self, block: Block) -> None:
         """Note that a wanted block is verified and here.
 
+        Args:
+            block: The block, verified.
+
         Raises:
             ModelNotFound: The path leads nowhere.
             InvalidModel: The block is right, and no file or directory.

@@ -26,6 +26,12 @@ def hash_name(name: bytes) -> bytes:
     """Return the hash that places a name: 8 bytes, most significant first.
 
     MurmurHash3_x64_128 by Austin Appleby, public domain; of its 128 bits the first 64.
+
+    Args:
+        name: The entry's name, as UTF-8.
+
+    Returns:
+        The hash, 8 bytes.
     """
     first = second = 0
     whole = len(name) // 16 * 16
@@ -59,6 +65,9 @@ def build(entries: Sequence[Link], put: Callable[[Block], None]) -> tuple[Block,
 def entries(node: Node) -> Iterator[tuple[str, Link]]:
     """Yield the links of a shard, each with its entry's name; an empty name leads to a further shard.
 
+    Args:
+        node: A shard of a directory.
+
     Raises:
         InvalidModel: The shard contradicts itself.
     """
@@ -76,6 +85,11 @@ def entries(node: Node) -> Iterator[tuple[str, Link]]:
 def place_of(name: str, node: Node, level: int) -> str:
     """Return the prefix that links of this name have in a shard at this level, 0 at the root.
 
+    Args:
+        name: The entry's name.
+        node: The shard.
+        level: How deep the shard is; 0 at the root.
+
     Raises:
         InvalidModel: The shards are nested deeper than the hash is long.
     """
@@ -90,6 +104,9 @@ def place_of(name: str, node: Node, level: int) -> str:
 
 def prefix_width(node: Node) -> int:
     """Return how many characters of a shard's link names are their place.
+
+    Args:
+        node: A shard of a directory.
 
     Raises:
         InvalidModel: The shard is of a kind that nobody makes.

@@ -57,6 +57,9 @@ class Importer:
     def add(self, path: Path) -> Link:
         """Add a file, or a directory with all below it.
 
+        Args:
+            path: A file or a directory.
+
         Returns:
             A link to it: its CID, and the size of all its blocks.
 
@@ -69,14 +72,28 @@ class Importer:
         return self._path(path.resolve(), frozenset())
 
     def file(self, source: BinaryIO) -> Link:
-        """Add a file's contents."""
+        """Add a file's contents.
+
+        Args:
+            source: The file, open for reading bytes.
+
+        Returns:
+            A link to it: its CID, and the size of all its blocks.
+        """
         level = list(self._leaves(source))
         while len(level) > 1:
             level = [self._parent(level[start : start + self.width]) for start in range(0, len(level), self.width)]
         return level[0].link
 
     def directory(self, entries: list[Link]) -> Link:
-        """Add a directory of these entries."""
+        """Add a directory of these entries.
+
+        Args:
+            entries: Links to its entries, with their names.
+
+        Returns:
+            A link to it: its CID, and the size of all its blocks.
+        """
         ordered = sorted(entries, key=lambda entry: entry.name.encode())
         block = encode(Node(Kind.DIRECTORY, tuple(ordered)))
         if len(block.data) > self.shard_above:

@@ -56,6 +56,12 @@ class PathStep:
 def split(path: str) -> tuple[str, ...]:
     """Return the names in a path.
 
+    Args:
+        path: Names with slashes between them.
+
+    Returns:
+        The names, outermost first.
+
     Raises:
         ModelNotFound: One is ``..`` or another that no entry may have.
     """
@@ -98,6 +104,11 @@ def step(node: Node, name: str, level: int) -> PathStep | None:
 def resolve(get: Get, root: CID, path: str) -> list[CID]:
     """Follow a path.
 
+    Args:
+        get: Returns the bytes of a block, verified.
+        root: Where the path begins.
+        path: Names with slashes between them; empty for the root itself.
+
     Returns:
         The CIDs passed, shards included: the root first, the one that the path names last.
 
@@ -119,12 +130,25 @@ def resolve(get: Get, root: CID, path: str) -> list[CID]:
 
 
 def missing_path(root: CID, path: str, name: str) -> ModelNotFound:
-    """Return the error for a name that a directory has not."""
+    """Return the error for a name that a directory has not.
+
+    Args:
+        root: Where the path begins.
+        path: The whole path.
+        name: The name that is missing.
+
+    Returns:
+        The error, to be raised.
+    """
     return ModelNotFound(f"There is no {name!r} on the way to {path!r} in {root}.", cid=str(root), path=path, name=name)
 
 
 def children(get: Get, node: Node) -> Iterator[Link]:
     """Yield the entries of a directory, over all its shards, checked for names that could leave it.
+
+    Args:
+        get: Returns the bytes of a block, verified.
+        node: The directory.
 
     Raises:
         InvalidModel: A name is unsafe, or there twice.
@@ -143,6 +167,10 @@ def children(get: Get, node: Node) -> Iterator[Link]:
 
 def tree(get: Get, root: CID) -> Iterator[DirectoryEntry]:
     """Yield everything in and below an entry, itself first; a directory comes before what is in it.
+
+    Args:
+        get: Returns the bytes of a block, verified.
+        root: The entry to begin with.
 
     Raises:
         InvalidModel: There is a symbolic link, an unsafe name, or more than can be meant.
@@ -171,6 +199,10 @@ def tree(get: Get, root: CID) -> Iterator[DirectoryEntry]:
 
 def contents(get: Get, cid: CID) -> Iterator[bytes]:
     """Yield a file's bytes, piece by piece.
+
+    Args:
+        get: Returns the bytes of a block, verified.
+        cid: CID of the file.
 
     Raises:
         InvalidModel: It is no file, or its parts have other sizes than it says.

@@ -33,7 +33,11 @@ def fuse(model: ModelProto, backend: Backend) -> dict[str, int]:
 
 
 def import_contrib(model: ModelProto) -> None:
-    """Let a model use the runtime's own operators."""
+    """Let a model use the runtime's own operators.
+
+    Args:
+        model: The model, changed in place.
+    """
     if all(each.domain != CONTRIB for each in model.opset_import):
         model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
 

@@ -30,20 +30,41 @@ class Known:
                 self._constants[node.output[0]] = node.attribute[0].t
 
     def only_user(self, node: NodeProto, operator: str) -> NodeProto | None:
-        """Return the one node that uses a node's result, if there is one alone and of that operator."""
+        """Return the one node that uses a node's result, if there is one alone and of that operator.
+
+        Args:
+            node: The node whose result is used.
+            operator: Type of the operator that must use it.
+
+        Returns:
+            The node; ``None`` where several use the result, or another operator does.
+        """
         name = node.output[0]
         users = self.users.get(name, [])
         alone = len(users) == 1 and name not in self._results
         return users[0] if alone and users[0].op_type == operator else None
 
     def other(self, node: NodeProto, name: str) -> str | None:
-        """Return the other input of a node of two, or the same where it takes a value twice."""
+        """Return the other input of a node of two, or the same where it takes a value twice.
+
+        Args:
+            node: A node of two inputs.
+            name: Name of one of them.
+
+        Returns:
+            Name of the other; ``None`` where the node does not take ``name``.
+        """
         inputs = list(node.input)
         inputs.remove(name)
         return inputs[0] if len(inputs) == 1 else None
 
     def is_number(self, name: str | None, number: float) -> bool:
-        """Say whether a value is a constant of one element, equal to a number in its dtype's precision."""
+        """Say whether a value is a constant of one element, equal to a number in its dtype's precision.
+
+        Args:
+            name: Name of the value; ``None`` is no number.
+            number: The number.
+        """
         tensor = self._constants.get(name or "")
         if tensor is None or tensor.external_data or math.prod(tensor.dims) != 1:
             return False
@@ -54,7 +75,12 @@ class Known:
 
 
 def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
-    """Give a graph other nodes, some of which may be its own."""
+    """Give a graph other nodes, some of which may be its own.
+
+    Args:
+        graph: The graph, changed in place.
+        nodes: Its new nodes, in order.
+    """
     kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
