@@ -132,7 +132,7 @@ def house() -> Drawing:
             at = (60 + column * (width + 10), 8 + 40 * row)
             drawing.box(at, (width, 33), "", accent=name == "pool")
             drawing.text((at[0] + 12, at[1] + 21), name, bold=True, anchor="start")
-            drawing.text((at[0] + width - 12, at[1] + 21), ROOMS[name], faint=True, anchor="end")
+            drawing.text((at[0] + 110, at[1] + 21), ROOMS[name], faint=True, anchor="start")
     drawing.arrow((30, 16), (30, 40 * len(floors)))
     return drawing
 
