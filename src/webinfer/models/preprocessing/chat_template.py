@@ -14,7 +14,11 @@ _TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 def is_chat(value: Any) -> bool:
-    """Tell whether a value is a list of messages: ``{"role": …, "content": …}`` each."""
+    """Tell whether a value is a list of messages: ``{"role": …, "content": …}`` each.
+
+    Args:
+        value: Anything.
+    """
     return isinstance(value, Sequence) and bool(value) and all(map(_is_message, value))
 
 

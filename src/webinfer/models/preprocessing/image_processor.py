@@ -100,6 +100,12 @@ class ImageProcessor:
     def of(cls, package: ModelPackage) -> ImageProcessor:
         """Return a model's.
 
+        Args:
+            package: The model.
+
+        Returns:
+            The processor that its preprocessor_config.json describes.
+
         Raises:
             ProcessorMissing: It came without one.
             InvalidModel: Its file cannot be read or followed.
@@ -244,7 +250,15 @@ def image_tensors(signature: Signature, pixels: Sequence[NDArray[np.float32]]) -
 
 
 def shortest_edge_size(size: Size, shortest: int) -> Size:
-    """Return the size whose shortest edge is this, as transformers' ``get_resize_output_image_size`` rounds it."""
+    """Return the size whose shortest edge is this, as transformers' ``get_resize_output_image_size`` rounds it.
+
+    Args:
+        size: Height and width in pixels.
+        shortest: The shortest edge afterwards, in pixels.
+
+    Returns:
+        Height and width in pixels.
+    """
     height, width = size
     longest = int(shortest * max(size) / min(size))
     return (longest, shortest) if width <= height else (shortest, longest)
@@ -254,6 +268,14 @@ def bounded_size(size: Size, shortest: int, longest: int | None) -> Size:
     """Return the size whose shortest edge is this, or less so that the longest is no longer than allowed.
 
     As transformers' ``get_size_with_aspect_ratio`` rounds it.
+
+    Args:
+        size: Height and width in pixels.
+        shortest: The shortest edge afterwards, in pixels.
+        longest: The longest edge that is allowed, in pixels; ``None`` for any.
+
+    Returns:
+        Height and width in pixels.
     """
     height, width = size
     exact: float = shortest

@@ -105,7 +105,11 @@ class Reader:
         return self._features
 
     def holds_files(self, inputs: Any) -> bool:
-        """Whether inputs hold images or recordings for a model that takes them, which are yet to be prepared."""
+        """Whether inputs hold images or recordings for a model that takes them, which are yet to be prepared.
+
+        Args:
+            inputs: Inputs as ``Model.run`` takes them.
+        """
         if self._sound:
             return bool(self._recordings(inputs))
         return "pixel_values" in self._names and bool(self._images(inputs))
@@ -168,6 +172,9 @@ class Reader:
     def check(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Refuse token ids that the model does not know, and more of them than it has positions for.
 
+        Args:
+            tensors: Inputs by name, as they are sent.
+
         Raises:
             TokenOutOfRange: One is not in its vocabulary.
             InputTooLong: There are too many.
@@ -176,7 +183,17 @@ class Reader:
         self.positions.check(tensors)
 
     def text(self, inputs: Any) -> Any:
-        """Return text, or a list of texts, as token ids; anything else as it is."""
+        """Return text, or a list of texts, as token ids; anything else as it is.
+
+        Args:
+            inputs: Inputs as ``Model.run`` takes them.
+
+        Returns:
+            Inputs by name, where text was given.
+
+        Raises:
+            TokenizerMissing: There is text and the model came without a tokenizer.
+        """
         if isinstance(inputs, str) or (
             isinstance(inputs, list) and inputs and all(isinstance(text, str) for text in inputs)
         ):
@@ -184,5 +201,9 @@ class Reader:
         return inputs
 
     def wanted(self, encoded: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return what the model takes of an encoded text: not every one has token types."""
+        """Return what the model takes of an encoded text: not every one has token types.
+
+        Args:
+            encoded: What the tokenizer made, by input name.
+        """
         return {name: array for name, array in encoded.items() if name in self._names}

@@ -86,15 +86,28 @@ class Tokenizer:
         }
 
     def decode(self, ids: Sequence[int] | NDArray[Any], *, special: bool = False) -> str:
-        """Turn ids back into text, without special tokens unless ``special``."""
+        """Turn ids back into text, without special tokens unless ``special``.
+
+        Args:
+            ids: Token ids, int64 array of one dimension or a list.
+            special: Whether special tokens are part of the text.
+        """
         return self._inner.decode([int(number) for number in ids], skip_special_tokens=not special)
 
     def token(self, number: int) -> str:
-        """Return the token of an id; empty where there is none."""
+        """Return the token of an id; empty where there is none.
+
+        Args:
+            number: The id.
+        """
         return self._inner.id_to_token(int(number)) or ""
 
     def id(self, token: str) -> int | None:
-        """Return the id of a token, or ``None``."""
+        """Return the id of a token, or ``None``.
+
+        Args:
+            token: The token, as the vocabulary writes it.
+        """
         return self._inner.token_to_id(token)
 
     @property

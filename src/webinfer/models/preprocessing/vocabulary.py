@@ -33,7 +33,11 @@ class Vocabulary:
 
     @classmethod
     def of(cls, package: ModelPackage) -> Vocabulary:
-        """Read what a model states of itself."""
+        """Read what a model states of itself.
+
+        Args:
+            package: The model.
+        """
         taken = tuple(
             spec.name for spec in package.signature.inputs if spec.name in _INPUTS and spec.dtype in ("int32", "int64")
         )
@@ -57,6 +61,9 @@ class Vocabulary:
 
     def check_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Refuse a tokenizer that has more tokens than the model knows.
+
+        Args:
+            tokenizer: The tokenizer that came with the model.
 
         Raises:
             TokenizerMismatch: It has.

@@ -27,7 +27,11 @@ def here(references: list[str]) -> dict[str, Path]:
 
 
 def prepared(references: list[str]) -> dict[str, Path]:
-    """Return the directories of the models that were built or fetched into the cache, by reference."""
+    """Return the directories of the models that were built or fetched into the cache, by reference.
+
+    Args:
+        references: Models that can be listed.
+    """
     ready = {}
     for reference in sorted(references, key=len):  # the longest name that fits a directory is its own
         scheme, _, name = reference.partition(":")
@@ -37,7 +41,11 @@ def prepared(references: list[str]) -> dict[str, Path]:
 
 
 def weigh(place: Path) -> int:
-    """Return the bytes that the files in a directory take."""
+    """Return the bytes that the files in a directory take.
+
+    Args:
+        place: The directory.
+    """
     return sum(path.lstat().st_size for path in place.rglob("*") if not path.is_dir())
 
 

@@ -100,7 +100,13 @@ def list_files(repo: str, revision: str, *, offline: bool = False) -> Listing | 
 
 
 def remember(repo: str, revision: str, commit: str) -> None:
-    """Note in the library's cache which commit a branch or tag was at, for when the hub cannot be asked."""
+    """Note in the library's cache which commit a branch or tag was at, for when the hub cannot be asked.
+
+    Args:
+        repo: The repository, ``ORG/NAME``.
+        revision: The branch or tag.
+        commit: Hash of the commit.
+    """
     if revision == commit:
         return
     note = _folder(repo) / "refs" / revision
@@ -126,7 +132,12 @@ def repositories() -> Iterator[str]:
 
 
 def matches(path: Path, digest: str | None) -> bool:
-    """Tell whether a file has the contents that the hub says; one whose digest nobody knows has."""
+    """Tell whether a file has the contents that the hub says; one whose digest nobody knows has.
+
+    Args:
+        path: The file.
+        digest: Its SHA-256 or git hash in hex, as the hub gives it; ``None`` where it gives none.
+    """
     if digest is None:
         digest = _named_digest(path)
     if digest is None:

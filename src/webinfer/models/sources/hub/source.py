@@ -103,7 +103,11 @@ def open_hub(
 
 
 def looked(name: str) -> str:
-    """Say where a name was looked for."""
+    """Say where a name was looked for.
+
+    Args:
+        name: The name, ``ORG/NAME``.
+    """
     from huggingface_hub import constants
 
     wanted = HubReference.parse(name)
@@ -131,6 +135,9 @@ def cached() -> dict[str, Path]:
 
 def remove(name: str) -> int:
     """Remove a repository from the cache that the hub's library keeps, with all its revisions.
+
+    Args:
+        name: The repository, ``ORG/NAME``.
 
     Returns:
         The bytes freed.

@@ -45,11 +45,18 @@ class BlockStore:
         return f"<BlockStore {self.directory}>"
 
     def holds(self, cid: CID) -> bool:
-        """Tell whether a block is here, without reading it."""
+        """Tell whether a block is here, without reading it.
+
+        Args:
+            cid: Its CID.
+        """
         return cid.inline is not None or self._path(cid).exists()
 
     def size(self, cid: CID) -> int:
         """Return the bytes of a block, without reading it.
+
+        Args:
+            cid: Its CID.
 
         Raises:
             FetchError: It is not here.
@@ -63,6 +70,9 @@ class BlockStore:
         """Return the verified bytes of a block, or ``None`` if it is not here.
 
         A file whose bytes have changed is removed, and is as if it had never been here.
+
+        Args:
+            cid: Its CID.
 
         Raises:
             StoreError: The file cannot be read.
@@ -89,6 +99,9 @@ class BlockStore:
     def get(self, cid: CID) -> bytes:
         """Return the verified bytes of a block.
 
+        Args:
+            cid: Its CID.
+
         Raises:
             FetchError: It is not here.
             StoreError: It cannot be read.
@@ -103,6 +116,9 @@ class BlockStore:
 
     def put(self, block: Block) -> None:
         """Verify a block and keep it.
+
+        Args:
+            block: The block as it came.
 
         Raises:
             IntegrityError: Its bytes are not those that its CID names.
@@ -119,7 +135,11 @@ class BlockStore:
             raise failure(error, f"keep block {block.cid} in {self.directory}") from error
 
     def remove(self, cid: CID) -> int:
-        """Remove a block, and return the bytes freed."""
+        """Remove a block, and return the bytes freed.
+
+        Args:
+            cid: Its CID.
+        """
         if cid.inline is not None:
             return 0
         path = self._path(cid)
@@ -165,7 +185,15 @@ def _stamp(status: os.stat_result) -> _Stamp:
 
 
 def failure(error: OSError, doing: str) -> StoreError:
-    """Return our error for what a disk said."""
+    """Return our error for what a disk said.
+
+    Args:
+        error: What the operating system raised.
+        doing: What was being done, as "read a block".
+
+    Returns:
+        The error, to be raised.
+    """
     remedy = (
         "The disk is full: make room, or set WEBINFER_CACHE to a directory on another disk."
         if error.errno in (errno.ENOSPC, errno.EDQUOT)

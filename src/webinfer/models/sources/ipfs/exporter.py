@@ -55,6 +55,12 @@ def write(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None] | Non
 def write_whole(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None] | None = None) -> None:
     """Write a file or directory as ``write`` does, all or nothing.
 
+    Args:
+        get: Returns the bytes of a block, verified.
+        cid: CID of the file or directory.
+        path: Where it goes; nothing may be there yet.
+        tell: Called with the bytes written so far, and in all.
+
     Raises:
         StoreError: There is something at the path, or the disk failed.
     """

@@ -37,7 +37,11 @@ class Written:
         return FileLock(self.directory.with_name(f".{self.directory.name}.lock"))
 
     def holds(self, name: str) -> bool:
-        """Tell whether a file is here, with the contents that it was written with."""
+        """Tell whether a file is here, with the contents that it was written with.
+
+        Args:
+            name: Name of the file.
+        """
         path = self.directory / name
         return path.is_file() and self._hashes().get(name) == hash_file(path)
 

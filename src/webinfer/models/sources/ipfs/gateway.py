@@ -99,7 +99,17 @@ class Peer(Protocol):
         """Find out whether it answers at all."""
 
     async def ask(self, question: Question) -> GatewayAnswer:
-        """Ask, and wait for the first bytes of the answer."""
+        """Ask, and wait for the first bytes of the answer.
+
+        Args:
+            question: What is wanted.
+
+        Returns:
+            The answer, whose body is yet to be read.
+
+        Raises:
+            FetchError: The peer has no answer.
+        """
 
 
 class Gateway:
@@ -130,6 +140,12 @@ class Gateway:
 
     async def ask(self, question: Question) -> GatewayAnswer:
         """Ask, and wait for the answer's head.
+
+        Args:
+            question: What is wanted.
+
+        Returns:
+            The answer, whose body is yet to be read.
 
         Raises:
             FetchError: It has no answer; ``passing`` in its data tells whether it may have one later, ``after`` when.
@@ -212,6 +228,10 @@ class HttpAnswer:
 def check_status(peer: str, response: aiohttp.ClientResponse) -> None:
     """Turn every status but 200 into an error.
 
+    Args:
+        peer: The gateway's address, for errors.
+        response: Its answer.
+
     Raises:
         FetchError: Always, but for 200.
     """
@@ -230,7 +250,14 @@ def check_status(peer: str, response: aiohttp.ClientResponse) -> None:
 
 @contextlib.contextmanager
 def failures(peer: str) -> Iterator[None]:
-    """Turn what can happen to a connection into our error."""
+    """Turn what can happen to a connection into our error.
+
+    Args:
+        peer: The gateway's address, for errors.
+
+    Raises:
+        FetchError: The connection failed inside the context.
+    """
     try:
         yield
     except TimeoutError as error:
@@ -243,6 +270,12 @@ def failures(peer: str) -> Iterator[None]:
 
 def check_url(url: str) -> str:
     """Return a gateway's address without what may follow it.
+
+    Args:
+        url: What a user gave.
+
+    Returns:
+        The address, without a slash at its end.
 
     Raises:
         OptionError: It is none.

@@ -141,6 +141,12 @@ class Twin:
 def split_twin(name: str) -> tuple[str, str | None]:
     """Split ``CID[/path]?hub=ORG/NAME`` into what stands before the question mark, and the repository.
 
+    Args:
+        name: The name, without ``ipfs://``.
+
+    Returns:
+        The CID and path, and the repository or ``None``.
+
     Raises:
         ModelNotFound: Something else than a repository is named there.
     """

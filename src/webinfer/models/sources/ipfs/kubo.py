@@ -51,6 +51,12 @@ class Kubo:
     async def ask(self, question: Question) -> GatewayAnswer:
         """Ask for a block, or for an archive of all below it; along a path, for its first block.
 
+        Args:
+            question: What is wanted.
+
+        Returns:
+            The answer, whose body is yet to be read.
+
         Raises:
             FetchError: It has no answer.
         """
@@ -69,6 +75,13 @@ async def find(session: aiohttp.ClientSession, patience: Patience) -> list[Kubo]
     """Return the node that ``WEBINFER_IPFS_API`` names, or the one at the usual address if one answers there.
 
     An empty ``WEBINFER_IPFS_API`` means none.
+
+    Args:
+        session: A session of aiohttp, open.
+        patience: How long to wait.
+
+    Returns:
+        One node, or none.
     """
     named = os.environ.get(VARIABLE)
     if named is not None:

@@ -106,7 +106,13 @@ def walk(get: Get, passed: list[CID], scope: str) -> Iterator[Block]:
 
 
 def names(get: Get, passed: list[CID], scope: str) -> Iterator[CID]:
-    """Yield the names of the blocks that ``walk`` yields, reading only those that lead to others."""
+    """Yield the names of the blocks that ``walk`` yields, reading only those that lead to others.
+
+    Args:
+        get: Returns the bytes of a block, verified.
+        passed: CIDs on the way to what was asked for, the root first.
+        scope: ``block``, ``entity`` or ``all``, as the gateway specification has them.
+    """
     seen: set[CID] = set()
     waiting = [passed[-1], *reversed(passed[:-1])]
     on_the_way = set(passed[:-1])
@@ -122,7 +128,13 @@ def names(get: Get, passed: list[CID], scope: str) -> Iterator[CID]:
 
 
 def length(store: BlockStore, passed: list[CID], scope: str) -> int | None:
-    """Return the bytes of an archive, or ``None`` where a part of it is not here, or it has very many blocks."""
+    """Return the bytes of an archive, or ``None`` where a part of it is not here, or it has very many blocks.
+
+    Args:
+        store: Where the blocks are.
+        passed: CIDs on the way to what was asked for, the root first.
+        scope: ``block``, ``entity`` or ``all``, as the gateway specification has them.
+    """
     nbytes = len(header((passed[0],)))
     try:
         for count, cid in enumerate(names(store.get, passed, scope)):

@@ -101,7 +101,11 @@ def fetched() -> dict[str, Path]:
 
 
 def is_own(reference: str) -> bool:
-    """Tell whether a reference is one of this source's."""
+    """Tell whether a reference is one of this source's.
+
+    Args:
+        reference: A reference to a model.
+    """
     return reference.startswith(f"{SCHEME}:")
 
 
@@ -137,6 +141,12 @@ def _below(store: BlockStore, root: CID) -> set[CID]:
 def parse(reference: str) -> tuple[CID, str]:
     """Split a reference, with or without ``ipfs://`` or ``/ipfs/``, into a CID and a path.
 
+    Args:
+        reference: What a user gave.
+
+    Returns:
+        The CID, and the path below it; empty for none.
+
     Raises:
         ModelNotFound: It begins with no CID, or its path could lead out.
     """
@@ -157,8 +167,21 @@ def bring(
 ) -> CID:
     """Bring a DAG, or what a path in it leads to, into the store; see ``bring_several``.
 
+    Args:
+        root: CID of the DAG.
+        path: Path below it; empty for all of it.
+        store: Where the blocks go.
+        gateways: Addresses to fetch from; ``None`` for the usual ones.
+        patience: How long to wait for gateways; ``None`` for the usual times.
+        progress: Called with stages and bytes.
+        listing: Whether only the directory is wanted, not what is in it.
+
     Returns:
         What the path leads to.
+
+    Raises:
+        FetchError: No gateway gave it whole.
+        StoreError: The disk failed.
     """
     several = bring_several(
         root, [path], store, gateways=gateways, patience=patience, progress=progress, listing=listing
@@ -300,6 +323,12 @@ def _telling(what: str, progress: ProgressCallback | None) -> Callable[[int, int
 
 def require_file(store: BlockStore, root: CID, path: str, target: CID) -> None:
     """Refuse a directory where a file is due.
+
+    Args:
+        store: Where the blocks are.
+        root: Where the path begins, for the error.
+        path: The path, for the error.
+        target: CID of what it leads to.
 
     Raises:
         ModelNotFound: It is a directory.

@@ -68,7 +68,15 @@ def clip(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
 
 
 def quick_gelu(graph: Graph, x: str) -> str:
-    """Add ``x * sigmoid(1.702 x)``, the quick approximation of GELU (Hendrycks and Gimpel, arXiv:1606.08415)."""
+    """Add ``x * sigmoid(1.702 x)``, the quick approximation of GELU (Hendrycks and Gimpel, arXiv:1606.08415).
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations.
+
+    Returns:
+        Name of the result, of the same shape.
+    """
     return graph.add("Mul", x, graph.add("Sigmoid", graph.add("Mul", x, graph.constant(1.702))))
 
 

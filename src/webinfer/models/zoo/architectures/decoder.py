@@ -36,7 +36,16 @@ class Cache:
         return f"<Cache layers={len(self._past)} heads={self._heads} size={self._size}>"
 
     def extend(self, layer: int, part: str, new: str) -> str:
-        """Put new keys or values, shape (batch, heads, sequence, size), behind the earlier ones; return them all."""
+        """Put new keys or values, shape (batch, heads, sequence, size), behind the earlier ones; return them all.
+
+        Args:
+            layer: Number of the layer.
+            part: ``key`` or ``value``.
+            new: Name of the new ones.
+
+        Returns:
+            Name of all of them, shape (batch, heads, past and new sequence, size).
+        """
         whole = self._graph.add("Concat", self._past[layer][part], new, axis=2)
         self._present.append((whole, f"present.{layer}.{part}"))
         return whole
@@ -66,12 +75,23 @@ class Cache:
 
 
 def float_of(graph: Graph) -> int:
-    """Return the number that onnx has for the graph's dtype."""
+    """Return the number that onnx has for the graph's dtype.
+
+    Args:
+        graph: The graph.
+    """
     return _FLOAT16 if graph.dtype.itemsize == 2 else _FLOAT
 
 
 def logits(graph: Graph, x: str, table: str, vocabulary: int) -> None:
-    """Give out the scores of every token: ``x`` against the rows of the embedding table, which is stored once."""
+    """Give out the scores of every token: ``x`` against the rows of the embedding table, which is stored once.
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations, shape (batch, sequence, hidden size).
+        table: Name of the embedding table, shape (vocabulary, hidden size).
+        vocabulary: Number of tokens.
+    """
     scores = graph.add("MatMul", x, graph.add("Transpose", table, perm=[1, 0]))
     if graph.dtype.itemsize == 2:
         scores = graph.add("Cast", scores, to=_FLOAT)

@@ -69,7 +69,16 @@ def encoder_layer(
 
 
 def pixel_values(graph: Graph, config: Mapping[str, Any], batch: str = "batch") -> str:
-    """Declare the input ``pixel_values``: float32 of shape (batch, channels, image size, image size)."""
+    """Declare the input ``pixel_values``: float32 of shape (batch, channels, image size, image size).
+
+    Args:
+        graph: The graph that nodes are added to.
+        config: Configuration with ``num_channels`` and ``image_size``.
+        batch: Name of the batch dimension.
+
+    Returns:
+        Name of the input.
+    """
     size = config["image_size"]
     pixels = graph.input("pixel_values", "float32", (batch, config.get("num_channels", 3), size, size))
     return graph.add("Cast", pixels, to=10) if graph.dtype.itemsize == 2 else pixels  # TensorProto.FLOAT16
@@ -77,6 +86,13 @@ def pixel_values(graph: Graph, config: Mapping[str, Any], batch: str = "batch") 
 
 def patches(graph: Graph, pixels: str, name: str, config: Mapping[str, Any], *, bias: bool) -> str:
     """Project the square patches of images, row by row.
+
+    Args:
+        graph: The graph that nodes are added to.
+        pixels: Name of the images, shape (batch, channels, height, width).
+        name: Name of the weights, without their endings.
+        config: Configuration with ``patch_size`` and ``hidden_size``.
+        bias: Whether the projection has a bias.
 
     Returns:
         Shape (batch, patches, hidden size).
@@ -90,7 +106,11 @@ def patches(graph: Graph, pixels: str, name: str, config: Mapping[str, Any], *, 
 
 
 def patch_count(config: Mapping[str, Any]) -> int:
-    """Return how many patches an image has."""
+    """Return how many patches an image has.
+
+    Args:
+        config: Configuration with ``image_size`` and ``patch_size``.
+    """
     return int(config["image_size"] // config["patch_size"]) ** 2
 
 
@@ -98,16 +118,41 @@ def prepend(graph: Graph, x: str, token: str, count: int) -> str:
     """Put a learned token, shape (1, 1, hidden size), before ``count`` others, shape (batch, count, hidden size).
 
     Padding and adding takes no shape that is known at run time only, which WebNN would not have.
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the others.
+        token: Name of the token.
+        count: How many others there are.
+
+    Returns:
+        Name of the result, shape (batch, count + 1, hidden size).
     """
     shifted = graph.add("Pad", x, graph.constant([0, 1, 0, 0, 0, 0], "int64"))
     return graph.add("Add", shifted, graph.add("Pad", token, graph.constant([0, 0, 0, 0, count, 0], "int64")))
 
 
 def first_token(graph: Graph, x: str) -> str:
-    """Return the first position, shape (batch, hidden size)."""
+    """Return the first position, shape (batch, hidden size).
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations, shape (batch, sequence, hidden size).
+
+    Returns:
+        Name of the result.
+    """
     return graph.add("Gather", x, graph.constant(0, "int64"), axis=1)
 
 
 def as_float32(graph: Graph, x: str) -> str:
-    """Return activations as the float32 that outputs have."""
+    """Return activations as the float32 that outputs have.
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations.
+
+    Returns:
+        Name of the result, of the same shape.
+    """
     return graph.add("Cast", x, to=1) if graph.dtype.itemsize == 2 else x  # TensorProto.FLOAT

@@ -15,48 +15,127 @@ HIDDEN = -1e4
 
 
 def linear(graph: Graph, x: str, name: str, size_in: int, size_out: int, *, bias: bool = True) -> str:
-    """Add ``x @ weight.T + bias``. The weight is stored transposed, as MatMul wants it."""
+    """Add ``x @ weight.T + bias``. The weight is stored transposed, as MatMul wants it.
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations, whose last axis has ``size_in``.
+        name: Name of the weights, without their endings.
+        size_in: Size of the last axis.
+        size_out: Size of the last axis of the result.
+        bias: Whether there is a bias.
+
+    Returns:
+        Name of the result.
+    """
     product = graph.add("MatMul", x, graph.weight(f"{name}.weight", (size_out, size_in), transposed=True))
     return graph.add("Add", product, graph.weight(f"{name}.bias", (size_out,))) if bias else product
 
 
 def layer_norm(graph: Graph, x: str, name: str, size: int, epsilon: float) -> str:
-    """Add a layer normalization over the last axis."""
+    """Add a layer normalization over the last axis.
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations.
+        name: Name of the weights, without their endings.
+        size: Size of the last axis.
+        epsilon: What is added to the variance.
+
+    Returns:
+        Name of the result, of the same shape.
+    """
     scale, bias = graph.weight(f"{name}.weight", (size,)), graph.weight(f"{name}.bias", (size,))
     return graph.add("LayerNormalization", x, scale, bias, axis=-1, epsilon=epsilon)
 
 
 def embedding(graph: Graph, ids: str, name: str, count: int, size: int) -> str:
-    """Add a look-up in a table of shape (count, size)."""
+    """Add a look-up in a table of shape (count, size).
+
+    Args:
+        graph: The graph that nodes are added to.
+        ids: Name of the ids, int64.
+        name: Name of the table.
+        count: Rows of the table.
+        size: Size of a row.
+
+    Returns:
+        Name of the result, whose last axis has ``size``.
+    """
     return graph.add("Gather", graph.weight(f"{name}.weight", (count, size)), ids, axis=0)
 
 
 def gelu(graph: Graph, x: str) -> str:
-    """Add the exact GELU, ``0.5 x (1 + erf(x / sqrt(2)))`` (Hendrycks and Gimpel, arXiv:1606.08415)."""
+    """Add the exact GELU, ``0.5 x (1 + erf(x / sqrt(2)))`` (Hendrycks and Gimpel, arXiv:1606.08415).
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations.
+
+    Returns:
+        Name of the result, of the same shape.
+    """
     error = graph.add("Erf", graph.add("Div", x, graph.constant(math.sqrt(2))))
     return graph.add("Mul", graph.add("Mul", x, graph.add("Add", error, graph.constant(1))), graph.constant(0.5))
 
 
 def dimension(graph: Graph, x: str, axis: int) -> str:
-    """Return the size of an axis, as int64 of shape (1,)."""
+    """Return the size of an axis, as int64 of shape (1,).
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the value.
+        axis: Number of the axis.
+
+    Returns:
+        Name of the size.
+    """
     return graph.add("Shape", x, start=axis, end=axis + 1)
 
 
 def padding_mask(graph: Graph, mask: str) -> str:
-    """Turn a mask of 1 and 0, shape (batch, sequence), into scores to add, shape (batch, 1, 1, sequence)."""
+    """Turn a mask of 1 and 0, shape (batch, sequence), into scores to add, shape (batch, 1, 1, sequence).
+
+    Args:
+        graph: The graph that nodes are added to.
+        mask: Name of the mask.
+
+    Returns:
+        Name of the scores: 0 for a token, a very low number for padding.
+    """
     kind = {2: 10, 4: 1}[graph.dtype.itemsize]  # TensorProto.FLOAT16 and FLOAT
     kept = graph.add("Cast", graph.add("Unsqueeze", mask, graph.constant([1, 2], "int64")), to=kind)
     return graph.add("Mul", graph.add("Sub", graph.constant(1), kept), graph.constant(HIDDEN))
 
 
 def split_heads(graph: Graph, x: str, heads: int, size: int, *, transposed: bool = False) -> str:
-    """Bring (batch, sequence, heads * size) to (batch, heads, sequence, size), or with the last two exchanged."""
+    """Bring (batch, sequence, heads * size) to (batch, heads, sequence, size), or with the last two exchanged.
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations.
+        heads: Number of heads.
+        size: Size of a head.
+        transposed: Whether the last two axes are exchanged.
+
+    Returns:
+        Name of the result.
+    """
     apart = graph.add("Reshape", x, graph.constant([0, 0, heads, size], "int64"))
     return graph.add("Transpose", apart, perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3])
 
 
 def merge_heads(graph: Graph, x: str, width: int) -> str:
-    """Bring (batch, heads, sequence, size) back to (batch, sequence, width)."""
+    """Bring (batch, heads, sequence, size) back to (batch, sequence, width).
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations.
+        width: Number of heads times the size of a head.
+
+    Returns:
+        Name of the result.
+    """
     return graph.add("Reshape", graph.add("Transpose", x, perm=[0, 2, 1, 3]), graph.constant([0, 0, width], "int64"))
 
 

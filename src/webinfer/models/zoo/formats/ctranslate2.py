@@ -22,6 +22,12 @@ Arrays = Callable[[str], NDArray[Any]]
 def ctranslate2_arrays(path: Path) -> Arrays:
     """Index the arrays of a file, each mapped from disk when it is asked for.
 
+    Args:
+        path: The file, ``model.bin``.
+
+    Returns:
+        Arrays by their names in the file.
+
     Raises:
         InvalidModel: The file is of another format or version, or cut off.
     """

@@ -85,6 +85,12 @@ class Gguf:
     def read(self, name: str) -> NDArray[np.float32]:
         """Return a tensor's values, with its axes in NumPy's order.
 
+        Args:
+            name: Name of the tensor in the file.
+
+        Returns:
+            float32 array.
+
         Raises:
             InvalidModel: There is no such tensor, or it is stored in a form that is not known here.
         """

@@ -70,12 +70,31 @@ class Graph:
         return sum(self._size(weight) for weight in self._weights.values())
 
     def input(self, name: str, dtype: str, shape: Shape) -> str:
-        """Declare an input; strings in ``shape`` are symbolic dimensions."""
+        """Declare an input; strings in ``shape`` are symbolic dimensions.
+
+        Args:
+            name: Its name.
+            dtype: Its dtype, as numpy names it.
+            shape: Its dimensions.
+
+        Returns:
+            Its name.
+        """
         self._inputs.append(_value(name, dtype, shape))
         return name
 
     def output(self, value: str, name: str, dtype: str, shape: Shape) -> str:
-        """Give a value out, under a name of its own."""
+        """Give a value out, under a name of its own.
+
+        Args:
+            value: Name of the value.
+            name: Name of the output.
+            dtype: Its dtype, as numpy names it.
+            shape: Its dimensions; strings are symbolic.
+
+        Returns:
+            Name of the output.
+        """
         self._nodes.append(helper.make_node("Identity", [value], [name], name=f"output/{name}"))
         self._outputs.append(_value(name, dtype, shape))
         return name
@@ -92,7 +111,18 @@ class Graph:
         return self.add_many(operator, *inputs, outputs=1, domain=domain, **attributes)[0]
 
     def add_many(self, operator: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> list[str]:
-        """Add a node of several outputs."""
+        """Add a node of several outputs.
+
+        Args:
+            operator: Type of the operator.
+            inputs: Names of its inputs.
+            outputs: How many outputs it has.
+            domain: The operator's domain; empty for ONNX's own.
+            attributes: Its attributes by name.
+
+        Returns:
+            Names of its outputs.
+        """
         name = f"{operator}_{len(self._nodes)}"
         made = [name if number == 0 else f"{name}.{number}" for number in range(outputs)]
         self._nodes.append(helper.make_node(operator, inputs, made, name=name, domain=domain, **attributes))

@@ -20,6 +20,12 @@ def random_weights(seed: int) -> Weights:
     """Return untrained weights: normal with deviation 0.02, biases 0, the scales of normalizations 1.
 
     Each weight depends on the seed and its own name only, not on the order in which they are asked for.
+
+    Args:
+        seed: Any whole number.
+
+    Returns:
+        A function that returns a weight by its name and shape.
     """
 
     def weight(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

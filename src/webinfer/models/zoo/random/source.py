@@ -25,8 +25,17 @@ def open_random(
 ) -> ModelPackage | None:
     """Build the model, unless it was built before. The weights take a few seconds per gigabyte to make.
 
+    Args:
+        name: Name of the architecture.
+        reference: The whole reference, ``random:NAME``.
+        progress: Called with stages and bytes.
+        part: Part of a model that is split, as ``decoder``; ``None`` for the whole.
+
     Returns:
         The model, or ``None`` for a name that is not in ``ARCHITECTURES``.
+
+    Raises:
+        OptionError: The model has no such part.
     """
     architecture = ARCHITECTURES.get(name)
     if architecture is None:

