@@ -99,6 +99,10 @@ def compare(a: Record, b: Record, margin: float = MARGIN, limit: float = MARGIN)
 def check_launches(a: Record, b: Record) -> None:
     """Refuse to judge by benchmarks that cannot tell a change from the chance of a launch.
 
+    Args:
+        a: The earlier benchmark.
+        b: The later one.
+
     Raises:
         BenchmarkError: One has too few launches.
     """
@@ -112,6 +116,10 @@ def check_launches(a: Record, b: Record) -> None:
 
 def check_finished(a: Record, b: Record) -> None:
     """Refuse to judge by benchmarks that were interrupted: what is not measured may be what became slower.
+
+    Args:
+        a: The earlier benchmark.
+        b: The later one.
 
     Raises:
         BenchmarkError: One is not finished.

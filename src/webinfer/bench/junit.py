@@ -16,7 +16,14 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def of_record(record: Record) -> str:
-    """Write a benchmark as JUnit's XML: one case per configuration, its time that of one item."""
+    """Write a benchmark as JUnit's XML: one case per configuration, its time that of one item.
+
+    Args:
+        record: The benchmark.
+
+    Returns:
+        XML.
+    """
     suite = ElementTree.Element("testsuite", name=f"webinfer bench {record.id}")
     if record.started:
         moment = datetime.fromisoformat(record.started).astimezone(UTC)
@@ -33,7 +40,14 @@ def of_record(record: Record) -> str:
 
 
 def of_findings(findings: Sequence[Finding]) -> str:
-    """Write a comparison as JUnit's XML: one case per configuration, those that fail as failures."""
+    """Write a comparison as JUnit's XML: one case per configuration, those that fail as failures.
+
+    Args:
+        findings: What the comparison found.
+
+    Returns:
+        XML.
+    """
     suite = ElementTree.Element("testsuite", name="webinfer compare")
     for each in findings:
         case = _case(suite, "webinfer.compare", str(each.configuration), 0)

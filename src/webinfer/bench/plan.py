@@ -63,7 +63,12 @@ class Ask:
 
 
 def everything(models: Sequence[str] = (), concurrency: Sequence[int] = (1,)) -> Ask:
-    """Ask for every browser, backend and precision of some models; of those that lie ready, where none is named."""
+    """Ask for every browser, backend and precision of some models; of those that lie ready, where none is named.
+
+    Args:
+        models: Names of models; none for those that lie ready.
+        concurrency: How many requests are under way at once, each of these.
+    """
     return Ask(
         models=tuple(models) or tuple(sorted(here(listed()))),
         browsers=EVERY_BROWSER,
@@ -93,7 +98,16 @@ class Seen:
 
 
 async def survey(names: Sequence[str], tell: Callable[[str], None], options: dict[str, Any]) -> dict[str, Seen]:
-    """Find browsers, and start each one to ask what it can do."""
+    """Find browsers, and start each one to ask what it can do.
+
+    Args:
+        names: Browsers to look for.
+        tell: Called with what is being done, in words.
+        options: Options of the accelerators.
+
+    Returns:
+        What each browser can do, or why it cannot be used, by name.
+    """
     seen = {}
     for asked in dict.fromkeys(names):
         tell(f"look at {asked}")
@@ -124,7 +138,12 @@ async def survey(names: Sequence[str], tell: Callable[[str], None], options: dic
 
 
 def expand(ask: Ask, seen: dict[str, Seen]) -> list[Cell]:
-    """Return a cell for every combination, once; those that cannot be say why."""
+    """Return a cell for every combination, once; those that cannot be say why.
+
+    Args:
+        ask: What is to be measured.
+        seen: What each browser can do.
+    """
     cells: dict[Configuration, Cell] = {}
     for model in ask.models:
         for concurrency in ask.concurrency:
@@ -144,7 +163,14 @@ def expand(ask: Ask, seen: dict[str, Seen]) -> list[Cell]:
 
 
 def begin(ask: Ask, method: Method, seen: dict[str, Seen], options: dict[str, Any]) -> Record:
-    """Return the record of a benchmark that is about to be made."""
+    """Return the record of a benchmark that is about to be made.
+
+    Args:
+        ask: What is to be measured.
+        method: How.
+        seen: What each browser can do.
+        options: Options of the accelerators.
+    """
     now = datetime.datetime.now(datetime.UTC)
     return Record(
         id=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",

@@ -102,7 +102,11 @@ async def _together(record: Record, count: int, tell: Tell) -> None:
 
 
 def exit_code(record: Record) -> int:
-    """Return 0 where some real hardware computed, 2 where only software did, 1 for a wrong answer, or for none."""
+    """Return 0 where some real hardware computed, 2 where only software did, 1 for a wrong answer, or for none.
+
+    Args:
+        record: The benchmark.
+    """
     verdicts = {cell.verdict for cell in record.measured}
     if not verdicts or any(cell.agreement is not None and not cell.agreement.passed for cell in record.measured):
         return FAILED
@@ -110,7 +114,13 @@ def exit_code(record: Record) -> int:
 
 
 def unfinished(ask: Ask, method: Method, options: dict[str, Any]) -> Record | None:
-    """Return the latest benchmark that asked for the same, here, of this version, and was not finished."""
+    """Return the latest benchmark that asked for the same, here, of this version, and was not finished.
+
+    Args:
+        ask: What is to be measured.
+        method: How.
+        options: Options of the accelerators.
+    """
     here = (package_version(), revision(), machine()["id"])
     for record in _records():
         asked = (record.command, record.method, record.options)
@@ -123,6 +133,12 @@ def unfinished(ask: Ask, method: Method, options: dict[str, Any]) -> Record | No
 
 def named(name: str) -> Record:
     """Return a benchmark by the name that it was given, or the path of its file.
+
+    Args:
+        name: The name or path.
+
+    Returns:
+        The benchmark.
 
     Raises:
         BenchmarkError: There is none.

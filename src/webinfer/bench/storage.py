@@ -24,6 +24,9 @@ Figure = tuple[str, str, list[float], Interval | None]
 def opened(path: str | None) -> Iterator[Store | None]:
     """Open a database for as long as the block runs; ``None`` opens none.
 
+    Args:
+        path: The database; ``None`` for none.
+
     Raises:
         DatabaseError: It cannot be opened.
     """
@@ -38,7 +41,12 @@ def opened(path: str | None) -> Iterator[Store | None]:
 
 
 def write(store: Store, record: Record) -> None:
-    """Write a benchmark down, and wait until it is on the disk. Of one that was written before, what is new."""
+    """Write a benchmark down, and wait until it is on the disk. Of one that was written before, what is new.
+
+    Args:
+        store: The database.
+        record: The benchmark.
+    """
     store.add("machines", **machine())
     number = _identity(record.id)
     known = {row["id"] for row in store.query("SELECT id FROM measurements WHERE benchmark = ?", [number])}
@@ -104,7 +112,12 @@ def load(path: str, name: str) -> Record:
 
 
 def figures(record: Record, cell: Cell) -> Iterator[Figure]:
-    """Yield a cell's figures: name, unit, every value, and the bounds where there are rounds to make them of."""
+    """Yield a cell's figures: name, unit, every value, and the bounds where there are rounds to make them of.
+
+    Args:
+        record: The benchmark.
+        cell: One of its configurations.
+    """
     if cell.turns:
         costs = launches(cell.turns)
         yield "time_per_item", "s", _flat(costs), cell.interval
@@ -161,6 +174,9 @@ def history(path: str) -> dict[str, list[tuple[str, float]]]:
     """Return the benchmarks' names and figures, the earliest first, by configuration; of this machine alone.
 
     Figures are times in units of native onnxruntime's, where all benchmarks of a configuration have that, else seconds.
+
+    Args:
+        path: The database.
 
     Raises:
         DatabaseError: It cannot be opened.

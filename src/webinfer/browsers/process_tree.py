@@ -8,7 +8,11 @@ import psutil
 
 
 def processes(pid: int) -> list[psutil.Process]:
-    """Return a process and all that descend from it, or nothing when it is gone."""
+    """Return a process and all that descend from it, or nothing when it is gone.
+
+    Args:
+        pid: Id of the process.
+    """
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]

@@ -53,7 +53,11 @@ def claimed(directory: Path | None, browser: str) -> Iterator[KeptProfile | None
 
 
 def port_of(directory: Path) -> int:
-    """Return the port that pages had whose storage lies in these profiles, or 0: storage belongs to an address."""
+    """Return the port that pages had whose storage lies in these profiles, or 0: storage belongs to an address.
+
+    Args:
+        directory: Directory of the profiles.
+    """
     try:
         return int((directory / _PORT).read_text(encoding="ascii"))
     except (OSError, ValueError):
@@ -62,6 +66,10 @@ def port_of(directory: Path) -> int:
 
 def note_port(directory: Path, port: int) -> None:
     """Note the port of the pages whose storage will lie in these profiles.
+
+    Args:
+        directory: Directory of the profiles.
+        port: The port.
 
     Raises:
         OSError: The directory cannot be written.

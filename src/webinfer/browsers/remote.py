@@ -40,7 +40,11 @@ class Visit:
 
 
 def is_visitor(installation: Installation) -> bool:
-    """Say whether a browser comes by itself: it is not started with a profile of its own."""
+    """Say whether a browser comes by itself: it is not started with a profile of its own.
+
+    Args:
+        installation: The browser.
+    """
     return installation.name in ("url", "safari")
 
 

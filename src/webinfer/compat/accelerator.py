@@ -77,7 +77,21 @@ class IPFSWebAccelerator:
         quantization: Mapping[str, Any] | None = None,
         optimizations: Mapping[str, Any] | None = None,
     ) -> EnhancedWebModel:
-        """Load a model; see ``IPFSAccelerateWebIntegration.get_model``."""
+        """Load a model; see ``IPFSAccelerateWebIntegration.get_model``.
+
+        Args:
+            model_name: Name of the model.
+            model_type: Its family; ``None`` reads it from the model.
+            platform: ``webgpu``, ``webnn``, ``wasm``, ``cpu`` or ``auto``.
+            quantization: ``bits`` and ``mixed_precision``.
+            optimizations: Settings by name.
+
+        Returns:
+            The model, ready to run.
+
+        Raises:
+            WebinferError: As ``get_model``.
+        """
         return self.integration.get_model(
             model_name, model_type, platform, quantization=quantization, optimizations=optimizations
         )

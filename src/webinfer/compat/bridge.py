@@ -79,6 +79,9 @@ class ResourcePoolBridge:
     async def initialize(self, model_configs: Sequence[Mapping[str, Any]] | None = None) -> bool:
         """Register models and start the first browser.
 
+        Args:
+            model_configs: Models to register, each with ``model_id`` and what ``register_model`` takes.
+
         Returns:
             True; failures raise.
 
@@ -105,7 +108,11 @@ class ResourcePoolBridge:
         self._configs[model_config["model_id"]] = dict(model_config)
 
     def has_model(self, model_id: str) -> bool:
-        """Tell whether a model of this id was registered or is loaded."""
+        """Tell whether a model of this id was registered or is loaded.
+
+        Args:
+            model_id: The id.
+        """
         return model_id in self._configs or any(one.has_model(model_id) for one in self._connections.values())
 
     async def get_connection(self, platform: str = "webgpu", browser: str | None = None) -> BrowserConnection:
@@ -135,6 +142,9 @@ class ResourcePoolBridge:
     async def load_model(self, model_id: str) -> tuple[bool, BrowserConnection]:
         """Load a model, unless it is loaded. An id that was not registered is the model's own name.
 
+        Args:
+            model_id: The id.
+
         Returns:
             True, and the connection that has it; failures raise.
 
@@ -150,6 +160,13 @@ class ResourcePoolBridge:
     async def run_inference(self, model_id: str, inputs: Inputs) -> Result:
         """Run one request on a model, which is loaded first if it is not.
 
+        Args:
+            model_id: The id.
+            inputs: As ``Model.run`` takes them.
+
+        Returns:
+            The outputs and what was observed.
+
         Raises:
             WebinferError: As ``AsyncModel.run``.
         """
@@ -161,6 +178,9 @@ class ResourcePoolBridge:
 
     async def run_parallel(self, model_inputs: Sequence[tuple[str, Inputs]]) -> list[Result]:
         """Run requests of several models at once, and return their results in order.
+
+        Args:
+            model_inputs: Ids, each with inputs.
 
         Raises:
             WebinferError: As ``run_inference``; the first one in order, once all have ended.

@@ -158,6 +158,13 @@ class BrowserConnection:
     async def run_inference(self, model_id: str, inputs: Inputs) -> Result:
         """Run one request on a model, which is loaded first if it is not.
 
+        Args:
+            model_id: The id.
+            inputs: As ``Model.run`` takes them.
+
+        Returns:
+            The outputs and what was observed.
+
         Raises:
             WebinferError: As ``AsyncModel.run``.
         """
@@ -190,7 +197,11 @@ class BrowserConnection:
         return sorted(self._models)
 
     def has_model(self, model_id: str) -> bool:
-        """Tell whether a model of this id is loaded."""
+        """Tell whether a model of this id is loaded.
+
+        Args:
+            model_id: The id.
+        """
         return model_id in self._models
 
     async def metrics(self) -> dict[str, Any]:

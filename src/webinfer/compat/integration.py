@@ -114,7 +114,19 @@ class IPFSAccelerateWebIntegration:
     def run_inference(
         self, model: EnhancedWebModel, inputs: Inputs, batch_size: int | None = None
     ) -> Result | list[Result]:
-        """Run one request, or each of a list of requests, of which ``batch_size`` are under way at most."""
+        """Run one request, or each of a list of requests, of which ``batch_size`` are under way at most.
+
+        Args:
+            model: A model of this integration.
+            inputs: As ``Model.run`` takes them, or a list of such.
+            batch_size: Requests under way at most; ``None`` for no limit.
+
+        Returns:
+            One result, or a list in order.
+
+        Raises:
+            WebinferError: As ``Model.run``.
+        """
         return model.run_batch(inputs, batch_size) if batch_size and isinstance(inputs, list) else model(inputs)
 
     def run_parallel_inference(
@@ -164,7 +176,14 @@ class IPFSAccelerateWebIntegration:
         return {**metrics, "models": _by_figure(by_model, metrics["aggregate"]), "by_model": by_model}
 
     def get_performance_report(self, format: str = "json") -> str:
-        """Write a report of what the pool did, as ``json``, ``markdown`` or ``html``."""
+        """Write a report of what the pool did, as ``json``, ``markdown`` or ``html``.
+
+        Args:
+            format: ``json``, ``markdown`` or ``html``.
+
+        Raises:
+            OptionError: There is no such format.
+        """
         return self._accelerator.report(format)
 
     def loaded(
@@ -197,6 +216,9 @@ class IPFSAccelerateWebIntegration:
 
 def check_later(optimizations: Mapping[str, Any] | None) -> None:
     """Refuse what is not available yet.
+
+    Args:
+        optimizations: Settings by name.
 
     Raises:
         OptionError: It is asked for.

@@ -100,12 +100,21 @@ def read(**keywords: Any) -> Settings:
 
 
 def lanes(max_connections: int) -> int:
-    """Return how many lanes ``max_connections`` means: never more than there are cores to run them."""
+    """Return how many lanes ``max_connections`` means: never more than there are cores to run them.
+
+    Args:
+        max_connections: The guide's number.
+    """
     return min(int(_number("max_connections", max_connections, at_least=1)), os.cpu_count() or 1)
 
 
 def refuse_later(name: str, value: Mapping[str, Any] | None, neutral: Mapping[str, Any]) -> None:
     """Refuse a dict of settings that asks for more than it has by default.
+
+    Args:
+        name: The keyword.
+        value: What was given.
+        neutral: What asks for nothing more.
 
     Raises:
         OptionError: It does.
@@ -117,6 +126,9 @@ def refuse_later(name: str, value: Mapping[str, Any] | None, neutral: Mapping[st
 def platform_of(name: str) -> Platform:
     """Return the platform of this name; ``cpu`` is WebAssembly.
 
+    Args:
+        name: The guide's name.
+
     Raises:
         OptionError: There is none.
     """
@@ -127,6 +139,10 @@ def platform_of(name: str) -> Platform:
 
 def family_of(name: str, option: str = "model_type") -> str:
     """Return ``name``, once it is sure that it is a family's or a group's.
+
+    Args:
+        name: The name.
+        option: The keyword, for errors.
 
     Raises:
         OptionError: It is not.
@@ -141,6 +157,9 @@ def family_of(name: str, option: str = "model_type") -> str:
 def factors_of(factors: Mapping[str, float]) -> dict[str, float]:
     """Return factors by family.
 
+    Args:
+        factors: Factors of time limits by family.
+
     Raises:
         OptionError: One is of no family, or is not above 0.
     """
@@ -149,6 +168,12 @@ def factors_of(factors: Mapping[str, float]) -> dict[str, float]:
 
 def choose(platform: Platform, capabilities: Capabilities, *, gpu: bool, cpu: bool) -> tuple[Platform, str | None]:
     """Choose the platform to load for, where not all of them may be used.
+
+    Args:
+        platform: What was asked for.
+        capabilities: What the browser can do.
+        gpu: Whether WebGPU may be used.
+        cpu: Whether WebAssembly may be used.
 
     Returns:
         The platform, and why it is not the one asked for, where it is not.

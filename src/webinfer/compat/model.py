@@ -76,7 +76,17 @@ class EnhancedWebModel:
         return self.run(inputs)
 
     def run(self, inputs: Inputs) -> Result:
-        """Run one request; see ``Model.run``."""
+        """Run one request; see ``Model.run``.
+
+        Args:
+            inputs: As ``Model.run`` takes them.
+
+        Returns:
+            The outputs and what was observed.
+
+        Raises:
+            WebinferError: As ``Model.run``.
+        """
         return self._tell(self.model.run(inputs))
 
     def run_batch(self, batch_inputs: Sequence[Inputs], batch_size: int | None = None) -> list[Result]:
@@ -139,6 +149,9 @@ class EnhancedWebModel:
 
         They run together only where the model's answers stay the same; see ``Model.set_max_batch_size``.
 
+        Args:
+            size: Requests, 1 or more.
+
         Raises:
             OptionError: It is below 1.
         """
@@ -193,6 +206,10 @@ def _share(model: EnhancedWebModel, items: Sequence[Inputs], index: int) -> Mapp
 
 def run_parallel(requests: Sequence[tuple[EnhancedWebModel, Inputs]], batch_size: int | None = None) -> list[Result]:
     """Run requests of several models at once, and return their results in order.
+
+    Args:
+        requests: Models, each with inputs.
+        batch_size: Requests under way at most; ``None`` for no limit.
 
     Raises:
         WebinferError: As ``Model.run_batch``; the first one in the models' order, once all have ended.

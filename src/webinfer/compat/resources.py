@@ -63,13 +63,21 @@ class ResourcePool:
             return self._resources[key]
 
     def share(self, integration: Any) -> None:
-        """Hand this integration out as long as its maker keeps it, unless another one is handed out already."""
+        """Hand this integration out as long as its maker keeps it, unless another one is handed out already.
+
+        Args:
+            integration: The integration.
+        """
         with self._lock:
             if self._shared is None or self._shared() is None:
                 self._shared = weakref.ref(integration)
 
     def forget(self, resource: Any) -> None:
-        """Hand a resource out no more: it was closed."""
+        """Hand a resource out no more: it was closed.
+
+        Args:
+            resource: The resource.
+        """
         with self._lock:
             if self._shared is not None and self._shared() is resource:
                 self._shared = None
@@ -85,15 +93,27 @@ def get_global_resource_pool() -> ResourcePool:
 
 
 def share(integration: Any) -> None:
-    """Register an integration with the global pool."""
+    """Register an integration with the global pool.
+
+    Args:
+        integration: The integration.
+    """
     _GLOBAL.share(integration)
 
 
 def forget(resource: Any) -> None:
-    """Take a resource out of the global pool."""
+    """Take a resource out of the global pool.
+
+    Args:
+        resource: The resource.
+    """
     _GLOBAL.forget(resource)
 
 
 def provide(integration: Callable[[], Any]) -> None:
-    """Have the global pool make integrations with this."""
+    """Have the global pool make integrations with this.
+
+    Args:
+        integration: Makes an integration.
+    """
     _GLOBAL.integration = integration

@@ -113,6 +113,9 @@ class WebSocketBridge:
     async def send_message(self, message: Mapping[str, Any]) -> bool:
         """Send a message and do not wait for its answer. A failure is logged.
 
+        Args:
+            message: What to do: ``type``, and what belongs to it.
+
         Returns:
             True.
 
@@ -171,6 +174,12 @@ class WebSocketBridge:
     ) -> dict[str, Any]:
         """Load a model, unless it is loaded.
 
+        Args:
+            model_name: Name of the model.
+            model_type: The guide's; the family is read from the model.
+            platform: ``webgpu``, ``webnn``, ``wasm``, ``cpu`` or ``auto``.
+            options: Nothing, or an empty mapping.
+
         Returns:
             ``status``, ``model_name`` and ``platform``.
 
@@ -191,6 +200,15 @@ class WebSocketBridge:
         options: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run one request on a model, which is loaded first if it is not.
+
+        Args:
+            model_name: Name of the model.
+            input_data: As ``Model.run`` takes them.
+            platform: ``webgpu``, ``webnn``, ``wasm``, ``cpu`` or ``auto``.
+            options: Nothing, or an empty mapping.
+
+        Returns:
+            The outputs and what was observed.
 
         Raises:
             WebinferError: As ``initialize_model`` and ``AsyncModel.run``.

@@ -39,6 +39,9 @@ ALIASES = {  # other names in use
 def pipeline_class(task: str) -> type[AsyncPipeline]:
     """Return the class of a task.
 
+    Args:
+        task: Name of the task, as Transformers has it.
+
     Raises:
         OptionError: There is no such task; the error names the nearest.
     """

@@ -46,7 +46,11 @@ class Job:
                 self._process.kill()
 
     def start(self, process: subprocess.Popen[str]) -> None:
-        """Note the process that does it."""
+        """Note the process that does it.
+
+        Args:
+            process: The process.
+        """
         with self._lock:
             self._process = process
             if self.cancelled:
@@ -62,6 +66,16 @@ def obtain(
     job: Job | None = None,
 ) -> ModelPackage:
     """Find a model in a precision, as its author ships it, or else make it; see ``resolve`` and ``quantize``.
+
+    Args:
+        reference: The model, as ``resolve`` takes it.
+        precision: Name of the precision; ``None`` for full precision.
+        part: Part of a model that is split; ``None`` for the whole.
+        progress: Called with stages and bytes.
+        job: What may be cancelled from another thread.
+
+    Returns:
+        The model in that precision.
 
     Raises:
         ModelNotFound: There is no such model, or not in a precision that cannot be made.
@@ -119,7 +133,16 @@ def quantize(
 
 
 def opened(package: ModelPackage, scheme: Scheme, place: Path) -> ModelPackage:
-    """Open what was made of a model."""
+    """Open what was made of a model.
+
+    Args:
+        package: The full model.
+        scheme: How it was quantized.
+        place: Directory of what was made.
+
+    Returns:
+        The quantized model.
+    """
     (path,) = (place / FOLDER).glob(f"*{PRECISIONS[scheme.name]}.onnx")  # called as the file that it was made of was
     made = describe(path, package.reference, package.name)
     return replace(

@@ -25,7 +25,18 @@ _LIMIT = 2_000_000_000  # bytes; these tools hold a model in one message, which 
 
 
 def to_half(package: ModelPackage, path: Path) -> dict[str, str]:
-    """Write a model with its weights and its arithmetic in float16; inputs and outputs keep their dtype."""
+    """Write a model with its weights and its arithmetic in float16; inputs and outputs keep their dtype.
+
+    Args:
+        package: The model.
+        path: Where it goes.
+
+    Returns:
+        What was left as it was, by name, with the reason.
+
+    Raises:
+        NotQuantizable: It cannot be converted.
+    """
     _check_size(package)
     model = onnx.load(package.model.path)
     hoist(model.graph)
@@ -38,7 +49,18 @@ def to_half(package: ModelPackage, path: Path) -> dict[str, str]:
 
 
 def to_dynamic(package: ModelPackage, path: Path) -> dict[str, str]:
-    """Write a model with int8 weights whose activations are quantized while it runs."""
+    """Write a model with int8 weights whose activations are quantized while it runs.
+
+    Args:
+        package: The model.
+        path: Where it goes.
+
+    Returns:
+        What was left as it was, by name, with the reason.
+
+    Raises:
+        NotQuantizable: It has no such weights, or half floats.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic  # late: it takes a while to import
 
     _check_size(package)
@@ -95,7 +117,11 @@ def _with_hoisted(package: ModelPackage) -> Path | ModelProto:
 
 
 def halve(weights: Weights) -> None:
-    """Have what is left of a model's floats be float16, in place."""
+    """Have what is left of a model's floats be float16, in place.
+
+    Args:
+        weights: The model's weights.
+    """
     for tensor in weights.model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             tensor.CopyFrom(numpy_helper.from_array(weights.read(tensor.name), tensor.name))
@@ -103,7 +129,11 @@ def halve(weights: Weights) -> None:
 
 
 def raise_opset(model: ModelProto) -> None:
-    """Bring a model to the opset whose DequantizeLinear knows 4 bits, in place, where onnx's converter can."""
+    """Bring a model to the opset whose DequantizeLinear knows 4 bits, in place, where onnx's converter can.
+
+    Args:
+        model: The model, changed in place.
+    """
     current = opset_of(model)
     if current >= BLOCKED_OPSET:
         return

@@ -18,6 +18,17 @@ def filter_blocks(
 
     With 4 bits or fewer asked for they get 4, the least that their operator knows, in blocks over the channels that
     they take. Where those are too few (the first layer) they get 8, and a scale to each filter.
+
+    Args:
+        target: The weight.
+        filters: Its values.
+        scheme: How it is to be quantized.
+        hessian: Of its inputs, shape (in, in), for calibration; ``None`` for none.
+        method: How values are rounded.
+        methods: Counts of the methods that were used, added to.
+
+    Returns:
+        The quantized layer.
     """
     channels = filters.shape[1]
     small = scheme.bits >= 8 or channels < LEAST

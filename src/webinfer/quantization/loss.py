@@ -15,6 +15,10 @@ Answers = Sequence[Mapping[str, Array]]
 def loss(full: Answers, quantized: Answers) -> dict[str, Any]:
     """Compare the outputs of two models for the same inputs.
 
+    Args:
+        full: Outputs of the full model by name, for each run.
+        quantized: Outputs of the quantized one, for the same runs.
+
     Returns:
         ``cosine`` of all outputs of a run taken together as one vector, the least over the runs; ``max_error``, the
         largest difference; ``relative_error``, the length of the difference by that of the full model's answers;
@@ -51,7 +55,12 @@ def loss(full: Answers, quantized: Answers) -> dict[str, Any]:
 
 
 def cosine(one: Array, other: Array) -> float:
-    """Return the cosine between two vectors; 1 where both are nothing, and 0 where one alone is, or holds NaN."""
+    """Return the cosine between two vectors; 1 where both are nothing, and 0 where one alone is, or holds NaN.
+
+    Args:
+        one: Array of one dimension.
+        other: Array of the same length.
+    """
     lengths = float(np.linalg.norm(one)), float(np.linalg.norm(other))
     if not all(np.isfinite(lengths)):
         return 0.0

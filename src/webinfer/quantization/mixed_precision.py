@@ -72,7 +72,11 @@ class Layer:
             self.blocks = self.finer
 
     def write(self, rewriting: Rewriting) -> None:
-        """Put it into a graph."""
+        """Put it into a graph.
+
+        Args:
+            rewriting: The graph's rewriting.
+        """
         if self.blocks is not None:
             rewriting.blocks(self.target, self.blocks)
         else:

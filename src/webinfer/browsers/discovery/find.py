@@ -141,12 +141,20 @@ def find_all() -> list[Installation]:
 
 
 def version(installation: Installation) -> str | None:
-    """Return a browser's version as it tells it, or ``None`` where it does not tell."""
+    """Return a browser's version as it tells it, or ``None`` where it does not tell.
+
+    Args:
+        installation: The browser.
+    """
     return versions.version(installation.executable, installation.libraries)
 
 
 def places(name: BrowserName) -> list[str]:
-    """Return where a browser is looked for on this platform: names on PATH, and paths."""
+    """Return where a browser is looked for on this platform: names on PATH, and paths.
+
+    Args:
+        name: Name of the browser, as the option ``browser`` has it.
+    """
     if name == "embedded":
         return [str(headless_shell.directory() / headless_shell.EXECUTABLE)] if headless_shell.is_supported() else []
     if sys.platform == "darwin":

@@ -16,6 +16,9 @@ def list_gpus(root: Path = Path("/")) -> tuple[str, ...] | None:
     """Return the GPUs that the kernel lists, with PCI numbers and drivers; ``None`` where we cannot ask.
 
     Linux alone tells it in files. On macOS and Windows a browser's own words must do.
+
+    Args:
+        root: Root of the file system.
     """
     if sys.platform != "linux":
         return None

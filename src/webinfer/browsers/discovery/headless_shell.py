@@ -38,6 +38,9 @@ def libraries(path: Path) -> Path | None:
     """Return the directory of the shared libraries that came with ``path``, where the system lacks some of them.
 
     They belong together, so it is all of them or none; the system's own are preferred, because they get its fixes.
+
+    Args:
+        path: The executable.
     """
     loader = Path("/lib64/ld-linux-x86-64.so.2")
     try:
@@ -49,5 +52,10 @@ def libraries(path: Path) -> Path | None:
 
 
 def library_path(libraries: Path, inherited: Mapping[str, str]) -> str:
-    """Return an LD_LIBRARY_PATH on which ``libraries`` come first."""
+    """Return an LD_LIBRARY_PATH on which ``libraries`` come first.
+
+    Args:
+        libraries: The directory.
+        inherited: The environment.
+    """
     return os.pathsep.join(filter(None, (str(libraries), inherited.get("LD_LIBRARY_PATH"))))

@@ -35,6 +35,9 @@ def version(executable: Path) -> str | None:
     """Return the version of WebKitGTK, or ``None`` where it cannot be told.
 
     MiniBrowser itself tells it only where there is a display.
+
+    Args:
+        executable: MiniBrowser's path.
     """
     library = _LIBRARIES.get(executable.resolve().parent.name)
     if library is None:

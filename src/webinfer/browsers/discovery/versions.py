@@ -56,7 +56,11 @@ def version(executable: Path, libraries: Path | None = None) -> str | None:
 
 
 def is_snap(executable: Path) -> bool:
-    """Whether an executable is a snap, or Ubuntu's script that starts one."""
+    """Whether an executable is a snap, or Ubuntu's script that starts one.
+
+    Args:
+        executable: Its path.
+    """
     if sys.platform != "linux":
         return False
     if executable.resolve() == Path("/usr/bin/snap"):

@@ -85,6 +85,18 @@ def plan_chromium(
 ) -> LaunchPlan:
     """Plan the launch of a Chromium. See ``Planner``.
 
+    Args:
+        installation: The browser.
+        url: The page to open.
+        home: Directory of this launch.
+        headless: Whether it runs without a window.
+        args: Arguments of the user's.
+        machine: What the machine has.
+        inherited: The environment.
+
+    Returns:
+        Command, environment and files.
+
     Raises:
         LaunchFailed: A window is asked of the headless shell, which has none.
     """

@@ -116,7 +116,20 @@ def plan_firefox(
     machine: Machine,
     inherited: Mapping[str, str],
 ) -> LaunchPlan:
-    """Plan the launch of a Firefox. See ``Planner``. Whatever the machine, Firefox finds its own way."""
+    """Plan the launch of a Firefox. See ``Planner``. Whatever the machine, Firefox finds its own way.
+
+    Args:
+        installation: The browser.
+        url: The page to open.
+        home: Directory of this launch.
+        headless: Whether it runs without a window.
+        args: Arguments of the user's.
+        machine: What the machine has.
+        inherited: The environment.
+
+    Returns:
+        Command, environment and files.
+    """
     del machine
     profile = profile_of(home)
     argv = (

@@ -81,7 +81,11 @@ class Planner(Protocol):
 
 
 def profile_of(home: Path) -> Path:
-    """Return the place of the profile in a browser's directory."""
+    """Return the place of the profile in a browser's directory.
+
+    Args:
+        home: Directory of a launch.
+    """
     return home / "profile"
 
 

@@ -50,6 +50,18 @@ def plan_webkit(
 
     It cannot do without a display. Without a window it gets an X server of its own, which keeps the screen in memory.
 
+    Args:
+        installation: The browser.
+        url: The page to open.
+        home: Directory of this launch.
+        headless: Whether it runs without a window.
+        args: Arguments of the user's.
+        machine: What the machine has.
+        inherited: The environment.
+
+    Returns:
+        Command, environment and files.
+
     Raises:
         LaunchFailed: There is no X server to start, or no desktop for a window.
     """

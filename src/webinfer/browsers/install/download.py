@@ -90,6 +90,10 @@ def _fetch(directory: Path, progress: ProgressCallback) -> Path:
 def verify(tarball: Path, integrity: str) -> None:
     """Check a file against an npm integrity string, ``sha512-`` and the digest in base64.
 
+    Args:
+        tarball: The file.
+        integrity: The string.
+
     Raises:
         InstallFailed: It has other contents.
     """

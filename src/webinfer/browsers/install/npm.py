@@ -53,6 +53,11 @@ def find_npm() -> Npm:
 def run_npm(npm: Npm, *args: str, directory: Path) -> str:
     """Run npm in a directory.
 
+    Args:
+        npm: The npm to run.
+        args: Its arguments.
+        directory: Where it runs.
+
     Returns:
         What it wrote to standard output.
 

@@ -46,6 +46,12 @@ def limit(load: Load) -> Limit:
     The bridge, where Python's thread is busy all the time; the cores, where all of them work, whoever has them; the
     bridge again, where much of a request's time is spent on the way while lanes wait; the GPU, where lanes wait for it
     with idle cores; the callers, where even the lanes are idle.
+
+    Args:
+        load: What was busy while the throughput was measured.
+
+    Returns:
+        What held it, and why.
     """
     seen = (
         f"{load.cores:.0%} of the cores worked",

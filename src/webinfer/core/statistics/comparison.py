@@ -57,6 +57,9 @@ class Comparison:
         """Whether B became slower: chance is an unlikely reason, and what is seen is more than nobody minds.
 
         This says that there is a change, not that it is larger than ``margin``: ``p_beyond`` says that.
+
+        Args:
+            margin: Relative change that nobody minds.
         """
         return self.is_significant and self.change > margin
 
@@ -77,7 +80,11 @@ class Comparison:
         return half if t > 0 else 1 - half
 
     def severity(self, margin: float = MARGIN) -> Severity:
-        """Say how bad it is; see ``severity``."""
+        """Say how bad it is; see ``severity``.
+
+        Args:
+            margin: Relative change that nobody minds.
+        """
         return severity(self, margin)
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +120,11 @@ def severity(compared: Comparison, margin: float = MARGIN) -> Severity:
 
 
 def named(change: float) -> Severity:
-    """Name a change that is sure and that somebody minds, by its size."""
+    """Name a change that is sure and that somebody minds, by its size.
+
+    Args:
+        change: Relative change.
+    """
     if change < 0:
         return "improvement"
     return "severe" if change > _SEVERE else "moderate" if change > _MODERATE else "minor"
@@ -228,6 +239,12 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for there being many of them, so that the share of false ones among the significant is kept.
 
     By Benjamini and Hochberg (1995), "Controlling the false discovery rate", J. R. Statist. Soc. B 57.
+
+    Args:
+        p_values: Chances, in any order.
+
+    Returns:
+        Corrected chances, in the same order.
     """
     count = len(p_values)
     order = sorted(range(count), key=lambda at: p_values[at], reverse=True)

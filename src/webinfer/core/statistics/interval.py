@@ -52,7 +52,12 @@ class Interval:
         return max(self.high - self.estimate, self.estimate - self.low) / abs(self.estimate)
 
     def is_within(self, margin: float, confidence: float = CONFIDENCE) -> bool:
-        """Whether the figure is known as well as that: to ``margin``, a fraction of it, with ``confidence``."""
+        """Whether the figure is known as well as that: to ``margin``, a fraction of it, with ``confidence``.
+
+        Args:
+            margin: A fraction of the figure.
+            confidence: How sure that must be.
+        """
         return self.confidence >= confidence and self.margin <= margin
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,13 +92,27 @@ def bootstrap(
 
 
 def spread(values: Values) -> float:
-    """Return a standard deviation that outliers do not touch: the scaled median absolute deviation."""
+    """Return a standard deviation that outliers do not touch: the scaled median absolute deviation.
+
+    Args:
+        values: Measurements, in any unit.
+
+    Returns:
+        The deviation, in the same unit.
+    """
     sample = np.asarray(values, float)
     return float(_TO_SIGMA * np.median(np.abs(sample - np.median(sample))))
 
 
 def outliers(values: Values) -> NDArray[np.bool_]:
-    """Mark the values that lie further from the median than chance explains. They are to be shown, not dropped."""
+    """Mark the values that lie further from the median than chance explains. They are to be shown, not dropped.
+
+    Args:
+        values: Measurements, in any unit.
+
+    Returns:
+        A mark for each.
+    """
     sample = np.asarray(values, float)
     deviation = spread(values)
     marks: NDArray[np.bool_] = np.greater(np.abs(sample - np.median(sample)), _FENCE * deviation)

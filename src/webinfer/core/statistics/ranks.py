@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 
 def rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rank from 1 on; equal values share the mean of their ranks."""
+    """Rank from 1 on; equal values share the mean of their ranks.
+
+    Args:
+        values: Array of one dimension.
+
+    Returns:
+        Ranks, in the order of the values.
+    """
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[where]

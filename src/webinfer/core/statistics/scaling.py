@@ -30,7 +30,11 @@ class Scaling:
     error: float | None
 
     def at(self, n: float) -> float:
-        """Return the throughput with ``n`` at once."""
+        """Return the throughput with ``n`` at once.
+
+        Args:
+            n: How many requests are under way at once.
+        """
         return self.rate * n / (1 + self.contention * (n - 1) + self.crosstalk * n * (n - 1))
 
     @property

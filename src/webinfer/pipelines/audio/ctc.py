@@ -30,6 +30,12 @@ class Letters:
     def read(cls, path: Path) -> Letters:
         """Read a ``tokenizer.json``.
 
+        Args:
+            path: The file.
+
+        Returns:
+            The letters.
+
         Raises:
             InvalidModel: It is no vocabulary of letters with a blank.
         """
@@ -60,7 +66,14 @@ class Letters:
         return [(" " if text == self.space else text, start, end) for text, start, end in spelled if text]
 
     def words(self, spelled: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Put characters together to words, each with its first frame and the one after its last."""
+        """Put characters together to words, each with its first frame and the one after its last.
+
+        Args:
+            spelled: Characters, each with its first frame and the one after its last.
+
+        Returns:
+            Words, with their frames likewise.
+        """
         groups = groupby(spelled, key=lambda character: character[0] == " ")
         words = [list(group) for spaces, group in groups if not spaces]
         return [("".join(text for text, _, _ in word), word[0][1], word[-1][2]) for word in words]

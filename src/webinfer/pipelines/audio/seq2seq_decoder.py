@@ -86,7 +86,15 @@ class Listening:
 
 
 def opening(decoder: AsyncModel, heard: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return what a decoder takes in its first step besides tokens: what was heard, and an empty cache."""
+    """Return what a decoder takes in its first step besides tokens: what was heard, and an empty cache.
+
+    Args:
+        decoder: The decoder's model.
+        heard: Outputs of the encoder by name.
+
+    Returns:
+        Inputs by name.
+    """
     taken = {}
     for spec in decoder.package.signature.inputs:
         made = heard.get(spec.name.replace(CACHE, "present", 1))

@@ -72,7 +72,20 @@ class SpeechRecognition(AsyncPipeline):
 
     @classmethod
     async def load(cls, reference: str | Path, load: LoadModel, **defaults: Any) -> Self:
-        """Load the model, and side by side with it the decoder of one that has two parts."""
+        """Load the model, and side by side with it the decoder of one that has two parts.
+
+        Args:
+            reference: The model.
+            load: Loads a model by its reference, and a part of it.
+            defaults: Parameters that calls begin with.
+
+        Returns:
+            The pipeline.
+
+        Raises:
+            OptionError: A parameter is unknown.
+            WebinferError: As ``AsyncAccelerator.load``.
+        """
         cls._check_parameters(defaults)
         loading = (load(reference, part=part, varying=cls.varying) for part in (None, PARTS[1]))
         first, decoder = await asyncio.gather(*loading, return_exceptions=True)

@@ -51,7 +51,12 @@ class Speech:
 
     @classmethod
     def of(cls, package: ModelPackage, tokenizer: Tokenizer) -> Speech | None:
-        """Read a model's configurations and tokenizer; return ``None`` if it is no Whisper."""
+        """Read a model's configurations and tokenizer; return ``None`` if it is no Whisper.
+
+        Args:
+            package: The model.
+            tokenizer: Its tokenizer.
+        """
         settings = package.config | package.settings("generation_config.json")
         start, end = (tokenizer.id(f"<|{name}|>") for name in ("startoftranscript", "endoftext"))
         plain = tokenizer.id("<|notimestamps|>")
@@ -78,6 +83,10 @@ class Speech:
 
     def check(self, language: str | None, translate: bool) -> None:
         """Refuse a language that the model does not know.
+
+        Args:
+            language: A language's code or English name; ``None`` has the model find out.
+            translate: Whether it is to translate to English.
 
         Raises:
             OptionError: It is unknown, or the model knows English only.
@@ -127,7 +136,16 @@ class Speech:
         return said
 
     def allowed(self, logits: NDArray[Any], said: Sequence[int], *, timestamps: bool) -> Logits:
-        """Return logits with those of tokens that may not come next at minus infinity."""
+        """Return logits with those of tokens that may not come next at minus infinity.
+
+        Args:
+            logits: float array of shape (vocabulary,).
+            said: Tokens so far, without the prompt.
+            timestamps: Whether times are wanted.
+
+        Returns:
+            float array of the same shape.
+        """
         left = logits.astype(np.float64)
         left[list(self.never)] = -np.inf
         if not said:

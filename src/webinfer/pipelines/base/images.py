@@ -129,7 +129,13 @@ class ImagePipeline(AsyncPipeline):
 def images_of(inputs: Any) -> tuple[list[ImageInput], bool]:
     """Tell one image from several.
 
+    Args:
+        inputs: One image or a list of them, as ``Model.run`` takes them.
+
     Returns:
         The images, and whether there were several.
+
+    Raises:
+        InputError: There is none, or something else.
     """
     return (list(inputs), True) if isinstance(inputs, list | tuple) else ([inputs], False)

@@ -45,7 +45,12 @@ class Labeller:
 
 
 def label_name(config: dict[str, Any], number: int) -> str:
-    """Return what a label is called; without a name, as Transformers calls it."""
+    """Return what a label is called; without a name, as Transformers calls it.
+
+    Args:
+        config: The model's config.json.
+        number: Number of the label.
+    """
     names = config.get("id2label") or {}
     return str(names.get(str(number), f"LABEL_{number}"))
 

@@ -86,7 +86,11 @@ class Pieces:
         self._from = self._told = 0  # decoding starts at the one; all before the other has been told
 
     def add(self, token: int) -> str:
-        """Return the text that a token adds; nothing while a character is not whole."""
+        """Return the text that a token adds; nothing while a character is not whole.
+
+        Args:
+            token: Id of the token.
+        """
         self._tokens.append(token)
         return self._tell(whole=True)
 

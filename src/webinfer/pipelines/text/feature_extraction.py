@@ -61,7 +61,13 @@ class FeatureExtraction(HiddenState):
 
 
 def pooled(rows: list[Row], pooling: Pooling, *, normalized: bool) -> NDArray[np.float32]:
-    """Return one vector for each row, float32 of shape (rows, hidden size)."""
+    """Return one vector for each row, float32 of shape (rows, hidden size).
+
+    Args:
+        rows: Hidden states of each text, with the mask of its tokens.
+        pooling: ``mean``, ``cls`` or what the pipeline's parameter knows besides.
+        normalized: Whether each vector is scaled to length 1.
+    """
     if pooling == "cls":
         vectors = np.stack([row.output[row.tokens][0] for row in rows]).astype(np.float32)
     else:

@@ -55,7 +55,14 @@ class Sampling:
         return int(chance.choice(order, p=chances))
 
     def distribution(self, logits: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return the tokens that are considered, likeliest first, and their probabilities."""
+        """Return the tokens that are considered, likeliest first, and their probabilities.
+
+        Args:
+            logits: float array of shape (vocabulary,).
+
+        Returns:
+            Ids, and probabilities that add up to 1.
+        """
         order = np.argsort(-logits, kind="stable")[: self.top_k or None]
         chances = softmax(logits[order] / self.temperature)
         if self.top_p < 1:  # up to and with the one that reaches it

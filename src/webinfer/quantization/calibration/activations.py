@@ -20,6 +20,10 @@ _GRAPH = "observed.onnx"
 def session(path: Path | bytes, name: str = "The model") -> Any:
     """Return a native session of a file, on one thread: the machine is others' too.
 
+    Args:
+        path: The file, or its bytes.
+        name: The model's name, for errors.
+
     Raises:
         NotQuantizable: The runtime refuses the model, so nothing about it can be measured.
     """
@@ -38,7 +42,19 @@ def session(path: Path | bytes, name: str = "The model") -> Any:
 
 
 def answers(path: Path, inputs: Iterable[Inputs], name: str = "The model") -> list[dict[str, Array]]:
-    """Return a model's outputs for each of its inputs."""
+    """Return a model's outputs for each of its inputs.
+
+    Args:
+        path: The file.
+        inputs: Inputs by name, of each run.
+        name: The model's name, for errors.
+
+    Returns:
+        Outputs by name, of each run.
+
+    Raises:
+        NotQuantizable: The runtime refuses the model.
+    """
     loaded = session(path, name)
     names = [output.name for output in loaded.get_outputs()]
     return [dict(zip(names, loaded.run(names, one), strict=True)) for one in inputs]

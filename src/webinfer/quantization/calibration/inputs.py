@@ -200,7 +200,14 @@ def _picture(random: np.random.Generator, side: int = 256) -> Image.Image:
 
 
 def sound(random: np.random.Generator) -> Array:
-    """Return a sound with what speech has: gliding tones with harmonics, noise, pauses."""
+    """Return a sound with what speech has: gliding tones with harmonics, noise, pauses.
+
+    Args:
+        random: Where chance comes from.
+
+    Returns:
+        float32 array of shape (samples,), at 16 kHz.
+    """
     time = np.arange(_SECONDS * _HERTZ) / _HERTZ
     made = random.standard_normal(len(time)) * 0.003
     for start, length in _syllables(random):
@@ -227,7 +234,11 @@ def _syllables(random: np.random.Generator) -> Iterator[tuple[float, float]]:
 
 
 def companions(package: ModelPackage) -> list[Path]:
-    """Return the files that describe a model, beside it or above ``onnx/``."""
+    """Return the files that describe a model, beside it or above ``onnx/``.
+
+    Args:
+        package: The model.
+    """
     from webinfer.models.files.variants import COMPANIONS
 
     place = package.model.path.parent

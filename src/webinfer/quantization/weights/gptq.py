@@ -50,7 +50,15 @@ def calibrated(weights: Floats, bits: int, block: int, hessian: Floats, stored: 
 
 
 def factor(hessian: Floats, size: int) -> Floats:
-    """Return the upper Cholesky factor of the inverse of H, damped; what pads it to ``size`` stands by itself."""
+    """Return the upper Cholesky factor of the inverse of H, damped; what pads it to ``size`` stands by itself.
+
+    Args:
+        hessian: float array of shape (inputs, inputs).
+        size: Rows of the result.
+
+    Returns:
+        float array of shape (size, size).
+    """
     columns = len(hessian)
     full: NDArray[np.float64] = np.zeros((size, size))
     full[:columns, :columns] = hessian

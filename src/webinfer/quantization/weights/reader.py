@@ -43,7 +43,11 @@ class Weights:
         return opset_of(self.model)
 
     def read(self, name: str) -> Array:
-        """Return a weight as a copy of its own, in its own dtype."""
+        """Return a weight as a copy of its own, in its own dtype.
+
+        Args:
+            name: Name of the weight.
+        """
         tensor = self._tensors[name]
         if tensor.data_location != TensorProto.EXTERNAL:
             return numpy_helper.to_array(tensor).copy()
@@ -56,6 +60,9 @@ class Weights:
 
     def matrix(self, target: Target) -> Array:
         """Return a weight as float32, with what is added up along the last axis: N rows of K, or filters as they are.
+
+        Args:
+            target: The weight.
 
         Raises:
             NotQuantizable: It holds NaN or infinities.
@@ -73,7 +80,14 @@ class Weights:
         return np.ascontiguousarray(array.T) if target.role == "columns" else array
 
     def link(self, directory: Path) -> None:
-        """Have the files that the model refers to lie in a directory, without copying them where that can be."""
+        """Have the files that the model refers to lie in a directory, without copying them where that can be.
+
+        Args:
+            directory: The directory.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         _link(self.path, directory / _SELF)
         for location in self._locations():
             _link(self.path.parent / location, directory / location)
@@ -81,8 +95,14 @@ class Weights:
     def save(self, path: Path) -> list[str]:
         """Write the model as it is now; weights that were external stay in their files, which are laid beside it.
 
+        Args:
+            path: Where it goes.
+
         Returns:
             The names of the files beside it.
+
+        Raises:
+            OSError: It cannot be written.
         """
         inside = sum(tensor.ByteSize() for tensor in self.model.graph.initializer)
         own = [tensor for tensor in self.model.graph.initializer if _location(tensor) == _SELF]
@@ -109,7 +129,11 @@ class Weights:
 
 
 def opset_of(model: ModelProto) -> int:
-    """Return the version of a model's operators."""
+    """Return the version of a model's operators.
+
+    Args:
+        model: The model.
+    """
     return max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=1)
 
 

@@ -35,7 +35,12 @@ class Rewriting:
         self._kept = [*model.graph.node]  # so that ids stay those of these objects
 
     def blocks(self, target: Target, blocks: Blocks) -> None:
-        """Replace a matrix: its products become MatMulNBits, and look-ups look up the same blocks."""
+        """Replace a matrix: its products become MatMulNBits, and look-ups look up the same blocks.
+
+        Args:
+            target: The weight.
+            blocks: Its quantized values.
+        """
         dtype: np.dtype[Any] = np.dtype(np.float16 if target.dtype == TensorProto.FLOAT16 else np.float32)
         packed, scales, zeros = blocks.packed()
         names = [f"{target.name}_{part}" for part in (f"q{blocks.bits}", "scales", "zeros")]
@@ -101,7 +106,12 @@ class Rewriting:
         self._model.ir_version = max(self._model.ir_version, 8 if self._opset < 21 else 10)
 
     def add(self, name: str, array: Array) -> str:
-        """Give the graph a constant of that name; returns the name."""
+        """Give the graph a constant of that name; returns the name.
+
+        Args:
+            name: Its name.
+            array: Its values.
+        """
         self._new[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
@@ -188,7 +198,11 @@ class _Steps:
 
 
 def hoist(graph: GraphProto) -> None:
-    """Turn weights in ``Constant`` nodes into initializers, in place."""
+    """Turn weights in ``Constant`` nodes into initializers, in place.
+
+    Args:
+        graph: The graph, changed in place.
+    """
     kept = []
     for node in graph.node:
         said = [attribute for attribute in node.attribute if attribute.name == "value"]

@@ -110,7 +110,15 @@ def grid(blocks: Floats, bits: int, weigh: Floats | None, shrinks: tuple[float, 
 
 
 def pack(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Put several integers of a few bits into each byte along the last axis, the first one lowest."""
+    """Put several integers of a few bits into each byte along the last axis, the first one lowest.
+
+    Args:
+        levels: uint8 array, each value below ``2 ** bits``; its last axis is a multiple of ``8 / bits``.
+        bits: 2, 4 or 8.
+
+    Returns:
+        uint8 array whose last axis is shorter by ``8 / bits``.
+    """
     if bits == 8:
         return levels
     each = 8 // bits

@@ -73,6 +73,9 @@ _NEXT = {
 def scheme_of(name: str) -> Scheme:
     """Return the scheme of a name.
 
+    Args:
+        name: Name of the precision.
+
     Raises:
         OptionError: There is none.
     """
@@ -82,7 +85,11 @@ def scheme_of(name: str) -> Scheme:
 
 
 def following(name: str) -> str | None:
-    """Return the precision to take where a backend cannot run one of this name; ``None`` after full precision."""
+    """Return the precision to take where a backend cannot run one of this name; ``None`` after full precision.
+
+    Args:
+        name: Name of the precision.
+    """
     return _NEXT.get(name)
 
 
@@ -91,6 +98,9 @@ def precision_of(quantization: Mapping[str, Any] | None) -> str | None:
 
     Mixed precision is what ``q4-mixed`` is; at other bits there is nothing to mix, but at 8, whose layers all have the
     more bits already.
+
+    Args:
+        quantization: The guide's settings; ``None`` for none.
 
     Returns:
         A precision's name; ``None`` for the model as it is, which 16 bits without more said mean too: the guide calls

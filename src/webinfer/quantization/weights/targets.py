@@ -91,6 +91,10 @@ class Target:
 def check(model: ModelProto, name: str) -> None:
     """Refuse a model that cannot be quantized as a whole.
 
+    Args:
+        model: The model, without its weights.
+        name: Its name, for errors.
+
     Raises:
         UnsupportedOperator: It has operators of a domain that no runtime here knows.
         NotQuantizable: It is quantized already, or of a version that is not known.
@@ -120,7 +124,11 @@ def check(model: ModelProto, name: str) -> None:
 
 
 def held(model: ModelProto) -> str:
-    """Say in brackets what a model's weights are instead, where there is nothing to quantize."""
+    """Say in brackets what a model's weights are instead, where there is nothing to quantize.
+
+    Args:
+        model: The model, without its weights.
+    """
     dtypes = {tensor.data_type for tensor in model.graph.initializer} - {TensorProto.FLOAT}
     names = sorted(TensorProto.DataType.Name(dtype).lower() for dtype in dtypes)
     return f" (it holds {', '.join(names)})" if names else ""
@@ -159,7 +167,11 @@ def targets(model: ModelProto) -> tuple[list[Target], dict[str, str]]:
 
 
 def every_node(graph: GraphProto) -> Iterator[NodeProto]:
-    """Yield the nodes of a graph and of those inside it."""
+    """Yield the nodes of a graph and of those inside it.
+
+    Args:
+        graph: The graph.
+    """
     for node in graph.node:
         yield node
         for inner in subgraphs(node):
@@ -167,7 +179,11 @@ def every_node(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """Yield the graphs that a node holds: the branches of an If, the body of a Loop."""
+    """Yield the graphs that a node holds: the branches of an If, the body of a Loop.
+
+    Args:
+        node: The node.
+    """
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
             yield attribute.g
@@ -176,7 +192,11 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def attributes(node: NodeProto) -> dict[str, object]:
-    """Return a node's attributes by name."""
+    """Return a node's attributes by name.
+
+    Args:
+        node: The node.
+    """
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
