@@ -15,6 +15,7 @@ import pytest
 
 from webinfer.accuracy.record import Accuracy
 from webinfer.core.capabilities import Capabilities, Verdict
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
 from webinfer.inference.result import Result
 from webinfer.inference.route import Alternative, Decision, Place
@@ -25,11 +26,11 @@ from webinfer.pool.events import (
     Event,
     LaneEnded,
     LaneStarted,
-    RunFailed,
+    RunFailedEvent,
     RunFinished,
     SessionLoaded,
 )
-from webinfer.pool.plan.assignment import SessionKey
+from webinfer.pool.plan.assignment import LaneState, SessionKey
 from webinfer.pool.requests.batch import Batch
 from webinfer.pool.requests.request import Request, Times, unrecorded
 from webinfer.telemetry.counters.aggregate import Aggregate
@@ -41,6 +42,7 @@ from webinfer.telemetry.recorder import Recorder
 from webinfer.transport.wire import Message
 
 KEY = SessionKey("a" * 64, "wasm")
+LANE = LaneId("b1", 1)
 
 
 class Pool:
@@ -63,9 +65,9 @@ class Pool:
 
     def start(self, browser: str) -> None:
         self.browsers[browser] = SimpleNamespace(capabilities=Capabilities.of({"engine": "chromium"}))
-        self.announce(BrowserStarted(browser, "embedded", "1", 1, 0.1))
+        self.announce(BrowserStarted(browser, "embedded", "1", 1, 0.1), LaneStarted(LaneId(browser, 1)))
 
-    async def memory_of_each(self) -> dict[str, int]:
+    async def memory(self) -> dict[str, int]:
         return {}
 
 
@@ -198,8 +200,8 @@ def test_session_is_one_whether_or_not_its_answers_were_compared_meanwhile() -> 
     assert len(sessions) == 1
 
 
-def finished(lane: str = "b1.1", attempts: int = 1, recorded: bool = True) -> RunFinished:
-    return RunFinished(lane, lane.partition(".")[0], KEY, 1, 0.0, 0.0, 0.1, 0.1, attempts, 1, recorded)
+def finished(lane: LaneId = LANE, attempts: int = 1, recorded: bool = True) -> RunFinished:
+    return RunFinished(lane, lane.browser, KEY, 1, 0.0, 0.0, 0.1, 0.1, attempts, 1, recorded)
 
 
 @pytest.mark.parametrize(("stored", "recorded"), [(True, True), (True, False), (False, True)])
@@ -210,10 +212,10 @@ async def test_requests_that_are_not_stored_leave_nothing_of_their_own(
     recorder.answered(result(), recorded)
     pool.announce(
         finished(attempts=2, recorded=recorded),
-        BatchFinished("b1.1", KEY, 2, 0.1, recorded),
-        RunFailed(KEY, "lost.lane", 1, True, "b1.1", "", recorded),
-        SessionLoaded("b1.1", KEY, 1, 0.1, 0.0, 0.1),
-        LaneEnded("b1.1", "lost.lane", "killed"),
+        BatchFinished(LaneId("b1", 1), KEY, 2, 0.1, recorded),
+        RunFailedEvent(KEY, "lost.lane", 1, True, LaneId("b1", 1), "", recorded),
+        SessionLoaded(LaneId("b1", 1), KEY, 1, 0.1, 0.0, 0.1),
+        LaneEnded(LaneId("b1", 1), "lost.lane", "killed"),
     )
     kept = int(stored and recorded)
     own = ("inferences", "sessions", "batches", "recoveries", "faults WHERE kind = 'request'")
@@ -223,7 +225,7 @@ async def test_requests_that_are_not_stored_leave_nothing_of_their_own(
 
 async def test_late_answer_of_a_lane_that_ended_finds_its_session(pool: Pool, store: Store, recorder: Recorder) -> None:
     recorder.answered(result())
-    pool.announce(LaneEnded("b1.1", "lost.lane", "killed"), BrowserEnded("b1", "embedded", "killed"))
+    pool.announce(LaneEnded(LaneId("b1", 1), "lost.lane", "killed"), BrowserEnded("b1", "embedded", "killed"))
     recorder.answered(result("b2.1"))
     recorder.answered(result())
     assert count(store, "sessions") == 2
@@ -235,7 +237,7 @@ async def test_answer_of_a_lane_that_ended_long_ago_makes_its_session_anew(
 ) -> None:
     recorder.answered(result())
     for number in range(1, LATE + 3):
-        pool.announce(LaneEnded(f"b1.{number}", "", "worn", lost=False))
+        pool.announce(LaneEnded(LaneId("b1", number), "", "worn", lost=False))
     recorder.answered(result("b2.1"))
     recorder.answered(result())
     assert count(store, "results WHERE lane = 'b1.1'") == 2
@@ -252,9 +254,9 @@ async def test_nothing_is_kept_of_lanes_and_browsers_that_are_gone(
         for browser in browsers:
             pool.start(f"b{browser}")
             for number in range(10):
-                lane = f"b{browser}.{number}"
+                lane = LaneId(f"b{browser}", number)
                 pool.announce(LaneStarted(lane), SessionLoaded(lane, KEY, 1, 0.1, 0.0, 0.1))
-                recorder.answered(result(lane))
+                recorder.answered(result(str(lane)))
                 pool.announce(finished(lane), LaneEnded(lane, "lost.lane", "killed", lost=number == 0))
             pool.announce(BrowserEnded(f"b{browser}", "embedded", "killed", lost=False))
             pool.browsers.clear()
@@ -276,7 +278,7 @@ async def test_nothing_grows_with_shapes_and_models_without_end(pool: Pool) -> N
             journal.name(key.model, "model")
             tallies.name(key.model, "model")
             aggregate.name(key.model, "model", "", "fp32")
-            pool.announce(RunFinished("b1.1", "b1", key, 1, 0.0, 0.0, 0.1, 0.1, 1))
+            pool.announce(RunFinished(LaneId("b1", 1), "b1", key, 1, 0.0, 0.0, 0.1, 0.1, 1))
         return held(journal, tallies, aggregate)
 
     before = cycle(range(12_000))
@@ -306,9 +308,10 @@ def held(*things: Any) -> int:
 
 
 def test_batch_leaves_a_row_if_one_of_its_requests_does() -> None:
-    lane: Any = SimpleNamespace(id="b1.1")
+    lane: Any = SimpleNamespace(id=LaneId("b1", 1))
+    state = LaneState(lane.id)
     with unrecorded():
         left_out = [Request(KEY, {}) for _ in range(2)]
     done = Message("ok", 0, {}, {})
-    assert not Batch(left_out, lane).finished(done, 0.0).recorded
-    assert Batch([*left_out, Request(KEY, {})], lane).finished(done, 0.0).recorded
+    assert not Batch(left_out, lane, state).finished(done, 0.0).recorded
+    assert Batch([*left_out, Request(KEY, {})], lane, state).finished(done, 0.0).recorded

@@ -32,7 +32,7 @@ class Pool:
         self.lane_states: dict[str, Any] = {}
         self.queued = self.busy = 0
 
-    async def memory_of_each(self) -> dict[str, int]:
+    async def memory(self) -> dict[str, int]:
         return {}
 
 

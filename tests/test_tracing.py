@@ -16,6 +16,7 @@ from opentelemetry.trace import StatusCode
 
 import webinfer
 from webinfer.core.errors import LaneLost
+from webinfer.core.lane_id import LaneId
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.requests.request import Request
 from webinfer.telemetry.counters.aggregate import Aggregate
@@ -24,7 +25,7 @@ from webinfer.telemetry.tracing import trace_failure
 
 MODEL: Any = SimpleNamespace(package=SimpleNamespace(name="bert", sha256="a" * 64), backend="wasm", precision="q8")
 LANE: Any = SimpleNamespace(
-    id="b1.2", browser_name="embedded", capabilities=SimpleNamespace(engine="chromium", engine_version="153")
+    id=LaneId("b1", 2), browser_name="embedded", capabilities=SimpleNamespace(engine="chromium", engine_version="153")
 )
 
 

@@ -27,6 +27,7 @@ from webinfer.core.errors import (
     RunFailed,
     WebinferError,
 )
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
 from webinfer.inference.route import Choice
 from webinfer.models.sources.resolve import resolve
@@ -76,8 +77,10 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def admit(model: Any, mode: Any, others: Any = None) -> Any:
     seen = SimpleNamespace(engine="e", engine_version="1", backends=("webgpu", "webnn", "wasm"))
     verdict = SimpleNamespace(kind="hardware")
-    lane: Any = SimpleNamespace(id="b1.1", browser_name="b", runtime="r", capabilities=seen, verdict=lambda _: verdict)
-    pool: Any = SimpleNamespace(lanes={"b1.1": lane})
+    lane: Any = SimpleNamespace(
+        id=LaneId("b1", 1), browser_name="b", runtime="r", capabilities=seen, verdict=lambda _: verdict
+    )
+    pool: Any = SimpleNamespace(lanes={lane.id: lane})
 
     async def make(package: Any, choice: Any) -> Any:
         return others(choice)

@@ -18,6 +18,7 @@ from tests.chaos.workload import make_endless
 from webinfer import AsyncAccelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import MalformedFrame
+from webinfer.core.lane_id import LaneId
 from webinfer.models.sources.resolve import resolve
 from webinfer.transport.wire import encode
 
@@ -41,7 +42,7 @@ async def test_answer_that_is_not_the_models_is_refused_and_its_lane_replaced(
         hanging = asyncio.create_task(endless.run({"x": [1e6]}, timeout=60))
         neighbour = asyncio.create_task(model.run({"x": x}))
         assert accelerator._pool is not None
-        while len(accelerator._pool.flying.get("b1.1", ())) < 2:  # noqa: ASYNC110  # the pool announces no dispatches
+        while len(accelerator._pool.in_flight.get(LaneId("b1", 1), ())) < 2:  # noqa: ASYNC110  # the pool announces no dispatches
             await asyncio.sleep(0)
         forge(accelerator, FORGED[what])
         with pytest.raises(MalformedFrame, match=r"b1\.1.*replaced") as refusal:
@@ -51,7 +52,7 @@ async def test_answer_that_is_not_the_models_is_refused_and_its_lane_replaced(
         assert (result.lane, result.attempts) == ("b1.2", 2)
         expected = NativeSession(resolve(perceptron)).run({"x": x})["y"]
         np.testing.assert_allclose(result.outputs["y"], expected, rtol=1e-5)
-        assert not accelerator._pool.flying.get("b1.1")
+        assert not accelerator._pool.in_flight.get(LaneId("b1", 1))
 
 
 async def test_every_output_or_those_asked_for_are_held_against_the_model(save: Save) -> None:

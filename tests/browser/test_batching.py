@@ -266,7 +266,7 @@ async def test_requests_run_alone_where_the_session_for_batches_cannot_be_had(pe
         batches = next(key for key in state.loaded if dict(key.dimensions)["batch"] == 8)
         loading = pool._loader._loadings[batches]
         loading.recipe = replace(loading.recipe, model=replace(loading.recipe.model, url="/models/gone"))
-        pool.lanes[state.id].unload(pool._loader.name(batches))
+        pool.lanes[state.id].unload(loading.name)
         del state.loaded[batches]
         results = await at_once(model, requests)
         assert {result.batch for result in results} == {1}
@@ -283,7 +283,7 @@ async def test_batch_of_a_lost_lane_is_run_again(perceptron: Path) -> None:
         await asyncio.sleep(0)
         assert accelerator._pool is not None
         (lane,) = accelerator._pool.lanes.values()
-        await accelerator._pool.browsers[lane.browser].stop_lane(lane)
+        await accelerator._pool.browsers[lane.id.browser].stop_lane(lane)
         results = await asyncio.gather(*futures)
     assert max(result.attempts for result in results) == 2
     for request, result in zip(requests, results, strict=True):

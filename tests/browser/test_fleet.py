@@ -105,7 +105,9 @@ def note_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         paused.append(seconds)
         await asyncio.sleep(seconds)
 
-    monkeypatch.setattr("webinfer.pool.fleet.fleet.asyncio", types.SimpleNamespace(**{**vars(asyncio), "sleep": note}))
+    monkeypatch.setattr(
+        "webinfer.pool.fleet.launcher.asyncio", types.SimpleNamespace(**{**vars(asyncio), "sleep": note})
+    )
     return paused
 
 

@@ -163,7 +163,7 @@ def test_lane_that_is_lost_once_over_the_canaries_is_no_fault_of_the_model(
     def lose(lane: Lane, *given: Any) -> None:
         run(lane, *given)
         if not lost:
-            lost.append(lane.id)
+            lost.append(str(lane.id))
             transport_of(lane._connection).abort()
 
     monkeypatch.setattr(Lane, "run", lose)
@@ -211,8 +211,8 @@ def test_another_version_of_the_engine_is_asked_again(
     pool = accelerator._inner._pool
     assert pool is not None
     for version in ("", "999.0.1"):
-        for lane in pool.lanes.values() if version else ():
-            monkeypatch.setattr(lane, "capabilities", replace(lane.capabilities, engine_version=version))
+        for browser in pool.browsers.values() if version else ():
+            monkeypatch.setattr(browser, "capabilities", replace(browser.capabilities, engine_version=version))
         loads = accelerator.snapshot().totals.loads
         for _ in range(2):
             with pytest.raises(AccuracyError, match=OFF):

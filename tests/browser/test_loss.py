@@ -43,7 +43,7 @@ def _pool(accelerator: AsyncAccelerator) -> Pool:
 
 async def _sent(pool: Pool, requests: int = 1) -> None:
     """Wait until so many requests are with lanes."""
-    while sum(map(len, pool.flying.values())) < requests:  # noqa: ASYNC110  # the pool announces no dispatches
+    while sum(map(len, pool.in_flight.values())) < requests:  # noqa: ASYNC110  # the pool announces no dispatches
         await asyncio.sleep(0)
 
 
@@ -123,7 +123,7 @@ async def test_request_that_kills_its_lane_does_not_take_its_neighbour_with_it(e
 async def test_load_that_was_given_up_does_not_spoil_the_next_one(perceptron: Path) -> None:
     async with AsyncAccelerator(browser="embedded", platform="wasm") as accelerator:
         loading = asyncio.create_task(accelerator.load(perceptron))
-        while not any(state.loading for state in _pool(accelerator)._lane_states.values()):  # noqa: ASYNC110
+        while not any(state.loading for state in _pool(accelerator).lane_states.values()):  # noqa: ASYNC110
             await asyncio.sleep(0)
         loading.cancel()
         model = await accelerator.load(perceptron)
@@ -199,7 +199,7 @@ async def test_frozen_browser_that_thaws_after_its_loss_disturbs_nobody(
         model = await accelerator.load(perceptron)
         pool = _pool(accelerator)
         (browser,) = pool.browsers.values()
-        (lane,) = browser.lanes.values()
+        (lane,) = pool.lanes.values()
         frozen = _freeze(pool)
         running = asyncio.create_task(model.run(feeds))
         await asyncio.shield(browser.lost if answering else lane._connection.lost)
@@ -255,13 +255,14 @@ async def test_caller_that_leaves_as_its_answer_comes_breaks_nothing(
     async with AsyncAccelerator(browser="embedded", platform="wasm") as accelerator:
         model = await accelerator.load(perceptron)
         pool = _pool(accelerator)
-        answer = pool._replied
+        dispatcher = pool._dispatcher
+        answer = dispatcher._replied
 
         def answer_and_leave(*given: Any) -> None:
             answer(*given)
             running.cancel()
 
-        monkeypatch.setattr(pool, "_replied", answer_and_leave)
+        monkeypatch.setattr(dispatcher, "_replied", answer_and_leave)
         running: asyncio.Task[Any] = asyncio.create_task(model.run({"x": np.zeros((1, 8))}))
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -36,7 +36,7 @@ def note(order: list[Any], name: Any, future: asyncio.Future[Any]) -> asyncio.Fu
 async def sent(accelerator: AsyncAccelerator, requests: int) -> None:
     """Wait until so many requests are with lanes."""
     assert accelerator._pool is not None
-    while sum(map(len, accelerator._pool.flying.values())) < requests:  # noqa: ASYNC110  # nothing tells of it
+    while sum(map(len, accelerator._pool.in_flight.values())) < requests:  # noqa: ASYNC110  # nothing tells of it
         await asyncio.sleep(0)
 
 

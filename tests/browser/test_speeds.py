@@ -55,8 +55,6 @@ def test_required_hardware_is_timed_where_the_adapter_says_nothing(
     known = browser.capabilities
     if known.verdict("webgpu").kind == "hardware":
         pytest.skip("this machine has a GPU")
-    for lane in browser.lanes.values():
-        lane.learn(replace(known, adapter=Adapter(), speeds=None))
     browser.capabilities = replace(known, adapter=Adapter(), speeds=None)
     monkeypatch.setattr(pool, "options", replace(pool.options, require_hardware=True))
     try:
@@ -66,5 +64,3 @@ def test_required_hardware_is_timed_where_the_adapter_says_nothing(
         assert browser.capabilities.speeds is not None
     finally:
         browser.capabilities = known
-        for lane in browser.lanes.values():
-            lane.learn(known)

@@ -62,7 +62,7 @@ async def test_lanes_come_while_requests_wait_and_go_when_idle(endless: Path) ->
     async with AsyncAccelerator(**FIXED, lanes=3, min_lanes=1, idle_timeout=1.0) as accelerator:
         pool = pool_of(accelerator)
         model = await accelerator.load(endless)
-        assert list(pool.lanes) == ["b1.1"], "one is enough as long as nothing waits"
+        assert list(map(str, pool.lanes)) == ["b1.1"], "one is enough as long as nothing waits"
         seen = record(accelerator)
         await model.run({"x": [1]})
         assert not count(seen, LaneStarted)
@@ -87,7 +87,7 @@ async def test_lanes_stay_where_scaling_is_off(endless: Path) -> None:
         model = await accelerator.load(endless)
         await model.run({"x": [1]})
         await asyncio.sleep(0.5)
-        assert sorted(pool_of(accelerator).lanes) == ["b1.1", "b1.2"]
+        assert sorted(map(str, pool_of(accelerator).lanes)) == ["b1.1", "b1.2"]
 
 
 async def test_idle_browser_ends_and_starts_again_where_none_need_be_kept(perceptron: Path) -> None:
@@ -153,7 +153,7 @@ async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
         await accelerator.limit_memory({"chrome": 10})  # the embedded browser stands in for Chrome
         results = []
         async with asyncio.timeout(PATIENCE):
-            while lane not in pool.lanes:
+            while lane not in map(str, pool.lanes):
                 results.append(await model.run({"x": X}))
                 await asyncio.sleep(0.05)
         results.append(await model.run({"x": X}))
@@ -161,7 +161,7 @@ async def test_browser_over_its_memory_limit_is_relieved_or_restarted(
         await until(lambda: len(retired(seen)) == 1)
         assert "over its limit of 10" in retired(seen)[0].cause
         assert count(seen, BrowserStarted) == int(restart)
-        assert list(pool.lanes) == [lane]
+        assert list(map(str, pool.lanes)) == [lane]
 
 
 async def test_browser_is_restarted_when_the_machine_is_short_of_memory(
@@ -176,7 +176,7 @@ async def test_browser_is_restarted_when_the_machine_is_short_of_memory(
         assert not retired(seen)
         monkeypatch.setattr("webinfer.pool.plan.recycling.RESERVE", 2.0)  # every machine is short of that
         assert (await model.run({"x": X})).attempts == 1
-        await until(lambda: list(pool.lanes) == ["b2.1"] and len(retired(seen)) == 1)
+        await until(lambda: list(map(str, pool.lanes)) == ["b2.1"] and len(retired(seen)) == 1)
         assert "MB left" in retired(seen)[0].cause
         assert (await model.run({"x": X})).lane == "b2.1"
 

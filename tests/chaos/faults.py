@@ -110,8 +110,8 @@ async def end_worker(target: Target) -> str:
     browser, lane = target.browser(), target.lane()
     if browser is None or lane is None or browser._page.lost.done():
         return ""
-    browser._page.post("stop_lane", {"lane": lane.id}, lambda _: None)
-    return await _once(lane.id, lane.lost)
+    browser._page.post("stop_lane", {"lane": str(lane.id)}, lambda _: None)
+    return await _once(str(lane.id), lane.lost)
 
 
 async def exhaust_memory(target: Target) -> str:
@@ -159,7 +159,11 @@ async def throw_in_worker(target: Target) -> str:
             done = f"{await debugger.run_in_workers(THROW) or ''}"
     except GONE:
         return ""
-    return await _once(done, *(lane.lost for lane in browser.lanes.values())) if done else ""
+    return (
+        await _once(done, *(lane.lost for lane in target.pool.lanes.values() if lane.id.browser == browser.id))
+        if done
+        else ""
+    )
 
 
 async def fill_disk(target: Target) -> str:
@@ -286,7 +290,7 @@ async def _once(done: str, *lost: asyncio.Future[WebinferError]) -> str:
 
 def _computes(target: Target, model: str) -> bool:
     """Whether a lane computes a request of that model."""
-    return any(sent and sent[0].key.model == model for sent in target.pool.flying.values())
+    return any(sent and sent[0].key.model == model for sent in target.pool.in_flight.values())
 
 
 def _signal(found: list[psutil.Process], number: signal.Signals) -> str:

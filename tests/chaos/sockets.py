@@ -35,7 +35,7 @@ async def close_lane_socket(target: Target) -> str:
     if lane is None:
         return ""
     await lane._connection._socket.close()
-    return lane.id
+    return str(lane.id)
 
 
 async def close_in_mid_request(target: Target) -> str:
@@ -46,7 +46,7 @@ async def close_in_mid_request(target: Target) -> str:
         return ""
     transport.write(b"\x82\x7e" + struct.pack(">H", 4096) + bytes(100))  # binary, of 4,096 bytes
     transport.close()
-    return lane.id
+    return str(lane.id)
 
 
 async def close_in_mid_answer(target: Target) -> str:
@@ -60,7 +60,7 @@ async def close_in_mid_answer(target: Target) -> str:
     socket.get_buffer(-1)[: len(half)] = half
     socket.buffer_updated(len(half))
     transport.abort()
-    return lane.id
+    return str(lane.id)
 
 
 async def delay_answers(target: Target) -> str:
@@ -70,7 +70,7 @@ async def delay_answers(target: Target) -> str:
         return ""
     async with _deaf(lane._connection):
         await asyncio.sleep(SILENCE)
-    return lane.id
+    return str(lane.id)
 
 
 async def read_slowly(target: Target) -> str:
@@ -104,7 +104,7 @@ async def send_garbage(target: Target) -> str:
     if lane is None:
         return ""
     feed(lane._connection, target.random.bytes(int(target.random.integers(1, 200))))
-    return lane.id
+    return str(lane.id)
 
 
 async def answer_twice(target: Target) -> str:
@@ -115,7 +115,7 @@ async def answer_twice(target: Target) -> str:
     for number in (1, 1, 10**9):
         feed(lane._connection, encode({"kind": "ok", "id": number}))
         feed(lane._connection, encode({"kind": "error", "id": number, "error": {"code": "backend.run"}}))
-    return lane.id
+    return str(lane.id)
 
 
 async def double_answers(target: Target) -> str:
@@ -126,7 +126,7 @@ async def double_answers(target: Target) -> str:
     socket: Any = lane._connection._socket
     take = socket.on_message
     socket.on_message = lambda frame: (take(frame), take(frame))
-    return lane.id
+    return str(lane.id)
 
 
 async def double_requests(target: Target) -> str:
@@ -137,7 +137,7 @@ async def double_requests(target: Target) -> str:
     socket: Any = lane._connection._socket
     send = socket.send
     socket.send = lambda parts: (send(parts), send(parts))
-    return lane.id
+    return str(lane.id)
 
 
 async def answer_wrongly(target: Target) -> str:
@@ -148,7 +148,7 @@ async def answer_wrongly(target: Target) -> str:
     number = max(lane._connection._session.pending)
     feed(lane._connection, encode({"kind": "ok", "id": number}, {"nothing": np.zeros(3, np.int8)}))
     await asyncio.wait([lane.lost], timeout=SILENCE)
-    return lane.id if lane.lost.done() else ""  # the right answer had come before
+    return str(lane.id) if lane.lost.done() else ""  # the right answer had come before
 
 
 async def intrude(target: Target) -> str:

@@ -19,7 +19,7 @@ from webinfer.browsers.browser import Browser
 from webinfer.browsers.lane import Lane
 from webinfer.browsers.process_tree import processes
 from webinfer.inference.model import AsyncModel
-from webinfer.pool.events import BrowserRefused, Event, HostStalled, RunFailed, RunFinished
+from webinfer.pool.events import BrowserRefused, Event, HostStalled, RunFailedEvent, RunFinished
 from webinfer.pool.pool import Pool
 from webinfer.transport.connection import Connection
 from webinfer.transport.server import Host
@@ -81,7 +81,7 @@ class Target:
 
     def lane(self) -> Lane | None:
         """Return a lane that is up, a busy one before an idle one."""
-        lanes = sorted(self.pool.lanes.values(), key=lambda lane: -len(self.pool.flying.get(lane.id, ())))
+        lanes = sorted(self.pool.lanes.values(), key=lambda lane: -len(self.pool.in_flight.get(lane.id, ())))
         return next((lane for lane in lanes if not lane.lost.done()), None)
 
     def processes(self, *marks: str) -> list[psutil.Process]:
@@ -118,7 +118,7 @@ class Target:
             self.notices.append(time.monotonic())
         if isinstance(event, RunFinished) and event.key.model not in self._own:
             self.answered += 1
-        if isinstance(event, RunFailed) and event.retried:
+        if isinstance(event, RunFailedEvent) and event.retried:
             self.retries[event.code] += 1
 
 

@@ -13,8 +13,9 @@ from tests.chaos import debugger
 from tests.chaos.target import transport_of
 from tests.chaos.workload import SIDE, make_endless
 from webinfer import AsyncAccelerator
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
-from webinfer.pool.events import Event, RunFailed, RunFinished
+from webinfer.pool.events import Event, RunFailedEvent, RunFinished
 from webinfer.pool.pool import Pool
 
 TURNS = 500.0  # a second or so
@@ -32,7 +33,7 @@ async def _until(condition: Callable[[], bool]) -> None:
 async def _drop(pool: Pool) -> None:
     """Drop the socket of the first lane while it has a request."""
     await _until(lambda: pool.busy > 0)
-    transport_of(pool.lanes["b1.1"]._connection).abort()
+    transport_of(pool.lanes[LaneId("b1", 1)]._connection).abort()
 
 
 async def _workers(pool: Pool) -> int:
@@ -54,8 +55,8 @@ async def test_request_on_a_dropped_socket_is_answered_once_by_the_lanes_success
         assert (result.lane, result.attempts) == ("b1.2", 2)
         assert result.outputs["y"] == np.float32(SIDE * TURNS)
         await asyncio.sleep(0.1)
-        runs = [type(event) for event in events if isinstance(event, RunFailed | RunFinished)]
-        assert runs == [RunFailed, RunFinished]
+        runs = [type(event) for event in events if isinstance(event, RunFailedEvent | RunFinished)]
+        assert runs == [RunFailedEvent, RunFinished]
 
 
 async def test_worker_behind_a_dropped_socket_is_ended_in_the_middle_of_its_run(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ async def test_worker_behind_a_dropped_socket_is_ended_in_the_middle_of_its_run(
         running = asyncio.create_task(model.run({"x": [1e6]}))
         await asyncio.sleep(0.1)  # it computes by now
         await _drop(pool)
-        await _until(lambda: bool(pool.flying.get("b1.2")))
+        await _until(lambda: bool(pool.in_flight.get(LaneId("b1", 2))))
         async with asyncio.timeout(PATIENCE):
             while await _workers(pool) > before:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from webinfer.core.lane_id import LaneId
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.requests.request import Times
@@ -119,7 +120,7 @@ def test_busy_time_takes_no_more_memory_with_every_span() -> None:
 
 def test_memory_of_a_model_is_that_of_the_browsers_that_hold_it_now(aggregate: Aggregate) -> None:
     for sha256 in (PLAIN, QUANTIZED):
-        aggregate(SessionLoaded("b1.1", SessionKey(sha256, "wasm"), 90_000_000, 1.0, 0.5, 0.5))
+        aggregate(SessionLoaded(LaneId("b1", 1), SessionKey(sha256, "wasm"), 90_000_000, 1.0, 0.5, 0.5))
     now = Gauges(
         memory={"b1": 600.0, "b2": 200.0, "b3": 100.0},
         holders={PLAIN: {"b1", "b2"}, QUANTIZED: {"b2"}},

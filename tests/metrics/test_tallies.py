@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from webinfer.core.lane_id import LaneId
 from webinfer.pool.events import (
     BrowserEnded,
     BrowserRefused,
     BrowserStarted,
     LaneEnded,
-    LoadFailed,
-    RunFailed,
+    LoadFailedEvent,
+    RunFailedEvent,
     RunFinished,
     SessionLoaded,
 )
@@ -32,7 +33,7 @@ def tallies() -> Tallies:
 
 
 def finished(browser: str = "b1", total: float = 1.0, together: int = 1) -> RunFinished:
-    return RunFinished(f"{browser}.1", browser, KEY, 3, 0.1, 0.2, 0.3, total, 1, together)
+    return RunFinished(LaneId(browser, 1), browser, KEY, 3, 0.1, 0.2, 0.3, total, 1, together)
 
 
 @pytest.mark.parametrize(("value", "bucket"), [(0.5, 0), (1.0, 0), (1.5, 1), (2.0, 1), (9.0, 2)])
@@ -51,18 +52,18 @@ def test_stages_add_up_to_the_total(tallies: Tallies) -> None:
 
 
 def test_failure_counts_once_and_a_retry_is_none(tallies: Tallies) -> None:
-    tallies(RunFailed(KEY, "lost.lane", 1, True, "b1.1", ""))
-    tallies(RunFailed(KEY, "lost.lane", 2, False, "b1.1", ""))
-    tallies(RunFailed(KEY, "deadline", 0, False, None, ""))
+    tallies(RunFailedEvent(KEY, "lost.lane", 1, True, LaneId("b1", 1), ""))
+    tallies(RunFailedEvent(KEY, "lost.lane", 2, False, LaneId("b1", 1), ""))
+    tallies(RunFailedEvent(KEY, "deadline", 0, False, None, ""))
     assert (tallies.by[WHERE].failed, tallies.by[WHERE].retried) == (1, 1)
     assert tallies.by[WHERE._replace(browser="")].failed == 1
     assert tallies.faults == {("request", "lost.lane"): 2, ("request", "deadline"): 1}
 
 
 def test_every_kind_of_fault_is_counted_by_its_code(tallies: Tallies) -> None:
-    tallies(LoadFailed("b1.1", KEY, "backend.load"))
-    tallies(LaneEnded("b1.1", "lost.lane", ""))
-    tallies(LaneEnded("b1.2", "", "worn", lost=False))
+    tallies(LoadFailedEvent(LaneId("b1", 1), KEY, "backend.load"))
+    tallies(LaneEnded(LaneId("b1", 1), "lost.lane", ""))
+    tallies(LaneEnded(LaneId("b1", 2), "", "worn", lost=False))
     tallies(BrowserRefused("firefox", "browser.launch", "", 1, 1.0))
     tallies(BrowserEnded("b1", "embedded", "worn", lost=False))
     tallies(BrowserEnded("b2", "embedded", "killed"))
@@ -85,7 +86,7 @@ def test_number_of_models_told_apart_is_bounded() -> None:
     tallies = Tallies()
     for number in range(MODELS + 50):
         tallies.name(str(number), f"model {number}")
-        tallies(SessionLoaded("b1.1", SessionKey(str(number), "wasm"), 1, 0.1, 0.0, 0.0))
+        tallies(SessionLoaded(LaneId("b1", 1), SessionKey(str(number), "wasm"), 1, 0.1, 0.0, 0.0))
     assert len(tallies.by) == MODELS + 1
     assert sum(tallies.by[Where(OTHER, "fp32", "wasm", "")].load.counts) == 50
 
@@ -105,7 +106,7 @@ def test_copy_does_not_change_with_what_comes_later(tallies: Tallies) -> None:
     tallies(finished())
     copy = tallies.copy()
     tallies(finished())
-    tallies(LoadFailed("b1.1", KEY, "backend.load"))
+    tallies(LoadFailedEvent(LaneId("b1", 1), KEY, "backend.load"))
     assert (copy.by[WHERE].answered, sum(copy.by[WHERE].duration.counts), copy.faults.total()) == (1, 1, 0)
     assert tallies.by[WHERE].answered == 2
     assert copy.named(KEY.model) == "probe"

@@ -8,13 +8,14 @@ from typing import Any, get_args
 
 import pytest
 
-from webinfer.pool.events import BrowserEnded, Event, RunFailed, told
+from webinfer.core.lane_id import LaneId
+from webinfer.pool.events import BrowserEnded, Event, RunFailedEvent, log_fields
 from webinfer.pool.plan.assignment import SessionKey
 
 
 def test_key_is_spread_and_name_is_not_the_records() -> None:
-    failed = RunFailed(SessionKey("f" * 64, "wasm"), "lost.lane", 1, True, "b1.1", "gone")
-    assert told(failed) == {
+    failed = RunFailedEvent(SessionKey("f" * 64, "wasm"), "lost.lane", 1, True, LaneId("b1", 1), "gone")
+    assert log_fields(failed) == {
         "event": "run_failed",
         "model": "f" * 64,
         "backend": "wasm",
@@ -26,11 +27,11 @@ def test_key_is_spread_and_name_is_not_the_records() -> None:
         "reason": "gone",
     }
     ended = {"event": "browser_ended", "browser": "b1", "browser_name": "firefox", "cause": "x", "lost": True}
-    assert told(BrowserEnded("b1", "firefox", "x")) == ended
+    assert log_fields(BrowserEnded("b1", "firefox", "x")) == ended
 
 
 @pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: str(kind.__name__))
 def test_every_event_can_be_logged(kind: Any) -> None:
     event = kind(**dict.fromkeys(field.name for field in fields(kind)))
     own = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
-    assert not own & set(told(event))
+    assert not own & set(log_fields(event))

@@ -224,7 +224,7 @@ class AsyncAccelerator(AsyncResource):
         pool = self._pool
         if pool is None:
             return self._lifecycle.metrics.to_dict(Gauges(loaded=loaded))
-        memory = await pool.memory_of_each()
+        memory = await pool.memory()
         return self._lifecycle.metrics.to_dict(
             Gauges(
                 queued=pool.queued,

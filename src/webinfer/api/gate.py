@@ -172,7 +172,7 @@ class Gate:
         Raises:
             WebinferError: No browser could be had, or no lane.
         """
-        place = model.loaded.lane.split(" ")[0] if model.loaded is not None else ""
+        place = model.loaded.lane if model.loaded is not None else None
         if not self._lanes(model):
             await self._pool.ensure(_names(model), model.backend)
         lanes = self._lanes(model)

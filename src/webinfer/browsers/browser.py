@@ -4,28 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.discovery.gpus import list_gpus
 from webinfer.browsers.lane import Lane
 from webinfer.browsers.launch import BrowserProcess, launch
 from webinfer.browsers.remote import Visit, expect, is_visitor
-from webinfer.core.capabilities import Capabilities, Speeds
+from webinfer.core.capabilities import Capabilities, Speeds, Verdict
 from webinfer.core.errors import BrowserLost, LaneLost, LaunchFailed, MalformedFrame, WebinferError, from_wire
+from webinfer.core.lane_id import LaneId
+from webinfer.core.options import Backend
 from webinfer.transport.connection import Connection
 from webinfer.transport.server import Host, Ticket
 from webinfer.transport.wire import Message
 
 
+class BrowserOwner(Protocol):
+    """Who owns browsers and their lanes. It is told of what happens to them as soon as that is known."""
+
+    def browser_lost(self, browser: Browser, reason: WebinferError) -> None:
+        """Take note that a browser cannot be used any more."""
+
+    def lane_lost(self, browser: Browser, lane: Lane, reason: WebinferError) -> None:
+        """Take note that a lane cannot be used any more."""
+
+    def lane_failed(self, id: LaneId, error: WebinferError) -> None:
+        """Take note that the page says of a lane that its worker failed."""
+
+    def heartbeat_missed(self, browser: Browser, times: int) -> None:
+        """Take note that a page left a ping unanswered, and how often it did."""
+
+
 class Browser:
-    """A browser whose page has dialled back and told what it can do.
+    """A browser whose page has dialled back and told what it can do. Its lanes belong to its owner.
+
+    Args:
+        id: Which one it is, ``b1``.
+        host: Where it dialled.
+        process: What was started.
+        page: Its page's socket.
+        owner: Who is told of losses.
 
     Attributes:
-        id: Its name, ``b1``.
+        id: Which one it is, ``b1``.
         installation: What was started.
         capabilities: What its page reported.
         start_seconds: From launching to the report.
@@ -33,20 +58,24 @@ class Browser:
         lost: Done once it cannot be used any more, with the reason.
     """
 
-    def __init__(self, name: str, host: Host, process: BrowserProcess | Visit, page: Connection) -> None:
-        self.id = name
+    def __init__(
+        self, id: str, host: Host, process: BrowserProcess | Visit, page: Connection, owner: BrowserOwner
+    ) -> None:
+        self.id = id
         self.installation: Installation = process.installation
         self.capabilities: Capabilities
         self.start_seconds = 0.0
         self.born = asyncio.get_running_loop().time()
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
-        self.lanes: dict[str, Lane] = {}
         self._reported: asyncio.Future[Capabilities] = asyncio.get_running_loop().create_future()
         self._host = host
         self._process = process
         self._page = page
-        self._lanes_started = 0
-        self._dialling: dict[str, Ticket] = {}  # lanes whose workers were started and have not dialled back
+        self._owner = owner
+        self._lane_ids: dict[str, LaneId] = {}  # of all lanes ever started here, by their names on the wire
+        self._dialling: dict[LaneId, Ticket] = {}  # lanes whose workers were started and have not dialled back
+        self._verdicts: dict[Backend, tuple[Capabilities, Verdict]] = {}
+        page.on_miss = partial(owner.heartbeat_missed, self)
         page.watch(self._notice)
         page.lost.add_done_callback(lambda lost: self._lose(f"Its page is gone: {lost.result()}"))
         process.exited.add_done_callback(
@@ -55,7 +84,7 @@ class Browser:
 
     def __repr__(self) -> str:
         state = "lost" if self.lost.done() else "ready"
-        return f"<Browser {self.id} {self.installation.name} pid={self.pid} lanes={len(self.lanes)} {state}>"
+        return f"<Browser {self.id} {self.installation.name} pid={self.pid} {state}>"
 
     @property
     def pid(self) -> int:
@@ -63,16 +92,24 @@ class Browser:
         return self._process.pid
 
     @property
-    def empty(self) -> bool:
-        """Whether it has no lane, and none is starting."""
-        return not self._dialling and all(lane.lost.done() for lane in self.lanes.values())
+    def name(self) -> str:
+        """Its name, ``firefox``."""
+        return self.installation.name
+
+    def verdict(self, backend: Backend) -> Verdict:
+        """Return whether a backend is hardware here. It is judged once for what is known of the browser."""
+        known = self._verdicts.get(backend)
+        if known is None or known[0] is not self.capabilities:
+            known = self._verdicts[backend] = self.capabilities, self.capabilities.verdict(backend)
+        return known[1]
 
     @classmethod
     async def launch(
         cls,
-        name: str,
+        id: str,
         host: Host,
         installation: Installation,
+        owner: BrowserOwner,
         *,
         headless: bool,
         args: tuple[str, ...],
@@ -80,6 +117,19 @@ class Browser:
         profiles: Path | None = None,
     ) -> Browser:
         """Start a browser and wait until its page has reported what it can do.
+
+        Args:
+            id: Which one it is to be, ``b1``.
+            host: Where its page dials.
+            installation: What is started.
+            owner: Who is told of losses.
+            headless: Start it without a window.
+            args: Further arguments of its command line.
+            timeout: Seconds until its page must have reported.
+            profiles: Directory for its throw-away profile; ``None`` for the system's own.
+
+        Returns:
+            The browser, without lanes.
 
         Raises:
             LaunchFailed: It ended, or did not report within ``timeout`` seconds. Nothing of it is left running.
@@ -94,7 +144,7 @@ class Browser:
             process = await launch(installation, url, headless=headless, args=args, profiles=profiles)
         try:
             async with asyncio.timeout(timeout):
-                browser = cls(name, host, process, await _dial(ticket, process))
+                browser = cls(id, host, process, await _dial(ticket, process), owner)
                 browser._greet()
                 browser.capabilities = await browser._reported
                 if not is_visitor(installation):
@@ -120,61 +170,59 @@ class Browser:
     async def start_lane(self, threads: int, timeout: float) -> Lane:
         """Start a lane.
 
+        Args:
+            threads: Threads that its runtime may use.
+            timeout: Seconds until its worker must have dialled back.
+
+        Returns:
+            The lane, which the caller owns from now on.
+
         Raises:
-            LaneLost: Its worker failed or did not dial back within ``timeout`` seconds.
+            LaneLost: Its worker failed or did not dial back in time.
             BrowserLost: The browser is gone.
         """
-        self._lanes_started += 1
-        name = f"{self.id}.{self._lanes_started}"
+        lane = LaneId(self.id, len(self._lane_ids) + 1)
+        self._lane_ids[str(lane)] = lane
         ticket = self._host.invite("lane")
         fields: dict[str, Any] = {
-            "lane": name,
+            "lane": str(lane),
             "token": ticket.token,
             "access": self._host.access,
             "threads": threads,
             "max_message_bytes": self._host.max_bytes,
         }
-        self._dialling[name] = ticket
+        self._dialling[lane] = ticket
         try:
             async with asyncio.timeout(timeout):
                 await self._page.ask("start_lane", fields, timeout)
                 connection = await ticket.connected
         except TimeoutError:
-            raise LaneLost(f"Lane {name} did not start within {timeout:g} s.") from None
+            raise LaneLost(f"Lane {lane} did not start within {timeout:g} s.") from None
         finally:
-            del self._dialling[name]
+            del self._dialling[lane]
             if not ticket.connected.cancel() and not ticket.connected.cancelled():
                 ticket.connected.exception()  # where the page's own answer was the first to tell of it
-        lane = Lane(name, connection, self.capabilities, self.id, self.installation.name)
-        self.lanes[name] = lane
-        lane.lost.add_done_callback(lambda _: self.lanes.pop(name, None))
-        return lane
+        return Lane(lane, connection, self)
 
     def learn(self, speeds: Speeds) -> None:
-        """Take in how fast its adapter was; all of its lanes hear of it."""
+        """Take in how fast its adapter was."""
         self.capabilities = replace(self.capabilities, speeds=speeds)
-        for lane in self.lanes.values():
-            lane.learn(self.capabilities)
+
+    def lane_lost(self, lane: Lane, reason: WebinferError) -> None:
+        """Pass the loss of a lane on to the owner."""
+        self._owner.lane_lost(self, lane, reason)
 
     async def stop_lane(self, lane: Lane) -> None:
         """Terminate a lane's worker, whatever it is doing."""
         lane.lose(LaneLost(f"Lane {lane.id} was stopped."))
         if not self._page.lost.done():
-            self._page.post("stop_lane", {"lane": lane.id}, lambda _: None)
+            self._page.post("stop_lane", {"lane": str(lane.id)}, lambda _: None)
         await lane.close()
 
-    def watch_pulse(self, on_miss: Callable[[int], None]) -> None:
-        """Have a function called when the page leaves a ping unanswered, with how often it did."""
-        self._page.on_miss = on_miss
-
     async def close(self) -> None:
-        """End the browser and delete its profile."""
+        """End the browser and delete its profile. Its lanes end with it; their sockets are their owner's to close."""
         self._page.notify("goodbye")
-        lanes = tuple(self.lanes.values())
-        for lane in lanes:
-            lane.lose(LaneLost(f"Lane {lane.id} was closed with its browser."))
-        # All at once: what hangs does not answer the closing of its socket until it is killed.
-        await asyncio.gather(*(lane.close() for lane in lanes), self._page.close(), self._process.close())
+        await asyncio.gather(self._page.close(), self._process.close())
 
     def _greet(self) -> None:
         self._page.notify(
@@ -195,10 +243,17 @@ class Browser:
             self._lane_failed(message.fields["lane"], from_wire({"code": LaneLost.code, **message.fields["error"]}))
 
     def _lane_failed(self, name: str, error: WebinferError) -> None:
-        if name in self.lanes:
-            self.lanes[name].lose(error)
-        elif name in self._dialling and not self._dialling[name].connected.done():
-            self._dialling[name].connected.set_exception(error)
+        """Pass on what the page says of a lane that was started here."""
+        lane = self._lane_ids.get(name)
+        if lane in self._dialling:
+            self._fail_start(lane, error)
+        elif lane is not None:
+            self._owner.lane_failed(lane, error)
+
+    def _fail_start(self, lane: LaneId, error: WebinferError) -> None:
+        connected = self._dialling[lane].connected
+        if not connected.done():
+            connected.set_exception(error)
 
     def _lose(self, cause: str) -> None:
         if self.lost.done():
@@ -207,10 +262,9 @@ class Browser:
         self.lost.set_result(reason)
         if not self._reported.done():
             self._reported.set_exception(LaunchFailed(str(reason), browser=self.installation.name))
-        for name in self._dialling:
-            self._lane_failed(name, reason)
-        for lane in tuple(self.lanes.values()):
-            lane.lose(reason)
+        for lane in self._dialling:
+            self._fail_start(lane, reason)
+        self._owner.browser_lost(self, reason)
 
 
 async def _dial(ticket: Ticket, process: BrowserProcess | Visit) -> Connection:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,12 +15,14 @@ from webinfer.core.capabilities import Capabilities, Verdict
 from webinfer.core.errors import (
     DeadlineExceeded,
     LaneLost,
+    LostError,
     MalformedFrame,
     OperatorFallback,
     SocketLost,
     WebinferError,
     from_wire,
 )
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.core.placement import Placement, refuse_fallback
 from webinfer.transport.connection import Connection, OnReply, OnTransfer, Reply
@@ -112,13 +114,34 @@ class Residents:
         return {"feeds": dict(self.feeds), "keep": dict(self.keep), "free": list(self.free)}
 
 
+class LaneBrowser(Protocol):
+    """What a lane needs of the browser that it is in."""
+
+    @property
+    def name(self) -> str:
+        """The browser's name, ``firefox``."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the browser can do, as far as is known by now."""
+
+    def verdict(self, backend: Backend) -> Verdict:
+        """Return whether a backend is hardware there."""
+
+    def lane_lost(self, lane: Lane, reason: WebinferError) -> None:
+        """Take note that a lane cannot be used any more."""
+
+
 class Lane:
     """A connected lane.
 
+    Args:
+        id: Which one it is.
+        connection: Its socket.
+        browser: The browser that it is in. It is told of the lane's loss at once.
+
     Attributes:
-        id: Its name, ``b1.1``.
-        browser: Its browser's id, ``b1``.
-        browser_name: Its browser's name, ``firefox``.
+        id: Which one it is.
         runtime: Name, version and bundle of its runtime.
         born: When it started, on the loop's clock.
         lost: Done once it cannot be used any more, with the reason.
@@ -126,31 +149,34 @@ class Lane:
         retired: Whether its end is meant: it takes nothing more.
     """
 
-    def __init__(
-        self, name: str, connection: Connection, capabilities: Capabilities, browser: str, browser_name: str
-    ) -> None:
-        self.id = name
-        self.browser = browser
-        self.browser_name = browser_name
-        self.capabilities = capabilities
+    def __init__(self, id: LaneId, connection: Connection, browser: LaneBrowser) -> None:
+        self.id = id
         self.runtime = "{name} {version} {bundle}".format_map(
             {"name": "", "version": "", "bundle": "", **connection.hello["runtime"]}
         )
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
         self.born = asyncio.get_running_loop().time()
         self.blamed = self.retired = False
+        self._browser = browser
         self._connection = connection
-        self._verdicts: dict[Backend, Verdict] = {}
         self._placements: dict[str, Placement | None] = {}  # by session
         self._outputs: dict[str, Mapping[str, np.dtype[Any]]] = {}  # by session
         connection.watch(self._notice)
         connection.lost.add_done_callback(lambda lost: self.lose(lost.result()))
 
+    @property
+    def browser_name(self) -> str:
+        """Its browser's name, ``firefox``."""
+        return self._browser.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its browser can do, as far as is known by now."""
+        return self._browser.capabilities
+
     def verdict(self, backend: Backend) -> Verdict:
-        """Return whether that backend is hardware here; it is judged once."""
-        if backend not in self._verdicts:
-            self._verdicts[backend] = self.capabilities.verdict(backend)
-        return self._verdicts[backend]
+        """Return whether that backend is hardware here."""
+        return self._browser.verdict(backend)
 
     def __repr__(self) -> str:
         return f"<Lane {self.id} {'lost' if self.lost.done() else 'ready'} {self._connection!r}>"
@@ -176,6 +202,9 @@ class Lane:
             raise DeadlineExceeded(
                 f"Loading took over {timeout:g} s: raise load_timeout, or use a smaller model.", timeout=timeout
             ) from None
+        except LostError as error:
+            self.lose(error)
+            raise self.lost.result() from None
         self._outputs[session] = recipe.outputs
         placement = self._placements[session] = Placement.of(recipe.backend, answer.fields.get("placement"))
         if recipe.whole:
@@ -200,16 +229,20 @@ class Lane:
     ) -> None:
         """Start an inference; ``on_reply`` is called once with the answer or an error.
 
-        An answer that does not hold the outputs asked for, in the model's dtypes, is a ``MalformedFrame`` and the
-        lane's end: what mixed up one answer may mix up the next.
+        An error that tells of a loss is the lane's end, and what is passed on is why the lane was lost. An answer that
+        does not hold the outputs asked for, in the model's dtypes, is a ``MalformedFrame`` and the lane's end as well:
+        what mixed up one answer may mix up the next.
 
         Raises:
-            LostError: The lane is gone.
             FrameTooLarge: The inputs are over the limit.
         """
         stays = residents.fields() if residents else {}
         reply = partial(self._judge, self._outputs[session], outputs, on_reply)
-        self._connection.post("run", {"session": session, "outputs": outputs, **stays}, reply, tensors)
+        try:
+            self._connection.post("run", {"session": session, "outputs": outputs, **stays}, reply, tensors)
+        except LostError as error:  # nothing was sent, so no request is to blame; the caller may be in mid-plan
+            self.blamed = True
+            asyncio.get_running_loop().call_soon(reply, error)
 
     async def features(
         self, tensors: Tensors, length: int, hop: int, workgroup: tuple[int, int], timeout: float
@@ -236,7 +269,7 @@ class Lane:
         answer = await self._connection.ask("features", fields, timeout, tensors=tensors)
         made, shape = answer.tensors.get("input_features"), (1, len(tensors["filters"]), length // hop)
         if made is None or made.dtype != np.float32 or made.shape != shape:
-            raise MalformedFrame(f"Lane {self.id} answered with no spectrogram of shape {shape}.", lane=self.id)
+            raise MalformedFrame(f"Lane {self.id} answered with no spectrogram of shape {shape}.", lane=str(self.id))
         return answer
 
     async def measure(self, seconds: float, timeout: float) -> Mapping[str, Any]:
@@ -275,11 +308,6 @@ class Lane:
             self.lose(LaneLost(f"Lane {self.id} was given up: measuring a model took over {timeout:g} s."))
             raise DeadlineExceeded(f"Measuring took over {timeout:g} s: raise load_timeout.", timeout=timeout) from None
 
-    def learn(self, capabilities: Capabilities) -> None:
-        """Take in what was found out of its browser since it started."""
-        self.capabilities = capabilities
-        self._verdicts.clear()
-
     def unload(self, session: str) -> None:
         """Release a session; nobody waits for it."""
         self._outputs.pop(session, None)
@@ -295,9 +323,10 @@ class Lane:
                 self._connection.post("free", {"handles": list(handles)}, lambda _: None)
 
     def lose(self, reason: WebinferError) -> None:
-        """Declare the lane lost."""
+        """Declare the lane lost. The first reason counts, and the lane's browser is told of it before this returns."""
         if not self.lost.done():
             self.lost.set_result(reason)
+            self._browser.lane_lost(self, reason)
 
     async def close(self) -> None:
         """Close its socket, which fails what it was running."""
@@ -306,13 +335,14 @@ class Lane:
     def _judge(
         self, known: Mapping[str, np.dtype[Any]], wanted: list[str] | None, on_reply: OnReply, reply: Reply
     ) -> None:
-        """Pass a reply on, unless it is an answer to something else than was asked."""
-        if isinstance(reply, Message) and (why := _mismatch(reply.tensors, known, wanted)):
-            error = MalformedFrame(f"Lane {self.id} answered a run with {why}. It is replaced.", lane=self.id)
+        """Pass a reply on, unless it tells of a loss or answers something else than was asked."""
+        if isinstance(reply, LostError):
+            self.lose(reply)
+            reply = self.lost.result()  # a closed socket is only how the loss was noticed
+        elif isinstance(reply, Message) and (why := _mismatch(reply.tensors, known, wanted)):
             self.lose(LaneLost(f"Lane {self.id} was ended: it answered a run with {why}."))
-            asyncio.get_running_loop().call_soon(on_reply, error)  # when nothing is sent to this lane any more
-        else:
-            on_reply(reply)
+            reply = MalformedFrame(f"Lane {self.id} answered a run with {why}. It is replaced.", lane=str(self.id))
+        on_reply(reply)
 
     def _notice(self, message: Message) -> None:
         if message.kind == "lost":

@@ -153,6 +153,10 @@ class Capabilities:
         """Backends that this browser can run, as far as its report tells."""
         return tuple(backend for backend in BACKENDS if backend not in self.errors)
 
+    def can_run(self, backend: Backend) -> bool:
+        """Whether this browser can run a backend, as far as its report tells."""
+        return backend not in self.errors
+
     def verdict(self, backend: Backend) -> Verdict:
         """Judge what kind of hardware ``backend`` runs on in this browser."""
         if backend == "wasm":

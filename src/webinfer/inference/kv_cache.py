@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Residents
 from webinfer.core.errors import BackendUnavailable, UnknownOutput
+from webinfer.core.lane_id import LaneId
 from webinfer.core.tensors import Signature, prepare
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.result import Result
@@ -37,7 +38,7 @@ class Recurrence:
     """
 
     def __init__(self, model: AsyncModel, state: Mapping[str, str], fixed: Mapping[str, str] | None = None) -> None:
-        self.lane: str | None = None
+        self.lane: LaneId | None = None
         self._model = model
         self._state = dict(state)
         self._fixed = dict(fixed or {})
@@ -87,11 +88,11 @@ class Recurrence:
         keep |= {self._fixed[taken]: handle for taken, handle in fixed.items()} if first else {}
         residents = Residents({**self._feeds, **self._fixed_feeds}, keep, tuple(self._feeds.values()))
         try:
-            result = await self._run(tensors, outputs, residents)
+            result, lane = await self._run(tensors, outputs, residents)
         except BaseException:  # also where it is given up: the step runs to its end there, and is cleaned up behind it
             self.close()
             raise
-        self.lane, self._feeds, self._fixed_feeds = result.lane, made, fixed
+        self.lane, self._feeds, self._fixed_feeds = lane, made, fixed
         return result
 
     def close(self) -> None:
@@ -100,11 +101,16 @@ class Recurrence:
             self._model.requests.free(self.lane, [*self._feeds.values(), *self._fixed_feeds.values()])
         self.lane, self._feeds, self._fixed_feeds = None, {}, {}
 
-    async def _run(self, tensors: Mapping[str, NDArray[Any]], outputs: Sequence[str], residents: Residents) -> Result:
+    async def _run(
+        self, tensors: Mapping[str, NDArray[Any]], outputs: Sequence[str], residents: Residents
+    ) -> tuple[Result, LaneId]:
+        """Run a step; return the lane that holds its state, too."""
         model = self._model
         request, bucket = model.requests.build_resident(tensors, outputs, residents, self.lane)
         try:
-            return await model.observer.take(model, request, model.results.complete(request, bucket))
+            result = await model.observer.take(model, request, model.results.complete(request, bucket))
+            assert request.lane is not None
+            return result, request.lane.id
         except BaseException:
             if request.lane is not None:
                 model.requests.free(request.lane.id, [*residents.keep.values()])

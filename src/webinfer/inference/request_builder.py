@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Residents
 from webinfer.core.errors import HandleLost, OptionError
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.core.tensors import prepare, refuse_unknown
 from webinfer.core.validation import seconds
@@ -18,7 +19,7 @@ from webinfer.inference.sessions import ModelSessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.reader import Reader
 from webinfer.pool.plan.assignment import SessionKey
-from webinfer.pool.plan.batching import Batching, Mates, group
+from webinfer.pool.plan.batching import BatchGroup, Batching, group
 from webinfer.pool.plan.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, with_rows
 from webinfer.pool.plan.timeouts import run_timeout
 from webinfer.pool.pool import Pool
@@ -112,18 +113,18 @@ class RequestBuilder:
         key = self._sessions.open(bucket)
         request = Request(key, tensors, wanted, limit, self._items(tensors), priority)
         if self.batching is not None:
-            request.mates = self._mates(self.batching, key, bucket, request)
+            request.group = self._batch_group(self.batching, key, bucket, request)
         request.audio_shader = getattr(inputs, "audio_shader", None)
         return request, bucket
 
     def build_internal(self, tensors: Arrays) -> tuple[Request, Fit]:
         """Make a request that no caller asked for: it runs alone and counts nowhere; see ``build``."""
         request, bucket = self.build(tensors)
-        request.mates, request.nobodys = None, True
+        request.group, request.internal = None, True
         return request, bucket
 
     def build_resident(
-        self, tensors: Arrays, outputs: Sequence[str], residents: Residents, lane: str | None
+        self, tensors: Arrays, outputs: Sequence[str], residents: Residents, lane: LaneId | None
     ) -> tuple[Request, Fit]:
         """Make a request some of whose tensors stay on a lane.
 
@@ -140,24 +141,25 @@ class RequestBuilder:
         self.reader.check(tensors)
         key = self._sessions.open(EXACT, stays=True)
         if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
-            raise HandleLost(f"Lane {lane} or its session is gone, and the tensors kept there: start over.", lane=lane)
+            why = f"Lane {lane} or its session is gone, and the tensors kept there: start over."
+            raise HandleLost(why, lane=str(lane))
         request = Request(key, tensors, list(outputs), self._limit(tensors), self._items(tensors))
         request.residents, request.pinned = residents, lane
         return request, EXACT
 
-    def free(self, lane: str, handles: Sequence[str]) -> None:
+    def free(self, lane: LaneId, handles: Sequence[str]) -> None:
         """Release tensors that stayed on a lane, unless it is gone."""
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
-    def _mates(self, batching: Batching, key: SessionKey, bucket: Fit, request: Request) -> Mates | None:
+    def _batch_group(self, batching: Batching, key: SessionKey, bucket: Fit, request: Request) -> BatchGroup | None:
         """Say which requests this one may run with; ``None`` for one that runs alone."""
         alike = group(request.tensors, request.outputs)
         if alike is None:
             return None
         rows = batching.rows(1)
         together = key if rows == 1 else self._sessions.open(with_rows(self._signature, bucket, rows))
-        return Mates(batching, alike, key, together)
+        return BatchGroup(batching, alike, key, together)
 
     def _limit(self, tensors: Arrays) -> float | None:
         """Return the seconds that a run may take."""

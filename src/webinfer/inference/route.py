@@ -123,18 +123,18 @@ class Routings:
         route = self._choice.route
         if route is None:
             return None
-        if lane.browser not in self._reasons:
+        if lane.id.browser not in self._reasons:
             missing = (route.wish,) if route.wish and route.wish not in route.names else ()
             passed = (*missing, *route.names[: route.names.index(lane.browser_name)])
             obstacles = [(name, self._pool.obstacle(name, self._choice.backend)) for name in passed]
-            self._reasons[lane.browser] = explain(route, lane.browser_name, obstacles)
-        return self._reasons[lane.browser]
+            self._reasons[lane.id.browser] = explain(route, lane.browser_name, obstacles)
+        return self._reasons[lane.id.browser]
 
     def decision(self, lane: Lane) -> Decision:
         """Tell why it runs in a lane's browser and on its backend, and what else there was."""
-        decision = self._decisions.get(lane.browser)
+        decision = self._decisions.get(lane.id.browser)
         if decision is None:
-            decision = self._decisions[lane.browser] = self._decide(lane)
+            decision = self._decisions[lane.id.browser] = self._decide(lane)
         return decision
 
     def _decide(self, lane: Lane) -> Decision:

@@ -96,7 +96,7 @@ class StagedSessions:
                 )
             inputs = {spec.name: known[spec.name] for spec in package.signature.inputs}
             step = Request(sessions.open(bucket), inputs, None, left, request.items, request.priority)
-            step.nobodys = request.nobodys
+            step.internal = request.internal
             try:
                 answer = await sessions.answer(step, bucket)
             finally:
@@ -129,13 +129,13 @@ class StagedSessions:
 
 
 def join_loads(loads: Sequence[SessionLoaded]) -> SessionLoaded:
-    """Return the loads of all stages as one: sums of times and sizes, and the seconds of the slowest."""
+    """Return the loads of all stages as one: on the lane of the first, with the sums of times and sizes, and the
+    seconds of the slowest."""
     if len(loads) == 1:
         return loads[0]
     sums = {name: sum(getattr(load, name) for load in loads) for name in ("nbytes", "fetch", "create", "stored")}
     return replace(
         loads[0],
-        lane=" + ".join(load.lane for load in loads),
         seconds=max(load.seconds for load in loads),
         placement=_join_placements([load.placement for load in loads]),
         **sums,

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from webinfer.core.errors import WebinferError
+from webinfer.core.lane_id import LaneId
 from webinfer.core.tensors import SOUND
 from webinfer.inference.probes.batch_check import examples
 from webinfer.inference.request_builder import RequestBuilder
@@ -35,12 +36,12 @@ class Warmup:
         self._pool = pool
         self._package = package
         self._requests = requests
-        self._warm: set[tuple[str, tuple[tuple[str, int], ...]]] = set()  # lanes, and sizes that they ran
+        self._warm: set[tuple[LaneId, tuple[tuple[str, int], ...]]] = set()  # lanes, and sizes that they ran
 
     def __repr__(self) -> str:
         return f"<Warmup {self._package.name} {len(self._warm)}>"
 
-    def holds(self, lane: str, bucket: Fit) -> bool:
+    def holds(self, lane: LaneId, bucket: Fit) -> bool:
         """Say whether a lane ran this shape already when it was warmed up."""
         return (lane, bucket.padded) in self._warm
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
+from webinfer.core.lane_id import LaneId
 from webinfer.core.placement import Placement
 from webinfer.pool.plan.assignment import SessionKey
 
@@ -51,14 +52,14 @@ class HeartbeatMissed:
 
 @dataclass(frozen=True, slots=True)
 class LaneStarted:
-    lane: str
+    lane: LaneId
 
 
 @dataclass(frozen=True, slots=True)
 class LaneEnded:
     """A lane ended: it was lost, or retired on purpose; then ``code`` is empty."""
 
-    lane: str
+    lane: LaneId
     code: str
     cause: str
     lost: bool = True
@@ -81,7 +82,7 @@ class SessionLoaded:
     ``None`` where nobody asked for it.
     """
 
-    lane: str
+    lane: LaneId
     key: SessionKey
     nbytes: int
     seconds: float
@@ -93,8 +94,8 @@ class SessionLoaded:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadFailed:
-    lane: str
+class LoadFailedEvent:
+    lane: LaneId
     key: SessionKey
     code: str
     reason: str = ""
@@ -110,7 +111,7 @@ class RunFinished:
         recorded: Whether it goes into the database.
     """
 
-    lane: str
+    lane: LaneId
     browser: str
     key: SessionKey
     items: int
@@ -130,7 +131,7 @@ class BatchFinished:
     ``recorded`` is whether one of them goes into the database.
     """
 
-    lane: str
+    lane: LaneId
     key: SessionKey
     size: int
     run: float
@@ -138,14 +139,14 @@ class BatchFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailedEvent:
     """An attempt failed. ``lane`` is ``None`` for a request that waited."""
 
     key: SessionKey
     code: str
     attempts: int
     retried: bool
-    lane: str | None = None
+    lane: LaneId | None = None
     reason: str = ""
     recorded: bool = True
 
@@ -159,10 +160,10 @@ Event = (
     | LaneEnded
     | HostStalled
     | SessionLoaded
-    | LoadFailed
+    | LoadFailedEvent
     | RunFinished
     | BatchFinished
-    | RunFailed
+    | RunFailedEvent
 )
 Listener = Callable[[Event], None]
 
@@ -170,17 +171,18 @@ _WORDS = re.compile("(?<=[a-z])(?=[A-Z])")
 _LEFT_OUT = {"placement", "recorded"}  # a list of every node, in a record; and what is the database's matter
 
 
-def told(event: Event) -> dict[str, object]:
+def log_fields(event: Event) -> dict[str, object]:
     """Return what a log record has of an event beside its sentence: ``event``, such as ``lane_ended``, and its fields.
 
     A session's key becomes ``model``, which is the hash of its files, ``backend`` and ``precision``; ``name``, which
-    records have of their own, becomes ``browser_name``.
+    records have of their own, becomes ``browser_name``; a lane is written as ``b1.2``.
     """
-    record: dict[str, object] = {"event": _WORDS.sub("_", type(event).__name__).lower()}
+    record: dict[str, object] = {"event": _WORDS.sub("_", type(event).__name__.removesuffix("Event")).lower()}
     for field in fields(event):
         value = getattr(event, field.name)
         if isinstance(value, SessionKey):
             record |= {"model": value.model, "backend": value.backend, "precision": value.precision}
         elif field.name not in _LEFT_OUT:
-            record["browser_name" if field.name == "name" else field.name] = value
+            name = "browser_name" if field.name == "name" else field.name
+            record[name] = str(value) if isinstance(value, LaneId) else value
     return record

@@ -15,6 +15,7 @@ import psutil
 from webinfer.accuracy.comparison import limits_for
 from webinfer.accuracy.record import Accuracy
 from webinfer.core.capabilities import Verdict
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
 from webinfer.core.version import package_version
 from webinfer.inference.result import ModelDescription, Result
@@ -29,8 +30,8 @@ from webinfer.pool.events import (
     HeartbeatMissed,
     LaneEnded,
     LaneStarted,
-    LoadFailed,
-    RunFailed,
+    LoadFailedEvent,
+    RunFailedEvent,
     RunFinished,
     SessionLoaded,
 )
@@ -89,6 +90,7 @@ class Recorder:
         self._up: dict[str, int] = {}  # the same, of those that run
         self._lanes: Kept[str | None, _Rows] = Kept(_LANES)  # rows of sessions
         self._ended_lanes = Ended(self._lanes)
+        self._lane_browsers: Kept[str, int | None] = Kept(_LANES)  # rows, by the lanes as results show them
         self._checked: Kept[tuple[tuple[str, str], ...], bool] = Kept(_MODELS)  # combinations whose accuracy has a row
         self._limits: Mapping[str, Mapping[str, float]] | None = None
         self._lost: dict[str, deque[float]] = {"lane": deque(), "browser": deque()}  # when, not made good yet
@@ -169,7 +171,7 @@ class Recorder:
         store = self.store
         if store is not None and self._requests and (request.recorded if request else is_recorded()):
             code = getattr(error, "code", "cancelled" if isinstance(error, asyncio.CancelledError) else "unknown")
-            lane = request.place.id if request and request.place else None
+            lane = str(request.place.id) if request and request.place else None
             session = self._session(store.clock.now(), _failed(model, lane))
             if session is not None:
                 spent = time.perf_counter() - request.submitted if request and request.submitted else None
@@ -205,33 +207,35 @@ class Recorder:
                 assert self._sampler is not None
                 self._sampler.answered(event.items, event.total)
                 if event.attempts > 1 and self._requests and event.recorded:
-                    self._add("recoveries", kind="request", place=event.lane)
+                    self._add("recoveries", kind="request", place=str(event.lane))
             case BatchFinished() if self._requests and event.recorded:
                 self._add("batches", **_where(event.lane, event.key), size=event.size, seconds=event.run)
-            case SessionLoaded() | LoadFailed():
+            case SessionLoaded() | LoadFailedEvent():
                 self._load(event)
-            case RunFailed() if self._requests and event.recorded:
+            case RunFailedEvent() if self._requests and event.recorded:
                 tried = {"attempts": event.attempts, "retried": event.retried}
-                self._fault("request", event.code, event.lane, event.reason, event.key, **tried)
+                place = str(event.lane) if event.lane else None
+                self._fault("request", event.code, place, event.reason, event.key, **tried)
             case LaneStarted():
-                self._made_good("lane", event.lane)
+                self._made_good("lane", str(event.lane))
+                self._lane_browsers.keep(str(event.lane), self._browsers.get(event.lane.browser))
             case HeartbeatMissed() if event.browser in self._up:
                 store.add("browsers", id=self._up[event.browser], heartbeat_failures=event.missed)
             case LaneEnded():
-                self._ended_lanes.add(event.lane)
+                self._ended_lanes.add(str(event.lane))
                 if event.lost:
                     self._lost["lane"].append(time.monotonic())
-                    self._fault("lane", event.code, event.lane, event.cause)
+                    self._fault("lane", event.code, str(event.lane), event.cause)
             case BrowserStarted() | BrowserRefused() | BrowserEnded():
                 self._browser(event)
 
-    def _load(self, event: SessionLoaded | LoadFailed) -> None:
+    def _load(self, event: SessionLoaded | LoadFailedEvent) -> None:
         key = event.key
         row = {**_where(event.lane, key), "precision": key.precision, "shape": dict(key.dimensions)}
-        row["browser"] = self._browsers.get(event.lane.partition(".")[0])
-        if isinstance(event, LoadFailed):
+        row["browser"] = self._browsers.get(event.lane.browser)
+        if isinstance(event, LoadFailedEvent):
             self._add("loads", **row, error_code=event.code, error=event.reason)
-            self._fault("load", event.code, event.lane, event.reason, key)
+            self._fault("load", event.code, str(event.lane), event.reason, key)
         else:
             spent = {"seconds": event.seconds, "fetch_time": event.fetch, "create_time": event.create}
             self._add("loads", **row, **spent, nbytes=event.nbytes, stored=event.stored)
@@ -341,7 +345,7 @@ class Recorder:
         values["compute_shader_optimized"] = values["audio_shader"] is not None
         values["ipfs_cache_hit"] = self._cached.get(values["model"])
         values["precompile_shaders"] = bool(values["warmed"]) and values["backend"] == "webgpu"
-        browser = self._browsers.get((values["lane"] or "").partition(".")[0])
+        browser = self._lane_browsers.get(values["lane"])
         yield self.store.entry("sessions", id=session, run=self._run, timestamp=now, browser=browser, **values)
 
 
@@ -357,5 +361,5 @@ def _named(path: str) -> str:
     return "" if path == MEMORY else path
 
 
-def _where(lane: str, key: SessionKey) -> dict[str, Any]:
-    return {"lane": lane, "model": key.model, "backend": key.backend}
+def _where(lane: LaneId, key: SessionKey) -> dict[str, Any]:
+    return {"lane": str(lane), "model": key.model, "backend": key.backend}

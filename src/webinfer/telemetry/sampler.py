@@ -70,7 +70,7 @@ class Sampler:
             "items": items,
             "energy_j": self._energy(),
         }
-        memory = {label: nbytes / 1e6 for label, nbytes in (await pool.memory_of_each()).items()}
+        memory = {label: nbytes / 1e6 for label, nbytes in (await pool.memory()).items()}
         for label, megabytes in memory.items():
             if megabytes and label in self._rows:
                 self._add("browser_samples", browser=self._rows[label], memory_mb=megabytes)

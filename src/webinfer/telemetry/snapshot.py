@@ -227,7 +227,7 @@ def _browsers(pool: Pool, journal: Journal, memory: Mapping[str, float]) -> tupl
             pid=browser.pid,
             uptime=journal.browser_uptime(browser.id),
             memory_mb=memory.get(browser.id),
-            lanes=tuple(_lane(lane, pool, journal) for lane in pool.lanes.values() if lane.browser == browser.id),
+            lanes=tuple(_lane(lane, pool, journal) for lane in pool.lanes.values() if lane.id.browser == browser.id),
         )
         for browser in pool.browsers.values()
     )
@@ -235,9 +235,9 @@ def _browsers(pool: Pool, journal: Journal, memory: Mapping[str, float]) -> tupl
 
 def _lane(lane: Lane, pool: Pool, journal: Journal) -> LaneSnapshot:
     state, tally = pool.lane_states[lane.id], journal.lane(lane.id)
-    now, flying = time.perf_counter(), pool.flying.get(lane.id, ())
+    now, flying = time.perf_counter(), pool.in_flight.get(lane.id, ())
     return LaneSnapshot(
-        id=lane.id,
+        id=str(lane.id),
         runtime=lane.runtime,
         sessions=tuple(_session(key, journal, pool.placement(lane, key)) for key in state.loaded),
         loading=_session(state.loading, journal) if state.loading else None,
@@ -251,7 +251,7 @@ def _lane(lane: Lane, pool: Pool, journal: Journal) -> LaneSnapshot:
 
 def _queue(pool: Pool, journal: Journal) -> tuple[QueueSnapshot, ...]:
     """Look at every session that is loaded, being loaded or wanted."""
-    flying = Counter(request.key for requests in pool.flying.values() for request in requests)
+    flying = Counter(request.key for requests in pool.in_flight.values() for request in requests)
     placed: dict[SessionKey, list[Placement | None]] = {}
     for lane in pool.lanes.values():
         for key in pool.lane_states[lane.id].loaded:

@@ -102,7 +102,7 @@ def trace_failure(error: BaseException, model: ModelDescription, request: Reques
                 "webinfer.browser": lane.browser_name,
                 "webinfer.engine": lane.capabilities.engine,
                 "webinfer.engine.version": lane.capabilities.engine_version,
-                "webinfer.lane": lane.id,
+                "webinfer.lane": str(lane.id),
                 "webinfer.batch": request.together,
             }
         )

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webinfer.core.lane_id import LaneId
 from webinfer.pool.plan.scaling import PATIENCE, BrowserLoad, LaneLoad, Limits, scale
 
 LIMITS = Limits(least=1, most=3, idle=60)
-ONE = BrowserLoad("b1", [LaneLoad("b1.1")])
+ONE = BrowserLoad("b1", [LaneLoad(LaneId("b1", 1))])
 
 
 def test_lane_is_added_once_requests_have_waited_long_enough() -> None:
@@ -23,7 +24,7 @@ def test_lane_is_added_once_requests_have_waited_long_enough() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"starting": 1}, {"full": True}, {"lanes": [LaneLoad(f"b1.{number}") for number in (1, 2, 3)]}],
+    [{"starting": 1}, {"full": True}, {"lanes": [LaneLoad(LaneId("b1", number)) for number in (1, 2, 3)]}],
     ids=["one is starting", "over its memory limit", "as many as may be"],
 )
 def test_no_lane_is_added(changes: dict[str, object]) -> None:
@@ -32,23 +33,23 @@ def test_no_lane_is_added(changes: dict[str, object]) -> None:
 
 
 def test_idle_lanes_end_down_to_the_least_that_idle_longest_first() -> None:
-    lanes = [LaneLoad("b1.1", 20.0), LaneLoad("b1.2", 0.0), LaneLoad("b1.3", 30.0)]
+    lanes = [LaneLoad(LaneId("b1", 1), 20.0), LaneLoad(LaneId("b1", 2), 0.0), LaneLoad(LaneId("b1", 3), 30.0)]
     assert scale([replace(ONE, lanes=lanes)], LIMITS, 59).wake == 60
     made = scale([replace(ONE, lanes=lanes)], LIMITS, 60)
-    assert (made.end, made.wake) == (["b1.2"], 80)
-    assert scale([replace(ONE, lanes=lanes)], LIMITS, 90).end == ["b1.2", "b1.1"], "the one used last is kept"
-    alike = [LaneLoad("b1.1", 0.0), LaneLoad("b1.2", 0.0)]
-    assert scale([replace(ONE, lanes=alike)], LIMITS, 60).end == ["b1.2"], "the youngest first"
+    assert (made.end, made.wake) == ([LaneId("b1", 2)], 80)
+    assert scale([replace(ONE, lanes=lanes)], LIMITS, 90).end == [lanes[1].id, lanes[0].id], "the one used last is kept"
+    alike = [LaneLoad(LaneId("b1", 1), 0.0), LaneLoad(LaneId("b1", 2), 0.0)]
+    assert scale([replace(ONE, lanes=alike)], LIMITS, 60).end == [LaneId("b1", 2)], "the youngest first"
 
 
 def test_least_counts_over_all_browsers_and_may_be_none_at_all() -> None:
-    both = [BrowserLoad(name, [LaneLoad(f"{name}.1", 0.0)]) for name in ("b1", "b2")]
+    both = [BrowserLoad(name, [LaneLoad(LaneId(name, 1), 0.0)]) for name in ("b1", "b2")]
     assert len(scale(both, LIMITS, 60).end) == 1
     assert len(scale(both, replace(LIMITS, least=0), 60).end) == 2
 
 
 def test_lanes_stay_under_pressure_and_where_idleness_does_not_matter() -> None:
-    lanes = [LaneLoad("b1.1", 0.0), LaneLoad("b1.2", 0.0)]
+    lanes = [LaneLoad(LaneId("b1", 1), 0.0), LaneLoad(LaneId("b1", 2), 0.0)]
     assert not scale([replace(ONE, lanes=lanes, pressed_since=99.9)], LIMITS, 100).end
     assert not scale([replace(ONE, lanes=lanes, starting=1)], LIMITS, 100).end
     assert not scale([replace(ONE, lanes=lanes)], replace(LIMITS, idle=None), 100).end
@@ -60,7 +61,7 @@ def fleets(draw: st.DrawFn) -> list[BrowserLoad]:
     return [
         BrowserLoad(
             f"b{number}",
-            [LaneLoad(f"b{number}.{at}", draw(times)) for at in range(draw(st.integers(0, 4)))],
+            [LaneLoad(LaneId(f"b{number}", at), draw(times)) for at in range(draw(st.integers(0, 4)))],
             draw(st.integers(0, 2)),
             draw(times),
             draw(st.booleans()),
@@ -79,5 +80,5 @@ def test_scaling_keeps_its_promises(browsers: list[BrowserLoad], least: int, mos
     assert all(len(by_id[name].lanes) + by_id[name].starting < most for name in made.grow)
     idle_lanes = {lane.id for browser in browsers for lane in browser.lanes if lane.idle_since is not None}
     assert set(made.end) <= idle_lanes
-    shrunk = {lane.split(".")[0] for lane in made.end}
+    shrunk = {lane.browser for lane in made.end}
     assert not shrunk & set(made.grow), "no browser grows and shrinks at once"

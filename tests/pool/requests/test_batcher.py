@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from webinfer.pool.events import Event
 from webinfer.pool.plan.assignment import SessionKey
-from webinfer.pool.plan.batching import Batching, Mates
-from webinfer.pool.requests.batcher import Gathering
+from webinfer.pool.plan.batching import BatchGroup, Batching
+from webinfer.pool.requests.batcher import Batcher
 from webinfer.pool.requests.queue import Queues
 from webinfer.pool.requests.request import Request
 
@@ -21,21 +22,27 @@ class Waiting:
     def __init__(self, batching: Batching, key: SessionKey = ONE) -> None:
         self.queues = Queues()
         self.woken = asyncio.Event()
-        self.gathering = Gathering(self.queues, FULL, self.woken.set)
-        self._mates = Mates(batching, "alike", ONE, key)
+        self.batcher = Batcher(self.queues, FULL, self)
+        self._group = BatchGroup(batching, "alike", ONE, key)
+
+    def announce(self, event: Event) -> None:
+        raise AssertionError(event)
+
+    def advance(self) -> None:
+        self.woken.set()
 
     def push(self, count: int, submitted: float | None = None) -> None:
         for _ in range(count):
             number = self.queues.peak + 1
-            self.queues.push(Request(ONE, {}, number=number, mates=self._mates, submitted=submitted or 0.0))
+            self.queues.push(Request(ONE, {}, number=number, group=self._group, submitted=submitted or 0.0))
 
     def depths(self) -> dict[SessionKey, int]:
         ((priority, level),) = self.queues.levels()
-        return dict(self.gathering.depths(priority, level))
+        return dict(self.batcher.depths(priority, level))
 
     def count(self, key: SessionKey = ONE) -> int:
         ((_, level),) = self.queues.levels()
-        return self.gathering.count(key, level)
+        return self.batcher.count(key, level)
 
 
 async def test_partial_batch_wants_a_free_lane_and_a_full_one_does_not() -> None:
@@ -66,10 +73,10 @@ async def test_batch_may_take_what_was_meant_to_leave_alone() -> None:
     waiting.queues.push(Request(ONE, {}, number=0))
     waiting.push(3)
     ((priority, level),) = waiting.queues.levels()
-    assert waiting.gathering.depths(priority, level) == {}
+    assert waiting.batcher.depths(priority, level) == {}
     counts = []
     for _ in range(4):
-        counts.append(waiting.gathering.count(ONE, level))
+        counts.append(waiting.batcher.count(ONE, level))
         if counts[-1]:
             waiting.queues.take(priority, ONE, counts[-1])
     assert counts == [1, 3, 0, 0]
@@ -83,10 +90,10 @@ async def test_sooner_end_of_a_wait_is_not_missed_for_a_later_one() -> None:
     waiting = Waiting(slow)
     waiting.push(1, submitted=now)
     assert waiting.depths() == {ONE: 0}
-    waiting.queues.push(Request(EIGHT, {}, number=9, mates=Mates(quick, "other", EIGHT, EIGHT), submitted=now))
+    waiting.queues.push(Request(EIGHT, {}, number=9, group=BatchGroup(quick, "other", EIGHT, EIGHT), submitted=now))
     assert waiting.depths() == {ONE: 0, EIGHT: 0}
     await asyncio.wait_for(waiting.woken.wait(), 50)  # the later one is due after a minute
-    waiting.gathering.close()
+    waiting.batcher.close()
 
 
 async def test_full_batch_moves_to_the_session_that_runs_such() -> None:
@@ -104,7 +111,7 @@ async def test_scheduler_sees_a_batch_that_leaves_nothing_behind() -> None:
     waiting = Waiting(Batching(8, 1.0, "full"), EIGHT)
     waiting.push(8)
     ((priority, level),) = waiting.queues.levels()
-    assert waiting.gathering.depths(priority, level) == {EIGHT: FULL}
+    assert waiting.batcher.depths(priority, level) == {EIGHT: FULL}
     assert list(level) == [EIGHT]
     assert len(waiting.queues.take(priority, EIGHT, 8)) == 8
     assert (waiting.queues.count, bool(waiting.queues)) == (0, False)

@@ -120,6 +120,6 @@ class AudioInputs:
 
     def _lane(self) -> Lane | None:
         """Return the lane with a GPU that has least to do."""
-        lanes = self._pool.lanes
-        able = [state for state in self._pool.lane_states.values() if "webgpu" in state.backends and state.id in lanes]
-        return lanes[min(able, key=lambda state: state.running).id] if able else None
+        states = self._pool.lane_states
+        able = [lane for lane in self._pool.lanes.values() if lane.capabilities.can_run("webgpu")]
+        return min(able, key=lambda lane: states[lane.id].running, default=None)

@@ -8,6 +8,7 @@ import os
 from webinfer.browsers.lane import Lane
 from webinfer.core.capabilities import Speeds, Verdict
 from webinfer.core.errors import MalformedFrame, SoftwareAdapter, WebinferError
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.pool import Pool
@@ -19,16 +20,18 @@ SECONDS = 1.0
 _PATIENCE = 30.0  # s for one, behind what the lane has to do before
 
 
-async def prove(pool: Pool, name: str, backend: Backend, *, always: bool = False) -> Verdict:
+async def prove(pool: Pool, id: LaneId, backend: Backend, *, always: bool = False) -> Verdict:
     """Return the verdict on a lane's backend, having timed its adapter where nothing else proves anything.
 
     An adapter is timed once in each browser's life. What fails leaves the verdict as it is, and is told in it.
 
     Args:
-        name: The lane's id.
+        pool: The lanes.
+        id: The lane.
+        backend: Its backend.
         always: Time it whatever its words say.
     """
-    lane = pool.lanes.get(name)
+    lane = pool.lanes.get(id)
     if lane is None:
         return Verdict("unproven", ("its lane is gone",))
     verdict = lane.verdict(backend)
@@ -39,10 +42,9 @@ async def prove(pool: Pool, name: str, backend: Backend, *, always: bool = False
     except (TimeoutError, WebinferError) as error:
         why = str(error) or f"no answer came within {_PATIENCE:g} s"
         return Verdict(verdict.kind, (*verdict.evidence, f"its speed could not be measured: {why}"))
-    log.info("the adapter of lane %s: %s", name, speeds)
-    for browser in pool.browsers.values():
-        if browser.id == lane.browser:
-            browser.learn(speeds)
+    log.info("the adapter of lane %s: %s", id, speeds)
+    if (browser := pool.browsers.get(id.browser)) is not None:
+        browser.learn(speeds)
     return lane.verdict(backend)
 
 
@@ -68,4 +70,6 @@ async def _measure(lane: Lane) -> Speeds:
     try:
         return Speeds.of(answer, max(lane.capabilities.cores, os.cpu_count() or 1))  # pages may be told too few
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedFrame(f"Lane {lane.id} answered a measurement with no speeds: {error}.", lane=lane.id) from error
+        raise MalformedFrame(
+            f"Lane {lane.id} answered a measurement with no speeds: {error}.", lane=str(lane.id)
+        ) from error

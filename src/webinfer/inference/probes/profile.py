@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from webinfer.browsers.lane import Recipe
 from webinfer.core.errors import LaneLost, MalformedFrame
+from webinfer.core.lane_id import LaneId
 from webinfer.core.profile import Profile
 from webinfer.pool.pool import Pool
 from webinfer.transport.wire.codec import Tensors
@@ -11,14 +12,15 @@ from webinfer.transport.wire.codec import Tensors
 _SECONDS = 5.0  # after which no further run begins
 
 
-async def measure(pool: Pool, name: str, recipe: Recipe, tensors: Tensors, runs: int) -> Profile:
+async def measure(pool: Pool, id: LaneId, recipe: Recipe, tensors: Tensors, runs: int) -> Profile:
     """Measure a model on a lane, first the parts of a run, then its operators.
 
     Both need a session that is made otherwise: for the parts, outputs stay on the device, so that computing can be told
     from reading; for the operators, the runtime's profiler is on, which costs time of its own.
 
     Args:
-        name: The lane's id.
+        pool: The lanes.
+        id: The lane.
         recipe: How the model's session is created.
         tensors: A run's inputs.
         runs: Runs that count, at most.
@@ -31,12 +33,12 @@ async def measure(pool: Pool, name: str, recipe: Recipe, tensors: Tensors, runs:
     timeout = options.load_timeout + (options.run_timeout or options.load_timeout)
     told = []
     for operators in (False, True):
-        lane = pool.lanes.get(name)
+        lane = pool.lanes.get(id)
         if lane is None:
-            raise LaneLost(f"Lane {name} is gone: load the model again.")
+            raise LaneLost(f"Lane {id} is gone: load the model again.")
         profiling = lane.profile(recipe, tensors, operators=operators, runs=runs, seconds=_SECONDS, timeout=timeout)
         told.append(await profiling)
     try:
         return Profile.of(recipe.backend, told[0]["phases"], told[1]["operators"])
     except (KeyError, TypeError, ValueError) as error:
-        raise MalformedFrame(f"Lane {name} answered a measurement with something else: {error}.", lane=name) from error
+        raise MalformedFrame(f"Lane {id} answered a measurement with something else: {error}.", lane=str(id)) from error

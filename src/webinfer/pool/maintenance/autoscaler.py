@@ -9,8 +9,10 @@ from collections.abc import Set
 
 from webinfer.core.background import Tasks
 from webinfer.core.errors import WebinferError
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
 from webinfer.pool.fleet.fleet import Fleet
+from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.plan.affinity import home
 from webinfer.pool.plan.assignment import LaneState, State
 from webinfer.pool.plan.scaling import BrowserLoad, LaneLoad, Limits, scale
@@ -24,19 +26,23 @@ class Scaler:
 
     Args:
         fleet: The browsers and lanes.
+        launcher: Knows which browsers have started.
         state: What the scheduler knows.
         queues: What waits.
         options: Options of the accelerator.
         full: Names of browsers that may not grow.
     """
 
-    def __init__(self, fleet: Fleet, state: State, queues: Queues, options: Options, full: Set[str]) -> None:
+    def __init__(
+        self, fleet: Fleet, launcher: Launcher, state: State, queues: Queues, options: Options, full: Set[str]
+    ) -> None:
         self._fleet = fleet
+        self._launcher = launcher
         self._state = state
         self._queues = queues
         self._limits = Limits(options.min_lanes or 0, options.lanes, options.idle_timeout)
         self._full = full
-        self._rested: dict[str, tuple[int, float]] = {}  # by idle lane: its runs, and since when it has had no more
+        self._rested: dict[LaneId, tuple[int, float]] = {}  # by idle lane: its runs, and since when it has had no more
         self._pressed: dict[str, float] = {}  # by browser's name: since when its lanes have had no room
         self._starting: Counter[str] = Counter()  # lanes, by browser's name
         self._timer: asyncio.TimerHandle | None = None
@@ -48,16 +54,16 @@ class Scaler:
     def look(self) -> None:
         """Start and end lanes, as far as it is time to."""
         now = asyncio.get_running_loop().time()
-        made = scale(self._loads(now), self._limits, now)
-        for name in made.grow:
+        todo = scale(self._loads(now), self._limits, now)
+        for name in todo.grow:
             log.info(
                 "requests wait: browser %s gets a further lane", name, extra={"event": "scaling", "browser_name": name}
             )
             self._starting[name] += 1
             self._tasks.spawn(self._grow(name))
-        for lane in made.end:
-            self._fleet.retire(self._fleet.lanes[lane], f"It was idle for {self._limits.idle:g} s.")
-        self._wake(made.wake)
+        for lane in todo.end:
+            self._fleet.retire(self._fleet.registry.lanes[lane], f"It was idle for {self._limits.idle:g} s.")
+        self._wake(todo.wake)
 
     async def close(self) -> None:
         """Start and end nothing any more."""
@@ -65,10 +71,10 @@ class Scaler:
         await self._tasks.close()
 
     async def _grow(self, name: str) -> None:
-        browser = self._fleet.up(name)
+        browser = self._launcher.up(name)
         try:
             if browser is not None:
-                await self._fleet.grow(browser)
+                await self._fleet.add_lane(browser)
         except WebinferError as error:
             extra = {"event": "scaling_failed", "browser_name": name, "code": error.code}
             log.warning("browser %s gets no further lane: %s", name, error, extra=extra)
@@ -91,7 +97,7 @@ class Scaler:
         return [self._load(name, own, name in waiting, rested, now) for name, own in lanes.items()]
 
     def _load(
-        self, name: str, own: list[LaneState], wanted: bool, rested: dict[str, tuple[int, float]], now: float
+        self, name: str, own: list[LaneState], wanted: bool, rested: dict[LaneId, tuple[int, float]], now: float
     ) -> BrowserLoad:
         pressed = self._pressed_since(name, wanted and not any(map(self._has_room, own)), now)
         return BrowserLoad(
@@ -107,7 +113,7 @@ class Scaler:
         """Whether a lane could take what waits, or is about to; where it could, what waits gathers for a batch."""
         return not lane.running or lane.loading is not None
 
-    def _idle_since(self, lane: LaneState, rested: dict[str, tuple[int, float]], now: float) -> float | None:
+    def _idle_since(self, lane: LaneState, rested: dict[LaneId, tuple[int, float]], now: float) -> float | None:
         if lane.running or lane.loading:
             return None
         runs, since = rested.get(lane.id, (-1, now))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from webinfer.core.options import Options
 from webinfer.pool.fleet.fleet import Fleet
+from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.maintenance.autoscaler import Scaler
 from webinfer.pool.maintenance.recycler import Recycler
 from webinfer.pool.plan.assignment import State
 from webinfer.pool.requests.queue import Queues
 
 
-class Upkeep:
+class Coordinator:
     """The scaler and the recycler of a fleet, as far as the options ask for them.
 
     Args:
         fleet: The browsers and lanes.
+        launcher: Starts browsers.
         state: What the scheduler knows.
         queues: What waits.
         options: Options of the accelerator.
@@ -23,13 +25,13 @@ class Upkeep:
         recycler: Replaces what is worn.
     """
 
-    def __init__(self, fleet: Fleet, state: State, queues: Queues, options: Options) -> None:
-        self.recycler = Recycler(fleet, state, options)
+    def __init__(self, fleet: Fleet, launcher: Launcher, state: State, queues: Queues, options: Options) -> None:
+        self.recycler = Recycler(fleet, launcher, options)
         scaled = options.min_lanes is not None
-        self._scaler = Scaler(fleet, state, queues, options, self.recycler.full) if scaled else None
+        self._scaler = Scaler(fleet, launcher, state, queues, options, self.recycler.full) if scaled else None
 
     def __repr__(self) -> str:
-        return f"<Upkeep {self._scaler!r} {self.recycler!r}>"
+        return f"<Coordinator {self._scaler!r} {self.recycler!r}>"
 
     def look(self) -> None:
         """See to everything; called after whatever happens."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from webinfer.core.capabilities import Capabilities
 from webinfer.core.options import Backend
 
 
@@ -15,16 +16,16 @@ class BrowserState:
     Attributes:
         up: It runs, or is starting.
         barred: It did not start when it last was to; others take its place until it does.
-        backends: What it can run; ``None`` before it ran for the first time.
+        capabilities: What it reported when it last started; ``None`` before it ran for the first time.
     """
 
     up: bool = False
     barred: bool = False
-    backends: frozenset[Backend] | None = None
+    capabilities: Capabilities | None = None
 
     def can_run(self, backend: Backend | None) -> bool:
         """Whether it can run that backend, as far as is known; ``None`` stands for any."""
-        return backend is None or self.backends is None or backend in self.backends
+        return backend is None or self.capabilities is None or self.capabilities.can_run(backend)
 
 
 def home(names: Iterable[str], backend: Backend, browsers: Mapping[str, BrowserState]) -> str | None:

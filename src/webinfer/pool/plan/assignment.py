@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.pool.plan.affinity import BrowserState, home
 
@@ -30,7 +31,6 @@ class LaneState:
     """What the scheduler knows of a lane.
 
     Attributes:
-        backends: Backends that its browser can run.
         loaded: Sessions that it holds, and when each was last used: a number that grows.
         loading: The session that it is creating, if any.
         running: Requests sent to it and not yet answered.
@@ -38,8 +38,7 @@ class LaneState:
         runs: Requests sent to it since it started.
     """
 
-    id: str
-    backends: frozenset[Backend]
+    id: LaneId
     loaded: dict[SessionKey, int] = field(default_factory=dict)
     loading: SessionKey | None = None
     running: int = 0
@@ -64,14 +63,14 @@ class State:
         reserved: Lanes that a more urgent batch waits for: they are given nothing more.
     """
 
-    lanes: Mapping[str, LaneState]
+    lanes: Mapping[LaneId, LaneState]
     waiting: Mapping[SessionKey, Sized]
     browsers: Mapping[str, BrowserState]
-    sizes: Mapping[SessionKey, int] = field(default_factory=dict)
+    sizes: dict[SessionKey, int] = field(default_factory=dict)
     capacity: int | None = None
     depth: int = 2
     depths: Mapping[SessionKey, int] = field(default_factory=dict)
-    reserved: set[str] = field(default_factory=set)
+    reserved: set[LaneId] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -87,11 +86,11 @@ class Plan:
         reserve: Lanes that a batch waits for. They are given nothing behind its back, or it might wait for ever.
     """
 
-    dispatch: list[tuple[SessionKey, str]] = field(default_factory=list)
-    evict: list[tuple[SessionKey, str]] = field(default_factory=list)
-    load: list[tuple[SessionKey, str]] = field(default_factory=list)
+    dispatch: list[tuple[SessionKey, LaneId]] = field(default_factory=list)
+    evict: list[tuple[SessionKey, LaneId]] = field(default_factory=list)
+    load: list[tuple[SessionKey, LaneId]] = field(default_factory=list)
     launch: list[SessionKey] = field(default_factory=list)
-    reserve: list[str] = field(default_factory=list)
+    reserve: list[LaneId] = field(default_factory=list)
 
 
 def plan(state: State) -> Plan:
@@ -105,7 +104,7 @@ def plan(state: State) -> Plan:
     Returns:
         The plan. It never sends more requests of a session than are waiting, nor more than ``depth`` to a lane.
     """
-    made = Plan()
+    todo = Plan()
     busy = {
         lane.id: max(lane.running, state.depth) if lane.id in state.reserved else lane.running
         for lane in state.lanes.values()
@@ -119,24 +118,24 @@ def plan(state: State) -> Plan:
                 continue
             lane = least_busy(key, state, busy) if left else None
             if lane is not None:
-                made.dispatch.append((key, lane))
+                todo.dispatch.append((key, lane))
                 busy[lane] += 1
                 if left > 1 and key not in state.depths:
                     again.append((key, left - 1))
                 continue
             if left and state.depths.get(key, state.depth) < state.depth:
-                made.reserve += _reserve(key, state, busy)
+                todo.reserve += _reserve(key, state, busy)
             target = _place(key, bool(left), state, busy, loading)
             if target is not None:
-                made.evict += [(old, target) for old in _make_room(key, state.lanes[target], state)]
-                made.load.append((key, target))
+                todo.evict += [(old, target) for old in _make_room(key, state.lanes[target], state)]
+                todo.load.append((key, target))
                 loading.add(target)
         turns = again
-    made.launch = [key for key in state.waiting if not _is_up(key, state)]
-    return made
+    todo.launch = [key for key in state.waiting if not _is_up(key, state)]
+    return todo
 
 
-def least_busy(key: SessionKey, state: State, busy: Mapping[str, int] | None = None) -> str | None:
+def least_busy(key: SessionKey, state: State, busy: Mapping[LaneId, int] | None = None) -> LaneId | None:
     """Return the lane that a request goes to: the least busy one that holds its session and has room.
 
     Where nothing else waits, this is the whole plan.
@@ -154,7 +153,7 @@ def least_busy(key: SessionKey, state: State, busy: Mapping[str, int] | None = N
     return best
 
 
-def _reserve(key: SessionKey, state: State, busy: dict[str, int]) -> list[str]:
+def _reserve(key: SessionKey, state: State, busy: dict[LaneId, int]) -> list[LaneId]:
     """Keep the lane that a batch will have first from taking anything else."""
     holders = [lane.id for lane in state.lanes.values() if key in lane.loaded]
     soonest = min(holders, key=lambda lane: busy[lane], default=None)
@@ -170,7 +169,9 @@ def _is_up(key: SessionKey, state: State) -> bool:
     return name is not None and state.browsers[name].up
 
 
-def _place(key: SessionKey, waiting: bool, state: State, busy: dict[str, int], loading: set[str]) -> str | None:
+def _place(
+    key: SessionKey, waiting: bool, state: State, busy: dict[LaneId, int], loading: set[LaneId]
+) -> LaneId | None:
     """Choose a lane to create a session on, or none."""
     name = home(key.browsers, key.backend, state.browsers)
     lanes = [lane for lane in state.lanes.values() if lane.browser == name]
@@ -178,12 +179,7 @@ def _place(key: SessionKey, waiting: bool, state: State, busy: dict[str, int], l
     if any(lane.loading == key for lane in lanes) or (holders and not waiting):
         return None
     free = [
-        lane
-        for lane in lanes
-        if lane.id not in loading
-        and key not in lane.loaded
-        and key.backend in lane.backends
-        and not (holders and busy[lane.id])
+        lane for lane in lanes if lane.id not in loading and key not in lane.loaded and not (holders and busy[lane.id])
     ]
     return min(free, key=lambda lane: (busy[lane.id], _cost(key, lane, state), len(lane.loaded))).id if free else None
 
@@ -197,9 +193,9 @@ def _make_room(key: SessionKey, lane: LaneState, state: State) -> list[SessionKe
     """Choose what a lane must release before it creates a session."""
     if state.capacity is None:
         return []
-    over = sum(state.sizes.get(each, 0) for each in (*lane.loaded, key)) - state.capacity
+    over = sum(state.sizes.get(held, 0) for held in (*lane.loaded, key)) - state.capacity
     released = []
-    for old in sorted(lane.loaded, key=lambda each: lane.loaded[each]):
+    for old in sorted(lane.loaded, key=lane.loaded.__getitem__):
         if over <= 0:
             break
         over -= state.sizes.get(old, 0)

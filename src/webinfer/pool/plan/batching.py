@@ -50,9 +50,9 @@ class Batching:
             return cls(limit, patience)
         return cls(1 << (limit.bit_length() - 1), patience, "full" if backend == "webnn" else "powers")
 
-    def size(self, mates: int) -> int:
+    def size(self, requests: int) -> int:
         """Return how many of so many requests leave together."""
-        most = min(mates, self.limit)
+        most = min(requests, self.limit)
         return 1 << (most.bit_length() - 1) if self.sizes == "powers" else most
 
     def end(self) -> None:
@@ -83,7 +83,7 @@ class Batching:
         self.last, self.run, self.ended = size, seconds, now
 
 
-class Mates(NamedTuple):
+class BatchGroup(NamedTuple):
     """Which requests one may run with.
 
     Attributes:
@@ -110,7 +110,7 @@ def group(tensors: Arrays, outputs: Sequence[str] | None) -> Hashable | None:
 def merge(many: Sequence[Arrays], rows: int) -> dict[str, NDArray[Any]]:
     """Put the inputs of requests of one row into one array each; missing rows repeat the last request."""
     padded = [*many, *[many[-1]] * (rows - len(many))]
-    return {name: np.concatenate([each[name] for each in padded]) for name in many[0]}
+    return {name: np.concatenate([arrays[name] for arrays in padded]) for name in many[0]}
 
 
 def split(tensors: Arrays, count: int) -> list[dict[str, NDArray[Any]]]:

@@ -103,15 +103,15 @@ def smallest(
     return fit(signature, example, backend, longest)
 
 
-def with_rows(signature: Signature, how: Fit, rows: int) -> Fit:
+def with_rows(signature: Signature, bucket: Fit, rows: int) -> Fit:
     """Return the bucket that has another number of rows."""
     batch = batch_dimension(signature)
-    return replace(how, padded=tuple((name, rows if name == batch else size) for name, size in how.padded))
+    return replace(bucket, padded=tuple((name, rows if name == batch else size) for name, size in bucket.padded))
 
 
-def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], how: Fit) -> dict[str, NDArray[Any]]:
+def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], bucket: Fit) -> dict[str, NDArray[Any]]:
     """Bring inputs to their bucket: rows repeat the last item, positions are zeros that the mask hides."""
-    target = dict(how.padded)
+    target = dict(bucket.padded)
     batch = batch_dimension(signature)
     padded = {}
     for spec in signature.inputs:
@@ -125,10 +125,10 @@ def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], how: Fit) -> 
     return padded
 
 
-def trim(signature: Signature, tensors: Mapping[str, NDArray[Any]], how: Fit) -> dict[str, NDArray[Any]]:
+def trim(signature: Signature, tensors: Mapping[str, NDArray[Any]], bucket: Fit) -> dict[str, NDArray[Any]]:
     """Cut outputs back to the request's own sizes."""
     specs = {spec.name: spec for spec in signature.outputs}
-    sizes = dict(how.sizes)
+    sizes = dict(bucket.sizes)
     return {name: array[_own(specs[name], sizes)] if name in specs else array for name, array in tensors.items()}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from webinfer.core.lane_id import LaneId
+
 PATIENCE = 0.25
 """Seconds for which requests must wait before a lane is added, counted anew with each lane: a short burst is done
 before a new lane would have started and loaded its model."""
@@ -30,11 +32,11 @@ class LaneLoad:
     """A lane.
 
     Attributes:
-        id: Its id.
+        id: Which one it is.
         idle_since: When it was last at work; ``None`` while it is.
     """
 
-    id: str
+    id: LaneId
     idle_since: float | None = None
 
 
@@ -69,7 +71,7 @@ class Scaling:
     """
 
     grow: list[str] = field(default_factory=list)
-    end: list[str] = field(default_factory=list)
+    end: list[LaneId] = field(default_factory=list)
     wake: float | None = None
 
 
@@ -79,39 +81,39 @@ def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scalin
     Up and down are far apart, so that the number does not swing: up after ``PATIENCE`` under pressure, one lane at a
     time; down only after ``idle`` seconds without work, and never in a browser that is under pressure or growing.
     """
-    made = Scaling()
+    todo = Scaling()
     resting: list[LaneLoad] = []
     spare = sum(len(browser.lanes) + browser.starting for browser in browsers) - limits.least
     for browser in browsers:
         if browser.pressed_since is not None or browser.starting:
-            _grow(browser, limits, now, made)
+            _grow(browser, limits, now, todo)
         else:
             resting += reversed(browser.lanes)  # the youngest first: the oldest holds the most sessions
     if limits.idle is not None and spare > 0:
         due = [(lane.idle_since + limits.idle, lane.id) for lane in resting if lane.idle_since is not None]
         due.sort(key=lambda lane: lane[0])
-        _shrink(due[:spare], now, made)
-    return made
+        _shrink(due[:spare], now, todo)
+    return todo
 
 
-def _grow(browser: BrowserLoad, limits: Limits, now: float, made: Scaling) -> None:
+def _grow(browser: BrowserLoad, limits: Limits, now: float, todo: Scaling) -> None:
     room = len(browser.lanes) + browser.starting < limits.most
     if browser.pressed_since is None or browser.starting or browser.full or not room:
         return
     due = browser.pressed_since + PATIENCE
     if due <= now:
-        made.grow.append(browser.id)
+        todo.grow.append(browser.id)
     else:
-        _wake(made, due)
+        _wake(todo, due)
 
 
-def _shrink(due: Sequence[tuple[float, str]], now: float, made: Scaling) -> None:
+def _shrink(due: Sequence[tuple[float, LaneId]], now: float, todo: Scaling) -> None:
     for at, lane in due:
         if at <= now:
-            made.end.append(lane)
+            todo.end.append(lane)
         else:
-            _wake(made, at)
+            _wake(todo, at)
 
 
-def _wake(made: Scaling, at: float) -> None:
-    made.wake = at if made.wake is None else min(made.wake, at)
+def _wake(todo: Scaling, at: float) -> None:
+    todo.wake = at if todo.wake is None else min(todo.wake, at)

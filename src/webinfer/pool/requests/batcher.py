@@ -1,33 +1,34 @@
-"""Letting requests wait for others to run with: what the scheduler is told of sessions whose requests run together."""
+"""Batches in the making: which requests wait for others to run with, and for how long."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from webinfer.pool.owner import Owner
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.requests.queue import Level, Queue, Queues
 from webinfer.pool.requests.request import Request
 
 
-class Gathering:
+class Batcher:
     """Batches in the making.
 
     Args:
         queues: What waits.
         depth: Batches that a lane may hold at once.
-        advance: Called when a request has waited long enough for others.
+        owner: The pool, which plans anew when a request has waited long enough for others.
     """
 
-    def __init__(self, queues: Queues, depth: int, advance: Callable[[], None]) -> None:
+    def __init__(self, queues: Queues, depth: int, owner: Owner) -> None:
         self._queues = queues
         self._depth = depth
-        self._advance = advance
+        self._owner = owner
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Gathering {'waiting' if self._timer else 'idle'}>"
+        return f"<Batcher {'waiting' if self._timer else 'idle'}>"
 
     def depths(self, priority: int, level: Level) -> Mapping[SessionKey, int]:
         """Return how many batches a lane may hold to be given another, for sessions whose requests run together.
@@ -41,7 +42,7 @@ class Gathering:
         return {
             key: self._depth_of(key, queue, first, now)
             for key, queue in level.items()
-            if (first := queue.first) is not None and first.mates is not None
+            if (first := queue.first) is not None and first.group is not None
         }
 
     def count(self, key: SessionKey, level: Level) -> int:
@@ -50,9 +51,9 @@ class Gathering:
         first = queue.first if queue is not None else None
         if queue is None or first is None:
             return 0
-        if first.mates is None or first.mates.key != key:
+        if first.group is None or first.group.key != key:
             return 1
-        return first.mates.batching.size(queue.mates(first))
+        return first.group.batching.size(queue.group_size(first))
 
     def close(self) -> None:
         """Wait for nothing any more."""
@@ -60,9 +61,9 @@ class Gathering:
             self._timer.cancel()
 
     def _depth_of(self, key: SessionKey, queue: Queue, first: Request, now: float) -> int:
-        assert first.mates is not None
-        batching = first.mates.batching
-        if queue.mates(first) >= batching.limit or (first.mates.key == key and batching.sizes == "full"):
+        assert first.group is not None
+        batching = first.group.batching
+        if queue.group_size(first) >= batching.limit or (first.group.key == key and batching.sizes == "full"):
             return self._depth
         delay = batching.delay(len(queue), first.submitted, now)
         if delay <= 0:
@@ -72,11 +73,11 @@ class Gathering:
 
     def _move_full(self, priority: int, key: SessionKey, queue: Queue) -> None:
         """Hand full batches over to the session that runs such, where that is another one."""
-        while (first := queue.first) and first.mates and first.mates.key != key:
-            limit = first.mates.batching.limit
-            if limit == 1 or queue.mates(first) < limit:
+        while (first := queue.first) and first.group and first.group.key != key:
+            limit = first.group.batching.limit
+            if limit == 1 or queue.group_size(first) < limit:
                 return
-            self._queues.hand_over(priority, key, limit, first.mates.key)
+            self._queues.hand_over(priority, key, limit, first.group.key)
 
     def _wake_after(self, delay: float) -> None:
         loop = asyncio.get_running_loop()
@@ -88,4 +89,4 @@ class Gathering:
 
     def _wake(self) -> None:
         self._timer = None
-        self._advance()
+        self._owner.advance()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from webinfer.pool.plan.assignment import SessionKey
-from webinfer.pool.plan.batching import Mates
+from webinfer.pool.plan.batching import BatchGroup
 from webinfer.pool.requests.request import Request
 
 Level = Mapping[SessionKey, "Queue"]
@@ -22,7 +22,7 @@ class Queue(Collection[Request]):
 
     def __init__(self) -> None:
         self._requests: _Line = OrderedDict()
-        self._groups: dict[Mates, _Line] = {}  # the same ones, apart from those that run alone
+        self._groups: dict[BatchGroup, _Line] = {}  # the same ones, apart from those that run alone
 
     def __repr__(self) -> str:
         return f"<Queue of {len(self)}>"
@@ -41,21 +41,21 @@ class Queue(Collection[Request]):
         """The oldest request."""
         return next(iter(self._requests.values()), None)
 
-    def mates(self, request: Request) -> int:
+    def group_size(self, request: Request) -> int:
         """Return how many may run with a request that waits here, itself included."""
-        return len(self._groups[request.mates]) if request.mates else 1
+        return len(self._groups[request.group]) if request.group else 1
 
     def add(self, request: Request) -> None:
         """Put a request in its place: the last one, unless it was sent before and comes back."""
         _insert(self._requests, request)
-        if request.mates:
-            _insert(self._groups.setdefault(request.mates, OrderedDict()), request)
+        if request.group:
+            _insert(self._groups.setdefault(request.group, OrderedDict()), request)
 
     def take(self, count: int) -> list[Request]:
         """Take out the oldest request and the next ones that may run with it."""
         first = next(iter(self._requests.values()))
-        line = self._groups[first.mates] if first.mates else self._requests
-        taken = list(islice(line.values(), count if first.mates else 1))
+        line = self._groups[first.group] if first.group else self._requests
+        taken = list(islice(line.values(), count if first.group else 1))
         for request in taken:
             self.remove(request)
         return taken
@@ -63,23 +63,29 @@ class Queue(Collection[Request]):
     def remove(self, request: Request) -> None:
         """Take out a request that waits here."""
         del self._requests[request.number]
-        if request.mates:
-            line = self._groups[request.mates]
+        if request.group:
+            line = self._groups[request.group]
             del line[request.number]
             if not line:
-                del self._groups[request.mates]
+                del self._groups[request.group]
 
 
 def _insert(line: _Line, request: Request) -> None:
+    """Put a request in its place by number.
+
+    A dictionary that keeps its order is the line: it finds, adds at either end and removes in constant time. Nearly all
+    requests are new and go to the end. Only one that comes back from a lost lane belongs in front, and only behind the
+    few that came back before it: these are taken out and put in front again.
+    """
     if not line or request.number > next(reversed(line)):
         line[request.number] = request
         return
     earlier: list[Request] = []
     while next(iter(line)) < request.number:  # those that came back before it: a few
         earlier.append(line.popitem(last=False)[1])
-    for each in (request, *reversed(earlier)):
-        line[each.number] = each
-        line.move_to_end(each.number, last=False)
+    for front in (request, *reversed(earlier)):
+        line[front.number] = front
+        line.move_to_end(front.number, last=False)
 
 
 class Queues:
@@ -106,11 +112,11 @@ class Queues:
 
     def sessions(self) -> dict[SessionKey, list[Request]]:
         """Return what waits for each session, the most urgent first."""
-        found: dict[SessionKey, list[Request]] = {}
+        waiting: dict[SessionKey, list[Request]] = {}
         for _, level in self.levels():
             for key, queue in level.items():
-                found.setdefault(key, []).extend(queue)
-        return found
+                waiting.setdefault(key, []).extend(queue)
+        return waiting
 
     def want(self, key: SessionKey) -> None:
         """Have a queue for a session that is wanted for itself, without a request."""

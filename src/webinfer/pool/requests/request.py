@@ -1,4 +1,4 @@
-"""What waits in a pool: a request for an inference, and the loading of a session."""
+"""One caller's inputs on their way through the pool."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.browsers.lane import Lane, Recipe, Residents
+from webinfer.browsers.lane import Lane, Residents
 from webinfer.core.errors import WebinferError
+from webinfer.core.lane_id import LaneId
 from webinfer.core.placement import Placement
-from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey
-from webinfer.pool.plan.batching import Mates
-from webinfer.transport.connection import OnTransfer
+from webinfer.pool.plan.batching import BatchGroup
 from webinfer.transport.wire import Message
 
 _recorded: ContextVar[bool] = ContextVar("recorded", default=True)
@@ -69,7 +68,7 @@ class Request:
     items: int = 1
     priority: int = 0
     number: int = 0  # grows with every request of the pool
-    mates: Mates | None = None  # whom it may run with; None for one that runs alone
+    group: BatchGroup | None = None  # whom it may run with; None for one that runs alone
     together: int = 1  # requests that it was sent with, itself included
     attempts: int = 0
     losses: int = 0  # attempts that ended with the lane's loss while it computed this
@@ -82,10 +81,10 @@ class Request:
     times: Times = field(init=False)
     settled: bool = False
     residents: Residents | None = None
-    nobodys: bool = False  # a canary, or one to warm up with: it counts nowhere
+    internal: bool = False  # a canary, or one to warm up with: it counts nowhere
     recorded: bool = field(default_factory=is_recorded)
     audio_shader: str | None = None  # the workgroup of the shader that made its features
-    pinned: str | None = None  # the lane that holds its residents: it runs there or not at all
+    pinned: LaneId | None = None  # the lane that holds its residents: it runs there or not at all
 
     def __repr__(self) -> str:
         where = f"on {self.lane.id}" if self.lane else "waiting"
@@ -101,9 +100,9 @@ class Request:
 
     def part(self) -> bool:
         """Have it run alone from now on; returns whether it was to run with others, or did."""
-        if self.mates is None or (self.together == 1 and self.key == self.mates.alone):
+        if self.group is None or (self.together == 1 and self.key == self.group.alone):
             return False
-        self.key, self.mates = self.mates.alone, None
+        self.key, self.group = self.group.alone, None
         return True
 
     def settle(self) -> None:
@@ -126,60 +125,3 @@ class Request:
         self.settle()
         if not self.future.done():
             self.future.set_exception(error)
-
-
-class Loading:
-    """A session that somebody wants, and how far it is.
-
-    Attributes:
-        recipe: How a lane creates it.
-        loaded: Its first creation, once there was one.
-        attempts: Creations tried since the last success.
-        users: Models that opened it and have not closed it.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.loaded: SessionLoaded | None = None
-        self.attempts = 0
-        self.users = 0
-        self.watchers: list[OnTransfer] = []
-        self._waiters: list[asyncio.Future[None]] = []
-
-    def __repr__(self) -> str:
-        return f"<Loading {self.recipe.model.path} {self.recipe.backend} {'loaded' if self.loaded else 'waiting'}>"
-
-    async def wait(self) -> None:
-        """Wait until it is loaded.
-
-        Raises:
-            WebinferError: It could not be.
-        """
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
-
-    def transferred(self, done: int, total: int | None) -> None:
-        """Tell the watchers how many bytes have arrived."""
-        for watcher in self.watchers:
-            watcher(done, total)
-
-    def finish(self, loaded: SessionLoaded) -> None:
-        """Wake whoever waits."""
-        self.loaded = self.loaded or loaded
-        self._wake(None)
-
-    def fail(self, error: WebinferError) -> None:
-        """Fail whoever waits."""
-        self._wake(error)
-
-    def _wake(self, error: WebinferError | None) -> None:
-        waiters, self._waiters = self._waiters, []
-        self.watchers.clear()
-        for waiter in waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)

@@ -17,8 +17,8 @@ from webinfer.pool.events import (
     BrowserStarted,
     Event,
     LaneEnded,
-    LoadFailed,
-    RunFailed,
+    LoadFailedEvent,
+    RunFailedEvent,
     SessionLoaded,
 )
 from webinfer.telemetry.counters.busy_time import Busy
@@ -138,10 +138,10 @@ class Aggregate:
             case SessionLoaded():
                 self._variant(event.key.model).totals.add_load(event)
                 self._all.add_load(event)
-            case RunFailed():
+            case RunFailedEvent():
                 self._errors[event.code] += 1
                 self._retries += event.retried
-            case LoadFailed():
+            case LoadFailedEvent():
                 self._errors[event.code] += 1
             case LaneEnded():
                 self._lanes_lost += event.lost

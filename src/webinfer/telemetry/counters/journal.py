@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from webinfer.core.errors import BrowserLost
+from webinfer.core.lane_id import LaneId
 from webinfer.pool.events import (
     BrowserEnded,
     BrowserRefused,
@@ -17,8 +18,8 @@ from webinfer.pool.events import (
     HostStalled,
     LaneEnded,
     LaneStarted,
-    LoadFailed,
-    RunFailed,
+    LoadFailedEvent,
+    RunFailedEvent,
     RunFinished,
     SessionLoaded,
 )
@@ -115,7 +116,7 @@ class Journal:
         self._began = clock()
         self._names: Kept[str, str] = Kept(_KEPT)  # of models, by hash
         self._browsers: dict[str, float] = {}  # when they started
-        self._lanes: dict[str, LaneTally] = {}
+        self._lanes: dict[LaneId, LaneTally] = {}
         self._sessions: Kept[SessionKey, SessionTally] = Kept(_KEPT)
         self._recent: deque[tuple[float, RunFinished]] = deque(maxlen=_KEPT)
         self._faults: deque[tuple[float, Fault]] = deque(maxlen=_FAULTS)
@@ -149,9 +150,9 @@ class Journal:
         """Return a model's name, or the start of its hash where it is not known."""
         return self._names.recall(sha256) or sha256[:12]
 
-    def lane(self, name: str) -> LaneTally:
+    def lane(self, id: LaneId) -> LaneTally:
         """Return a running lane's sums."""
-        return self._lanes.get(name) or LaneTally(self._clock())
+        return self._lanes.get(id) or LaneTally(self._clock())
 
     def session(self, key: SessionKey) -> SessionTally:
         """Return a session's sums."""
@@ -187,11 +188,11 @@ class Journal:
         match event:
             case RunFinished():
                 self._finished(event)
-            case RunFailed():
+            case RunFailedEvent():
                 self.recoveries["requests_rerun"] += event.retried
                 self._tally(event.key).errors += 1
                 self._failed("request", event.code, event.lane, event.key, event.reason)
-            case LoadFailed():
+            case LoadFailedEvent():
                 self._failed("load", event.code, event.lane, event.key, event.reason)
             case HostStalled():
                 self.recoveries["host_stalls"] += 1
@@ -207,7 +208,7 @@ class Journal:
                 self.recoveries["lanes_lost" if event.lost else "lanes_retired"] += 1
                 self._lanes.pop(event.lane, None)
                 if event.lost:
-                    self._note("lane", event.code, event.lane, None, event.cause)
+                    self._note("lane", event.code, str(event.lane), None, event.cause)
             case BrowserStarted():
                 self.recoveries["browsers_started"] += 1
                 self._browsers[event.browser] = self._clock()
@@ -232,11 +233,11 @@ class Journal:
             lane.busy += min(event.run, now - lane.freed)
             lane.freed = now
 
-    def _failed(self, kind: str, code: str, lane: str | None, key: SessionKey, reason: str) -> None:
+    def _failed(self, kind: str, code: str, lane: LaneId | None, key: SessionKey, reason: str) -> None:
         self.errors[code] += 1
         if lane in self._lanes:
             self._lanes[lane].errors += 1
-        self._note(kind, code, lane, self.named(key.model), reason)
+        self._note(kind, code, str(lane) if lane is not None else None, self.named(key.model), reason)
 
     def _note(self, kind: str, code: str, where: str | None, model: str | None, reason: str) -> None:
         times = 1

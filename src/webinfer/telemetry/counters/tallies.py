@@ -19,8 +19,8 @@ from webinfer.pool.events import (
     Event,
     HostStalled,
     LaneEnded,
-    LoadFailed,
-    RunFailed,
+    LoadFailedEvent,
+    RunFailedEvent,
     RunFinished,
     SessionLoaded,
 )
@@ -166,14 +166,14 @@ class Tallies:
         match event:
             case RunFinished():
                 self._tally(event.key, event.browser).add(event)
-            case RunFailed():
-                tally = self._tally(event.key, _browser_of(event.lane))
+            case RunFailedEvent():
+                tally = self._tally(event.key, event.lane.browser if event.lane else "")
                 tally.retried += event.retried
                 tally.failed += not event.retried
                 self.faults["request", event.code] += 1
             case SessionLoaded():
-                self._tally(event.key, _browser_of(event.lane)).load.add(event.seconds)
-            case LoadFailed():
+                self._tally(event.key, event.lane.browser).load.add(event.seconds)
+            case LoadFailedEvent():
                 self.faults["load", event.code] += 1
             case LaneEnded(lost=True):
                 self.faults["lane", event.code] += 1
@@ -204,7 +204,3 @@ class Tallies:
             )
             found = self._found[key, browser] = self.by.setdefault(where, Tally())
         return found
-
-
-def _browser_of(lane: str | None) -> str:
-    return lane.rpartition(".")[0] if lane else ""

@@ -1,0 +1,1 @@
+"""Sessions that are wanted: made known, created on lanes, kept where they belong, released."""
