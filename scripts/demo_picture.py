@@ -11,7 +11,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 
 from webinfer import Options
 from webinfer.cli.commands.demo import MODEL, demonstrate
-from webinfer.cli.terminal import THEME, Terminal
+from webinfer.cli.output.terminal import THEME, Terminal
 from webinfer.cli.views.demo import view
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "demo.svg"

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.bench.records import WASM, WEBNN, WRONG, record
 from webinfer.bench import Configuration, compare, junit, report, storage
-from webinfer.cli.terminal import THEME
+from webinfer.cli.output.terminal import THEME
 from webinfer.cli.views.bench import view
 from webinfer.core.errors import BenchmarkError
 from webinfer.core.statistics import Scaling, within_launch

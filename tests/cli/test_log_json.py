@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Answer, Call
-from webinfer.cli.terminal import FAILED, FINE
+from webinfer.cli.output.terminal import FAILED, FINE
 
 INPUT = ("--input", "x=[[1, 2, 3, 4]]")
 

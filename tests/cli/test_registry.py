@@ -9,8 +9,8 @@ from typer.main import get_command
 import webinfer
 from tests.cli.conftest import Call
 from webinfer.cli import app
+from webinfer.cli.output.terminal import FAILED, FINE, INTERRUPTED, USAGE
 from webinfer.cli.registry import SUMMARIES
-from webinfer.cli.terminal import FAILED, FINE, INTERRUPTED, USAGE
 from webinfer.core.options import describe
 
 COMMANDS = [

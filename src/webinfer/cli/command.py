@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 from webinfer.core.options import Options, describe
 
 Body = Callable[..., None]

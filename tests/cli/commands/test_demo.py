@@ -11,7 +11,7 @@ from tests.cli.conftest import Call
 from webinfer import Verdict
 from webinfer.cli.commands import demo
 from webinfer.cli.commands.demo import SENTENCES, take_turns
-from webinfer.cli.terminal import THEME
+from webinfer.cli.output.terminal import THEME
 from webinfer.cli.views.demo import Demonstration, view
 
 ALIKE = {(0, 1), (2, 3), (4, 5)}

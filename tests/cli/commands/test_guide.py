@@ -16,7 +16,7 @@ from webinfer.bench import Ask, Method, Record
 from webinfer.bench.plan import EVERY_BROWSER, Seen, begin
 from webinfer.browsers.discovery.find import find_all
 from webinfer.cli.commands.benchmarks import guide
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 
 ROOT = Path(__file__).parents[3]
 TEST, BENCHMARK = "test_ipfs_accelerate_with_real_webnn_webgpu.py", "benchmark_webnn_webgpu_resource_pool.py"

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tests.cli.conftest import Call
 from webinfer.api.sync.portal import Portal
-from webinfer.cli.terminal import THEME
+from webinfer.cli.output.terminal import THEME
 from webinfer.cli.views import top as top_view
 from webinfer.cli.views.rates import Watch, compare
 from webinfer.telemetry.registry import Entry, announce

@@ -12,7 +12,7 @@ from rich.text import Text
 from tests.bench.records import WASM
 from webinfer.bench import Cell
 from webinfer.bench.runner import Step
-from webinfer.cli.terminal import THEME, Terminal
+from webinfer.cli.output.terminal import THEME, Terminal
 from webinfer.cli.views.bench import BenchmarkProgress, table
 
 STEPS = (

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from webinfer.api.services.results import Contents, connect, contents, explain, export, merge, select
 from webinfer.cli.command import HELP, command
-from webinfer.cli.layout import pairs
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import size
+from webinfer.cli.output.layout import pairs
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import size
 
 Database = Annotated[Path, typer.Argument(metavar="DATABASE", help="File that an accelerator's db_path named.")]
 

@@ -18,8 +18,8 @@ from webinfer.api.services.browsers import find
 from webinfer.api.services.models import ModelPackage, normalize, resolve, sentence_vectors
 from webinfer.api.services.native import NativeSession
 from webinfer.cli.command import command
-from webinfer.cli.progress import Steps
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.progress import Steps
+from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views import demo as demo_view
 from webinfer.cli.views.demo import Demonstration
 

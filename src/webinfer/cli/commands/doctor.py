@@ -20,8 +20,8 @@ from webinfer.api.services.browsers import GETTING, Installation, find, find_all
 from webinfer.api.services.models import probe_model
 from webinfer.api.services.native import run_native
 from webinfer.cli.command import command
-from webinfer.cli.progress import Steps
-from webinfer.cli.terminal import FAILED, Terminal
+from webinfer.cli.output.progress import Steps
+from webinfer.cli.output.terminal import FAILED, Terminal
 from webinfer.cli.views import doctor as doctor_view
 from webinfer.cli.views.doctor import Examination, Trial
 from webinfer.core.capabilities import Speeds

@@ -15,10 +15,9 @@ from webinfer.api.services.models import ModelPackage, resolve
 from webinfer.api.services.native import Vocabulary, canaries, compare, limits_for, profile_native, run_native
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
-from webinfer.cli.terminal import FAILED, Terminal
+from webinfer.cli.output.terminal import FAILED, Terminal
 from webinfer.cli.views import explain as explain_view
-from webinfer.cli.views.decision import decision_view
-from webinfer.cli.views.explain import Account
+from webinfer.cli.views.explain import Account, decision_view
 from webinfer.cli.views.explanations import reasons
 from webinfer.core.options import BACKENDS, Backend
 

@@ -20,7 +20,7 @@ from webinfer.cli.commands.task import run_task
 from webinfer.cli.completion import model_names
 from webinfer.cli.files.inputs import read_arrays, read_json, read_named
 from webinfer.cli.files.outputs import writable
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views import run as run_view
 from webinfer.cli.views.run import Runs
 from webinfer.core.errors import MissingInput

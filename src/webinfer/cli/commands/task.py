@@ -16,7 +16,7 @@ from rich.text import Text
 from webinfer import Accelerator, Options, Pipeline
 from webinfer.cli.files import annotate
 from webinfer.cli.files.inputs import read_json
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views import task as task_view
 from webinfer.cli.views.task import Answered
 from webinfer.core.errors import MissingInput

@@ -16,7 +16,7 @@ import typer
 from rich.live import Live
 
 from webinfer.cli.command import command
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views import top as top_view
 from webinfer.cli.views.rates import Watches
 from webinfer.core.errors import HostError, OptionError

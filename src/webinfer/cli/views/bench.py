@@ -18,9 +18,9 @@ from rich.text import Text
 
 from webinfer.bench import Cell, Finding, Record, report
 from webinfer.bench.runner import Step
-from webinfer.cli.layout import heading
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import duration
+from webinfer.cli.output.layout import heading
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import duration
 
 _VERDICTS = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
 SEVERITIES = {

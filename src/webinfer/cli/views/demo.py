@@ -15,8 +15,8 @@ from rich.text import Text
 
 import webinfer
 from webinfer import Verdict
-from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs, timed, verdict
-from webinfer.cli.units import seconds, size, times
+from webinfer.cli.output.layout import BACKEND_NAMES, browser_name, heading, pairs, timed, verdict
+from webinfer.cli.output.units import seconds, size, times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from webinfer import Placement, Verdict, WebinferError
 from webinfer.api.services.browsers import Installation
-from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs
-from webinfer.cli.units import seconds, size
+from webinfer.cli.output.layout import BACKEND_NAMES, browser_name, heading, pairs
+from webinfer.cli.output.units import seconds, size
 from webinfer.core.capabilities import Capabilities, Speeds
 from webinfer.core.options import Backend
 

@@ -12,11 +12,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from webinfer import Placement, Profile, SessionLoaded, Verdict, WebinferError
+from webinfer import Alternative, Decision, Placement, Profile, SessionLoaded, Verdict, WebinferError
 from webinfer.api.services.models import ModelPackage
 from webinfer.api.services.native import Deviation
-from webinfer.cli.layout import BACKEND_NAMES, heading
-from webinfer.cli.units import seconds
+from webinfer.cli.output.layout import BACKEND_NAMES, browser_name, heading
+from webinfer.cli.output.units import seconds
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.options import Backend
 from webinfer.core.profile import Operator
@@ -80,6 +80,7 @@ class Account:
 _OPERATORS = 8  # shown; --json has all
 _BAR = 10  # cells
 _NATIVE = "native onnxruntime"
+_SOURCES = {"override": "as asked", "table": "by the table", "tuned": "tuned"}
 _PARTS = {
     "queue": "Queue",
     "transfer": "Transfer",
@@ -197,3 +198,30 @@ def _untold(ran: Sequence[Account]) -> list[RenderableType]:
         elif each.profile.untold is not None:
             said.append(f"{each.profile.untold} Native onnxruntime's times are the nearest there is.")
     return [Text(each, style="quiet") for each in said]
+
+
+def decision_view(decision: Decision) -> RenderableType:
+    """Lay out what was taken, what else there was, and why not that."""
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for style in ("label", "", "quiet", ""):
+        table.add_column(style=style)
+    for candidate in decision.candidates:
+        table.add_row(
+            _candidate_place(candidate),
+            _candidate_time(candidate),
+            _SOURCES[candidate.source],
+            candidate.why_not or "taken",
+        )
+    parts = [heading("What the router takes"), table, Text(f"- {decision.reason}")]
+    return Padding(Group(*parts), (0, 0, 1, 2), expand=False)
+
+
+def _candidate_place(candidate: Alternative) -> str:
+    browser, backend, precision = candidate.place
+    return f"{browser_name(browser)}, {BACKEND_NAMES[backend]}, {precision}"
+
+
+def _candidate_time(candidate: Alternative) -> str:
+    if candidate.seconds is None:
+        return "not measured"
+    return f"{seconds(candidate.seconds)} in {candidate.runs} run{'s' if candidate.runs > 1 else ''}"

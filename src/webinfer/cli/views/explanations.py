@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from webinfer.cli.units import seconds
+from webinfer.cli.output.units import seconds
 
 if TYPE_CHECKING:
     from webinfer.cli.views.explain import Account

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from webinfer import Result, SessionLoaded
 from webinfer.api.services.models import PROCESSOR_FILE, ModelPackage
-from webinfer.cli.layout import BACKEND_NAMES, browser_name, heading, pairs, timed, verdict
-from webinfer.cli.units import seconds, size
+from webinfer.cli.output.layout import BACKEND_NAMES, browser_name, heading, pairs, timed, verdict
+from webinfer.cli.output.units import seconds, size
 from webinfer.core.tensors import SOUND
 
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from webinfer import Result
-from webinfer.cli.layout import heading, pairs, timed
-from webinfer.cli.units import seconds
+from webinfer.cli.output.layout import heading, pairs, timed
+from webinfer.cli.output.units import seconds
 from webinfer.cli.views.run import first_values, who
 
 

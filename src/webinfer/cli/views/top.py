@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from webinfer.cli.layout import browser_name
-from webinfer.cli.units import seconds, size
+from webinfer.cli.output.layout import browser_name
+from webinfer.cli.output.units import seconds, size
 from webinfer.cli.views.rates import Rates, Seen, Watch, session_id
 from webinfer.core.placement import operators
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from webinfer.api.services.browsers import install_chromium, version
 from webinfer.cli.command import command
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 
 
 class Installable(StrEnum):

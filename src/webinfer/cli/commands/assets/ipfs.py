@@ -12,9 +12,9 @@ from rich.text import Text
 
 from webinfer.api.services import ipfs
 from webinfer.cli.command import HELP, command
-from webinfer.cli.layout import pairs
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import size
+from webinfer.cli.output.layout import pairs
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import size
 from webinfer.core.errors import FetchError
 
 Reference = Annotated[str, typer.Argument(metavar="CID[/PATH]", help="A CID, also as ipfs://CID, and a path below it.")]

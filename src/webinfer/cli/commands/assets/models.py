@@ -13,9 +13,9 @@ from rich.text import Text
 
 from webinfer.api.services.models import VARIABLE, ListedModel, cache_dir, listed_models, model_roots, remove, weigh
 from webinfer.cli.command import HELP, command
-from webinfer.cli.layout import heading
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import size
+from webinfer.cli.output.layout import heading
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import size
 
 _EXAMPLES = """
 webinfer models

@@ -10,8 +10,8 @@ from rich.text import Text
 from webinfer.api.services.models import PRECISIONS, ListedModel, ModelPackage, resolve
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import size
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import size
 
 _EXAMPLES = """
 webinfer pull Xenova/all-MiniLM-L6-v2

@@ -18,8 +18,8 @@ from webinfer.api.services.models import quantize as quantized
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
 from webinfer.cli.files.outputs import fillable
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import size
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import size
 from webinfer.core.errors import NotQuantizable
 
 _EXAMPLES = """

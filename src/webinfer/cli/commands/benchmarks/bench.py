@@ -14,7 +14,7 @@ from webinfer.bench.junit import of_record
 from webinfer.cli.command import command, split
 from webinfer.cli.completion import model_names
 from webinfer.cli.files.outputs import writable
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views.bench import BenchmarkProgress, view
 from webinfer.core.errors import BenchmarkError, OptionError
 

@@ -13,7 +13,7 @@ from webinfer.bench.junit import of_findings
 from webinfer.cli.command import command
 from webinfer.cli.commands.benchmarks.bench import write
 from webinfer.cli.files.outputs import writable
-from webinfer.cli.terminal import FAILED, Terminal
+from webinfer.cli.output.terminal import FAILED, Terminal
 from webinfer.cli.views.bench import findings_view
 
 _EXAMPLES = """

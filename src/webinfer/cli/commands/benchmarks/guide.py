@@ -20,7 +20,7 @@ from webinfer.api.services.models import listed, precision_of, resolve
 from webinfer.bench import Ask, Method, Record, everything, exit_code
 from webinfer.bench.run import FAILED, unfinished
 from webinfer.cli.commands.benchmarks.bench import measured
-from webinfer.cli.terminal import USAGE, Terminal
+from webinfer.cli.output.terminal import USAGE, Terminal
 from webinfer.cli.views.bench import view
 from webinfer.core.errors import ModelNotFound
 from webinfer.core.options import BACKENDS

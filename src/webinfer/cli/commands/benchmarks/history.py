@@ -10,8 +10,8 @@ from rich.text import Text
 
 from webinfer.bench import report, storage
 from webinfer.cli.command import command
-from webinfer.cli.layout import heading
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.layout import heading
+from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views.bench import SEVERITIES, table
 from webinfer.core.statistics import Change, changes
 from webinfer.core.statistics.changes import ENOUGH

@@ -14,8 +14,8 @@ from webinfer.api.services.results import connect, explain
 from webinfer.api.services.results import report as write
 from webinfer.cli.command import command
 from webinfer.cli.files.outputs import writable
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import size
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import size
 from webinfer.core.errors import DatabaseError, OptionError
 
 _EXAMPLES = """

@@ -11,7 +11,7 @@ import warnings
 import pytest
 import typer
 
-from webinfer.cli.terminal import Terminal, block, console
+from webinfer.cli.output.terminal import Terminal, block, console
 from webinfer.core.errors import BrowserNotFound, OptionError, RunFailed, WebinferError
 
 

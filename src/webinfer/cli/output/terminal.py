@@ -22,7 +22,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from webinfer.api.services.logs import JsonFormatter
-from webinfer.cli.progress import Steps
+from webinfer.cli.output.progress import Steps
 from webinfer.core.errors import OptionError, WebinferError
 from webinfer.core.json import dumps
 

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from webinfer.cli.units import seconds, size
+from webinfer.cli.output.units import seconds, size
 from webinfer.core.progress import Progress
 
 _WHOLE = 1  # the length of a step of unknown length, once it is over

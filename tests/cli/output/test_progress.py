@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Task, TaskID
 
-from webinfer.cli.progress import Steps, _Amount
-from webinfer.cli.terminal import THEME, console
+from webinfer.cli.output.progress import Steps, _Amount
+from webinfer.cli.output.terminal import THEME, console
 from webinfer.core.progress import Progress
 
 

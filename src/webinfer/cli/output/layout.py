@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from webinfer import Verdict
-from webinfer.cli.units import seconds
+from webinfer.cli.output.units import seconds
 
 _KINDS = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
 _BROWSERS = {"embedded": "embedded Chromium", "chrome": "Google Chrome", "edge": "Microsoft Edge", "webkit": "WebKit"}

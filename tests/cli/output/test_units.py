@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.cli.units import duration, seconds, size, times
+from webinfer.cli.output.units import duration, seconds, size, times
 
 
 @pytest.mark.parametrize(
