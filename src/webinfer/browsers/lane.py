@@ -267,8 +267,8 @@ class Lane:
         """
         fields = {"length": length, "hop": hop, "workgroup": list(workgroup)}
         answer = await self._connection.ask("features", fields, timeout, tensors=tensors)
-        made, shape = answer.tensors.get("input_features"), (1, len(tensors["filters"]), length // hop)
-        if made is None or made.dtype != np.float32 or made.shape != shape:
+        features, shape = answer.tensors.get("input_features"), (1, len(tensors["filters"]), length // hop)
+        if features is None or features.dtype != np.float32 or features.shape != shape:
             raise MalformedFrame(f"Lane {self.id} answered with no spectrogram of shape {shape}.", lane=str(self.id))
         return answer
 

@@ -53,10 +53,12 @@ class Exit:
 
     def __str__(self) -> str:
         if self.signal is not None:
-            how = f"ended by {_name(self.signal)}"
+            manner = f"ended by {_name(self.signal)}"
         else:
-            how = "ended in an unknown way" if self.code is None else f"exit code {self.code}"
-        return f"{how}; its last words: {self.stderr.strip()}" if self.stderr.strip() else f"{how}, without a word"
+            manner = "ended in an unknown way" if self.code is None else f"exit code {self.code}"
+        return (
+            f"{manner}; its last words: {self.stderr.strip()}" if self.stderr.strip() else f"{manner}, without a word"
+        )
 
 
 class BrowserProcess:
@@ -95,10 +97,10 @@ class BrowserProcess:
 
     async def _follow(self) -> None:
         """Wait for the browser's end, then for its guard's."""
-        told = await _hear(self._guard)
-        if not told:
+        answer = await _hear(self._guard)
+        if not answer:
             _kill_group(self.pid)
-        self.exited.set_result(_exit_of(told))
+        self.exited.set_result(_exit_of(answer))
         log.info("%s", self)
         await _wait(self._guard, self.home)
 
@@ -130,9 +132,9 @@ async def launch(
     except OSError as error:
         raise _no_room(installation, error) from error
     try:
-        with claimed(profiles, installation.name) as kept:
-            plan = _plan(installation, url, home, headless, tuple(args), kept)
-            guard = await _started(_start_guard(plan, home, kept), home)
+        with claimed(profiles, installation.name) as profile:
+            plan = _plan(installation, url, home, headless, tuple(args), profile)
+            guard = await _started(_start_guard(plan, home, profile), home)
     except OSError as error:
         shutil.rmtree(home, ignore_errors=True)
         raise _no_room(installation, error) from error
@@ -140,16 +142,16 @@ async def launch(
         shutil.rmtree(home, ignore_errors=True)
         raise
     try:
-        told = await _hear(guard)
+        answer = await _hear(guard)
     except BaseException:
         _hang_up(guard)
         await asyncio.shield(_wait(guard, home))
         raise
-    if "pid" not in told:
+    if "pid" not in answer:
         _hang_up(guard)
         await _wait(guard, home)
-        raise _launch_failed(installation, told)
-    process = BrowserProcess(installation, told["pid"], home, guard)
+        raise _launch_failed(installation, answer)
+    process = BrowserProcess(installation, answer["pid"], home, guard)
     log.info("%s", process)
     return process
 
@@ -175,20 +177,20 @@ def _make_home() -> Path:
 
 
 def _plan(
-    installation: Installation, url: str, home: Path, headless: bool, args: tuple[str, ...], kept: KeptProfile | None
+    installation: Installation, url: str, home: Path, headless: bool, args: tuple[str, ...], profile: KeptProfile | None
 ) -> LaunchPlan:
     planner = PLANNERS[installation.engine]
     plan = planner(installation, url, home, headless=headless, args=args, machine=Machine.here(), inherited=os.environ)
-    if kept is None:
+    if profile is None:
         profile_of(home).mkdir()
     else:
-        profile_of(home).symlink_to(kept.path, target_is_directory=True)  # all that goes with ``home`` is the link
+        profile_of(home).symlink_to(profile.path, target_is_directory=True)  # all that goes with ``home`` is the link
     for path, contents in plan.files.items():
         path.write_text(contents, encoding="utf-8")
     return plan
 
 
-async def _start_guard(plan: LaunchPlan, home: Path, kept: KeptProfile | None) -> asyncio.subprocess.Process:
+async def _start_guard(plan: LaunchPlan, home: Path, profile: KeptProfile | None) -> asyncio.subprocess.Process:
     with (home / "stderr.log").open("wb") as stderr:
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -200,7 +202,7 @@ async def _start_guard(plan: LaunchPlan, home: Path, kept: KeptProfile | None) -
             stderr=stderr,
             env=dict(plan.env),
             limit=_LINE,
-            pass_fds=() if kept is None else (kept.lock,),
+            pass_fds=() if profile is None else (profile.lock,),
             start_new_session=True,  # On Windows it does nothing, and the flag does the like.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -238,16 +240,16 @@ def _kill_group(pid: int) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def _exit_of(told: Mapping[str, Any]) -> Exit:
-    if not told:
+def _exit_of(answer: Mapping[str, Any]) -> Exit:
+    if not answer:
         return Exit(None, None, "the process that guarded it was killed")
-    lines = bytes.fromhex(told["stderr"]).decode(errors="replace").splitlines(keepends=True)
+    lines = bytes.fromhex(answer["stderr"]).decode(errors="replace").splitlines(keepends=True)
     words = "".join(line for line in lines if _CHATTER not in line)
-    return Exit(told["code"], told["signal"], words[-_WORDS:])
+    return Exit(answer["code"], answer["signal"], words[-_WORDS:])
 
 
-def _launch_failed(installation: Installation, told: Mapping[str, Any]) -> LaunchFailed:
-    why = os.strerror(told["error"]) if "error" in told else _why_not_started(told)
+def _launch_failed(installation: Installation, answer: Mapping[str, Any]) -> LaunchFailed:
+    why = os.strerror(answer["error"]) if "error" in answer else _why_not_started(answer)
     return LaunchFailed(
         f"{installation.name} at {installation.executable} could not be started: {why}. "
         "Install it anew, or name another browser: executable=... or browser=....",
@@ -264,8 +266,8 @@ def _no_room(installation: Installation, error: OSError) -> LaunchFailed:
     )
 
 
-def _why_not_started(told: Mapping[str, Any]) -> str:
-    return f"its X server ended ({_exit_of(told)})" if told else "the process that guards it was killed"
+def _why_not_started(answer: Mapping[str, Any]) -> str:
+    return f"its X server ended ({_exit_of(answer)})" if answer else "the process that guards it was killed"
 
 
 def _name(number: int) -> str:

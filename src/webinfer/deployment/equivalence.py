@@ -65,14 +65,14 @@ def compare_graphs(original: ModelProto, rewritten: ModelProto, package: ModelPa
     began, tolerance = time.monotonic(), _tolerance(original, package.precision)
     try:
         inputs, right = _answered(original, package)
-        made = Graph(rewritten, package).run(inputs)
+        outputs = Graph(rewritten, package).run(inputs)
     except Exception as error:  # onnxruntime's exceptions have no public base
         reason = " ".join(str(error).split())
         return Equality(f"they could not be compared ({reason})", None, tolerance, time.monotonic() - began)
-    deviations = worst([compare(one, two) for one, two in zip(made, right, strict=True)])
+    deviations = worst([compare(one, two) for one, two in zip(outputs, right, strict=True)])
     limits = Limits(cosine=1 - tolerance, error=tolerance, top=0.0)
-    fault = next((fault for each in deviations if (fault := each.beyond(limits))), None)
-    return Equality(fault, max(each.error for each in deviations), tolerance, time.monotonic() - began)
+    fault = next((fault for deviation in deviations if (fault := deviation.beyond(limits))), None)
+    return Equality(fault, max(deviation.error for deviation in deviations), tolerance, time.monotonic() - began)
 
 
 class Graph:
@@ -81,7 +81,7 @@ class Graph:
     def __init__(self, model: ModelProto, package: ModelPackage) -> None:
         import onnxruntime  # late: it takes a while to import, and an outcome is kept
 
-        files = {package.model.sha256: package.model.path} | {each.name: each.path for each in package.external}
+        files = {package.model.sha256: package.model.path} | {file.name: file.path for file in package.external}
         places = {name: path.resolve() for name, path in files.items()}  # a link that leads elsewhere is refused
         folder = Path(os.path.commonpath([place.parent for place in places.values()]))
         options = onnxruntime.SessionOptions()
@@ -95,7 +95,7 @@ class Graph:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: list[Arrays]) -> list[Arrays]:
-        return [dict(zip(self._names, self._session.run(self._names, each), strict=True)) for each in inputs]
+        return [dict(zip(self._names, self._session.run(self._names, feeds), strict=True)) for feeds in inputs]
 
 
 def _answered(model: ModelProto, package: ModelPackage) -> tuple[list[Arrays], list[Arrays]]:
@@ -134,4 +134,4 @@ def _tolerance(model: ModelProto, precision: str) -> float:
 
 def _rounds(attributes: Any) -> bool:
     """Whether these have an operator multiply in 8 bits: MatMulNBits' accuracy level 4."""
-    return any(each.name == "accuracy_level" and each.i == 4 for each in attributes)
+    return any(attribute.name == "accuracy_level" and attribute.i == 4 for attribute in attributes)

@@ -92,12 +92,12 @@ def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple
     Returns:
         The model to deliver, how many subgraphs were replaced by which operator, and what is to be told of it.
     """
-    made = ModelProto()
-    made.CopyFrom(model)
-    rewritten = fuse(made, backend)
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    rewritten = fuse(copy, backend)
     if not rewritten:
         return model, {}, []
-    equality = compare_graphs(model, made, package)
+    equality = compare_graphs(model, copy, package)
     names = ", ".join(rewritten)
     if equality.fault is None:
         log.info(
@@ -108,7 +108,7 @@ def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple
             equality.tolerance,
             equality.seconds,
         )
-        return made, rewritten, []
+        return copy, rewritten, []
     log.warning("%s goes to the browser without %s: %s", package.name, names, equality.fault)
     return model, {}, [f"not rewritten to {names}: held against the original here, {equality.fault}"]
 
@@ -132,7 +132,7 @@ def _to_integers(
     model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int], notes: list[str]
 ) -> bool:
     """Rewrite products, and give the graph a file of its own for all its weights, unless there are none."""
-    files = {each.name: each.path for each in package.external} | {package.model.sha256: package.model.path}
+    files = {file.name: file.path for file in package.external} | {package.model.sha256: package.model.path}
 
     def observe(names: list[str]) -> Mapping[str, NDArray[Any]]:
         try:
@@ -154,14 +154,14 @@ def _to_integers(
 
 def _found(place: Path, package: ModelPackage) -> Delivery:
     about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
-    told = about["rewritten"], tuple(about["notes"])
+    facts = about["rewritten"], tuple(about["notes"])
     if not (place / _GRAPH).exists():  # There was nothing to gain.
-        return Delivery(package.model, package.external, *told)
+        return Delivery(package.model, package.external, *facts)
     graph = _file(place / _GRAPH)
     if about.get("own"):
-        return Delivery(graph, (_file(place / _WEIGHTS),), *told)
+        return Delivery(graph, (_file(place / _WEIGHTS),), *facts)
     weights = (replace(package.model, name=package.model.sha256),) if about["weights"] else ()
-    return Delivery(graph, (*weights, *package.external), *told)
+    return Delivery(graph, (*weights, *package.external), *facts)
 
 
 def _file(path: Path) -> ModelFile:

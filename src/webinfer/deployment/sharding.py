@@ -102,9 +102,9 @@ def _cut(model: ModelProto, count: int, package: ModelPackage) -> Iterator[Model
         )
     for start, stop in pairwise(bounds):
         nodes = graph.node[start:stop]
-        made = {name for node in nodes for name in node.output}
+        produced = {name for node in nodes for name in node.output}
         used = dict.fromkeys(name for node in nodes for name in _reads(node))
-        inputs = [name for name in used if name not in made and name not in flow.weights]
+        inputs = [name for name in used if name not in produced and name not in flow.weights]
         outputs = [
             name for name in dict.fromkeys(n for node in nodes for n in node.output) if flow.last.get(name, -1) >= stop
         ]
@@ -154,9 +154,9 @@ class _Flow:
     def passing(self) -> list[int]:
         """Return how many values pass each cut, the cut before node 0 first."""
         changes = [0] * (len(self.sizes) + 2)
-        for name, made in self._made.items():
-            last = self.last.get(name, made)
-            changes[made + 1] += 1
+        for name, values in self._made.items():
+            last = self.last.get(name, values)
+            changes[values + 1] += 1
             changes[last + 1] -= 1
         return list(accumulate(changes[:-1]))
 

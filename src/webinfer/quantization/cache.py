@@ -144,9 +144,9 @@ def opened(package: ModelPackage, scheme: Scheme, place: Path) -> ModelPackage:
         The quantized model.
     """
     (path,) = (place / FOLDER).glob(f"*{PRECISIONS[scheme.name]}.onnx")  # called as the file that it was made of was
-    made = describe(path, package.reference, package.name)
+    quantized = describe(path, package.reference, package.name)
     return replace(
-        made,
+        quantized,
         origin=package.origin,
         available=package.available,
         parts=package.parts,

@@ -150,9 +150,9 @@ def _halved(model: ModelProto) -> ModelProto:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells of each weight that float16 cannot hold; losses are measured
-        made: Any = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
-    assert isinstance(made, ModelProto)
-    return made
+        converted: Any = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
+    assert isinstance(converted, ModelProto)
+    return converted
 
 
 def _check_size(package: ModelPackage) -> None:

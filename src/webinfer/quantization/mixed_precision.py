@@ -99,7 +99,9 @@ def choose(package: ModelPackage, weights: Weights, layers: list[Layer], inputs:
     trial = _Trial(weights, layers, inputs, scratch)
     room = (BUDGET - 1) * sum(layer.target.size * layer.stored / 8 for layer in layers)
     lost = {id(layer): trial.loss(layer) for layer in layers if layer.extra}
-    for layer in sorted((each for each in layers if each.extra), key=lambda each: -lost[id(each)] / each.extra):
+    for layer in sorted(
+        (each for each in layers if each.extra), key=lambda candidate: -lost[id(candidate)] / candidate.extra
+    ):
         if layer.extra <= room:
             room -= layer.extra
             layer.refine()
@@ -115,7 +117,7 @@ class _Trial:
         names = {name for layer in layers for name in (layer.target.name, *layer.target.same)}
         model = ModelProto()
         model.CopyFrom(weights.model)
-        for tensor in [each for each in model.graph.initializer if each.name in names]:
+        for tensor in [initializer for initializer in model.graph.initializer if initializer.name in names]:
             model.graph.initializer.remove(tensor)
             if tensor.name not in {value.name for value in model.graph.input}:
                 dims = list(tensor.dims)

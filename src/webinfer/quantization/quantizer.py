@@ -163,7 +163,7 @@ def _layers(work: _Work, weights: Weights, found: list[Target], scratch: Path) -
         for value, hessian in hessians(
             weights.model, place, widths, work.samples.calibrating, lambda part: work.tell(0.1 + 0.2 * part)
         ):
-            for target in [each for each in waiting.values() if value in each.seen]:
+            for target in [waiter for waiter in waiting.values() if value in waiter.seen]:
                 quantize(waiting.pop(target.name), hessian)
         shutil.rmtree(place)
     for target in waiting.values():
@@ -217,7 +217,7 @@ def _join(weights: Weights, found: list[Target]) -> None:
     """Have a table and a matrix that hold the same be one weight, as in models that share them by design."""
     tables = [target for target in found if target.role == "table"]
     for table in tables:
-        for other in [each for each in found if each.role in ("columns", "rows", "table") and each is not table]:
+        for other in [use for use in found if use.role in ("columns", "rows", "table") and use is not table]:
             alike = other.dims[::-1] if other.role == "columns" else other.dims
             if alike != table.dims or other.dtype != table.dtype or any(use.role == "table" for use in other.uses):
                 continue

@@ -125,13 +125,13 @@ def find_each(names: Sequence[ManyName]) -> list[Installation]:
     Raises:
         BrowserNotFound: There is none of them.
     """
-    wanted = tuple(dict.fromkeys(each for name in names for each in (ORDER if name == "all" else (name,))))
+    wanted = tuple(dict.fromkeys(browser for name in names for browser in (ORDER if name == "all" else (name,))))
     named = os.environ.get(VARIABLE) if "all" in names else None
     found = [_explicit(Path(named), VARIABLE)] if named else []
     found += [installation for installation in map(_find_one, wanted) if installation is not None]
     if not found:
         raise _not_found(wanted)
-    return list({each.name: each for each in reversed(found)}.values())[::-1]
+    return list({installation.name: installation for installation in reversed(found)}.values())[::-1]
 
 
 def find_all() -> list[Installation]:

@@ -73,10 +73,10 @@ def changes(values: Values, *, alpha: float = _ALPHA, margin: float = MARGIN, se
     while found:  # leaving one out joins the stretches on both sides, which moves the medians of its neighbours
         edges = [0, *(index for index, _ in found), len(series)]
         parts = [series[start:end] for start, end in pairwise(edges)]
-        told = [_made(parts[at], parts[at + 1], index, p) for at, (index, p) in enumerate(found)]
-        smallest = min(told, key=lambda change: abs(change.change))
+        steps = [_made(parts[at], parts[at + 1], index, p) for at, (index, p) in enumerate(found)]
+        smallest = min(steps, key=lambda change: abs(change.change))
         if abs(smallest.change) > margin:
-            return told
+            return steps
         found = [(index, p) for index, p in found if index != smallest.index]
     return []
 

@@ -147,9 +147,9 @@ def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compariso
     logs = np.log(np.asarray(b, float) / np.asarray(a, float))
     n = len(logs)
     sums = np.add.outer(logs, logs)[np.triu_indices(n)] / 2
-    told = logs[logs != 0]
-    ranks = rank(np.abs(told))
-    effect = (2 * ranks[told > 0].sum() - ranks.sum()) / ranks.sum() if len(told) else 0.0
+    changed = logs[logs != 0]
+    ranks = rank(np.abs(changed))
+    effect = (2 * ranks[changed > 0].sum() - ranks.sum()) / ranks.sum() if len(changed) else 0.0
     chances = signed_rank_chances(np.arange(1, n + 1, dtype=float))[::2]
     return _tested(sums, chances, float(effect), n, "pair", confidence)
 
@@ -248,8 +248,8 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     """
     count = len(p_values)
     order = sorted(range(count), key=lambda at: p_values[at], reverse=True)
-    made, least = [1.0] * count, 1.0
+    corrected, least = [1.0] * count, 1.0
     for place, at in enumerate(order):
         least = min(least, p_values[at] * count / (count - place))
-        made[at] = least
-    return made
+        corrected[at] = least
+    return corrected

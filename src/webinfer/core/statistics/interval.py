@@ -135,7 +135,7 @@ def within_launch(times: Values, confidence: float = CONFIDENCE) -> Interval:
     tails = accumulate(math.comb(count, below) for below in range((count + 1) // 2))
     # Confidence between the ends that leave out none on each side, one, two ...
     known = [1 - 2 * tail / 2**count for tail in tails]
-    outside = max(0, sum(each >= confidence for each in known) - 1)
+    outside = max(0, sum(probability >= confidence for probability in known) - 1)
     low, high = ordered[outside], ordered[count - 1 - outside]
     if known[0] < confidence:
         confidence = max(0.0, known[0])
@@ -162,7 +162,7 @@ def over_launches(launches: Sequence[Values], confidence: float = CONFIDENCE) ->
         The geometric mean of the launches' medians, and its interval.
     """
     logs = [np.log(np.asarray(launch, float)) for launch in launches]
-    medians = np.array([np.median(each) for each in logs])
+    medians = np.array([np.median(launch) for launch in logs])
     count = len(medians)
     apart = student_quantile(count - 1, confidence) * float(medians.std(ddof=1)) / math.sqrt(count)
     inside = _normal(confidence) * math.hypot(*map(_error, logs)) / count

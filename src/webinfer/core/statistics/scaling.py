@@ -77,15 +77,15 @@ def scaling(throughputs: Mapping[int, float]) -> Scaling | None:
     if len(throughputs) < 3:
         return None
     n = np.array(sorted(throughputs), float)
-    x = np.array([throughputs[int(each)] for each in n])
+    x = np.array([throughputs[int(count)] for count in n])
     target = n / x
     columns = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1)
-    fits = [fit for kept in _subsets() if (fit := _fit(columns / target[:, None], kept)) is not None]
+    fits = [fit for columns_kept in _subsets() if (fit := _fit(columns / target[:, None], columns_kept)) is not None]
     first, second, third = min(fits, key=lambda fit: fit[0])[1]
     law = Scaling(1 / first, second / first, third / first, None)
     if len(n) == sum(coefficient > 0 for coefficient in (first, second, third)):
         return law
-    error = max(abs(law.at(each) / measured - 1) for each, measured in zip(n, x, strict=True))
+    error = max(abs(law.at(count) / measured - 1) for count, measured in zip(n, x, strict=True))
     return replace(law, error=float(error))
 
 
@@ -93,12 +93,12 @@ def _subsets() -> list[tuple[int, ...]]:
     return [(0, *rest) for size in range(3) for rest in combinations((1, 2), size)]
 
 
-def _fit(columns: NDArray[np.float64], kept: tuple[int, ...]) -> tuple[float, list[float]] | None:
-    used = columns[:, kept]
+def _fit(columns: NDArray[np.float64], subset: tuple[int, ...]) -> tuple[float, list[float]] | None:
+    used = columns[:, subset]
     found, *_ = np.linalg.lstsq(used, np.ones(len(used)), rcond=None)
     if found[0] <= 0 or (found < 0).any():
         return None
     whole = [0.0, 0.0, 0.0]
-    for at, value in zip(kept, found, strict=True):
+    for at, value in zip(subset, found, strict=True):
         whole[at] = float(value)
     return float(((used @ found - 1) ** 2).sum()), whole

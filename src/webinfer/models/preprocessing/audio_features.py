@@ -62,8 +62,8 @@ class LogMel:
         spectrum = np.fft.rfft(frames * hann, axis=-1)
         power = spectrum.real**2 + spectrum.imag**2
         logarithm = np.log10(np.maximum(mel_filters(self.rate, self.window, self.mels) @ power.T, _QUIETEST))
-        kept = np.maximum(logarithm, logarithm.max() - _RANGE)
-        return {"input_features": ((kept + 4) / 4).astype(np.float32)[None]}
+        clipped = np.maximum(logarithm, logarithm.max() - _RANGE)
+        return {"input_features": ((clipped + 4) / 4).astype(np.float32)[None]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ class Waveform:
         if self.normalized:
             exact = samples.astype(np.float64)
             values = ((exact - exact.mean()) / np.sqrt(exact.var() + _VARIANCE)).astype(np.float32)
-        made: dict[str, NDArray[Any]] = {"input_values": values[None]}
+        features: dict[str, NDArray[Any]] = {"input_values": values[None]}
         if self.masked:
-            made["attention_mask"] = np.ones((1, len(samples)), np.int64)
-        return made
+            features["attention_mask"] = np.ones((1, len(samples)), np.int64)
+        return features
 
 
 def feature_extractor(config: Mapping[str, Any], name: str = "The model") -> LogMel | Waveform:
@@ -158,10 +158,12 @@ def _log_mel(config: Mapping[str, Any]) -> LogMel:
     """Read transformers' names of the settings."""
     named = {"rate": "sampling_rate", "mels": "feature_size", "window": "n_fft", "hop": "hop_length"}
     named["seconds"] = "chunk_length"
-    made = LogMel(**{own: _positive(int(config[theirs])) for own, theirs in named.items() if theirs in config})
-    if made.window % 2 or made.length < made.window or made.length % made.hop:
-        raise ValueError(f"n_fft {made.window} and hop_length {made.hop} do not fit chunk_length {made.seconds}")
-    return made
+    extractor = LogMel(**{own: _positive(int(config[theirs])) for own, theirs in named.items() if theirs in config})
+    if extractor.window % 2 or extractor.length < extractor.window or extractor.length % extractor.hop:
+        raise ValueError(
+            f"n_fft {extractor.window} and hop_length {extractor.hop} do not fit chunk_length {extractor.seconds}"
+        )
+    return extractor
 
 
 def _positive(number: int) -> int:

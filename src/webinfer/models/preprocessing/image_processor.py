@@ -231,7 +231,7 @@ def image_tensors(signature: Signature, pixels: Sequence[NDArray[np.float32]]) -
     Raises:
         ShapeMismatch: They are of several shapes.
     """
-    shapes = {each.shape for each in pixels}
+    shapes = {image.shape for image in pixels}
     if len(shapes) > 1:
         raise ShapeMismatch(
             f"The images come out in {len(shapes)} sizes ({', '.join(map(str, sorted(shapes)))}): run them one by one.",

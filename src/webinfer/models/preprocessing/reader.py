@@ -159,15 +159,15 @@ class Reader:
     def _heard(self, recordings: list[Any], hear: Hear) -> dict[str, NDArray[Any]]:
         from webinfer.models.preprocessing.audio import read_audio
 
-        made = [hear(read_audio(one, self.features.rate)) for one in recordings]
-        lengths = {next(iter(each.values())).shape[-1] for each in made}
+        features = [hear(read_audio(one, self.features.rate)) for one in recordings]
+        lengths = {next(iter(arrays.values())).shape[-1] for arrays in features}
         if len(lengths) > 1:
             raise ShapeMismatch(
                 f"The recordings have {len(lengths)} lengths ({', '.join(map(str, sorted(lengths)))} samples): run "
                 "them one by one.",
                 input=self._sound,
             )
-        return self.wanted({name: np.concatenate([each[name] for each in made]) for name in made[0]})
+        return self.wanted({name: np.concatenate([arrays[name] for arrays in features]) for name in features[0]})
 
     def check(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Refuse token ids that the model does not know, and more of them than it has positions for.

@@ -56,10 +56,10 @@ def samples(package: ModelPackage, count: int, given: list[Mapping[str, Any]] | 
         own = [prepare(package.signature, one) for one in given]
         held = max(1, len(own) // 3)
         return Samples(own[:-held] or own, own[-held:], "inputs that were given")
-    made, kind = _Maker(package), "random numbers"
-    every = [made.inputs(index) for index in range(count + max(2, count // 2))]
-    if made.kinds:
-        kind = " and ".join(sorted(made.kinds))
+    maker, kind = _Maker(package), "random numbers"
+    every = [maker.inputs(index) for index in range(count + max(2, count // 2))]
+    if maker.kinds:
+        kind = " and ".join(sorted(maker.kinds))
     return Samples(every[:count], every[count:], kind)
 
 
@@ -112,17 +112,17 @@ class _Maker:
         """Return pictures and sounds as the model's own companions prepare them."""
         try:
             if "pixel_values" in names:
-                made = self._reader.prepare_files({"pixel_values": _picture(random)})
+                tensors = self._reader.prepare_files({"pixel_values": _picture(random)})
                 self.kinds.add("computed pictures")
             elif names & set(SOUND):
                 name = next(name for name in SOUND if name in names)
-                made = self._reader.prepare_files({name: {"array": sound(random), "sampling_rate": _HERTZ}})
+                tensors = self._reader.prepare_files({name: {"array": sound(random), "sampling_rate": _HERTZ}})
                 self.kinds.add("computed sounds")
             else:
                 return {}
         except WebinferError:
             return {}
-        return {name: value for name, value in made.items() if isinstance(value, np.ndarray)}
+        return {name: value for name, value in tensors.items() if isinstance(value, np.ndarray)}
 
     def _rows(self) -> int:
         """Return a number of tokens that every table of the graph has."""
@@ -209,7 +209,7 @@ def sound(random: np.random.Generator) -> Array:
         float32 array of shape (samples,), at 16 kHz.
     """
     time = np.arange(_SECONDS * _HERTZ) / _HERTZ
-    made = random.standard_normal(len(time)) * 0.003
+    samples = random.standard_normal(len(time)) * 0.003
     for start, length in _syllables(random):
         at = (time >= start) & (time < start + length)
         local = time[at] - start
@@ -220,8 +220,8 @@ def sound(random: np.random.Generator) -> Array:
             np.sin(pitch * k) * np.exp(-(((k * 170 - random.uniform(300, 2500)) / 900) ** 2)) for k in range(1, 18)
         )
         hiss = random.standard_normal(at.sum()) * random.choice([0.0, 0.0, 0.2])
-        made[at] += (voice * 0.15 + hiss) * np.sin(np.pi * local / length)
-    loud: Array = (made / np.abs(made).max() * 0.6).astype(np.float32)
+        samples[at] += (voice * 0.15 + hiss) * np.sin(np.pi * local / length)
+    loud: Array = (samples / np.abs(samples).max() * 0.6).astype(np.float32)
     return loud
 
 

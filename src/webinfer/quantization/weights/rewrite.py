@@ -27,7 +27,7 @@ class Rewriting:
     def __init__(self, model: ModelProto, accuracy: int = 0) -> None:
         self._model = model
         self._accuracy = accuracy
-        self._opset = max(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+        self._opset = max(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
         self._made: dict[int, list[NodeProto]] = {}  # what stands in for a node, by the node's id
         self._before: dict[int, list[NodeProto]] = {}
         self._gone: set[str] = set()
@@ -47,8 +47,8 @@ class Rewriting:
         for name, array in zip(names, (packed, scales.astype(dtype), zeros), strict=True):
             self.add(name, array)
         for use in target.uses:
-            made = self._table(use, names, blocks, dtype) if use.role == "table" else self._product(use, names, blocks)
-            self._made[id(use.node)] = made
+            nodes = self._table(use, names, blocks, dtype) if use.role == "table" else self._product(use, names, blocks)
+            self._made[id(use.node)] = nodes
             if use.through is not None:
                 self._made[id(use.through)] = []
         self._gone |= {target.name, *target.same}
@@ -128,10 +128,10 @@ class Rewriting:
             said["accuracy_level"] = self._accuracy
         out = f"{node.output[0]}_product" if biased else node.output[0]
         name = f"{node.name or node.output[0]}_q{blocks.bits}"
-        made = [_node("MatMulNBits", [node.input[0], *names], [out], name=name, domain=CONTRIB, **said)]
+        nodes = [_node("MatMulNBits", [node.input[0], *names], [out], name=name, domain=CONTRIB, **said)]
         if biased:
-            made.append(_node("Add", [out, node.input[2]], [node.output[0]], name=f"{name}_bias"))
-        return made
+            nodes.append(_node("Add", [out, node.input[2]], [node.output[0]], name=f"{name}_bias"))
+        return nodes
 
     def _table(self, use: Use, names: list[str], blocks: Blocks, dtype: np.dtype[Any]) -> list[NodeProto]:
         """Look up rows and restore them, by plain operators.
@@ -145,9 +145,9 @@ class Rewriting:
         steps = _Steps(stem, dtype, self)
         flat = steps.op("Reshape", ids, steps.whole(-1))
         levels = steps.unpacked(names[0], flat, blocks.bits, (-1, count, block))
-        each = 8 // blocks.bits
-        zeros = steps.unpacked(names[2], flat, blocks.bits, (-1, -(-count // each) * each))
-        if count % each:
+        per_byte = 8 // blocks.bits
+        zeros = steps.unpacked(names[2], flat, blocks.bits, (-1, -(-count // per_byte) * per_byte))
+        if count % per_byte:
             zeros = steps.op("Gather", zeros, steps.whole(*range(count)), axis=1)
         zeros = steps.op("Reshape", zeros, steps.whole(-1, count, 1))
         scales = steps.op("Reshape", steps.op("Gather", names[1], flat, axis=0), steps.whole(-1, count, 1))
@@ -203,17 +203,17 @@ def hoist(graph: GraphProto) -> None:
     Args:
         graph: The graph, changed in place.
     """
-    kept = []
+    nodes = []
     for node in graph.node:
         said = [attribute for attribute in node.attribute if attribute.name == "value"]
         if node.op_type == "Constant" and said and len(said[0].t.raw_data) > 1024:
             said[0].t.name = node.output[0]
             graph.initializer.append(said[0].t)
         else:
-            kept.append(NodeProto.FromString(node.SerializeToString()))
-    if len(kept) < len(graph.node):
+            nodes.append(NodeProto.FromString(node.SerializeToString()))
+    if len(nodes) < len(graph.node):
         del graph.node[:]
-        graph.node.extend(kept)
+        graph.node.extend(nodes)
 
 
 def _remove(entries: object, names: Iterable[str]) -> None:

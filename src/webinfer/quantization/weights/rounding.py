@@ -121,10 +121,10 @@ def pack(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """
     if bits == 8:
         return levels
-    each = 8 // bits
-    parts = levels.reshape(*levels.shape[:-1], -1, each)
+    per_byte = 8 // bits
+    parts = levels.reshape(*levels.shape[:-1], -1, per_byte)
     packed = parts[..., 0].copy()
-    for index in range(1, each):
+    for index in range(1, per_byte):
         packed |= parts[..., index] << np.uint8(bits * index)
     return packed
 

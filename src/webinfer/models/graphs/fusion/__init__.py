@@ -38,7 +38,7 @@ def import_contrib(model: ModelProto) -> None:
     Args:
         model: The model, changed in place.
     """
-    if all(each.domain != CONTRIB for each in model.opset_import):
+    if all(opset.domain != CONTRIB for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
 
 

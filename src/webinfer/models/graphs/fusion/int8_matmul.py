@@ -52,10 +52,10 @@ def to_integers(model: ModelProto, read: Read, observe: Observe) -> dict[str, in
     largest = observe(factors)
     halves = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
     gelus = 0 if halves else fuse_gelu(model.graph, GELU)  # it takes none
-    made = _Rewriting(model, read, largest)
-    replace_nodes(model.graph, made.nodes())
-    made.settle()
-    done = {OPERATOR: sum(map(len, made.groups.values()))}
+    rewriting = _Rewriting(model, read, largest)
+    replace_nodes(model.graph, rewriting.nodes())
+    rewriting.settle()
+    done = {OPERATOR: sum(map(len, rewriting.groups.values()))}
     return {**done, GELU: gelus} if gelus else done
 
 
@@ -83,7 +83,7 @@ class _Rewriting:
         done: set[str] = set()
         for node in self._graph.node:
             left = node.input[0] if node.input else ""
-            if not any(node is each for each in self.groups.get(left, ())):
+            if not any(node is member for member in self.groups.get(left, ())):
                 yield node
                 continue
             if left not in done:
@@ -95,9 +95,9 @@ class _Rewriting:
         """Put the new weights in the place of those that nobody uses any more."""
         used = {name for node in self._graph.node for name in node.input}
         used.update(value.name for value in self._graph.output)
-        kept = [tensor for tensor in (*self._graph.initializer, *self._new.values()) if tensor.name in used]
+        remaining = [tensor for tensor in (*self._graph.initializer, *self._new.values()) if tensor.name in used]
         del self._graph.initializer[:]
-        self._graph.initializer.extend(kept)
+        self._graph.initializer.extend(remaining)
 
     def _fits(self, name: str) -> bool:
         tensor = self._weights.get(name)
@@ -187,5 +187,5 @@ class _Rewriting:
 
 
 def _opset(model: ModelProto) -> int:
-    versions: Mapping[str, int] = {each.domain: each.version for each in model.opset_import}
+    versions: Mapping[str, int] = {opset.domain: opset.version for opset in model.opset_import}
     return versions.get("", 0)

@@ -81,6 +81,6 @@ def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
         graph: The graph, changed in place.
         nodes: Its new nodes, in order.
     """
-    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(copies)

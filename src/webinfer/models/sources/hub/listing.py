@@ -91,11 +91,11 @@ def list_files(repo: str, revision: str, *, offline: bool = False) -> Listing | 
     except failures() as error:
         if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
             return None
-        told = explain(error, repo, revision)
-        if here is None or told.data["reached"]:
-            raise told from error
+        failure = explain(error, repo, revision)
+        if here is None or failure.data["reached"]:
+            raise failure from error
         if not isinstance(error, OfflineModeIsEnabled):
-            logger.warning("%s What is in the cache is used.", told)
+            logger.warning("%s What is in the cache is used.", failure)
         return here
 
 
@@ -173,22 +173,22 @@ def _ask(repo: str, revision: str, retries: int) -> Listing:
         ) from error
 
 
-def _read(repo: str, told: dict[str, Any]) -> Listing:
+def _read(repo: str, answer: dict[str, Any]) -> Listing:
     files = {}
-    for entry in told["siblings"]:
+    for entry in answer["siblings"]:
         large = entry.get("lfs") or {}
         digest = large.get("sha256") or entry.get("blobId")
         known = digest if isinstance(digest, str) and _DIGEST.fullmatch(digest) else None
         files[str(entry["rfilename"])] = HubFile(large.get("size", entry.get("size")), known)
-    commit = told["sha"]
+    commit = answer["sha"]
     if not _COMMIT.fullmatch(commit):
         raise ValueError(commit)
-    tags = [str(tag).split(":") for tag in told.get("tags") or []]
+    tags = [str(tag).split(":") for tag in answer.get("tags") or []]
     bases = [
-        *_names((told.get("cardData") or {}).get("base_model")),
+        *_names((answer.get("cardData") or {}).get("base_model")),
         *(tag[-1] for tag in tags if tag[0] == "base_model"),
     ]
-    return Listing(repo, str(told.get("id") or repo), commit, files, tuple(bases), cached=False)
+    return Listing(repo, str(answer.get("id") or repo), commit, files, tuple(bases), cached=False)
 
 
 def _cached(repo: str, revision: str) -> Listing | None:

@@ -239,11 +239,11 @@ def _lacking(wanted: HubReference, precision: str | None, part: str | None, seen
             f"and load the directory {short}_onnx.",
             **data,
         )
-    told = []
+    lines = []
     for listing, files in having:
         there = available(listing.files, wanted.file, part)
-        told.append(f"{listing.repo} has {', '.join(there if precision and there else files)}")
+        lines.append(f"{listing.repo} has {', '.join(there if precision and there else files)}")
     what = precision or wanted.file or f"{part or 'model'}.onnx"
     example = f"hf:{having[0][0].repo}/{having[0][1][0]}"
     remedy = "Choose one of these" if precision else f"Choose a precision, or name a file: {example!r}"
-    return ModelNotFound(f"{wanted.repo!r} has no {what}: {'; '.join(told)}. {remedy}.", **data)
+    return ModelNotFound(f"{wanted.repo!r} has no {what}: {'; '.join(lines)}. {remedy}.", **data)

@@ -261,7 +261,7 @@ class Fetch:
         wanted = self._frontier.wanted
         first = next(iter(wanted))
         reasons = {one.peer.name: str(one.last or "It was not asked.") for one in self._standings}
-        told = " ".join(f"{peer}: {reason}" for peer, reason in reasons.items()) or (
+        causes = " ".join(f"{peer}: {reason}" for peer, reason in reasons.items()) or (
             f"There is nobody to ask: set {VARIABLE} to the addresses of trustless gateways, separated by commas, "
             "or run 'webinfer ipfs serve' on a machine that has it."
         )
@@ -271,7 +271,7 @@ class Fetch:
         return kind(
             f"Could not fetch {what}: block {first} is missing"
             + (f", and {len(wanted) - 1} more" if len(wanted) > 1 else "")
-            + f". {told}",
+            + f". {causes}",
             root=str(self._frontier.root),
             missing=[str(cid) for cid in wanted][:100],
             peers=reasons,

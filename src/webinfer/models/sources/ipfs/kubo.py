@@ -44,8 +44,8 @@ class Kubo:
         """
         with failures(self.name):
             async with self._session.post(f"{self.name}/api/v0/version", timeout=self._timeout) as response:
-                told = await response.json() if response.content_type == "application/json" else None
-        if response.status != 200 or not isinstance(told, dict) or "Version" not in told:
+                body = await response.json() if response.content_type == "application/json" else None
+        if response.status != 200 or not isinstance(body, dict) or "Version" not in body:
             raise FetchError(f"{self.name} is no Kubo.", peer=self.name)
 
     async def ask(self, question: Question) -> GatewayAnswer:

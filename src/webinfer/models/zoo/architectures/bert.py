@@ -37,9 +37,11 @@ def bert(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
             raise ValueError(f"Only {key} {only!r} can be built, not {config[key]!r}.")
     graph = Graph("bert", dtype=dtype)
     shape = ("batch", "sequence")
-    ids, kept, types = (graph.input(name, "int64", shape) for name in ("input_ids", "attention_mask", "token_type_ids"))
+    ids, attended, types = (
+        graph.input(name, "int64", shape) for name in ("input_ids", "attention_mask", "token_type_ids")
+    )
     x = _embeddings(graph, ids, types, config)
-    mask = padding_mask(graph, kept)
+    mask = padding_mask(graph, attended)
     for number in range(config["num_hidden_layers"]):
         x = _layer(graph, x, mask, f"encoder.layer.{number}", config)
     if dtype != "float32":

@@ -54,8 +54,8 @@ def clip(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     graph = Graph("clip", dtype=dtype)
     ids = graph.input("input_ids", "int64", ("texts", "sequence"))
     pixels = pixel_values(graph, vision, "images")
-    kept = graph.input("attention_mask", "int64", ("texts", "sequence"))
-    words = _project(graph, _text(graph, ids, kept, text), "text_projection", text["hidden_size"], size)
+    mask = graph.input("attention_mask", "int64", ("texts", "sequence"))
+    words = _project(graph, _text(graph, ids, mask, text), "text_projection", text["hidden_size"], size)
     views = _project(graph, _vision(graph, pixels, vision), "visual_projection", vision["hidden_size"], size)
     scale = graph.add("Exp", graph.weight("logit_scale", ()))
     per_text = graph.add("Mul", graph.add("MatMul", words, graph.add("Transpose", views, perm=[1, 0])), scale)
@@ -80,7 +80,7 @@ def quick_gelu(graph: Graph, x: str) -> str:
     return graph.add("Mul", x, graph.add("Sigmoid", graph.add("Mul", x, graph.constant(1.702))))
 
 
-def _text(graph: Graph, ids: str, kept: str, config: Mapping[str, Any]) -> str:
+def _text(graph: Graph, ids: str, attended: str, config: Mapping[str, Any]) -> str:
     """Return the state at each text's end token, which is the largest id there is."""
     width, longest = config["hidden_size"], config["max_position_embeddings"]
     length, zero = dimension(graph, ids, 1), graph.constant([0], "int64")
@@ -91,7 +91,7 @@ def _text(graph: Graph, ids: str, kept: str, config: Mapping[str, Any]) -> str:
     both = graph.add("Concat", length, length, axis=0)
     starts, axes = (graph.constant(values, "int64") for values in ([0, 0], [0, 1]))
     causal = graph.add("Slice", later, starts, both, axes)
-    mask = graph.add("Add", causal, padding_mask(graph, kept))
+    mask = graph.add("Add", causal, padding_mask(graph, attended))
     for number in range(config["num_hidden_layers"]):
         x = encoder_layer(graph, x, f"text_model.encoder.layers.{number}", _NAMES, config, quick_gelu, mask)
     x = layer_norm(graph, x, "text_model.final_layer_norm", width, config["layer_norm_eps"])

@@ -55,7 +55,7 @@ class Cache:
         for value, name in self._present:
             self._graph.output(value, name, self._dtype, ("batch", self._heads, "total", self._size))
 
-    def mask(self, ids: str, kept: str) -> str:
+    def mask(self, ids: str, attended: str) -> str:
         """Return scores to add, shape (batch, 1, sequence, total): no look ahead, and none at padding.
 
         Args:
@@ -71,7 +71,7 @@ class Cache:
         there = graph.add("Unsqueeze", graph.add("Range", zero, stop, one), first)
         ahead = graph.add("Cast", graph.add("Greater", there, here), to=float_of(graph))
         hidden = graph.add("Mul", ahead, graph.constant(HIDDEN))
-        return graph.add("Add", hidden, padding_mask(graph, kept))
+        return graph.add("Add", hidden, padding_mask(graph, attended))
 
 
 def float_of(graph: Graph) -> int:

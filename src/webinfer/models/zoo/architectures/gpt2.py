@@ -30,10 +30,10 @@ def gpt2(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     width, heads, layers = config["n_embd"], config["n_head"], config["n_layer"]
     graph = Graph("gpt2", dtype=dtype)
     ids = graph.input("input_ids", "int64", ("batch", "sequence"))
-    kept = graph.input("attention_mask", "int64", ("batch", "total"))
+    attended = graph.input("attention_mask", "int64", ("batch", "total"))
     positions = graph.input("position_ids", "int64", ("batch", "sequence"))
     cache = Cache(graph, layers, heads, width // heads)
-    mask = cache.mask(ids, kept)
+    mask = cache.mask(ids, attended)
     words = graph.weight("transformer.wte.weight", (config["vocab_size"], width))
     places = graph.weight("transformer.wpe.weight", (config["n_positions"], width))
     x = graph.add("Add", graph.add("Gather", words, ids, axis=0), graph.add("Gather", places, positions, axis=0))

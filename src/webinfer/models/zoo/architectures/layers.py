@@ -104,8 +104,8 @@ def padding_mask(graph: Graph, mask: str) -> str:
         Name of the scores: 0 for a token, a very low number for padding.
     """
     kind = {2: 10, 4: 1}[graph.dtype.itemsize]  # TensorProto.FLOAT16 and FLOAT
-    kept = graph.add("Cast", graph.add("Unsqueeze", mask, graph.constant([1, 2], "int64")), to=kind)
-    return graph.add("Mul", graph.add("Sub", graph.constant(1), kept), graph.constant(HIDDEN))
+    attended = graph.add("Cast", graph.add("Unsqueeze", mask, graph.constant([1, 2], "int64")), to=kind)
+    return graph.add("Mul", graph.add("Sub", graph.constant(1), attended), graph.constant(HIDDEN))
 
 
 def split_heads(graph: Graph, x: str, heads: int, size: int, *, transposed: bool = False) -> str:

@@ -35,10 +35,10 @@ def llama(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     width, heads, layers = config["hidden_size"], config["num_attention_heads"], config["num_hidden_layers"]
     graph = Graph("llama", dtype=dtype)
     ids = graph.input("input_ids", "int64", ("batch", "sequence"))
-    kept = graph.input("attention_mask", "int64", ("batch", "total"))
+    attended = graph.input("attention_mask", "int64", ("batch", "total"))
     positions = graph.input("position_ids", "int64", ("batch", "sequence"))
     cache = Cache(graph, layers, config["num_key_value_heads"], width // heads)
-    mask = graph.add("Unsqueeze", cache.mask(ids, kept), graph.constant([1], "int64"))
+    mask = graph.add("Unsqueeze", cache.mask(ids, attended), graph.constant([1], "int64"))
     turn = _angles(graph, positions, width // heads, config["rope_theta"])
     words = graph.weight("model.embed_tokens.weight", (config["vocab_size"], width))
     x = graph.add("Gather", words, ids, axis=0)

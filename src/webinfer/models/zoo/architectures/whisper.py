@@ -89,8 +89,8 @@ def _encoder(config: Mapping[str, Any]) -> Graph:
     graph.output(x, "last_hidden_state", "float32", ("batch", positions, width))
     heads = config["decoder_attention_heads"]
     for number in range(config["decoder_layers"]):
-        made = _keys_and_values(graph, x, f"model.decoder.layers.{number}.encoder_attn", width, heads)
-        for kind, value in zip(("key", "value"), made, strict=True):
+        cross = _keys_and_values(graph, x, f"model.decoder.layers.{number}.encoder_attn", width, heads)
+        for kind, value in zip(("key", "value"), cross, strict=True):
             shape = ("batch", heads, positions, width // heads)
             graph.output(value, f"present.{number}.encoder.{kind}", "float32", shape)
     return graph

@@ -124,11 +124,11 @@ class Graph:
             Names of its outputs.
         """
         name = f"{operator}_{len(self._nodes)}"
-        made = [name if number == 0 else f"{name}.{number}" for number in range(outputs)]
-        self._nodes.append(helper.make_node(operator, inputs, made, name=name, domain=domain, **attributes))
+        names = [name if number == 0 else f"{name}.{number}" for number in range(outputs)]
+        self._nodes.append(helper.make_node(operator, inputs, names, name=name, domain=domain, **attributes))
         if domain:
             self._domains[domain] = 1
-        return made
+        return names
 
     def weight(self, name: str, shape: tuple[int, ...], *, transposed: bool = False) -> str:
         """Declare a weight.

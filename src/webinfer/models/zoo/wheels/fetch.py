@@ -80,9 +80,9 @@ def _download(package: Package, directory: Path, tell: Callable[[int], None]) ->
 def _bytes_done(output: Iterator[str], lines: list[str]) -> Iterator[int]:
     """Yield the bytes that pip says it has; keep what else it says."""
     for line in output:
-        told = re.fullmatch(r"Progress (\d+) of (\d+)\s*", line)
-        if told:
-            yield int(told[1])
+        match = re.fullmatch(r"Progress (\d+) of (\d+)\s*", line)
+        if match:
+            yield int(match[1])
         else:
             lines.append(line)
 
@@ -95,9 +95,9 @@ def _pip(package: Package) -> tuple[list[str], tuple[int, ...]]:
         ways.append([uv, "tool", "run", "pip"])
     for way in ways:
         answer = subprocess.run([*way, "--version"], capture_output=True, text=True, errors="replace", check=False)
-        told = re.match(r"pip (\d+)\.(\d+)", answer.stdout)
-        if answer.returncode == 0 and told:
-            return way, (int(told[1]), int(told[2]))
+        match = re.match(r"pip (\d+)\.(\d+)", answer.stdout)
+        if answer.returncode == 0 and match:
+            return way, (int(match[1]), int(match[2]))
     raise FetchError(
         f"{package.project} is fetched with pip, which {sys.executable} does not have. "
         f"Run '{sys.executable} -m ensurepip', or fetch {package.file} elsewhere and put it at "
