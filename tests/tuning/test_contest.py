@@ -66,7 +66,7 @@ class Course:
         needed = self.openings.get(action.candidate, 0.5)
         self.clock += min(needed, action.limit)
         if needed > action.limit or self.failures.get(action.candidate) == 0:
-            self.contest.failed(action.candidate, "failed", min(needed, action.limit))
+            self.contest.failed(action.candidate, "failed")
             return
         self.open.add(action.candidate)
         self.contest.opened(action.candidate, needed)
@@ -82,7 +82,7 @@ class Course:
                 self.contest.failed(candidate, "failed")
                 self.open.remove(candidate)
             else:
-                self.contest.measured(candidate, seconds)
+                self.contest.measured(candidate, seconds, TURN * seconds)
         self.longest = max(self.longest, self.clock - began)
 
 

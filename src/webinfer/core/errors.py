@@ -61,6 +61,7 @@
     |   +-- DatabaseTooNew                    a newer webinfer wrote it
     |   +-- DatabaseDamaged                   cut off, or no database
     +-- BenchmarkError                        what a benchmark wrote cannot be read, or compared
+    +-- TuningFailed                          no candidate of a contest could be measured
     +-- QueueFull
     +-- PoolClosed
     +-- WrongLoop (RuntimeError)              called where waiting would never end
@@ -449,6 +450,12 @@ class BenchmarkError(WebinferError):
     """What a benchmark wrote cannot be read, or cannot be compared."""
 
     code = "benchmark"
+
+
+class TuningFailed(WebinferError):
+    """No candidate of a contest could be measured."""
+
+    code = "tuning"
 
 
 class QueueFull(WebinferError):

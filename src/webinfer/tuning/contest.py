@@ -12,7 +12,7 @@ This module does no I/O and reads no clock. The tuner tells what was spent and m
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -106,10 +106,11 @@ class Contest:
         self._leaving: list[Candidate] = []  # open, but out
         self._reasons: dict[Candidate, str] = {}  # why candidates left, in the order in which they did
         self._costs: dict[Candidate, dict[int, float]] = {candidate: {} for candidate in candidates}
-        self._openings: list[float] = []  # seconds
+        self._openings: list[float] = []  # seconds of those that succeeded
         self._round = 0  # rounds so far
         self._since = 0  # rounds at the last change of the field
         self._last = 0.0  # seconds of the last round
+        self._longest_turn = 0.0  # seconds
         self._began: float | None = None  # what was spent when the round under way began
         self._deadline: float | None = None  # what may be spent until the next halving; None: not planned yet
 
@@ -132,9 +133,14 @@ class Contest:
         return self._ranked()[0] if self._common(self._field) else None
 
     @property
-    def rounds(self) -> int:
-        """Rounds so far."""
-        return self._round
+    def longest_turn(self) -> float:
+        """Seconds of the longest turn so far."""
+        return self._longest_turn
+
+    @property
+    def reasons(self) -> Mapping[Candidate, str]:
+        """Why candidates left, in the order in which they did."""
+        return self._reasons
 
     def opened(self, candidate: Candidate, seconds: float) -> None:
         """Take note that a candidate is ready.
@@ -148,26 +154,26 @@ class Contest:
         self._openings.append(seconds)
         self._change()
 
-    def measured(self, candidate: Candidate, seconds: float) -> None:
+    def measured(self, candidate: Candidate, cost: float, seconds: float) -> None:
         """Take note of a turn in the round under way.
 
         Args:
             candidate: The candidate.
-            seconds: Per item.
+            cost: Seconds per item.
+            seconds: Seconds of the turn.
         """
-        self._costs[candidate][self._round] = seconds
+        self._costs[candidate][self._round] = cost
+        self._longest_turn = max(self._longest_turn, seconds)
 
-    def failed(self, candidate: Candidate, reason: str, seconds: float = 0.0) -> None:
+    def failed(self, candidate: Candidate, reason: str) -> None:
         """Take note that a candidate failed. Its caller closes it.
 
         Args:
             candidate: The candidate.
             reason: Why, in words.
-            seconds: What opening it took until then, if that failed.
         """
         if candidate in self._waiting:
             self._waiting.remove(candidate)
-            self._openings.append(seconds)
         if candidate in self._field:
             self._field.remove(candidate)
             self._change()

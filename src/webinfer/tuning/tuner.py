@@ -1,0 +1,262 @@
+"""The tuner: runs a contest with real contestants, and says what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from webinfer.core.errors import TuningFailed, WebinferError
+from webinfer.core.options import Backend
+from webinfer.tuning.candidate import Candidate
+from webinfer.tuning.contest import Close, Contest, Open, Outcome, Round
+from webinfer.tuning.tuning import Standing, Tuning
+
+log = logging.getLogger("webinfer.tuning")
+
+_PATIENCE = 10.0
+"""Times the length of a usual turn after which a candidate counts as stuck."""
+_SHORTEST = 5.0
+"""Seconds that every turn may take."""
+
+
+class Contestant(Protocol):
+    """A candidate that is open, warm and known to answer rightly."""
+
+    @property
+    def version(self) -> str:
+        """The version of the browser's engine."""
+
+    async def turn(self) -> float:
+        """Run some requests.
+
+        Returns:
+            Seconds per item.
+
+        Raises:
+            WebinferError: It failed, or answered wrongly.
+        """
+
+    async def close(self) -> None:
+        """End it, and whatever it started."""
+
+
+Opener = Callable[[Candidate], Awaitable[Contestant]]
+"""Opens a candidate. Where it fails or is cancelled, it leaves nothing behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningProgress:
+    """How far a contest is.
+
+    Attributes:
+        text: What is being done.
+        seconds: Seconds of the budget that are used up.
+        budget: Seconds that the contest may take; 0 before it begins.
+        left: Candidates that are still in.
+        total: Candidates that took part from the start.
+        leader: The fastest so far, if any was measured.
+    """
+
+    text: str
+    seconds: float = 0.0
+    budget: float = 0.0
+    left: int = 0
+    total: int = 0
+    leader: Candidate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a caller asks of a contest; see ``AsyncModel.tune``."""
+
+    budget: float = 60.0
+    browsers: Sequence[str] | None = None
+    platforms: Sequence[Backend] | None = None
+    precisions: Sequence[str] | None = None
+    lanes: Sequence[int] | None = None
+    threads: Sequence[int | None] | None = None
+    batch_sizes: Sequence[int] | None = None
+    inputs: Any = None
+    progress: Callable[[TuningProgress], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a contest is about.
+
+    Attributes:
+        model: SHA-256 of the full-precision model.
+        name: The model's name.
+        machine: Id of the machine.
+    """
+
+    model: str
+    name: str
+    machine: str
+
+
+class Tuner:
+    """Runs a contest.
+
+    Args:
+        open: Opens a candidate.
+        tell: Told how far it is.
+        clock: Returns seconds.
+    """
+
+    def __init__(
+        self,
+        open: Opener,
+        tell: Callable[[TuningProgress], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._open = open
+        self._tell = tell
+        self._clock = clock
+        self._contestants: dict[Candidate, Contestant] = {}
+
+    def __repr__(self) -> str:
+        return f"<Tuner open={len(self._contestants)}>"
+
+    async def run(
+        self,
+        subject: Subject,
+        candidates: Sequence[Candidate],
+        budget: float,
+        *,
+        excluded: Mapping[Candidate, str] | None = None,
+        began: float | None = None,
+    ) -> Tuning:
+        """Have candidates compete. A candidate that fails is out, and the others go on.
+
+        Args:
+            subject: What it is about.
+            candidates: Those that take part, the preferred ones first.
+            budget: Seconds that the contest may take; the round under way may end after it.
+            excluded: Candidates that cannot take part, and why; they are named among the standings.
+            began: When the clock for the cost began; ``None`` is now.
+
+        Returns:
+            What was found.
+
+        Raises:
+            TuningFailed: No candidate could be measured; the error says why for each.
+        """
+        began = self._clock() if began is None else began
+        barred = [Standing(candidate=candidate, reason=why) for candidate, why in (excluded or {}).items()]
+        contest = Contest(candidates, budget)
+        versions: dict[Candidate, str] = {}
+        start = self._clock()
+        try:
+            while (action := contest.advance(self._clock() - start)) is not None:
+                self._report(contest, _describe(action, contest), self._clock() - start, budget, len(candidates))
+                if isinstance(action, Open):
+                    await self._admit(contest, action, versions)
+                elif isinstance(action, Close):
+                    await self._close(action.candidate)
+                else:
+                    await self._round(contest, action)
+        finally:
+            await self._close_all()
+        outcome = contest.outcome()
+        if outcome is None:
+            raise _failure(subject, [*contest.reasons.items(), *(excluded or {}).items()])
+        tuning = _tuning(subject, outcome, barred, versions, self._clock() - began)
+        log.info("%s: %s wins", subject.name, tuning.winner)
+        return tuning
+
+    def _report(self, contest: Contest, text: str, seconds: float, budget: float, total: int) -> None:
+        if self._tell is not None:
+            leader, left = contest.leader, contest.left
+            self._tell(TuningProgress(text=text, seconds=seconds, budget=budget, left=left, total=total, leader=leader))
+
+    async def _admit(self, contest: Contest, action: Open, versions: dict[Candidate, str]) -> None:
+        """Open a candidate, unless that takes too long."""
+        candidate, began = action.candidate, self._clock()
+        try:
+            async with asyncio.timeout(action.limit):
+                contestant = await self._open(candidate)
+        except WebinferError as error:
+            self._give_up(contest, candidate, str(error))
+        except TimeoutError:
+            self._give_up(contest, candidate, f"it was not ready within {action.limit:.1f} s, its share of the budget")
+        else:
+            self._contestants[candidate] = contestant
+            versions[candidate] = contestant.version
+            contest.opened(candidate, self._clock() - began)
+
+    async def _round(self, contest: Contest, action: Round) -> None:
+        """Have everyone take a turn. One that fails, or does not answer any more, is out."""
+        for candidate in action.order:
+            limit = max(_SHORTEST, _PATIENCE * contest.longest_turn)
+            began = self._clock()
+            try:
+                async with asyncio.timeout(limit):
+                    cost = await self._contestants[candidate].turn()
+            except (WebinferError, TimeoutError) as error:
+                why = str(error) if isinstance(error, WebinferError) else f"a turn took more than {limit:.0f} s"
+                self._give_up(contest, candidate, why)
+                await self._close(candidate)
+            else:
+                contest.measured(candidate, cost, self._clock() - began)
+
+    def _give_up(self, contest: Contest, candidate: Candidate, why: str) -> None:
+        log.info("%s is out: %s", candidate, why)
+        contest.failed(candidate, why)
+
+    async def _close(self, candidate: Candidate) -> None:
+        with suppress(WebinferError):  # it is out: how it ended does not matter
+            await self._contestants.pop(candidate).close()
+
+    async def _close_all(self) -> None:
+        """Close whoever is open, also where the contest is cancelled."""
+        closing = asyncio.gather(*(self._close(candidate) for candidate in list(self._contestants)))
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:  # cancelled once more meanwhile: browsers must end all the same
+            await closing
+            raise
+
+
+def _describe(action: Open | Close | Round, contest: Contest) -> str:
+    if isinstance(action, Open):
+        return f"open {action.candidate}"
+    return f"close {action.candidate}" if isinstance(action, Close) else f"round {action.number}"
+
+
+def _tuning(
+    subject: Subject, outcome: Outcome, barred: list[Standing], versions: Mapping[Candidate, str], cost: float
+) -> Tuning:
+    first = outcome.standings[0]
+    assert first.seconds is not None  # the winner was measured
+    return Tuning(
+        model=subject.model,
+        name=subject.name,
+        machine=subject.machine,
+        version=versions[outcome.winner],
+        winner=outcome.winner,
+        runner_up=outcome.runner_up,
+        gain=outcome.gain,
+        seconds=first.seconds,
+        at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        cost=cost,
+        standings=(*outcome.standings, *barred),
+    )
+
+
+def _failure(subject: Subject, reasons: Sequence[tuple[Candidate, str]]) -> TuningFailed:
+    grouped: dict[str, list[str]] = {}
+    for candidate, why in reasons:
+        grouped.setdefault(why, []).append(str(candidate))
+    said = "; ".join(f"{', '.join(names)}: {why}" for why, names in grouped.items()) or "there is none"
+    return TuningFailed(
+        f"No candidate of {subject.name} could be measured. {said}. Allow other platforms or precisions, or raise the "
+        "budget.",
+        model=subject.name,
+    )
