@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from webinfer.pool.events import SessionLoaded
     from webinfer.pool.requests.request import Times, unrecorded
     from webinfer.telemetry.snapshot import Snapshot
+    from webinfer.tuning.tuner import TuningProgress
+    from webinfer.tuning.tuning import Tuning
 
 __all__ = [
     "Accelerator",
@@ -59,6 +61,8 @@ __all__ = [
     "SessionLoaded",
     "Snapshot",
     "Times",
+    "Tuning",
+    "TuningProgress",
     "Verdict",
     "WebinferError",
     "__version__",
@@ -86,6 +90,8 @@ _HOMES = {
     "SessionLoaded": "webinfer.pool.events",
     "Snapshot": "webinfer.telemetry.snapshot",
     "Times": "webinfer.pool.requests.request",
+    "Tuning": "webinfer.tuning.tuning",
+    "TuningProgress": "webinfer.tuning.tuner",
     "Verdict": "webinfer.core.capabilities",
     "WebinferError": "webinfer.core.errors",
     "pipeline": "webinfer.api.sync.accelerator",

@@ -20,6 +20,7 @@ COMMANDS = [
         "explain",
         "run",
         "bench",
+        "tune",
         "compare",
         "history",
         "top",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from webinfer.api.contest.model_tuner import ModelTuner
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.loading import ModelLoader
 from webinfer.api.order import Order, allowed
@@ -130,7 +131,7 @@ class AsyncAccelerator(AsyncResource):
         self._lifecycle.check_open()
         first, others = allowed(precision)
         order = Order(reference, platform, first, fallback, progress, part=part, require=require, others=others)
-        return await self._loader.load(order)
+        return self._tunable(await self._loader.load(order), order)
 
     async def pipeline(
         self,
@@ -172,7 +173,8 @@ class AsyncAccelerator(AsyncResource):
 
         async def load(reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()) -> AsyncModel:
             self._lifecycle.check_open()
-            return await self._loader.load(replace(order, reference=reference, part=part, varying=varying))
+            wanted = replace(order, reference=reference, part=part, varying=varying)
+            return self._tunable(await self._loader.load(wanted), wanted)
 
         return await kind.load(reference, load, **parameters)
 
@@ -316,3 +318,7 @@ class AsyncAccelerator(AsyncResource):
         """End the browser and fail whatever still waits. Later calls raise ``PoolClosed``."""
         await self._lifecycle.close()
         self._loader.models.clear()
+
+    def _tunable(self, model: AsyncModel, order: Order) -> AsyncModel:
+        model.tuner = ModelTuner(order, self._lifecycle, AsyncAccelerator)
+        return model

@@ -17,6 +17,7 @@ SUMMARIES = {
     "explain": "Show where a model's nodes and time go on each backend, and why.",
     "run": "Run a model in a browser; show outputs, and where the time went.",
     "bench": "Measure models in browsers, beside native onnxruntime.",
+    "tune": "Find the fastest way to run a model here; auto takes it then.",
     "compare": "Compare two benchmarks, configuration by configuration.",
     "history": "Find where the benchmarks in a database changed for good.",
     "top": "Watch the accelerators that run in other processes.",
@@ -39,6 +40,7 @@ _MODULES = {
     "compare": "benchmarks.compare",
     "history": "benchmarks.history",
     "report": "benchmarks.report",
+    "tune": "benchmarks.tune",
 }  # those in a folder of their own
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Future
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,8 @@ from webinfer.pool.plan.batching import Batching
 from webinfer.pool.plan.buckets import Fit
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
+from webinfer.tuning.tuner import Terms, TuningProgress
+from webinfer.tuning.tuning import Tuning
 
 if TYPE_CHECKING:
     from webinfer.models.preprocessing.image_processor import ImageProcessor
@@ -80,6 +82,7 @@ class AsyncModel(AsyncResource):
         self.requests = requests  # makes requests of inputs
         self.results = ResultAssembly(pool, package, choice, sessions, self._warmup)  # makes results of answers
         self.observer = observer  # is told of runs
+        self.tuner: Callable[[Terms], Awaitable[Tuning]] | None = None  # runs the contest of ``tune``
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self.loaded else "new"
@@ -349,6 +352,67 @@ class AsyncModel(AsyncResource):
         request, _ = self.requests.build(await self.requests.read(inputs))
         recipe = self.sessions.recipe(request.key)
         return await measure(self._pool, (await self.load()).lane, recipe, request.tensors, runs)
+
+    async def tune(
+        self,
+        budget: float = 60.0,
+        *,
+        browsers: Sequence[str] | None = None,
+        platforms: Sequence[Backend] | None = None,
+        precisions: Sequence[str] | None = None,
+        lanes: Sequence[int] | None = None,
+        threads: Sequence[int | None] | None = None,
+        batch_sizes: Sequence[int] | None = None,
+        inputs: Inputs | None = None,
+        progress: Callable[[TuningProgress], None] | None = None,
+    ) -> Tuning:
+        """Find out which browser, backend, precision and settings run this model fastest here, and remember it.
+
+        Every combination of what is allowed is a candidate, in a browser of its own. Candidates take turns; slower
+        ones leave, until the last two are told apart or the budget ends. Each must answer as native onnxruntime does.
+        The winner is kept by machine, model and browser version, and ``platform="auto"`` takes it from then on.
+
+        This model stays where it is: load it again to have the winner. Tune while nothing else is going on; requests
+        that run meanwhile slow all candidates down.
+
+        Args:
+            budget: Seconds for the contest. The round under way may end after it. Files that must be fetched or made
+                first come on top.
+            browsers: Names among the accelerator's browsers; ``None`` takes all of them.
+            platforms: Backends; ``None`` takes the one that the model was loaded for, or all if that was ``auto``.
+            precisions: Precisions as ``load`` takes them; ``None`` takes those that the model was loaded with.
+            lanes: Numbers of lanes; ``None`` takes the option ``lanes``.
+            threads: WebAssembly threads of a lane; ``None`` takes the option ``threads``.
+            batch_sizes: Requests that run together at most; ``None`` takes the option ``max_batch_size``.
+            inputs: A typical request, as ``run`` takes it; ``None`` makes one up, with texts of 128 tokens. Where lanes
+                or batches compete, as many such requests run at once as the largest candidate takes.
+            progress: Called with how far the contest is.
+
+        Returns:
+            The winner, by how much it won, and how every candidate did.
+
+        Raises:
+            OptionError: The budget is not above 0, or a name or number cannot be.
+            InputError: The inputs do not fit the model's signature.
+            TuningFailed: No candidate could be measured; the error says why for each.
+            ModelError: The model cannot be fetched any more.
+            PoolClosed: The model or its accelerator was closed.
+        """
+        self._check_open()
+        if self.tuner is None:
+            raise OptionError(f"{self.name} is a stage of another model: tune that one.", option="model")
+        terms = Terms(
+            budget=budget,
+            browsers=browsers,
+            platforms=platforms,
+            precisions=precisions,
+            lanes=lanes,
+            threads=threads,
+            batch_sizes=batch_sizes,
+            inputs=inputs,
+            progress=progress,
+        )
+        return await self.tuner(terms)
 
     async def close(self) -> None:
         """Release the model on every lane. Later runs raise ``PoolClosed``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.tokenizer import Tokenizer
 from webinfer.pool.events import SessionLoaded
+from webinfer.tuning.tuner import TuningProgress
+from webinfer.tuning.tuning import Tuning
 
 if TYPE_CHECKING:
     from webinfer.models.preprocessing.image_processor import ImageProcessor
@@ -143,6 +145,33 @@ class Model(Resource):
     def prove_hardware(self) -> Verdict:
         """As ``AsyncModel.prove_hardware``."""
         return self._portal.call(self._inner.prove_hardware())
+
+    def tune(
+        self,
+        budget: float = 60.0,
+        *,
+        browsers: Sequence[str] | None = None,
+        platforms: Sequence[Backend] | None = None,
+        precisions: Sequence[str] | None = None,
+        lanes: Sequence[int] | None = None,
+        threads: Sequence[int | None] | None = None,
+        batch_sizes: Sequence[int] | None = None,
+        inputs: Inputs | None = None,
+        progress: Callable[[TuningProgress], None] | None = None,
+    ) -> Tuning:
+        """As ``AsyncModel.tune``; ``progress`` is called on another thread."""
+        work = self._inner.tune(
+            budget,
+            browsers=browsers,
+            platforms=platforms,
+            precisions=precisions,
+            lanes=lanes,
+            threads=threads,
+            batch_sizes=batch_sizes,
+            inputs=inputs,
+            progress=progress,
+        )
+        return self._portal.call(work)
 
     def set_max_batch_size(self, size: int) -> str | None:
         """As ``AsyncModel.set_max_batch_size``."""

@@ -86,6 +86,19 @@ class AudioInputs:
         self._reader = reader
         self._workgroup = workgroup if pool.options.audio_shaders and backend == "webgpu" else None
 
+    def use_workgroup(self, text: str) -> None:
+        """Have the shader run in workgroups of another shape, where it makes the features at all.
+
+        Args:
+            text: The shape, as ``name`` returns it.
+
+        Raises:
+            ValueError: It is no shape.
+        """
+        workgroup = parse(text)
+        if self._workgroup is not None:
+            self._workgroup = workgroup
+
     async def prepare(self, inputs: Any) -> Any:
         """Return inputs with their images and recordings as tensors; what holds none, as it is.
 

@@ -1,0 +1,216 @@
+"""A contest about one model: what the caller allows becomes candidates, each in a browser of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from webinfer.accuracy.native import run_native
+from webinfer.accuracy.samples import sample, sound
+from webinfer.api.contestant import Arrays, BrowserContestant, Opened, Setup
+from webinfer.api.loading import Order
+from webinfer.api.precisions import obstacle, obtained
+from webinfer.core.capabilities import Capabilities
+from webinfer.core.errors import ModelError, OptionError, WebinferError
+from webinfer.core.options import BACKENDS, Options
+from webinfer.core.progress import Progress
+from webinfer.inference.probes.audio import SHAPES, name
+from webinfer.models.files.package import ModelPackage
+from webinfer.models.files.variants import check
+from webinfer.models.preprocessing.reader import Reader
+from webinfer.pool.plan.buckets import batch_dimension
+from webinfer.pool.pool import Pool
+from webinfer.telemetry.database.machine import machine
+from webinfer.tuning.candidate import Candidate, Space, sort_out, thread_obstacle
+from webinfer.tuning.tuner import Subject, Terms, Tuner, TuningProgress
+from webinfer.tuning.tuning import Tuning
+
+_SEQUENCE = 128  # tokens of the texts that are made up
+_TURNS = 40  # of every candidate, for which the budget should do
+_TURN = (0.05, 0.25)  # seconds, at least and at most
+_WARM_UP = (0.5, 3.0)  # likewise
+
+
+class ModelTuner:
+    """Tunes a model that was loaded.
+
+    Args:
+        order: What the caller loaded.
+        options: Returns the options of the caller's accelerator.
+        pool: Returns the caller's pool.
+        make: Makes an accelerator.
+        keep: Keeps what was found.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        options: Callable[[], Options],
+        pool: Callable[[], Awaitable[Pool]],
+        make: Callable[[Options], Opened],
+        keep: Callable[[Tuning], Awaitable[None]],
+    ) -> None:
+        self._order = order
+        self._options = options
+        self._pool = pool
+        self._make = make
+        self._keep = keep
+
+    def __repr__(self) -> str:
+        return f"<ModelTuner {self._order.reference}>"
+
+    async def __call__(self, terms: Terms) -> Tuning:
+        """Run a contest, and keep its result.
+
+        Args:
+            terms: What the caller asks.
+
+        Raises:
+            WebinferError: As ``AsyncModel.tune``.
+        """
+        began = time.perf_counter()
+        if not terms.budget > 0:
+            raise OptionError(f"budget must be above 0 seconds, not {terms.budget}.", option="budget")
+        capabilities, missing = await self._survey(terms)
+        packages, absent, base = await self._obtain(terms)
+        space = await asyncio.to_thread(self._space, terms, (*capabilities, *missing), (*packages, *absent), base)
+        if not any("webgpu" in seen.backends for seen in capabilities.values()):
+            space = replace(space, workgroups=())
+        able, reasons = sort_out(
+            space.combinations(),
+            (
+                lambda each: missing.get(each.browser) or absent.get(each.precision),
+                thread_obstacle(os.cpu_count() or 1),
+                lambda each: _backend_obstacle(each, capabilities[each.browser]),
+                lambda each: obstacle(packages[each.precision], each.backend, capabilities[each.browser]),
+                lambda each: _batch_obstacle(each, packages[each.precision]),
+            ),
+        )
+        self._tell(terms, "run natively")
+        inputs = terms.inputs if terms.inputs is not None else await asyncio.to_thread(_made_up, base, space)
+        right = {name: await asyncio.to_thread(_answer, package, inputs) for name, package in packages.items()}
+        setup = Setup(
+            options=self._options(),
+            order=self._order,
+            full=base.precision,
+            inputs=inputs,
+            right={name: answer for name, answer in right.items() if answer is not None},
+            callers=max((candidate.demand for candidate in able), default=1),
+            turn=_within(_TURN, terms.budget / (_TURNS * max(1, len(able)))),
+            warm_up=_within(_WARM_UP, terms.budget / (8 * max(1, len(able)))),
+        )
+
+        async def open_candidate(candidate: Candidate) -> BrowserContestant:
+            return await BrowserContestant.open(candidate, setup, self._make)
+
+        subject = Subject(model=base.sha256, name=base.name, machine=machine()["id"])
+        tuner = Tuner(open_candidate, terms.progress)
+        tuning = await tuner.run(subject, able, terms.budget, excluded=reasons, began=began)
+        await self._keep(tuning)
+        return tuning
+
+    async def _survey(self, terms: Terms) -> tuple[dict[str, Capabilities], dict[str, str]]:
+        """Return what each browser can do, and why others cannot be had."""
+        pool = await self._pool()
+        known = [installation.name for installation in pool.installations]
+        wanted = known if terms.browsers is None else list(terms.browsers)
+        for browser in wanted:
+            if browser not in known:
+                raise OptionError(
+                    f"browsers must be among the accelerator's, {', '.join(known)}, not {browser!r}. An accelerator "
+                    "takes several by its option browsers.",
+                    option="browsers",
+                )
+        capabilities, missing = {}, {}
+        for browser in wanted:
+            if browser == "url":
+                missing[browser] = "a page that somebody opens cannot be opened again for a contest"
+                continue
+            self._tell(terms, f"start {browser}")
+            try:
+                capabilities[browser] = (await pool.ensure((browser,))).capabilities
+            except WebinferError as error:
+                missing[browser] = str(error)
+        return capabilities, missing
+
+    async def _obtain(self, terms: Terms) -> tuple[dict[str, ModelPackage], dict[str, str], ModelPackage]:
+        """Find or make the model in each precision.
+
+        Returns:
+            The model by precision, why others cannot be had, and the full one.
+        """
+
+        def tell(progress: Progress) -> None:
+            self._tell(terms, progress.stage)
+
+        order = self._order
+        base = await obtained(order.reference, None, order.part, tell)
+        loaded = (order.precision or base.precision, *order.others)
+        packages, absent = {}, {}
+        for precision in dict.fromkeys(terms.precisions if terms.precisions is not None else loaded):
+            check(precision)
+            try:
+                packages[precision] = (
+                    base
+                    if precision == base.precision
+                    else await obtained(order.reference, precision, order.part, tell)
+                )
+            except ModelError as error:
+                absent[precision] = str(error)
+        return packages, absent, base
+
+    def _space(self, terms: Terms, browsers: tuple[str, ...], precisions: tuple[str, ...], base: ModelPackage) -> Space:
+        """Return what the caller allows; what was not said is as the accelerator and the model have it."""
+        options = self._options()
+        asked = self._order.platform or options.platform
+        backends = BACKENDS if asked == "auto" else (asked,)
+        has_audio = terms.inputs is None and sound(base) is not None
+        return Space(
+            browsers=browsers,
+            backends=backends if terms.platforms is None else tuple(terms.platforms),
+            precisions=precisions,
+            lanes=(options.lanes,) if terms.lanes is None else tuple(terms.lanes),
+            threads=(options.threads,) if terms.threads is None else tuple(terms.threads),
+            batch_sizes=(options.max_batch_size,) if terms.batch_sizes is None else tuple(terms.batch_sizes),
+            workgroups=tuple(map(name, SHAPES)) if has_audio else (),
+        )
+
+    def _tell(self, terms: Terms, text: str) -> None:
+        if terms.progress is not None:
+            terms.progress(TuningProgress(text=text))
+
+
+def _backend_obstacle(candidate: Candidate, capabilities: Capabilities) -> str | None:
+    if candidate.backend in capabilities.backends:
+        return None
+    return capabilities.errors.get(candidate.backend) or f"{candidate.browser} has no {candidate.backend}"
+
+
+def _batch_obstacle(candidate: Candidate, package: ModelPackage) -> str | None:
+    if candidate.batch_size > 1 and batch_dimension(package.signature) is None:
+        return "the model's inputs have no batch axis"
+    return None
+
+
+def _made_up(package: ModelPackage, space: Space) -> Any:
+    """Make a request up: a recording where workgroups compete, for then making features counts."""
+    recording = sound(package) if space.workgroups else None
+    return sample(package, _SEQUENCE) if recording is None else recording[0]
+
+
+def _answer(package: ModelPackage, inputs: Any) -> Arrays | None:
+    """Return native onnxruntime's answer; ``None`` where it has none, and the gate's own check must do."""
+    reader = Reader(package)
+    try:
+        files = reader.prepare_files(inputs) if reader.holds_files(inputs) else inputs
+        return run_native(package, reader.text(files))
+    except WebinferError:
+        return None
+
+
+def _within(limits: tuple[float, float], value: float) -> float:
+    return min(limits[1], max(limits[0], value))
