@@ -1,30 +1,29 @@
-"""Is the router right? Regret over 200 requests, against every fixed choice.
+"""What does tuning win? Regret of the table and of the tuner's winner, against every fixed choice.
 
-Contestants take turns, one request each and in random order, so that whatever else the machine does falls on all of
-them. Regret is what requests took beyond those of the best fixed choice, summed. ``--picture`` draws it, ``--record``
-keeps the latencies.
+A contest is run first, as `webinfer tune` runs it, and its cost is told by itself. Then the choices take turns, one
+request each and in random order, so that whatever else the machine does falls on all of them. Regret is what requests
+took beyond those of the best fixed choice, summed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import random
 import statistics
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from itertools import accumulate, product
-from pathlib import Path
+from itertools import product
 
 from benchmarks.measure import machine, median_ms, parser, show
-from benchmarks.pool import made_up
-from webinfer import AsyncAccelerator, AsyncModel, Result
+from webinfer import AsyncAccelerator, AsyncModel, Result, Tuning, TuningProgress
+from webinfer.accuracy.samples import sample
 from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import BrowserNotFound, WebinferError
-from webinfer.core.options import Backend, BrowserName
+from webinfer.core.options import Backend, BrowserName, RoutingName
+from webinfer.core.statistics import paired
 from webinfer.inference.route import Place
 
 MODELS: dict[str, tuple[str, str | None]] = {
@@ -35,172 +34,205 @@ MODELS: dict[str, tuple[str, str | None]] = {
 BROWSERS: tuple[BrowserName, ...] = ("embedded", "chromium", "firefox")
 BACKENDS: tuple[Backend, ...] = ("wasm", "webnn")
 REQUESTS = 200
+WARM_UP = 5  # requests of each choice
+SEQUENCE = 128  # tokens
 PAUSE = 0.02  # between rounds, as callers have things to do
 
 
 @dataclass(slots=True)
-class Series:
-    """What one contestant's requests took, in seconds, and where they ran."""
+class Choice:
+    """A model somewhere, and what its requests took there, in seconds."""
 
+    model: AsyncModel
+    place: str = ""
+    why: str | None = None
     seconds: list[float] = field(default_factory=list)
-    places: Counter[str] = field(default_factory=Counter)
-    last: str = ""
 
-    async def add(self, model: AsyncModel) -> None:
+    async def add(self, *, counts: bool = True) -> None:
         """Run one request."""
-        inputs = made_up(model)
+        inputs = sample(self.model.package, SEQUENCE)
         began = time.perf_counter()
-        result = await model.run(inputs)
-        self.seconds.append(time.perf_counter() - began)
-        self.last = _place(result)
-        self.places[self.last] += 1
+        result = await self.model.run(inputs)
+        elapsed = time.perf_counter() - began
+        self.place, self.why = place_of(result), result.routing
+        if counts:
+            self.seconds.append(elapsed)
 
 
-async def session(
-    source: tuple[str, str | None],
-    fixed: Mapping[str, AsyncModel],
-    browsers: Sequence[BrowserName],
-    precisions: Sequence[str],
-    requests: int,
-) -> tuple[dict[str, Series], Series, str]:
-    """Have the fixed choices and the router take turns.
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What was measured of one model.
 
-    Returns:
-        The series of the fixed choices, that of the router, and what the table would have chosen.
+    Attributes:
+        tuning: The contest.
+        fixed: The fixed choices, by place.
+        table: The table's choice.
+        tuned: What `auto` chooses after the contest.
     """
-    chance = random.Random(0)
-    reference, part = source
-    series = {name: Series() for name in fixed}
-    learned = Series()
-    async with AsyncAccelerator(browsers=tuple(browsers), routing="table") as accelerator:
-        result = await (await accelerator.load(reference, part=part, precision=precisions)).run(
-            made_up(next(iter(fixed.values())))
-        )
-        table = _place(result)
-    async with AsyncAccelerator(browsers=tuple(browsers), routing="auto") as accelerator:
-        model = await accelerator.load(reference, part=part, precision=precisions)
-        await model.run(made_up(model))
-        turns = [*((series[name], each) for name, each in fixed.items()), (learned, model)]
-        for _ in range(requests):
-            chance.shuffle(turns)
-            for taken, each in turns:
-                await taken.add(each)
-            await asyncio.sleep(PAUSE)
-    return series, learned, table
+
+    tuning: Tuning
+    fixed: Mapping[str, Choice]
+    table: Choice
+    tuned: Choice
 
 
-async def measure(
-    source: tuple[str, str | None], browsers: Sequence[BrowserName], precisions: Sequence[str], requests: int
-) -> list[tuple[dict[str, Series], Series, str]]:
-    """Measure two sessions of a model."""
-    reference, part = source
-    async with AsyncExitStack() as stack:
-        fixed = {}
-        for browser, backend, precision in product(browsers, BACKENDS, precisions):
-            accelerator = await stack.enter_async_context(AsyncAccelerator(browser=browser))
+class Models:
+    """Loads one model in several ways, each in an accelerator of its own.
+
+    Args:
+        source: Its reference and part.
+        browsers: To choose from.
+        precisions: To choose from, the table's choice first.
+        stack: Closes the accelerators.
+    """
+
+    def __init__(
+        self,
+        source: tuple[str, str | None],
+        browsers: Sequence[BrowserName],
+        precisions: Sequence[str],
+        stack: AsyncExitStack,
+    ) -> None:
+        self.reference, self.part = source
+        self.browsers = tuple(browsers)
+        self.precisions = tuple(precisions)
+        self.stack = stack
+
+    async def fixed(self) -> dict[str, Choice]:
+        """Load it at every place where it can run, by place."""
+        choices = {}
+        for browser, backend, precision in product(self.browsers, BACKENDS, self.precisions):
+            accelerator = await self.stack.enter_async_context(AsyncAccelerator(browser=browser))
             try:
-                model = await accelerator.load(reference, platform=backend, part=part, precision=precision)
+                model = await accelerator.load(self.reference, platform=backend, part=self.part, precision=precision)
             except WebinferError as error:
                 print(f"{browser} {backend} {precision} is left out: {error}")
                 await accelerator.close()
                 continue
-            for _ in range(5):
-                place = _place(await model.run(made_up(model)))
-            fixed[place] = model
-        return [await session(source, fixed, browsers, precisions, requests) for _ in range(2)]
+            choice = await warm(Choice(model))
+            choices[choice.place] = choice
+        return choices
+
+    async def routed(self, routing: RoutingName) -> Choice:
+        """Load it where the router says."""
+        options = {"browsers": self.browsers} if len(self.browsers) > 1 else {"browser": self.browsers[0]}
+        accelerator = await self.stack.enter_async_context(AsyncAccelerator(routing=routing, **options))
+        return await warm(Choice(await accelerator.load(self.reference, part=self.part, precision=self.precisions)))
+
+    async def tune(self, budget: float) -> Tuning:
+        """Run a contest over the same places."""
+        async with AsyncExitStack() as stack:
+            choice = await Models((self.reference, self.part), self.browsers, self.precisions, stack).routed("table")
+            return await choice.model.tune(budget, platforms=BACKENDS, progress=tell)
 
 
-def regret(seconds: Sequence[float], best: Sequence[float]) -> list[float]:
-    """Return how much longer requests took than the best choice's typical one, summed up to each."""
-    typical = statistics.fmean(best)
-    return list(accumulate(each - typical for each in seconds))
+def tell(progress: TuningProgress) -> None:
+    """Print what a contest does, but for its rounds."""
+    if not progress.text.startswith("round"):
+        print(f"  {progress.seconds:5.1f} s  {progress.text}")
 
 
-def report(name: str, sessions: Sequence[tuple[dict[str, Series], Series, str]]) -> None:
-    """Print a table for each session."""
-    for number, (fixed, learned, table) in enumerate(sessions, 1):
-        best = min(fixed, key=lambda each: statistics.fmean(fixed[each].seconds))
-        rows = []
-        contestants = {**fixed, f"router, session {number}": learned}
-        for contestant, series in contestants.items():
-            marks = [mark for mark, is_so in (("best", contestant == best), ("table", contestant == table)) if is_so]
-            total = regret(series.seconds, fixed[best].seconds)[-1]
-            base = sum(fixed[best].seconds)
-            rows.append(
-                [
-                    contestant + (f" ({', '.join(marks)})" if marks else ""),
-                    f"{median_ms(series.seconds):.2f}",
-                    f"{statistics.fmean(series.seconds) * 1e3:.2f}",
-                    f"{total * 1e3:.0f}",
-                    f"{total / base:+.1%}",
-                    f"{max(series.seconds) * 1e3:.0f}",
-                    series.last,
-                ]
-            )
-        columns = ["choice", "median ms", "mean ms", "regret ms", "of best", "worst ms", "ended on"]
-        show(f"{name}: {len(learned.seconds)} requests, {machine()}", columns, rows)
+async def warm(choice: Choice) -> Choice:
+    """Run some requests that do not count."""
+    for _ in range(WARM_UP):
+        await choice.add(counts=False)
+    return choice
 
 
-def draw(results: Mapping[str, Sequence[tuple[dict[str, Series], Series, str]]], path: Path) -> None:
-    """Draw the regret of every contestant as it grows."""
-    import matplotlib
+async def measure(
+    source: tuple[str, str | None],
+    browsers: Sequence[BrowserName],
+    precisions: Sequence[str],
+    requests: int,
+    budget: float,
+) -> Session:
+    """Tune a model, then have all choices take turns."""
+    chance = random.Random(0)
+    async with AsyncExitStack() as stack:
+        models = Models(source, browsers, precisions, stack)
+        tuning = await models.tune(budget)
+        fixed = await models.fixed()
+        table, tuned = await models.routed("table"), await models.routed("auto")
+        turns = [*fixed.values(), table, tuned]
+        for _ in range(requests):
+            chance.shuffle(turns)
+            for choice in turns:
+                await choice.add()
+            await asyncio.sleep(PAUSE)
+    return Session(tuning, fixed, table, tuned)
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(len(results), 2, figsize=(11, 4 * len(results)), squeeze=False)
-    for row, (name, sessions) in zip(axes, results.items(), strict=True):
-        for number, (axis, (fixed, learned, table)) in enumerate(zip(row, sessions, strict=True), 1):
-            best = min(fixed, key=lambda each: statistics.fmean(fixed[each].seconds))
-            for contestant, series in fixed.items():
-                label = contestant + (" (table)" if contestant == table else "")
-                axis.plot(regret(series.seconds, fixed[best].seconds), label=label, linewidth=1)
-            axis.plot(regret(learned.seconds, fixed[best].seconds), label="router", linewidth=2.5, color="black")
-            axis.set(title=f"{name}, session {number}", xlabel="requests", ylabel="regret, seconds")
-            axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+def report(name: str, session: Session) -> None:
+    """Print what each choice took, what the contest cost, and when it has paid."""
+    best = min(session.fixed.values(), key=lambda choice: statistics.fmean(choice.seconds))
+    rows = [row(f"fixed: {place}", choice, best) for place, choice in session.fixed.items()]
+    rows.append(row(f"the table: {session.table.place}", session.table, best))
+    rows.append(row(f"after tuning: {session.tuned.place}", session.tuned, best))
+    columns = ["choice", "median ms", "mean ms", "regret ms", "of best", "worst ms"]
+    show(f"{name}: {len(best.seconds)} requests each, {machine()}", columns, rows)
+    tuning = session.tuning
+    if tuning.gain is not None:
+        lead = f"{tuning.gain.estimate:.2f} ({tuning.gain.low:.2f} to {tuning.gain.high:.2f}) times the next"
+        print(f"The contest took {tuning.cost:.0f} s; its winner is {tuning.winner}, {lead}, {tuning.runner_up}.")
+    print(f"The router says: {session.tuned.why}")
+    compared = paired(session.tuned.seconds, session.table.seconds)
+    print(
+        f"The table's choice takes {1 + compared.change:.2f} ({1 + compared.low:.2f} to {1 + compared.high:.2f}) times "
+        f"the time of the tuned one; {paid(session)}"
+    )
 
 
-def _place(result: Result) -> str:
+def row(name: str, choice: Choice, best: Choice) -> list[str]:
+    """Return a line of the table."""
+    regret = sum(choice.seconds) - sum(best.seconds)
+    return [
+        name + (" (best)" if choice is best else ""),
+        f"{median_ms(choice.seconds):.2f}",
+        f"{statistics.fmean(choice.seconds) * 1e3:.2f}",
+        f"{regret * 1e3:.0f}",
+        f"{regret / sum(best.seconds):+.1%}",
+        f"{max(choice.seconds) * 1e3:.0f}",
+    ]
+
+
+def paid(session: Session) -> str:
+    """Say after how many requests the contest has paid, by what it wins over the table."""
+    won = statistics.fmean(session.table.seconds) - statistics.fmean(session.tuned.seconds)
+    if session.table.place == session.tuned.place or won <= 0:
+        return "the contest wins nothing here but knowing that."
+    return f"the contest has paid after {math.ceil(session.tuning.cost / won):,} requests."
+
+
+def place_of(result: Result) -> str:
+    """Return where a result was made."""
     return str(Place(result.browser, result.backend, result.precision))
 
 
-def _is_there(name: BrowserName) -> bool:
-    try:
-        find(name)
-    except BrowserNotFound as error:
-        print(f"{name} is left out: {error}")
-        return False
-    return True
+def there(names: Iterable[BrowserName]) -> list[BrowserName]:
+    """Return those browsers that can be found; say of the others why not."""
+    found = []
+    for name in names:
+        try:
+            find(name)
+        except BrowserNotFound as error:
+            print(f"{name} is left out: {error}")
+        else:
+            found.append(name)
+    return found
 
 
 async def main() -> None:
-    """Measure, print, and draw."""
+    """Measure and print."""
     arguments = parser(__doc__)
     arguments.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS), help="models to measure")
     arguments.add_argument("--browsers", nargs="*", choices=BROWSERS, default=list(BROWSERS), help="to choose from")
     arguments.add_argument("--precisions", nargs="*", default=["fp32"], help="to choose from, the table's choice first")
-    arguments.add_argument("--picture", type=Path, default=Path("routing.png"), help="where to draw the regret")
-    arguments.add_argument("--record", type=Path, help="where to keep the latencies of the fixed choices, as JSON")
+    arguments.add_argument("--budget", type=float, default=60.0, help="seconds for the contest")
     given = arguments.parse_args()
-    browsers = [name for name in given.browsers if _is_there(name)]
-    results = {}
+    browsers = there(given.browsers)
     for name in given.models:
-        requests = REQUESTS // 4 if given.quick else REQUESTS
-        results[name] = await measure(MODELS[name], browsers, given.precisions, requests)
-        report(name, results[name])
-    draw(results, given.picture)
-    print(f"drawn in {given.picture}")
-    if given.record:
-        kept = {
-            name: {
-                choice: [round(each, 6) for fixed, _, _ in sessions for each in fixed[choice].seconds]
-                for choice in sessions[0][0]
-            }
-            for name, sessions in results.items()
-        }
-        given.record.write_text(json.dumps({"machine": machine(), "seconds": kept}), encoding="utf-8")
+        requests = REQUESTS // 10 if given.quick else REQUESTS
+        report(name, await measure(MODELS[name], browsers, given.precisions, requests, given.budget))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from webinfer import Accelerator, AsyncAccelerator, TuningProgress
-from webinfer.core.errors import OptionError, TuningFailed
+from webinfer.core.errors import OptionError, ShapeMismatch, TuningFailed
 
 BUDGET = 25.0
 
@@ -70,6 +70,8 @@ def test_terms_that_cannot_be_are_refused(perceptron: Path) -> None:
             model.tune(browsers=["firefox"])
         with pytest.raises(OptionError, match="lanes must be 1 or more"):
             model.tune(lanes=[0])
+        with pytest.raises(ShapeMismatch):
+            model.tune(inputs={"x": np.zeros((1, 9), np.float32)})
 
 
 async def test_cancelled_tuning_leaves_no_browser_behind(perceptron: Path) -> None:

@@ -212,6 +212,16 @@ def test_those_left_waiting_say_so() -> None:
     assert [each.reason for each in outcome.standings].count(OUT_OF_TIME) >= 4
 
 
+def test_others_of_a_place_that_was_late_are_not_tried() -> None:
+    one, two = candidates(2)
+    elsewhere = Candidate(browser="firefox", backend="wasm", precision="fp32")
+    contest = Contest([one, two, elsewhere], 10)
+    assert contest.advance(0) == Open(one, 5)
+    contest.late(one, "too late")
+    assert contest.reasons == {one: "too late", two: "wasm in embedded, fp32 was not ready in time"}
+    assert contest.advance(5) == Open(elsewhere, 5)
+
+
 def test_lead_that_chance_explains_goes_to_the_preferred() -> None:
     winners = set()
     for seed in range(5):

@@ -114,7 +114,7 @@ async def test_excluded_candidates_are_named_with_their_reasons() -> None:
 
 
 async def test_nobody_measured_is_an_error_that_says_why() -> None:
-    stage = Stage({SLOW: ("open", LoadFailed("it is broken"))})
+    stage = Stage({SLOW: ("open", LoadFailed("it is broken."))})
     with pytest.raises(
         TuningFailed, match=r"wasm in embedded, fp32: it is broken; webgpu .*: no adapter\. Allow other"
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from webinfer.api.contestant import Arrays, BrowserContestant, Opened, Setup
 from webinfer.api.loading import Order
 from webinfer.api.precisions import obstacle, obtained
 from webinfer.core.capabilities import Capabilities
-from webinfer.core.errors import ModelError, OptionError, WebinferError
+from webinfer.core.errors import LoadFailed, ModelError, OptionError, RunFailed, WebinferError
 from webinfer.core.options import BACKENDS, Options
 from webinfer.core.progress import Progress
 from webinfer.inference.probes.audio import SHAPES, name
@@ -78,8 +78,7 @@ class ModelTuner:
         capabilities, missing = await self._survey(terms)
         packages, absent, base = await self._obtain(terms)
         space = await asyncio.to_thread(self._space, terms, (*capabilities, *missing), (*packages, *absent), base)
-        if not any("webgpu" in seen.backends for seen in capabilities.values()):
-            space = replace(space, workgroups=())
+        space = _as_preferred(space, list(capabilities.values()), are_named=terms.platforms is not None)
         able, reasons = sort_out(
             space.combinations(),
             (
@@ -184,6 +183,18 @@ class ModelTuner:
             terms.progress(TuningProgress(text=text))
 
 
+def _as_preferred(space: Space, capabilities: Sequence[Capabilities], *, are_named: bool) -> Space:
+    """Return what is allowed in the table's order, unless the caller named backends, and without needless workgroups.
+
+    What comes first is opened first. So a WebGPU adapter in software, which is slow to open and to run, comes last.
+    """
+    if not any("webgpu" in seen.backends for seen in capabilities):
+        return replace(space, workgroups=())
+    if are_named or any(seen.choose() == "webgpu" for seen in capabilities):
+        return space
+    return replace(space, backends=tuple(sorted(space.backends, key=lambda backend: backend == "webgpu")))
+
+
 def _backend_obstacle(candidate: Candidate, capabilities: Capabilities) -> str | None:
     if candidate.backend in capabilities.backends:
         return None
@@ -203,12 +214,17 @@ def _made_up(package: ModelPackage, space: Space) -> Any:
 
 
 def _answer(package: ModelPackage, inputs: Any) -> Arrays | None:
-    """Return native onnxruntime's answer; ``None`` where it has none, and the gate's own check must do."""
+    """Return native onnxruntime's answer; ``None`` where it has none, and the gate's own check must do.
+
+    Raises:
+        InputError: The inputs do not fit the model.
+        ModelError: The model lacks what reads them, such as a tokenizer.
+    """
     reader = Reader(package)
+    files = reader.prepare_files(inputs) if reader.holds_files(inputs) else inputs
     try:
-        files = reader.prepare_files(inputs) if reader.holds_files(inputs) else inputs
         return run_native(package, reader.text(files))
-    except WebinferError:
+    except (LoadFailed, RunFailed):
         return None
 
 

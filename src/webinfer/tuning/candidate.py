@@ -54,6 +54,11 @@ class Candidate:
         """Requests at once that keep it busy."""
         return self.lanes * self.batch_size
 
+    @property
+    def place(self) -> tuple[str, Backend, str]:
+        """Where it runs, and in which precision."""
+        return self.browser, self.backend, self.precision
+
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
         built: dict[str, Any] = msgspec.to_builtins(self)

@@ -165,6 +165,17 @@ class Contest:
         self._costs[candidate][self._round] = cost
         self._longest_turn = max(self._longest_turn, seconds)
 
+    def late(self, candidate: Candidate, reason: str) -> None:
+        """Take note that a candidate was not ready in time. Nor would others be that wait for the same place.
+
+        Args:
+            candidate: The candidate.
+            reason: Why, in words.
+        """
+        self.failed(candidate, reason)
+        for other in [each for each in self._waiting if each.place == candidate.place]:
+            self.failed(other, f"{candidate} was not ready in time")
+
     def failed(self, candidate: Candidate, reason: str) -> None:
         """Take note that a candidate failed. Its caller closes it.
 
@@ -231,11 +242,16 @@ class Contest:
             return None
         left = self._budget - spent
         expected = median(self._openings) if self._openings else 0.0
-        if left <= 0 or expected > left / 2 or expected + LEAST * self._last > left:
+        is_late = left < self._budget / 16 or expected > left / 2 or expected + LEAST * self._last > left
+        if is_late:
             self._leave_waiting()
             return None
-        is_last = len(self._waiting) == 1 and not self._field
-        return Open(self._waiting[0], left if is_last else left / 2)  # so that nobody can use up everybody's time
+        if len(self._waiting) == 1 and not self._field:
+            return Open(self._waiting[0], left)
+        if not self._openings:
+            return Open(self._waiting[0], left / 2)
+        # So that nobody can use up everybody's time: three times what is usual, or its part of what is left.
+        return Open(self._waiting[0], min(left / 2, max(3 * expected, left / len(self._waiting))))
 
     def _leave_waiting(self) -> None:
         for candidate in self._waiting:

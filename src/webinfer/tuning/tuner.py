@@ -183,9 +183,9 @@ class Tuner:
             async with asyncio.timeout(action.limit):
                 contestant = await self._open(candidate)
         except WebinferError as error:
-            self._give_up(contest, candidate, str(error))
+            contest.failed(candidate, str(error))
         except TimeoutError:
-            self._give_up(contest, candidate, f"it was not ready within {action.limit:.1f} s, its share of the budget")
+            contest.late(candidate, f"it was not ready within {action.limit:.1f} s, its share of the budget")
         else:
             self._contestants[candidate] = contestant
             versions[candidate] = contestant.version
@@ -201,14 +201,10 @@ class Tuner:
                     cost = await self._contestants[candidate].turn()
             except (WebinferError, TimeoutError) as error:
                 why = str(error) if isinstance(error, WebinferError) else f"a turn took more than {limit:.0f} s"
-                self._give_up(contest, candidate, why)
+                contest.failed(candidate, why)
                 await self._close(candidate)
             else:
                 contest.measured(candidate, cost, self._clock() - began)
-
-    def _give_up(self, contest: Contest, candidate: Candidate, why: str) -> None:
-        log.info("%s is out: %s", candidate, why)
-        contest.failed(candidate, why)
 
     async def _close(self, candidate: Candidate) -> None:
         with suppress(WebinferError):  # it is out: how it ended does not matter
@@ -253,7 +249,7 @@ def _tuning(
 def _failure(subject: Subject, reasons: Sequence[tuple[Candidate, str]]) -> TuningFailed:
     grouped: dict[str, list[str]] = {}
     for candidate, why in reasons:
-        grouped.setdefault(why, []).append(str(candidate))
+        grouped.setdefault(why.rstrip("."), []).append(str(candidate))
     said = "; ".join(f"{', '.join(names)}: {why}" for why, names in grouped.items()) or "there is none"
     return TuningFailed(
         f"No candidate of {subject.name} could be measured. {said}. Allow other platforms or precisions, or raise the "

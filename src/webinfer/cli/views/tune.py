@@ -60,7 +60,7 @@ class ContestBar:
         if not progress.budget:
             self.show(progress.text)
             return
-        amount = f"{progress.seconds:.0f} of {duration(progress.budget)}, {progress.left} of {progress.total} are in"
+        amount = f"{progress.seconds:.0f} of {progress.budget:.0f} s, {progress.left} of {progress.total} are in"
         if progress.leader is not None:
             amount += f", {progress.leader} leads"
         spent = min(progress.seconds, progress.budget)
