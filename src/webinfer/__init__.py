@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from webinfer.pool.events import SessionLoaded
     from webinfer.pool.requests.request import Times, unrecorded
     from webinfer.telemetry.snapshot import Snapshot
+    from webinfer.tuning.candidate import Candidate
     from webinfer.tuning.tuner import TuningProgress
-    from webinfer.tuning.tuning import Tuning
+    from webinfer.tuning.tuning import Standing, Tuning
 
 __all__ = [
     "Accelerator",
@@ -49,6 +50,7 @@ __all__ = [
     "AsyncAccelerator",
     "AsyncModel",
     "AsyncPipeline",
+    "Candidate",
     "Capabilities",
     "Decision",
     "Model",
@@ -60,6 +62,7 @@ __all__ = [
     "Result",
     "SessionLoaded",
     "Snapshot",
+    "Standing",
     "Times",
     "Tuning",
     "TuningProgress",
@@ -78,6 +81,7 @@ _HOMES = {
     "AsyncAccelerator": "webinfer.api.accelerator",
     "AsyncModel": "webinfer.inference.model",
     "AsyncPipeline": "webinfer.pipelines",
+    "Candidate": "webinfer.tuning.candidate",
     "Capabilities": "webinfer.core.capabilities",
     "Model": "webinfer.api.sync.model",
     "Decision": "webinfer.inference.route",
@@ -89,6 +93,7 @@ _HOMES = {
     "Result": "webinfer.inference.result",
     "SessionLoaded": "webinfer.pool.events",
     "Snapshot": "webinfer.telemetry.snapshot",
+    "Standing": "webinfer.tuning.tuning",
     "Times": "webinfer.pool.requests.request",
     "Tuning": "webinfer.tuning.tuning",
     "TuningProgress": "webinfer.tuning.tuner",

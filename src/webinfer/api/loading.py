@@ -76,7 +76,7 @@ class ModelLoader:
         Raises:
             WebinferError: As ``AsyncAccelerator.load``.
         """
-        package, pool = await asyncio.gather(_find(order), self._start())
+        package, pool = await asyncio.gather(find_package(order), self._start())
         choice, capabilities = await self._choose(pool, package, order)
         why, other = obstacle(package, choice.backend, capabilities), order.instead(package)
         if why and other:
@@ -191,8 +191,15 @@ class ModelLoader:
         return model
 
 
-async def _find(order: Order) -> ModelPackage:
-    """Find or make a model in a precision, in a thread. What is being made ends with whoever waits for it."""
+async def find_package(order: Order) -> ModelPackage:
+    """Find or make a model in a precision, in a thread. What is being made ends with whoever waits for it.
+
+    Args:
+        order: What the caller asks for.
+
+    Raises:
+        ModelError: The model cannot be found, fetched or read, or not be brought to that precision.
+    """
     reference, precision, part, progress = order.reference, order.precision, order.part, order.progress
     if precision not in SCHEMES:  # it cannot be made, only found
         return await asyncio.to_thread(resolve, reference, precision=precision, part=part, progress=progress)
@@ -208,7 +215,7 @@ async def _finer(order: Order, package: ModelPackage) -> AsyncIterator[ModelPack
     """Yield a model in the precisions that may take its place; see ``Order.finer``."""
     for precision in order.finer(package):
         try:
-            found = await _find(replace(order, precision=precision))
+            found = await find_package(replace(order, precision=precision))
         except ModelError:
             continue  # there is no such, and it cannot be made
         if found.sha256 != package.sha256:

@@ -12,13 +12,12 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from webinfer import Progress, Tuning, TuningProgress
+from webinfer import Progress, Standing, Tuning, TuningProgress
 from webinfer.cli.layout import heading
 from webinfer.cli.terminal import Terminal
 from webinfer.cli.units import duration
 from webinfer.cli.views.bench import table
 from webinfer.core.statistics import Interval
-from webinfer.tuning.tuning import Standing
 
 
 class ContestBar:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from webinfer.accuracy.native import run_native
 from webinfer.accuracy.samples import sample, sound
-from webinfer.api.contestant import Arrays, BrowserContestant, Opened, Setup
-from webinfer.api.loading import Order
-from webinfer.api.precisions import obstacle, obtained
+from webinfer.api.contest.contestant import Arrays, BrowserContestant, Opened, Setup
+from webinfer.api.lifecycle import Lifecycle
+from webinfer.api.loading import find_package
+from webinfer.api.order import Order
+from webinfer.api.precisions import obstacle
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import LoadFailed, ModelError, OptionError, RunFailed, WebinferError
 from webinfer.core.options import BACKENDS, Options
@@ -23,7 +25,6 @@ from webinfer.models.files.package import ModelPackage
 from webinfer.models.files.variants import check
 from webinfer.models.preprocessing.reader import Reader
 from webinfer.pool.plan.buckets import batch_dimension
-from webinfer.pool.pool import Pool
 from webinfer.telemetry.database.machine import machine
 from webinfer.tuning.candidate import Candidate, Space, sort_out, thread_obstacle
 from webinfer.tuning.tuner import Subject, Terms, Tuner, TuningProgress
@@ -40,25 +41,14 @@ class ModelTuner:
 
     Args:
         order: What the caller loaded.
-        options: Returns the options of the caller's accelerator.
-        pool: Returns the caller's pool.
+        lifecycle: Knows the options of the caller's accelerator, and its pool.
         make: Makes an accelerator.
-        keep: Keeps what was found.
     """
 
-    def __init__(
-        self,
-        order: Order,
-        options: Callable[[], Options],
-        pool: Callable[[], Awaitable[Pool]],
-        make: Callable[[Options], Opened],
-        keep: Callable[[Tuning], Awaitable[None]],
-    ) -> None:
+    def __init__(self, order: Order, lifecycle: Lifecycle, make: Callable[[Options], Opened]) -> None:
         self._order = order
-        self._options = options
-        self._pool = pool
+        self._lifecycle = lifecycle
         self._make = make
-        self._keep = keep
 
     def __repr__(self) -> str:
         return f"<ModelTuner {self._order.reference}>"
@@ -93,7 +83,7 @@ class ModelTuner:
         inputs = terms.inputs if terms.inputs is not None else await asyncio.to_thread(_made_up, base, space)
         right = {name: await asyncio.to_thread(_answer, package, inputs) for name, package in packages.items()}
         setup = Setup(
-            options=self._options(),
+            options=self._lifecycle.options,
             order=self._order,
             full=base.precision,
             inputs=inputs,
@@ -109,12 +99,11 @@ class ModelTuner:
         subject = Subject(model=base.sha256, name=base.name, machine=machine()["id"])
         tuner = Tuner(open_candidate, terms.progress)
         tuning = await tuner.run(subject, able, terms.budget, excluded=reasons, began=began)
-        await self._keep(tuning)
         return tuning
 
     async def _survey(self, terms: Terms) -> tuple[dict[str, Capabilities], dict[str, str]]:
         """Return what each browser can do, and why others cannot be had."""
-        pool = await self._pool()
+        pool = await self._lifecycle.open()
         known = [installation.name for installation in pool.installations]
         wanted = known if terms.browsers is None else list(terms.browsers)
         for browser in wanted:
@@ -147,7 +136,7 @@ class ModelTuner:
             self._tell(terms, progress.stage)
 
         order = self._order
-        base = await obtained(order.reference, None, order.part, tell)
+        base = await find_package(replace(order, precision=None, progress=tell))
         loaded = (order.precision or base.precision, *order.others)
         packages, absent = {}, {}
         for precision in dict.fromkeys(terms.precisions if terms.precisions is not None else loaded):
@@ -156,7 +145,7 @@ class ModelTuner:
                 packages[precision] = (
                     base
                     if precision == base.precision
-                    else await obtained(order.reference, precision, order.part, tell)
+                    else await find_package(replace(order, precision=precision, progress=tell))
                 )
             except ModelError as error:
                 absent[precision] = str(error)
@@ -164,7 +153,7 @@ class ModelTuner:
 
     def _space(self, terms: Terms, browsers: tuple[str, ...], precisions: tuple[str, ...], base: ModelPackage) -> Space:
         """Return what the caller allows; what was not said is as the accelerator and the model have it."""
-        options = self._options()
+        options = self._lifecycle.options
         asked = self._order.platform or options.platform
         backends = BACKENDS if asked == "auto" else (asked,)
         has_audio = terms.inputs is None and sound(base) is not None

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import compare, limits_for
-from webinfer.api.loading import Order
+from webinfer.api.order import Order
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import AccuracyError, BackendUnavailable
 from webinfer.core.options import Backend, BrowserName, Options
