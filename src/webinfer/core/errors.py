@@ -66,10 +66,9 @@
     +-- PoolClosed
     +-- WrongLoop (RuntimeError)              called where waiting would never end
 
-Each class has a stable ``code``, which is what crosses the wire and what programs should compare.
-``retryable`` says whether the same request may succeed when it is run again elsewhere. The keyword
-arguments given at construction are the error's ``data``: they name the culprit for programs, while the
-message names it, and the remedy, for people.
+Each class has a stable ``code``, which is what crosses the wire and what programs should compare. ``retryable`` says
+whether the same request may succeed when it is run again elsewhere. The keyword arguments given at construction are the
+error's ``data``: they name the culprit for programs, while the message names it, and the remedy, for people.
 """
 
 from __future__ import annotations
