@@ -7,7 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from webinfer import Tuning, TuningProgress
-from webinfer.cli.terminal import THEME, Terminal
+from webinfer.cli.output.terminal import THEME, Terminal
 from webinfer.cli.views.tune import ContestBar, lead, view
 from webinfer.core.statistics import Interval
 from webinfer.tuning.candidate import Candidate

@@ -13,9 +13,9 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from webinfer import Progress, Standing, Tuning, TuningProgress
-from webinfer.cli.layout import heading
-from webinfer.cli.terminal import Terminal
-from webinfer.cli.units import duration
+from webinfer.cli.output.layout import heading
+from webinfer.cli.output.terminal import Terminal
+from webinfer.cli.output.units import duration
 from webinfer.cli.views.bench import table
 from webinfer.core.statistics import Interval
 
@@ -68,7 +68,7 @@ class ContestBar:
             self._line(f"{progress.text} ({amount})")
 
     def load(self, progress: Progress) -> None:
-        """Show a step before the contest; see ``webinfer.cli.progress.Steps``."""
+        """Show a step before the contest; see ``webinfer.cli.output.progress.Steps``."""
         self.show(progress.stage)
 
     def show(self, text: str) -> None:

@@ -13,7 +13,7 @@ from webinfer import Accelerator, Options
 from webinfer.cli.command import command, split
 from webinfer.cli.commands.run import gather
 from webinfer.cli.completion import model_names
-from webinfer.cli.terminal import Terminal
+from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views.tune import ContestBar, view
 from webinfer.core.errors import OptionError
 from webinfer.core.options import BACKENDS, Backend, BrowserName, ManyName
