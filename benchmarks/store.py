@@ -1,7 +1,7 @@
 """What recording costs: requests of a copying model and of BERT-tiny, recorded and not, in turns on one accelerator.
 
 A turn with the store on ends when its last row is on the disk, so nothing is put off until nobody counts. Then each row
-is held against the result that its caller got, a flood shows what recording takes by itself, beyond the running totals,
+is held against the result that its caller got, a flood shows what recording takes by itself, beyond the counters,
 and a process that is killed while it records shows what a kill costs.
 """
 
@@ -25,7 +25,6 @@ from webinfer import Accelerator, Model, Result, unrecorded
 from webinfer.core.options import Options
 from webinfer.core.statistics import bootstrap
 from webinfer.models.zoo.probe import echo_model
-from webinfer.telemetry.counters.aggregate import Aggregate
 from webinfer.telemetry.database.connection import connect
 from webinfer.telemetry.database.store import Store
 from webinfer.telemetry.recorder import Recorder
@@ -96,7 +95,7 @@ def differences(accelerator: Accelerator, expected: list[Row]) -> int:
 
 def flood(result: Result, store: Store | None, seconds: float) -> float:
     """Take down ten thousand results a second, to the disk or not; returns the processor time that each takes."""
-    recorder = Recorder(Aggregate())
+    recorder = Recorder()
     if store is not None:
         recorder.open(store, Options.of())
     began, spent, given = time.perf_counter(), time.process_time(), 0

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from webinfer.pipelines import AsyncPipeline
     from webinfer.pool.events import SessionLoaded
     from webinfer.pool.requests.request import Times, unrecorded
-    from webinfer.telemetry.snapshot import Snapshot
+    from webinfer.telemetry.readers.snapshot import Snapshot
     from webinfer.tuning.candidate import Candidate
     from webinfer.tuning.tuner import TuningProgress
     from webinfer.tuning.tuning import Standing, Tuning
@@ -92,7 +92,7 @@ _HOMES = {
     "Progress": "webinfer.core.progress",
     "Result": "webinfer.inference.result",
     "SessionLoaded": "webinfer.pool.events",
-    "Snapshot": "webinfer.telemetry.snapshot",
+    "Snapshot": "webinfer.telemetry.readers.snapshot",
     "Standing": "webinfer.tuning.tuning",
     "Times": "webinfer.pool.requests.request",
     "Tuning": "webinfer.tuning.tuning",

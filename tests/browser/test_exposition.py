@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.browser.conftest import Save
 from webinfer import AsyncAccelerator
 from webinfer.core.errors import BackendError, Forbidden, OptionError
-from webinfer.telemetry.counters.tallies import STAGES
+from webinfer.telemetry.counters.series import STAGES
 from webinfer.transport.server import Host
 
 pytestmark = pytest.mark.browser("embedded")

@@ -24,8 +24,9 @@ from webinfer.inference.result import Result
 from webinfer.pipelines import AsyncPipeline, pipeline_class
 from webinfer.pool.plan.timeouts import check_factors
 from webinfer.pool.pool import Pool
-from webinfer.telemetry.counters.aggregate import Gauges
-from webinfer.telemetry.snapshot import Snapshot
+from webinfer.telemetry.counters.gauges import measure
+from webinfer.telemetry.readers.metrics import Loaded, metrics
+from webinfer.telemetry.readers.snapshot import Snapshot
 
 log = logging.getLogger("webinfer")
 
@@ -222,23 +223,13 @@ class AsyncAccelerator(AsyncResource):
         Returns:
             The sections, ready for JSON.
         """
-        loaded = sorted({model.package.name for model in self._loader.models})
         pool = self._pool
-        if pool is None:
-            return self._lifecycle.metrics.to_dict(Gauges(loaded=loaded))
-        memory = await pool.memory()
-        return self._lifecycle.metrics.to_dict(
-            Gauges(
-                queued=pool.queued,
-                queue_peak=pool.queue_peak,
-                running_peak=pool.running_peak,
-                lanes=len(pool.lanes),
-                busy=pool.busy,
-                memory={browser: nbytes / 1e6 for browser, nbytes in memory.items()},
-                holders=self._loader.holders(pool),
-                loaded=loaded,
-            )
+        now = await measure(pool)
+        loaded = Loaded(
+            names=sorted({model.package.name for model in self._loader.models}),
+            holders=self._loader.holders(pool) if pool is not None else {},
         )
+        return metrics(self._lifecycle.recorder.counters.read(), now, loaded)
 
     async def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Ask the database that ``db_path`` names. docs/reference/database.md lists its tables.

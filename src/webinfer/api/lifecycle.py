@@ -10,16 +10,12 @@ from webinfer.browsers.discovery.find import find, find_each
 from webinfer.browsers.profiles import note_port, port_of
 from webinfer.core.errors import OptionError, PoolClosed, PortInUse
 from webinfer.core.options import Options
-from webinfer.models.files.package import ModelPackage
 from webinfer.pool.pool import Pool
-from webinfer.telemetry import prometheus
-from webinfer.telemetry.counters.aggregate import Aggregate
-from webinfer.telemetry.counters.journal import Journal
-from webinfer.telemetry.counters.tallies import Tallies
 from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.readers import prometheus
+from webinfer.telemetry.readers.snapshot import Snapshot, take
 from webinfer.telemetry.recorder import Recorder
 from webinfer.telemetry.registry import Entry, announce, retract
-from webinfer.telemetry.snapshot import Snapshot, take
 from webinfer.transport.server import Host
 
 log = logging.getLogger("webinfer")
@@ -35,8 +31,7 @@ class Lifecycle:
         options: The options in force; ``limit_memory`` and ``scale_timeouts`` replace them.
         host: Serves the browsers' pages; ``None`` before the first use.
         pool: Browsers and lanes; ``None`` before the first use.
-        metrics: Running totals.
-        recorder: Is told of every result, and writes to the database.
+        recorder: Is told of every result and event; it counts them, and writes to the database.
         closed: Whether it was ended.
     """
 
@@ -44,11 +39,8 @@ class Lifecycle:
         self.options = options
         self.host: Host | None = None
         self.pool: Pool | None = None
-        self.metrics = Aggregate()
-        self.recorder = Recorder(self.metrics)
+        self.recorder = Recorder()
         self.closed = False
-        self._journal = Journal()
-        self._tallies = Tallies()
         self._entry: Entry | None = None  # by which other processes find this accelerator
         self._starting = asyncio.Lock()
 
@@ -82,19 +74,9 @@ class Lifecycle:
                 self._entry = await asyncio.to_thread(_announce, host)
             if self.pool is None:
                 self.pool = Pool(self.host, installations, options)
-                self.pool.listen(self.metrics)
                 self.recorder.watch(self.pool)
-                self.pool.listen(self._journal)
-                self.pool.listen(self._tallies)
             self.check_open()
             return self.pool
-
-    def name(self, package: ModelPackage) -> None:
-        """Tell everything that counts what a model is called."""
-        self.metrics.name(package.sha256, package.name, package.cid, package.precision)
-        self.recorder.model(package)
-        self._journal.name(package.sha256, package.name)
-        self._tallies.name(package.sha256, package.name)
 
     async def database(self) -> Store:
         """Return the database.
@@ -110,7 +92,7 @@ class Lifecycle:
     async def snapshot(self) -> Snapshot:
         """Return what is going on right now."""
         self.check_open()
-        return await take(self.pool, self._journal)
+        return await take(self.pool, self.recorder.counters)
 
     def check_open(self) -> None:
         """Refuse to go on after the end.
@@ -139,7 +121,7 @@ class Lifecycle:
         return (await self.snapshot()).to_dict()
 
     async def _exposition(self, accept: str) -> tuple[bytes, str]:
-        return await prometheus.expose(await self.snapshot(), self._tallies, accept)
+        return await prometheus.expose(await self.snapshot(), self.recorder.counters.read(), accept)
 
 
 def _announce(host: Host) -> Entry | None:

@@ -87,7 +87,7 @@ class ModelLoader:
             raise BackendUnavailable(
                 f"{why}: take another platform or precision, or allow a fallback.", backend=choice.backend
             )
-        self._lifecycle.name(package)
+        self._lifecycle.recorder.model(package)
         try:
             model = await self._load_somewhere(pool, package, choice, order.progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:

@@ -8,37 +8,54 @@ import logging
 import sys
 from typing import Any, TextIO
 
+from pythonjsonlogger.core import BaseJsonFormatter
+
 from webinfer.core.json import clean, plain, told
 
-_OWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
-
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(BaseJsonFormatter):
     """Writes a record as one JSON object: ``time``, ``level``, ``logger``, ``message``, and whatever came as ``extra``.
 
-    An exception is added as ``error``: its type, its message, its stack, and the stable ``code`` of one of ours.
+    An exception is added as ``error``: its type, its message, its stack, and the stable ``code`` of one of ours. The
+    library finds what came as extra; what its own writer refuses (numbers that are none, keys that are no text, what
+    holds itself or cannot be shown) is written here as far as it can be.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        when = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
-        line: dict[str, Any] = {
-            "time": when.isoformat(timespec="milliseconds"),
+        return super().format(logging.makeLogRecord({**record.__dict__, "msg": _message(record), "args": None}))
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """Collect the fields of a line.
+
+        Args:
+            log_data: Where they go.
+            record: What is logged.
+            message_dict: What the library made of the record's exception and stack.
+        """
+        stack = message_dict.pop("exc_info", None)
+        extra: dict[str, Any] = {}
+        super().add_fields(extra, record, message_dict)
+        log_data |= {
+            "time": datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": _message(record),
+            "message": record.message,
             "pid": record.process,
         }
-        line |= {name: value for name, value in record.__dict__.items() if name not in _OWN and name not in line}
+        log_data |= {name: value for name, value in extra.items() if name not in log_data}
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
-            line["error"] = {
+            log_data["error"] = {
                 "type": type(error).__name__,
                 "message": told(error),
                 "code": getattr(error, "code", None),
-                "stack": self.formatException(record.exc_info),
+                "stack": stack,
             }
-        return "{" + ", ".join(f"{_written(told(name))}: {_written(value)}" for name, value in line.items()) + "}"
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Write the fields as one object, in ASCII: the stream may have any encoding."""
+        return "{" + ", ".join(f"{_written(told(name))}: {_written(value)}" for name, value in log_data.items()) + "}"
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -49,7 +66,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _written(value: Any) -> str:
-    """Write a value as JSON in ASCII, whatever it is: the stream may have any encoding, and logging must not fail."""
+    """Write a value as JSON, whatever it is: logging must not fail."""
     try:
         return json.dumps(plain(value), allow_nan=False)
     except Exception:  # it holds itself, or what it holds fails

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import psutil
 
 from webinfer.pool.pool import Pool
-from webinfer.telemetry.counters.busy_time import Busy
+from webinfer.telemetry.counters.busy_time import BusyTime
+from webinfer.telemetry.counters.counters import Counters
+from webinfer.telemetry.counters.gauges import measure
 from webinfer.telemetry.energy import Meter
 
-EVERY = 5.0  # seconds between two samples of a pool that works
+EVERY = 5.0
+"""Seconds between two samples of a pool that works."""
+
 _IDLE = 0.1  # share of the time between two samples that may be idle, for its energy to be that of the work
 
 Add = Callable[..., object]
@@ -24,34 +24,26 @@ class Sampler:
 
     Args:
         pool: Whose.
+        counters: What its events are counted by, and the clock.
         add: Has a row written: takes the table's name and values by column.
         rows: Rows of the browsers that run, by label.
         meter: Measures the processors' energy.
-        clock: Seconds that only grow.
     """
 
     def __init__(
-        self,
-        pool: Pool,
-        add: Add,
-        rows: Mapping[str, int],
-        *,
-        meter: Meter | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, pool: Pool, counters: Counters, add: Add, rows: Mapping[str, int], *, meter: Meter | None = None
     ) -> None:
-        self._pool, self._add, self._rows = pool, add, rows
-        self._meter, self._clock = meter or Meter(), clock
-        self._items = 0  # answered since the last sample
-        self._busy = Busy()  # since then
+        self._pool, self._counters, self._add, self._rows = pool, counters, add, rows
+        self._meter = meter or Meter()
+        self._items = 0  # answered up to the last sample
         self._last = float("-inf")
-        self._metered = clock()  # when the meter was read last
+        self._metered = counters.clock()  # when the meter was read last
+        counters.read().interval = BusyTime(self._metered)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def answered(self, items: int, seconds: float) -> None:
-        """Count what was answered, and how long it was under way; take a sample where the last one is some time ago."""
-        self._items += items
-        now = self._clock()
-        self._busy.add(max(now - seconds, self._metered), now)
+    def answered(self) -> None:
+        """Take a sample where the last one is some time ago; call this once an answer was counted."""
+        now = self._counters.clock()
         if now - self._last >= EVERY:
             self._last = now
             task = asyncio.ensure_future(self._take())
@@ -59,27 +51,31 @@ class Sampler:
             task.add_done_callback(self._tasks.discard)
 
     async def _take(self) -> None:
-        pool, items = self._pool, self._items
-        self._items = 0
-        now: dict[str, Any] = {
-            "queued": pool.queued,
-            "running": sum(state.running for state in pool.lane_states.values()),
-            "lanes": len(pool.lanes),
-            "busy": pool.busy,
-            "browsers": len(pool.browsers),
-            "items": items,
-            "energy_j": self._energy(),
-        }
-        memory = {label: nbytes / 1e6 for label, nbytes in (await pool.memory()).items()}
-        for label, megabytes in memory.items():
+        energy = self._energy()
+        items = self._counters.read().sum(lambda series: series.runs.items)
+        answered, self._items = items - self._items, items
+        now = await measure(self._pool)
+        for label, megabytes in now.memory.items():
             if megabytes and label in self._rows:
                 self._add("browser_samples", browser=self._rows[label], memory_mb=megabytes)
-        python, free = psutil.Process().memory_info().rss / 1e6, psutil.virtual_memory().available / 1e6
-        self._add("samples", **now, browser_mb=sum(memory.values()), python_mb=python, available_mb=free)
+        self._add(
+            "samples",
+            queued=now.queued,
+            running=now.running,
+            lanes=now.lanes,
+            busy=now.busy,
+            browsers=now.browsers,
+            items=answered,
+            energy_j=energy,
+            browser_mb=now.browser_mb,
+            python_mb=now.python_mb,
+            available_mb=now.available_mb,
+        )
 
     def _energy(self) -> float | None:
         """Return the joules since the last sample, if that time was spent at work: a pause takes energy, too."""
-        spent, now = self._meter.spent(), self._clock()
-        busy, self._busy = self._busy.seconds, Busy()
+        counts, spent, now = self._counters.read(), self._meter.spent(), self._counters.clock()
+        busy = 0.0 if counts.interval is None else counts.interval.seconds
         since, self._metered = self._metered, now
+        counts.interval = BusyTime(now)
         return spent if busy >= (1 - _IDLE) * (now - since) else None

@@ -6,6 +6,7 @@ A span is made when its request has ended, from times that were observed: it cos
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,11 @@ _STAGES = ("queue", "wait", "transfer", "run")
 
 def _tracer() -> Tracer | None:
     """Return the tracer; ``None`` where nobody collects spans."""
-    try:
-        from opentelemetry import trace
-    except ImportError:
+    trace = sys.modules.get("opentelemetry.trace")  # who set up a provider has imported it; each request asks
+    if trace is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        return None
-    return trace.get_tracer("webinfer", package_version())
+    tracer: Tracer = trace.get_tracer("webinfer", package_version())
+    return tracer
 
 
 def trace_result(result: Result) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Call
-from tests.metrics.test_archive import make
+from tests.telemetry.database.test_archive import make
 
 
 def test_command_line_tells_merges_exports_and_asks(call: Call, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.bench.records import record
 from tests.cli.conftest import Call
-from tests.metrics.test_archive import make
-from tests.metrics.test_report import two_runs
+from tests.telemetry.database.test_archive import make
+from tests.telemetry.report.test_report import two_runs
 from webinfer.bench import storage
 
 

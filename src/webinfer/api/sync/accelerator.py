@@ -22,7 +22,7 @@ from webinfer.core.process_bound import Resource
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.model import Inputs
 from webinfer.inference.result import Result
-from webinfer.telemetry.snapshot import Snapshot
+from webinfer.telemetry.readers.snapshot import Snapshot
 
 if TYPE_CHECKING:
     pass

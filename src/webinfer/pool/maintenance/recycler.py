@@ -11,7 +11,6 @@ import psutil
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.lane import Lane
-from webinfer.browsers.process_tree import tree_memory
 from webinfer.core.background import Tasks
 from webinfer.core.errors import WebinferError
 from webinfer.core.lane_id import LaneId
@@ -124,7 +123,8 @@ class Recycler:
 
     async def _measure(self, now: float) -> None:
         browsers = list(self._registry.browsers.values())
-        sizes = await asyncio.gather(*(asyncio.to_thread(tree_memory, browser.pid) for browser in browsers))
+        memory = await self._fleet.memory()
+        sizes = [memory.get(browser.id, 0) for browser in browsers]
         ids = {browser.id for browser in browsers}
         self._runs = {lane: runs for lane, runs in self._runs.items() if lane.browser in ids}
         self._samples = {name: self._samples.get(name) or deque(maxlen=2 * SAMPLES) for name in ids}

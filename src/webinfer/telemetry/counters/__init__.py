@@ -1,1 +1,1 @@
-"""Counts and histograms of what happened, and the listeners that keep them."""
+"""The one store of counters: what happened since an accelerator was made, by labels, and what is so now."""

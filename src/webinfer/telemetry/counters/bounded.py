@@ -1,4 +1,4 @@
-"""What is kept of things that come and go, so that a process that runs for months does not grow."""
+"""Mappings of things that come and go, so that a process that runs for months does not grow."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LATE = 64
 """Lanes or browsers that end after one before that is forgotten: answers of it may still be on their way."""
 
 
-class Kept(OrderedDict[K, V]):
-    """A mapping that is full at some time: then what nobody kept or recalled for longest makes room.
+class LruMap(OrderedDict[K, V]):
+    """A mapping with a limit: the entry that was set or used longest ago makes room for a new one.
 
     Args:
         limit: Entries that it holds at most.
@@ -24,7 +24,7 @@ class Kept(OrderedDict[K, V]):
         super().__init__()
         self._limit = limit
 
-    def keep(self, key: K, value: V) -> V:
+    def put(self, key: K, value: V) -> V:
         """Set an entry and return its value."""
         self[key] = value
         self.move_to_end(key)
@@ -32,7 +32,7 @@ class Kept(OrderedDict[K, V]):
             self.popitem(last=False)
         return value
 
-    def recall(self, key: K) -> V | None:
+    def use(self, key: K) -> V | None:
         """Return an entry's value, if there is one; it counts as used."""
         value = self.get(key)
         if value is not None:
@@ -44,7 +44,7 @@ class Ended:
     """Lanes or browsers that ended lately. What is known of one goes when ``LATE`` others have ended after it.
 
     Args:
-        known: By their ids.
+        known: What is known of them, by id.
     """
 
     def __init__(self, known: MutableMapping[str, Any] | MutableMapping[str | None, Any]) -> None:
@@ -55,7 +55,7 @@ class Ended:
         return f"<Ended {len(self._ids)} of {len(self._known)}>"
 
     def add(self, id: str) -> None:
-        """Take in one that ended."""
+        """Note that one ended."""
         self._ids.append(id)
         if len(self._ids) > LATE:
             self._known.pop(self._ids.popleft(), None)

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 from array import array
 
-_APART = 128  # stretches that are told apart; a span that began before the older half of them is counted from there
+_APART = 128  # stretches that are kept apart; a span that began before the older half of them is counted from there
 
 
-class Busy:
-    """The union of spans that are told in order of their ends, as requests are when they are answered.
+class BusyTime:
+    """The union of spans that come in order of their ends, as requests do when they are answered.
+
+    Args:
+        since: Where counting begins; what lies before is left out.
 
     Attributes:
-        seconds: Its length.
+        seconds: Length of the union.
     """
 
     __slots__ = ("_ends", "_floor", "_starts", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, since: float = float("-inf")) -> None:
         self.seconds = 0.0
         self._starts = array("d")  # of stretches without an overlap, rising
         self._ends = array("d")
-        self._floor = float("-inf")
+        self._floor = since
 
     def __repr__(self) -> str:
-        return f"<Busy {self.seconds:.3f} s>"
+        return f"<BusyTime {self.seconds:.3f} s>"
 
     def add(self, start: float, end: float) -> None:
-        """Take in a span, on a clock that only grows.
+        """Add a span, on a clock that only grows.
 
         Args:
             start: When it began.
-            end: When it ended, not before any that was told.
+            end: When it ended, not before any span that was added.
         """
         starts, ends = self._starts, self._ends
         start = max(start, self._floor)
-        known = 0.0
+        known = 0.0  # seconds of the stretches that this span joins
         while ends and ends[-1] >= start:
             first, last = starts.pop(), ends.pop()
             known += last - first

@@ -19,7 +19,6 @@ from webinfer.core.errors import LaneLost
 from webinfer.core.lane_id import LaneId
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.requests.request import Request
-from webinfer.telemetry.counters.aggregate import Aggregate
 from webinfer.telemetry.recorder import Recorder
 from webinfer.telemetry.tracing import trace_failure
 
@@ -82,7 +81,7 @@ async def test_request_that_its_caller_gave_up_is_no_error(exporter: InMemorySpa
     async def work() -> Any:
         await asyncio.Event().wait()
 
-    task = asyncio.ensure_future(Recorder(Aggregate()).take(MODEL, request_, work()))
+    task = asyncio.ensure_future(Recorder().take(MODEL, request_, work()))
     await asyncio.sleep(0)  # it waits now
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -96,7 +95,7 @@ async def test_request_that_its_caller_gave_up_is_no_error(exporter: InMemorySpa
 
 
 def test_request_that_could_not_be_made_is_a_span_too(exporter: InMemorySpanExporter) -> None:
-    Recorder(Aggregate()).failed(ValueError("no such input"), MODEL)
+    Recorder().failed(ValueError("no such input"), MODEL)
     _, attributes = only(exporter)
     assert attributes["error.type"] == "ValueError"
     assert "webinfer.lane" not in attributes

@@ -10,11 +10,11 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
+from tests.telemetry import results
 from webinfer.accuracy.record import Accuracy
-from webinfer.core.capabilities import Capabilities, Verdict
+from webinfer.core.capabilities import Capabilities
 from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
 from webinfer.inference.result import Result
@@ -33,10 +33,8 @@ from webinfer.pool.events import (
 from webinfer.pool.plan.assignment import LaneState, SessionKey
 from webinfer.pool.requests.batch import Batch
 from webinfer.pool.requests.request import Request, Times, unrecorded
-from webinfer.telemetry.counters.aggregate import Aggregate
 from webinfer.telemetry.counters.bounded import LATE
-from webinfer.telemetry.counters.journal import Journal
-from webinfer.telemetry.counters.tallies import Tallies
+from webinfer.telemetry.counters.counters import Counters
 from webinfer.telemetry.database.store import Store
 from webinfer.telemetry.recorder import Recorder
 from webinfer.transport.wire import Message
@@ -52,7 +50,7 @@ class Pool:
         self.browsers: dict[str, SimpleNamespace] = {}
         self.lanes: dict[str, Any] = {}
         self.lane_states: dict[str, Any] = {}
-        self.queued = self.busy = 0
+        self.queued = self.queue_peak = self.running_peak = self.busy = 0
         self.listeners: list[Any] = []
 
     def listen(self, listener: Any) -> None:
@@ -89,7 +87,7 @@ def recorder(pool: Pool, store: Store) -> Recorder:
 
 
 def watching(pool: Any, store: Store, options: Options) -> Recorder:
-    recorder = Recorder(Aggregate())
+    recorder = Recorder()
     recorder.open(store, options)
     recorder.watch(pool)
     pool.start("b1")
@@ -102,45 +100,13 @@ def count(store: Store, table: str) -> int:
 
 def result(lane: str = "b1.1") -> Result:
     place = Place("embedded", "wasm")
-    return Result(
-        outputs={"y": np.zeros(1, np.float32)},
-        model="m",
-        model_sha256="a" * 64,
-        model_cid="",
-        weights="real",
-        family="unknown",
-        asked="wasm",
-        backend="wasm",
-        reason=None,
-        precision="fp32",
-        quantized={},
-        rewritten={},
-        warmed=False,
-        browser="embedded",
-        routing=None,
-        engine="chromium",
-        engine_version="1",
-        runtime="",
-        lane=lane,
-        verdict=Verdict("unproven"),
-        placement=None,
-        accuracy=None,
-        shape={},
-        times=Times(0.0, 0.0, 0.0, 0.0, 0.0),
-        items=1,
-        batch=1,
-        attempts=1,
-        decision=Decision(
-            taken=place,
-            source="override",
-            reason="wasm was asked for",
-            candidates=(Alternative(place, None, 0, "override", None),),
-        ),
-    )
+    candidates = (Alternative(place, None, 0, "override", None),)
+    decision = Decision(taken=place, source="override", reason="wasm was asked for", candidates=candidates)
+    return results.result(lane=lane, decision=decision)
 
 
 def test_decision_is_recorded_though_the_first_row_of_its_session_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder, store = Recorder(Aggregate()), Store(":memory:")
+    recorder, store = Recorder(), Store(":memory:")
     recorder.open(store, Options.of())
     with monkeypatch.context() as full:
         full.setattr(store, "_limit", 0)
@@ -154,7 +120,7 @@ def test_decision_is_recorded_though_the_first_row_of_its_session_is_lost(monkey
 
 def recorded(results: list[Result]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of results and of their sessions."""
-    recorder, store = Recorder(Aggregate()), Store(":memory:")
+    recorder, store = Recorder(), Store(":memory:")
     recorder.open(store, Options.of())
     for each in results:
         recorder.answered(each)
@@ -247,9 +213,6 @@ async def test_answer_of_a_lane_that_ended_long_ago_makes_its_session_anew(
 async def test_nothing_is_kept_of_lanes_and_browsers_that_are_gone(
     pool: Pool, store: Store, recorder: Recorder
 ) -> None:
-    listeners = (recorder, Journal(), Tallies())
-    pool.listeners = [*listeners]
-
     def cycle(browsers: range) -> int:
         for browser in browsers:
             pool.start(f"b{browser}")
@@ -261,25 +224,23 @@ async def test_nothing_is_kept_of_lanes_and_browsers_that_are_gone(
             pool.announce(BrowserEnded(f"b{browser}", "embedded", "killed", lost=False))
             pool.browsers.clear()
         store.flush()
-        return held(*listeners)
+        return held(recorder)
 
-    before = cycle(range(2, 502))  # by then the journal remembers as many runs as it ever does
+    before = cycle(range(2, 502))  # by then as many runs are remembered as ever are
     assert cycle(range(502, 1002)) <= before + 50
     assert count(store, "sessions") == 10_000
 
 
 async def test_nothing_grows_with_shapes_and_models_without_end(pool: Pool) -> None:
-    journal, tallies, aggregate = Journal(), Tallies(), Aggregate()
-    pool.listeners = [journal, tallies, aggregate]
+    counters = Counters()
+    pool.listeners = [counters]
 
     def cycle(numbers: range) -> int:
         for number in numbers:
             key = KEY._replace(model=f"{number:064}", dimensions=(("n", number),))
-            journal.name(key.model, "model")
-            tallies.name(key.model, "model")
-            aggregate.name(key.model, "model", "", "fp32")
+            counters.name(key.model, "model", "", "fp32")
             pool.announce(RunFinished(LaneId("b1", 1), "b1", key, 1, 0.0, 0.0, 0.1, 0.1, 1))
-        return held(journal, tallies, aggregate)
+        return held(counters)
 
     before = cycle(range(12_000))
     assert cycle(range(12_000, 24_000)) < 1.2 * before

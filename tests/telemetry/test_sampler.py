@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
+from webinfer.core.lane_id import LaneId
+from webinfer.pool.events import RunFinished
+from webinfer.pool.plan.assignment import SessionKey
+from webinfer.telemetry.counters.counters import Counters
 from webinfer.telemetry.energy import Meter
 from webinfer.telemetry.sampler import EVERY, Sampler
+
+KEY = SessionKey("a" * 64, "wasm")
 
 
 class Clock:
@@ -30,7 +36,7 @@ class Pool:
         self.browsers: dict[str, Any] = {}
         self.lanes: dict[str, Any] = {}
         self.lane_states: dict[str, Any] = {}
-        self.queued = self.busy = 0
+        self.queued = self.queue_peak = self.running_peak = self.busy = 0
 
     async def memory(self) -> dict[str, int]:
         return {}
@@ -51,16 +57,19 @@ async def test_energy_is_told_of_time_that_was_spent_at_work(
 ) -> None:
     samples: list[dict[str, Any]] = []
     clock, pool = Clock(), Pool()
+    counters = Counters(clock)
 
     def add(table: str, **values: Any) -> None:
         assert table == "samples"
         samples.append(values)
 
-    sampler = Sampler(pool, add, {}, meter=Joules(), clock=clock)  # type: ignore[arg-type]
+    sampler = Sampler(pool, counters, add, {}, meter=Joules())  # type: ignore[arg-type]
     assert EVERY == 5.0
     for end, seconds in answers:
         clock.now = 1000.0 + end
-        sampler.answered(2, seconds)
+        counters(RunFinished(LaneId("b1", 1), "b1", KEY, 2, 0.0, 0.0, seconds, seconds, 1))
+        sampler.answered()
         await asyncio.gather(*sampler._tasks)
     assert [sample["energy_j"] for sample in samples] == energies
     assert sum(sample["items"] for sample in samples) <= 2 * len(answers)
+    assert samples[0]["items"] == 2

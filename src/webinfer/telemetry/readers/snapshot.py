@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections import Counter
@@ -10,17 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import psutil
-
 from webinfer.browsers.lane import Lane
-from webinfer.browsers.process_tree import tree_memory
 from webinfer.core.placement import Placement
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
-from webinfer.telemetry.counters.journal import Fault, Journal, Recent
-
-_MEGABYTE = 1e6
+from webinfer.telemetry.counters.counters import Counters
+from webinfer.telemetry.counters.counts import Counts
+from webinfer.telemetry.counters.gauges import measure
+from webinfer.telemetry.counters.recent import Fault, Recent
+from webinfer.telemetry.counters.series import LaneCounts, SessionCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,48 +174,55 @@ class Snapshot:
         return asdict(self)
 
 
-async def take(pool: Pool | None, journal: Journal) -> Snapshot:
-    """Look at a pool, and at what its journal remembers.
+async def take(pool: Pool | None, counters: Counters) -> Snapshot:
+    """Look at a pool, and at what was counted of it.
 
     Only the memory is measured, in threads; all else is read in one step of the loop, and so belongs together.
 
     Args:
         pool: The pool; ``None`` where nothing was started yet.
-        journal: A listener of its events.
+        counters: What its events were counted by.
     """
-    memory = await _memory(pool) if pool is not None else {}
-    browsers = _browsers(pool, journal, memory) if pool is not None else ()
-    queue = _queue(pool, journal) if pool is not None else ()
+    gauges = await measure(pool)
+    counts, now = counters.read(), counters.clock()
+    queue = _queue(pool, counts) if pool is not None else ()
     return Snapshot(
         pid=os.getpid(),
         at=time.time(),
-        uptime=journal.uptime,
-        browsers=browsers,
+        uptime=now - counts.began,
+        browsers=_browsers(pool, counts, gauges.memory) if pool is not None else (),
         queue=queue,
         totals=Totals(
-            waiting=sum(each.waiting for each in queue),
-            running=sum(each.running for each in queue),
-            runs=journal.runs,
-            items=journal.items,
-            loads=journal.loads,
-            browser_mb=sum(memory.values()),
-            python_mb=psutil.Process().memory_info().rss / _MEGABYTE,
+            waiting=sum(session.waiting for session in queue),
+            running=sum(session.running for session in queue),
+            runs=counts.sum(lambda series: series.runs.answered),
+            items=counts.sum(lambda series: series.runs.items),
+            loads=counts.sum(lambda series: series.loads.count),
+            browser_mb=gauges.browser_mb,
+            python_mb=gauges.python_mb,
         ),
-        recent=journal.recent(),
-        errors=dict(journal.errors),
-        recoveries=dict(journal.recoveries),
-        faults=journal.faults(),
+        recent=counts.recent.look(now),
+        errors=dict(counts.faults_of("request", "load")),
+        recoveries=_recoveries(counts),
+        faults=counts.fault_log.look(now),
     )
 
 
-async def _memory(pool: Pool) -> dict[str, float]:
-    """Measure each browser's memory, in megabytes, by its id."""
-    pids = {browser.id: browser.pid for browser in pool.browsers.values()}
-    sizes = await asyncio.gather(*(asyncio.to_thread(tree_memory, pid) for pid in pids.values()))
-    return {name: size / _MEGABYTE for name, size in zip(pids, sizes, strict=True)}
+def _recoveries(counts: Counts) -> dict[str, int]:
+    return {
+        "browsers_started": counts.starts.total(),
+        "browsers_lost": counts.faults_of("browser").total(),
+        "browsers_retired": counts.retired["browser"],
+        "lanes_started": counts.lanes_started,
+        "lanes_lost": counts.faults_of("lane").total(),
+        "lanes_retired": counts.retired["lane"],
+        "host_stalls": counts.faults_of("host").total(),
+        "requests_rerun": counts.sum(lambda series: series.runs.retried),
+        "requests_recovered": counts.recovered,
+    }
 
 
-def _browsers(pool: Pool, journal: Journal, memory: Mapping[str, float]) -> tuple[BrowserSnapshot, ...]:
+def _browsers(pool: Pool, counts: Counts, memory: Mapping[str, float]) -> tuple[BrowserSnapshot, ...]:
     return tuple(
         BrowserSnapshot(
             id=browser.id,
@@ -225,31 +230,31 @@ def _browsers(pool: Pool, journal: Journal, memory: Mapping[str, float]) -> tupl
             engine=browser.capabilities.engine,
             version=browser.capabilities.engine_version,
             pid=browser.pid,
-            uptime=journal.browser_uptime(browser.id),
+            uptime=counts.uptime(browser.id),
             memory_mb=memory.get(browser.id),
-            lanes=tuple(_lane(lane, pool, journal) for lane in pool.lanes.values() if lane.id.browser == browser.id),
+            lanes=tuple(_lane(lane, pool, counts) for lane in pool.lanes.values() if lane.id.browser == browser.id),
         )
         for browser in pool.browsers.values()
     )
 
 
-def _lane(lane: Lane, pool: Pool, journal: Journal) -> LaneSnapshot:
-    state, tally = pool.lane_states[lane.id], journal.lane(lane.id)
+def _lane(lane: Lane, pool: Pool, counts: Counts) -> LaneSnapshot:
+    state, own = pool.lane_states[lane.id], counts.lanes.get(lane.id, LaneCounts(0.0))
     now, flying = time.perf_counter(), pool.in_flight.get(lane.id, ())
     return LaneSnapshot(
         id=str(lane.id),
         runtime=lane.runtime,
-        sessions=tuple(_session(key, journal, pool.placement(lane, key)) for key in state.loaded),
-        loading=_session(state.loading, journal) if state.loading else None,
+        sessions=tuple(_session(key, counts, pool.placement(lane, key)) for key in state.loaded),
+        loading=_session(state.loading, counts) if state.loading else None,
         running=len(flying),
         oldest=now - flying[0].dispatched if flying else None,
-        runs=tally.runs,
-        errors=tally.errors,
-        busy=tally.busy,
+        runs=own.runs,
+        errors=own.errors,
+        busy=own.busy,
     )
 
 
-def _queue(pool: Pool, journal: Journal) -> tuple[QueueSnapshot, ...]:
+def _queue(pool: Pool, counts: Counts) -> tuple[QueueSnapshot, ...]:
     """Look at every session that is loaded, being loaded or wanted."""
     flying = Counter(request.key for requests in pool.in_flight.values() for request in requests)
     placed: dict[SessionKey, list[Placement | None]] = {}
@@ -258,28 +263,28 @@ def _queue(pool: Pool, journal: Journal) -> tuple[QueueSnapshot, ...]:
             placed.setdefault(key, []).append(pool.placement(lane, key))
     loading = dict.fromkeys(state.loading for state in pool.lane_states.values() if state.loading)
     keys = dict.fromkeys((*placed, *loading, *pool.waiting, *flying))
-    return tuple(_waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), journal) for key in keys)
+    return tuple(_waiting(key, pool.waiting.get(key, ()), flying[key], placed.get(key, ()), counts) for key in keys)
 
 
 def _waiting(
-    key: SessionKey, queue: Collection[Request], running: int, placed: Sequence[Placement | None], journal: Journal
+    key: SessionKey, queue: Collection[Request], running: int, placed: Sequence[Placement | None], counts: Counts
 ) -> QueueSnapshot:
-    tally = journal.session(key)
+    own = counts.sessions.get(key, SessionCounts())
     agreed = placed[0] if placed and all(each == placed[0] for each in placed) else None
     return QueueSnapshot(
-        session=_session(key, journal, agreed),
+        session=_session(key, counts, agreed),
         waiting=len(queue),
         oldest=time.perf_counter() - min(request.submitted for request in queue) if queue else None,
         running=running,
         lanes=len(placed),
-        runs=tally.runs,
-        errors=tally.errors,
+        runs=own.runs,
+        errors=own.errors,
     )
 
 
-def _session(key: SessionKey, journal: Journal, placement: Placement | None = None) -> SessionSnapshot:
+def _session(key: SessionKey, counts: Counts, placement: Placement | None = None) -> SessionSnapshot:
     return SessionSnapshot(
-        model=journal.named(key.model),
+        model=counts.names.short(key.model),
         model_sha256=key.model,
         backend=key.backend,
         precision=key.precision,

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright
 
-from tests.metrics import made_up
+from tests.telemetry import made_up
 from webinfer.browsers.discovery.find import find
 from webinfer.browsers.discovery.headless_shell import library_path
 from webinfer.core.errors import BrowserNotFound

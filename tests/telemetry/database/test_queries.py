@@ -10,7 +10,7 @@ import pytest
 from webinfer.telemetry.database.connection import MEMORY, connect
 from webinfer.telemetry.database.schema import columns_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "database.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "database.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 

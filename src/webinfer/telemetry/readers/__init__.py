@@ -1,0 +1,1 @@
+"""What people and programs read of the counters: ``metrics()``, Prometheus' ``/metrics`` and ``snapshot()``."""
