@@ -166,7 +166,7 @@ async def test_accelerator_works_where_it_cannot_be_announced(monkeypatch: pytes
     def fail(origin: str, token: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("webinfer.api.accelerator.announce", fail)
+    monkeypatch.setattr("webinfer.api.lifecycle.announce", fail)
     async with AsyncAccelerator(browser="embedded") as accelerator:
         assert (await accelerator.snapshot()).browsers
 
