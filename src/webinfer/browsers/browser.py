@@ -27,16 +27,37 @@ class BrowserOwner(Protocol):
     """Who owns browsers and their lanes. It is told of what happens to them as soon as that is known."""
 
     def browser_lost(self, browser: Browser, reason: WebinferError) -> None:
-        """Take note that a browser cannot be used any more."""
+        """Take note that a browser cannot be used any more.
+
+        Args:
+            browser: The browser.
+            reason: Why.
+        """
 
     def lane_lost(self, browser: Browser, lane: Lane, reason: WebinferError) -> None:
-        """Take note that a lane cannot be used any more."""
+        """Take note that a lane cannot be used any more.
+
+        Args:
+            browser: The browser.
+            lane: The lane.
+            reason: Why.
+        """
 
     def lane_failed(self, id: LaneId, error: WebinferError) -> None:
-        """Take note that the page says of a lane that its worker failed."""
+        """Take note that the page says of a lane that its worker failed.
+
+        Args:
+            id: The lane, as it was started here.
+            error: What the page says of it.
+        """
 
     def heartbeat_missed(self, browser: Browser, times: int) -> None:
-        """Take note that a page left a ping unanswered, and how often it did."""
+        """Take note that a page left a ping unanswered, and how often it did.
+
+        Args:
+            browser: The browser.
+            times: How often it did, in all.
+        """
 
 
 class Browser:
@@ -97,7 +118,11 @@ class Browser:
         return self.installation.name
 
     def verdict(self, backend: Backend) -> Verdict:
-        """Return whether a backend is hardware here. It is judged once for what is known of the browser."""
+        """Return whether a backend is hardware here. It is judged once for what is known of the browser.
+
+        Args:
+            backend: The backend.
+        """
         known = self._verdicts.get(backend)
         if known is None or known[0] is not self.capabilities:
             known = self._verdicts[backend] = self.capabilities, self.capabilities.verdict(backend)
@@ -205,15 +230,28 @@ class Browser:
         return Lane(lane, connection, self)
 
     def learn(self, speeds: Speeds) -> None:
-        """Take in how fast its adapter was."""
+        """Take in how fast its adapter was.
+
+        Args:
+            speeds: What was measured.
+        """
         self.capabilities = replace(self.capabilities, speeds=speeds)
 
     def lane_lost(self, lane: Lane, reason: WebinferError) -> None:
-        """Pass the loss of a lane on to the owner."""
+        """Pass the loss of a lane on to the owner.
+
+        Args:
+            lane: The lane.
+            reason: Why.
+        """
         self._owner.lane_lost(self, lane, reason)
 
     async def stop_lane(self, lane: Lane) -> None:
-        """Terminate a lane's worker, whatever it is doing."""
+        """Terminate a lane's worker, whatever it is doing.
+
+        Args:
+            lane: The lane.
+        """
         lane.lose(LaneLost(f"Lane {lane.id} was stopped."))
         if not self._page.lost.done():
             self._page.post("stop_lane", {"lane": str(lane.id)}, lambda _: None)

@@ -50,11 +50,20 @@ class Dispatcher:
         return f"<Dispatcher {self.in_flight!r} {self._deadlines!r}>"
 
     def watch(self, request: Request) -> None:
-        """Give a request up when its time is over, from now on."""
+        """Give a request up when its time is over, from now on.
+
+        Args:
+            request: One that was just submitted.
+        """
         self._deadlines.add(request)
 
     def send(self, requests: list[Request], lane: Lane) -> None:
-        """Send requests to a lane that holds their session, to be run together."""
+        """Send requests to a lane that holds their session, to be run together.
+
+        Args:
+            requests: They, all of one session.
+            lane: One that can take work.
+        """
         batch = Batch(requests, lane, self._fleet.registry.states[lane.id])
         state, session = batch.state, self._loader.name(batch.key)
         state.running += 1
@@ -71,7 +80,11 @@ class Dispatcher:
             asyncio.get_running_loop().call_soon(self._replied, batch, error)
 
     def give_up(self, request: Request) -> None:
-        """Forget a request whose caller has gone; one that runs already runs on, and its answer is dropped."""
+        """Forget a request whose caller has gone; one that runs already runs on, and its answer is dropped.
+
+        Args:
+            request: The request.
+        """
         request.settle()
         if request.lane is None:
             self._queues.remove(request)

@@ -176,6 +176,9 @@ def log_fields(event: Event) -> dict[str, object]:
 
     A session's key becomes ``model``, which is the hash of its files, ``backend`` and ``precision``; ``name``, which
     records have of their own, becomes ``browser_name``; a lane is written as ``b1.2``.
+
+    Args:
+        event: The event.
     """
     record: dict[str, object] = {"event": _WORDS.sub("_", type(event).__name__.removesuffix("Event")).lower()}
     for field in fields(event):

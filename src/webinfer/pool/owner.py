@@ -11,7 +11,11 @@ class Owner(Protocol):
     """The pool, as its parts see it."""
 
     def announce(self, event: Event) -> None:
-        """Tell every listener of an event."""
+        """Tell every listener of an event.
+
+        Args:
+            event: The event.
+        """
 
     def advance(self) -> None:
         """Plan anew, since something changed that a plan may depend on."""

@@ -125,7 +125,12 @@ class Pool:
         return self._dispatcher.in_flight.by_lane()
 
     def placement(self, lane: Lane, key: SessionKey) -> Placement | None:
-        """Return where the nodes of a session that a lane holds went, where the runtime told."""
+        """Return where the nodes of a session that a lane holds went, where the runtime told.
+
+        Args:
+            lane: The lane.
+            key: The session.
+        """
         return lane.placement(self._loader.name(key))
 
     def holders(self) -> dict[str, set[str]]:
@@ -141,16 +146,28 @@ class Pool:
         return await self._fleet.memory()
 
     def limit_memory(self, limits: Mapping[str, float]) -> None:
-        """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits."""
+        """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits.
+
+        Args:
+            limits: Megabytes by name.
+        """
         self._maintenance.recycler.limit(limits)
         self.advance()
 
     def listen(self, listener: Listener) -> None:
-        """Have ``listener`` called with every event."""
+        """Have ``listener`` called with every event.
+
+        Args:
+            listener: What is called.
+        """
         self._listeners.append(listener)
 
     def announce(self, event: Event) -> None:
-        """Tell every listener of an event."""
+        """Tell every listener of an event.
+
+        Args:
+            event: The event.
+        """
         for listener in self._listeners:
             listener(event)
 
@@ -177,15 +194,29 @@ class Pool:
             raise
 
     def obstacle(self, name: str, backend: Backend) -> str:
-        """Say what keeps a session of that backend from a browser."""
+        """Say what keeps a session of that backend from a browser.
+
+        Args:
+            name: The browser's name.
+            backend: The backend.
+        """
         return self._launcher.obstacle(name, backend)
 
     def open(self, key: SessionKey, recipe: Recipe) -> None:
-        """Make a session known, so that requests for it may be submitted; ``unload`` it as often as it was opened."""
+        """Make a session known, so that requests for it may be submitted; ``unload`` it as often as it was opened.
+
+        Args:
+            key: The session.
+            recipe: How a lane creates it.
+        """
         self._loader.open(key, recipe)
 
     def holds(self, key: SessionKey) -> bool:
-        """Whether a lane has that session."""
+        """Whether a lane has that session.
+
+        Args:
+            key: The session.
+        """
         return any(key in state.loaded for state in self._registry.states.values())
 
     async def load(self, key: SessionKey, on_transfer: OnTransfer | None = None) -> SessionLoaded:
@@ -205,11 +236,18 @@ class Pool:
         return await self._loader.wait(key, on_transfer)
 
     def unload(self, key: SessionKey) -> None:
-        """Release a session on every lane, unless another model uses it too."""
+        """Release a session on every lane, unless another model uses it too.
+
+        Args:
+            key: The session.
+        """
         self._loader.release(key)
 
     def submit(self, request: Request) -> asyncio.Future[Message]:
         """Queue a request.
+
+        Args:
+            request: What to run, for a session that is open.
 
         Returns:
             A future of its answer. Cancel it to give the request up.
@@ -239,7 +277,11 @@ class Pool:
         return request.future
 
     def give_up(self, request: Request) -> None:
-        """Forget a request whose caller has gone; one that runs already runs on, and its answer is dropped."""
+        """Forget a request whose caller has gone; one that runs already runs on, and its answer is dropped.
+
+        Args:
+            request: The request.
+        """
         self._dispatcher.give_up(request)
 
     async def close(self) -> None:

@@ -69,6 +69,9 @@ class Fleet:
     async def start_browser(self, installation: Installation) -> Browser:
         """Start a browser and its first lanes.
 
+        Args:
+            installation: What is started.
+
         Raises:
             WebinferError: The browser did not start, or none of its lanes. Nothing of it is left then.
         """
@@ -106,6 +109,9 @@ class Fleet:
     async def add_lane(self, browser: Browser) -> None:
         """Start a further lane in a browser.
 
+        Args:
+            browser: The browser.
+
         Raises:
             WebinferError: It did not start.
         """
@@ -120,20 +126,41 @@ class Fleet:
     # Losses
 
     def browser_lost(self, browser: Browser, reason: WebinferError) -> None:
-        """Take in that a browser or its page is gone."""
+        """Take in that a browser or its page is gone.
+
+        Args:
+            browser: The browser.
+            reason: Why.
+        """
         self._lose("browser", browser, None, reason)
 
     def lane_lost(self, browser: Browser, lane: Lane, reason: WebinferError) -> None:
-        """Take in that a lane's worker, socket or GPU device is gone."""
+        """Take in that a lane's worker, socket or GPU device is gone.
+
+        Args:
+            browser: The browser.
+            lane: The lane.
+            reason: Why.
+        """
         self._lose("device" if isinstance(reason, DeviceLost) else "lane", browser, lane, reason)
 
     def lane_failed(self, id: LaneId, error: WebinferError) -> None:
-        """Take in that a page says of a lane that its worker failed."""
+        """Take in that a page says of a lane that its worker failed.
+
+        Args:
+            id: The lane.
+            error: What the page says of it.
+        """
         if (lane := self.registry.lane(id)) is not None:
             lane.lose(error)
 
     def heartbeat_missed(self, browser: Browser, times: int) -> None:
-        """Announce that a page left a ping unanswered."""
+        """Announce that a page left a ping unanswered.
+
+        Args:
+            browser: The browser.
+            times: How often it did, in all.
+        """
         if browser.id in self.registry.browsers:
             event = HeartbeatMissed(browser.id, times)
             log.info("browser %s left a heartbeat unanswered, %d so far", browser.id, times, extra=log_fields(event))
@@ -155,6 +182,10 @@ class Fleet:
 
     def refuse_gpu(self, lane: Lane, reason: WebinferError) -> bool:
         """Take in that a lane's browser grants it no GPU.
+
+        Args:
+            lane: The lane.
+            reason: Why.
 
         Returns:
             Whether the browser had one and lost it: then it ends, and its successor may be granted one.
@@ -241,13 +272,22 @@ class Fleet:
     # Retirement
 
     def retire(self, lane: Lane, cause: str) -> None:
-        """Give a lane nothing more, and end it once it has answered what it has. A browser ends with its last lane."""
+        """Give a lane nothing more, and end it once it has answered what it has. A browser ends with its last lane.
+
+        Args:
+            lane: The lane.
+            cause: Why, in words.
+        """
         state = self.registry.retire_lane(lane, cause)
         if state is not None and not state.running:
             self.drained(lane)
 
     def retire_browser(self, browser: Browser, cause: str) -> bool:
         """Give a browser's lanes nothing more, and end it once they have answered what they have.
+
+        Args:
+            browser: The browser.
+            cause: Why, in words.
 
         Returns:
             Whether it was counted on until now.
@@ -261,7 +301,11 @@ class Fleet:
         return True
 
     def drained(self, lane: Lane) -> None:
-        """Take note that a lane which is retiring has answered all that it had."""
+        """Take note that a lane which is retiring has answered all that it had.
+
+        Args:
+            lane: The lane.
+        """
         retirement = self.registry.retiring.get(lane.id)
         if retirement is not None and not self._closed:
             self._tasks.spawn(self._finish_retiring(retirement))

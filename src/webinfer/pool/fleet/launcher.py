@@ -47,7 +47,11 @@ class Launcher:
         return f"<Launcher {'+'.join(self.installations)} starting={sorted(self._starting)}>"
 
     def up(self, name: str) -> Browser | None:
-        """Return the browser of that name that has started, if there is one."""
+        """Return the browser of that name that has started, if there is one.
+
+        Args:
+            name: The browser's name.
+        """
         return None if name in self._starting else self._fleet.registry.named(name)
 
     async def ensure(self, names: Sequence[str] = (), backend: Backend | None = None) -> Browser:
@@ -93,6 +97,9 @@ class Launcher:
 
         Giving up the wait does not end the start, for others may wait too.
 
+        Args:
+            name: The browser's name.
+
         Returns:
             The browser, or why it did not start.
         """
@@ -103,18 +110,32 @@ class Launcher:
         return await asyncio.shield(self._starting[name])
 
     def replace(self, browser: Browser, cause: str) -> None:
-        """Start another browser in the place of one that ends once it has answered what it has."""
+        """Start another browser in the place of one that ends once it has answered what it has.
+
+        Args:
+            browser: The browser.
+            cause: Why, in words.
+        """
         if self._fleet.retire_browser(browser, cause):
             self._tasks.spawn(self._relaunch(browser.name))
 
     def is_due(self, name: str) -> bool:
-        """Whether a browser that did not start may be tried once more, beside those that took its place."""
+        """Whether a browser that did not start may be tried once more, beside those that took its place.
+
+        Args:
+            name: The browser's name.
+        """
         if name not in self._breakers or name in self._starting:
             return False
         return asyncio.get_running_loop().time() >= self._breakers[name].until
 
     def obstacle(self, name: str, backend: Backend) -> str:
-        """Say what keeps a session of that backend from a browser."""
+        """Say what keeps a session of that backend from a browser.
+
+        Args:
+            name: The browser's name.
+            backend: The backend.
+        """
         if name not in self.installations:
             return "is not installed"
         if name in self._breakers:

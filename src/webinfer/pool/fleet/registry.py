@@ -60,17 +60,29 @@ class Registry:
         return f"<Registry browsers={len(self.browsers)} lanes={len(self.lanes)} {ending}>"
 
     def named(self, name: str) -> Browser | None:
-        """Return the browser of that name that is counted on, if there is one."""
+        """Return the browser of that name that is counted on, if there is one.
+
+        Args:
+            name: The browser's name.
+        """
         return next((browser for browser in self.browsers.values() if browser.name == name), None)
 
     def lane(self, id: LaneId) -> Lane | None:
-        """Return a lane that works or is retiring."""
+        """Return a lane that works or is retiring.
+
+        Args:
+            id: The lane.
+        """
         if id in self.lanes:
             return self.lanes[id]
         return self.retiring[id].lane if id in self.retiring else None
 
     def lanes_of(self, browser: Browser) -> list[Lane]:
-        """Return the lanes of a browser, those that are retiring included."""
+        """Return the lanes of a browser, those that are retiring included.
+
+        Args:
+            browser: The browser.
+        """
         known = (*self.lanes.values(), *(retirement.lane for retirement in self.retiring.values()))
         return [lane for lane in known if lane.id.browser == browser.id]
 
@@ -81,12 +93,20 @@ class Registry:
         self.states.clear()
 
     def add_browser(self, browser: Browser) -> None:
-        """Count on a browser from now on."""
+        """Count on a browser from now on.
+
+        Args:
+            browser: The browser.
+        """
         self.browsers[browser.id] = browser
         self.browser_states[browser.name].capabilities = browser.capabilities
 
     def remove_browser(self, browser: Browser) -> bool:
-        """Count on a browser no more; returns whether it was counted on until now."""
+        """Count on a browser no more; returns whether it was counted on until now.
+
+        Args:
+            browser: The browser.
+        """
         if self.browsers.pop(browser.id, None) is None:
             return False
         self.browser_states[browser.name].up = False
@@ -95,17 +115,29 @@ class Registry:
         return True
 
     def add_lane(self, lane: Lane) -> None:
-        """Let a lane take work."""
+        """Let a lane take work.
+
+        Args:
+            lane: The lane.
+        """
         self.lanes[lane.id] = lane
         self.states[lane.id] = LaneState(lane.id, browser=lane.browser_name)
 
     def remove_lane(self, lane: Lane) -> bool:
-        """Give a lane nothing more; returns whether it took work until now."""
+        """Give a lane nothing more; returns whether it took work until now.
+
+        Args:
+            lane: The lane.
+        """
         self.states.pop(lane.id, None)
         return self.lanes.pop(lane.id, None) is not None
 
     def retire_lane(self, lane: Lane, cause: str) -> LaneState | None:
         """Give a lane nothing more, and let it answer what it has.
+
+        Args:
+            lane: The lane.
+            cause: Why, in words.
 
         Returns:
             What the scheduler knew of it; ``None`` where it took no work, or its browser is not counted on any more.

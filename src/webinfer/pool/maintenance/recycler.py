@@ -64,7 +64,11 @@ class Recycler:
         return f"<Recycler limits={self._limits} full={sorted(self.full)}>"
 
     def limit(self, limits: Mapping[str, float]) -> None:
-        """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits."""
+        """Limit the megabytes that browsers, by name, may take; those that are not named keep their limits.
+
+        Args:
+            limits: Megabytes by name.
+        """
         self._limits.update(limits)
         options = self._options
         limited = bool(self._limits) or options.max_growth_mb is not None

@@ -24,7 +24,11 @@ class BrowserState:
     capabilities: Capabilities | None = None
 
     def can_run(self, backend: Backend | None) -> bool:
-        """Whether it can run that backend, as far as is known; ``None`` stands for any."""
+        """Whether it can run that backend, as far as is known; ``None`` stands for any.
+
+        Args:
+            backend: The backend; ``None`` stands for any.
+        """
         return backend is None or self.capabilities is None or self.capabilities.can_run(backend)
 
 

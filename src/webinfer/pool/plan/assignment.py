@@ -101,6 +101,9 @@ def plan(state: State) -> Plan:
     browser that it belongs in: on any that is not creating one already, if no lane there holds it, else only on an
     idle one; of equally busy ones, on that where nothing has to give way, or what was used longest ago.
 
+    Args:
+        state: What to decide from.
+
     Returns:
         The plan. It never sends more requests of a session than are waiting, nor more than ``depth`` to a lane.
     """

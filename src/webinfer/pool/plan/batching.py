@@ -45,13 +45,23 @@ class Batching:
 
     @classmethod
     def on(cls, backend: Backend, limit: int, patience: float) -> Batching:
-        """Return how requests run together: WebNN needs a session for each size, WebGPU compiles for it."""
+        """Return how requests run together: WebNN needs a session for each size, WebGPU compiles for it.
+
+        Args:
+            backend: Where the model runs.
+            limit: Requests in a batch at most.
+            patience: Seconds that a request may wait for others, at most.
+        """
         if backend == "wasm":
             return cls(limit, patience)
         return cls(1 << (limit.bit_length() - 1), patience, "full" if backend == "webnn" else "powers")
 
     def size(self, requests: int) -> int:
-        """Return how many of so many requests leave together."""
+        """Return how many of so many requests leave together.
+
+        Args:
+            requests: How many wait that may run together.
+        """
         most = min(requests, self.limit)
         return 1 << (most.bit_length() - 1) if self.sizes == "powers" else most
 
@@ -60,7 +70,11 @@ class Batching:
         self.limit = 1
 
     def rows(self, size: int) -> int:
-        """Return the rows that a batch of this size has in the browser, where a session takes no other number."""
+        """Return the rows that a batch of this size has in the browser, where a session takes no other number.
+
+        Args:
+            size: Requests in the batch.
+        """
         return self.limit if self.sizes == "full" else size
 
     def delay(self, waiting: int, oldest: float, now: float) -> float:
@@ -79,7 +93,13 @@ class Batching:
         return max(0.0, oldest + min(self.patience, SHARE * self.run) - now)
 
     def ran(self, size: int, seconds: float, now: float) -> None:
-        """Take note of a batch that ended."""
+        """Take note of a batch that ended.
+
+        Args:
+            size: Requests that it held.
+            seconds: How long it ran.
+            now: The time, on the caller's clock.
+        """
         self.last, self.run, self.ended = size, seconds, now
 
 
@@ -100,7 +120,12 @@ class BatchGroup(NamedTuple):
 
 
 def group(tensors: Arrays, outputs: Sequence[str] | None) -> Hashable | None:
-    """Return what a request must have in common with those it runs with; ``None`` for one that runs alone."""
+    """Return what a request must have in common with those it runs with; ``None`` for one that runs alone.
+
+    Args:
+        tensors: A request's inputs, by name.
+        outputs: Names of the outputs asked for; ``None`` for all.
+    """
     shapes = tuple(array.shape for array in tensors.values())
     if not all(shape and shape[0] == 1 for shape in shapes):
         return None
@@ -108,11 +133,21 @@ def group(tensors: Arrays, outputs: Sequence[str] | None) -> Hashable | None:
 
 
 def merge(many: Sequence[Arrays], rows: int) -> dict[str, NDArray[Any]]:
-    """Put the inputs of requests of one row into one array each; missing rows repeat the last request."""
+    """Put the inputs of requests of one row into one array each; missing rows repeat the last request.
+
+    Args:
+        many: Each request's arrays.
+        rows: Rows of the arrays returned.
+    """
     padded = [*many, *[many[-1]] * (rows - len(many))]
     return {name: np.concatenate([arrays[name] for arrays in padded]) for name in many[0]}
 
 
 def split(tensors: Arrays, count: int) -> list[dict[str, NDArray[Any]]]:
-    """Give each of the first ``count`` requests its own row, as an array of its own."""
+    """Give each of the first ``count`` requests its own row, as an array of its own.
+
+    Args:
+        tensors: Arrays of a batch, by name; rows are their first dimension.
+        count: Rows to return.
+    """
     return [{name: array[row : row + 1].copy() for name, array in tensors.items()} for row in range(count)]

@@ -104,13 +104,25 @@ def smallest(
 
 
 def with_rows(signature: Signature, bucket: Fit, rows: int) -> Fit:
-    """Return the bucket that has another number of rows."""
+    """Return the bucket that has another number of rows.
+
+    Args:
+        signature: The model's inputs and outputs.
+        bucket: The shape that they were brought to.
+        rows: Size of the batch.
+    """
     batch = batch_dimension(signature)
     return replace(bucket, padded=tuple((name, rows if name == batch else size) for name, size in bucket.padded))
 
 
 def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], bucket: Fit) -> dict[str, NDArray[Any]]:
-    """Bring inputs to their bucket: rows repeat the last item, positions are zeros that the mask hides."""
+    """Bring inputs to their bucket: rows repeat the last item, positions are zeros that the mask hides.
+
+    Args:
+        signature: The model's inputs and outputs.
+        tensors: Inputs by name.
+        bucket: The shape that they were brought to.
+    """
     target = dict(bucket.padded)
     batch = batch_dimension(signature)
     padded = {}
@@ -126,7 +138,13 @@ def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], bucket: Fit) 
 
 
 def trim(signature: Signature, tensors: Mapping[str, NDArray[Any]], bucket: Fit) -> dict[str, NDArray[Any]]:
-    """Cut outputs back to the request's own sizes."""
+    """Cut outputs back to the request's own sizes.
+
+    Args:
+        signature: The model's inputs and outputs.
+        tensors: Outputs by name.
+        bucket: The shape that they were brought to.
+    """
     specs = {spec.name: spec for spec in signature.outputs}
     sizes = dict(bucket.sizes)
     return {name: array[_own(specs[name], sizes)] if name in specs else array for name, array in tensors.items()}
@@ -142,7 +160,11 @@ def _bucket(size: int, smallest: int) -> int:
 
 
 def batch_dimension(signature: Signature) -> str | None:
-    """Return the batch dimension's name: the first one of every input and output, and of no other axis."""
+    """Return the batch dimension's name: the first one of every input and output, and of no other axis.
+
+    Args:
+        signature: The model's inputs and outputs.
+    """
     specs = (*signature.inputs, *signature.outputs)
     first = {spec.shape[0] if spec.shape else None for spec in specs}
     name = next(iter(first)) if len(first) == 1 else None

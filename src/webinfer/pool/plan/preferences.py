@@ -70,7 +70,12 @@ def merge(overrides: Mapping[str, NamedBrowsers]) -> dict[str, tuple[str, ...]]:
 
 
 def is_named(family: str, overrides: Mapping[str, NamedBrowsers]) -> bool:
-    """Whether the caller's preferences say anything about a family."""
+    """Whether the caller's preferences say anything about a family.
+
+    Args:
+        family: The family.
+        overrides: The caller's preferences, by family.
+    """
     return any(family in GROUPS.get(name, (name,)) for name in overrides)
 
 

@@ -32,7 +32,12 @@ class Wear:
     runs: int | None = None
 
     def worn(self, age: float, runs: int) -> str | None:
-        """Return why it is to be replaced, or ``None``."""
+        """Return why it is to be replaced, or ``None``.
+
+        Args:
+            age: Seconds since it started.
+            runs: Requests that it was sent.
+        """
         if self.runs is not None and runs >= self.runs:
             return f"it has run {runs:,} requests"
         if self.age is not None and age >= self.age:
@@ -48,7 +53,11 @@ class Sample(NamedTuple):
 
 
 def growth(samples: Sequence[Sample]) -> float:
-    """Return the megabytes by which memory grows with a run: the slope of the least-squares line."""
+    """Return the megabytes by which memory grows with a run: the slope of the least-squares line.
+
+    Args:
+        samples: Measurements, two at least.
+    """
     count = len(samples)
     runs = sum(sample.runs for sample in samples) / count
     mb = sum(sample.mb for sample in samples) / count
@@ -77,12 +86,22 @@ def overgrown(samples: Sequence[Sample], limit_mb: float | None, growth_mb: floa
 
 
 def limit_of(name: str, limits: Mapping[str, float]) -> float | None:
-    """Return a browser's limit: its own, else that of a browser which it stands in for."""
+    """Return a browser's limit: its own, else that of a browser which it stands in for.
+
+    Args:
+        name: The browser's name.
+        limits: Megabytes by name.
+    """
     if name in limits:
         return limits[name]
     return next((limits[wish] for wish, others in STANDINS.items() if name in others and wish in limits), None)
 
 
 def pressing(available: float, total: float) -> bool:
-    """Whether the machine itself is short of memory; both in the same unit."""
+    """Whether the machine itself is short of memory; both in the same unit.
+
+    Args:
+        available: Memory that is free, in any unit.
+        total: All memory, in the same unit.
+    """
     return available < RESERVE * total

@@ -9,7 +9,11 @@ CAP = 15.0
 
 
 def backoff(failures: int) -> float:
-    """Return the seconds to wait after that many failures in a row: 1, 2, 4, 8, then ``CAP``; 0 after none."""
+    """Return the seconds to wait after that many failures in a row: 1, 2, 4, 8, then ``CAP``; 0 after none.
+
+    Args:
+        failures: Failures in a row.
+    """
     return min(2.0 ** min(failures - 1, 10), CAP) if failures > 0 else 0.0
 
 
@@ -32,6 +36,11 @@ class Breaker:
     cause: str = ""
 
     def failed(self, now: float, cause: str) -> Breaker:
-        """Return the breaker after a launch that failed."""
+        """Return the breaker after a launch that failed.
+
+        Args:
+            now: The time, on the caller's clock.
+            cause: Code of the failure.
+        """
         failures = self.failures + 1
         return Breaker(failures, now + backoff(failures), cause)

@@ -80,6 +80,11 @@ def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scalin
 
     Up and down are far apart, so that the number does not swing: up after ``PATIENCE`` under pressure, one lane at a
     time; down only after ``idle`` seconds without work, and never in a browser that is under pressure or growing.
+
+    Args:
+        browsers: All browsers.
+        limits: How many lanes there may be.
+        now: The time, on the caller's clock.
     """
     todo = Scaling()
     resting: list[LaneLoad] = []

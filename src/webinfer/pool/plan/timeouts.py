@@ -53,6 +53,9 @@ def run_timeout(timeouts: Timeouts, family: str, nbytes: int) -> float | None:
 def check_factors(factors: Mapping[str, float]) -> None:
     """Check factors by family.
 
+    Args:
+        factors: Factors by family, or by the name of a group of families.
+
     Raises:
         OptionError: A family is unknown, or a factor is not above 0.
     """

@@ -35,6 +35,10 @@ class Batcher:
 
         A full batch travels while another one runs, as a lone request does. What is not full yet waits until a lane is
         free, for until then it may grow; and then for ``Batching.delay``.
+
+        Args:
+            priority: The level of priority.
+            level: Its queues.
         """
         now = time.perf_counter()
         for key, queue in tuple(level.items()):
@@ -46,7 +50,12 @@ class Batcher:
         }
 
     def count(self, key: SessionKey, level: Level) -> int:
-        """Return how many requests of a session leave together, none where a batch before has taken them all."""
+        """Return how many requests of a session leave together, none where a batch before has taken them all.
+
+        Args:
+            key: The session.
+            level: Its queues.
+        """
         queue = level.get(key)
         first = queue.first if queue is not None else None
         if queue is None or first is None:

@@ -36,7 +36,11 @@ class Deadlines:
         return f"<Deadlines {sum(map(len, self._queues.values()))} of {len(self._queues)} timeouts>"
 
     def add(self, request: Request) -> None:
-        """Watch a request that was just submitted; one without a timeout is never late."""
+        """Watch a request that was just submitted; one without a timeout is never late.
+
+        Args:
+            request: The request.
+        """
         timeout = request.timeout
         if timeout is None:
             return

@@ -44,7 +44,11 @@ class InFlight:
         }
 
     def add(self, batch: Batch) -> None:
-        """Note what is sent."""
+        """Note what is sent.
+
+        Args:
+            batch: The batch.
+        """
         self.count += len(batch)
         self.peak = max(self.peak, self.count)
         batches = self._batches.get(batch.lane.id)
@@ -53,7 +57,11 @@ class InFlight:
         batches.append(batch)
 
     def remove(self, batch: Batch) -> None:
-        """Note what was answered, or lost with its lane."""
+        """Note what was answered, or lost with its lane.
+
+        Args:
+            batch: The batch.
+        """
         self.count -= len(batch)
         lane = batch.lane.id
         batches = self._batches[lane]
@@ -66,18 +74,31 @@ class InFlight:
             del self._batches[lane]
 
     def computed(self, lane: LaneId) -> Batch:
-        """Return what a lane computes."""
+        """Return what a lane computes.
+
+        Args:
+            lane: The lane.
+        """
         return self._batches[lane][0]
 
     def watch(self, lane: LaneId) -> None:
-        """Allow what a lane computes, but nobody waits for any more, no more time than its caller did."""
+        """Allow what a lane computes, but nobody waits for any more, no more time than its caller did.
+
+        Args:
+            lane: The lane.
+        """
         first = self._batches[lane][0] if lane in self._batches else None
         if first and lane not in self._leftovers and not first.is_wanted() and first.timeout is not None:
             loop = asyncio.get_running_loop()
             self._leftovers[lane] = loop.call_later(first.timeout, self._end_leftover, first, first.timeout)
 
     def stop(self, batch: Batch, why: str) -> None:
-        """End a run that takes too long."""
+        """End a run that takes too long.
+
+        Args:
+            batch: The batch.
+            why: Why, as a part of a sentence.
+        """
         lane = batch.lane
         if not lane.lost.done():
             self._fleet.stop_run(lane, batch.key.backend, LaneLost(f"Lane {lane.id} was ended: {why}."))

@@ -42,17 +42,29 @@ class Queue(Collection[Request]):
         return next(iter(self._requests.values()), None)
 
     def group_size(self, request: Request) -> int:
-        """Return how many may run with a request that waits here, itself included."""
+        """Return how many may run with a request that waits here, itself included.
+
+        Args:
+            request: One that waits here.
+        """
         return len(self._groups[request.group]) if request.group else 1
 
     def add(self, request: Request) -> None:
-        """Put a request in its place: the last one, unless it was sent before and comes back."""
+        """Put a request in its place: the last one, unless it was sent before and comes back.
+
+        Args:
+            request: The request.
+        """
         _insert(self._requests, request)
         if request.group:
             _insert(self._groups.setdefault(request.group, OrderedDict()), request)
 
     def take(self, count: int) -> list[Request]:
-        """Take out the oldest request and the next ones that may run with it."""
+        """Take out the oldest request and the next ones that may run with it.
+
+        Args:
+            count: How many at most.
+        """
         first = next(iter(self._requests.values()))
         line = self._groups[first.group] if first.group else self._requests
         taken = list(islice(line.values(), count if first.group else 1))
@@ -61,7 +73,11 @@ class Queue(Collection[Request]):
         return taken
 
     def remove(self, request: Request) -> None:
-        """Take out a request that waits here."""
+        """Take out a request that waits here.
+
+        Args:
+            request: One that may wait here.
+        """
         del self._requests[request.number]
         if request.group:
             line = self._groups[request.group]
@@ -119,15 +135,27 @@ class Queues:
         return waiting
 
     def want(self, key: SessionKey) -> None:
-        """Have a queue for a session that is wanted for itself, without a request."""
+        """Have a queue for a session that is wanted for itself, without a request.
+
+        Args:
+            key: The session.
+        """
         self._levels.setdefault(0, {}).setdefault(key, Queue())
 
     def satisfy(self, key: SessionKey) -> None:
-        """Drop the queue of a session that is there now, unless requests wait in it."""
+        """Drop the queue of a session that is there now, unless requests wait in it.
+
+        Args:
+            key: The session.
+        """
         self._tidy(0, key)
 
     def push(self, request: Request) -> None:
-        """Add a request; one that was sent before takes its old place."""
+        """Add a request; one that was sent before takes its old place.
+
+        Args:
+            request: The request.
+        """
         self._levels.setdefault(request.priority, {}).setdefault(request.key, Queue()).add(request)
         self.count += 1
         self.peak = max(self.peak, self.count)
@@ -136,6 +164,11 @@ class Queues:
         """Take out a session's oldest request and the next ones that may run with it.
 
         The session goes to the end, for it was just served.
+
+        Args:
+            priority: The level of priority.
+            key: The session.
+            count: How many at most.
         """
         level = self._levels[priority]
         queue = level[key] = level.pop(key)
@@ -145,7 +178,14 @@ class Queues:
         return requests
 
     def hand_over(self, priority: int, key: SessionKey, count: int, to: SessionKey) -> None:
-        """Have a session's oldest request, and the next ones that may run with it, wait for another session."""
+        """Have a session's oldest request, and the next ones that may run with it, wait for another session.
+
+        Args:
+            priority: The level of priority.
+            key: The session.
+            count: How many at most.
+            to: The other session.
+        """
         level = self._levels[priority]
         queue = level.setdefault(to, Queue())
         for request in level[key].take(count):
@@ -154,7 +194,11 @@ class Queues:
         self._tidy(priority, key)
 
     def remove(self, request: Request) -> None:
-        """Take out a request, if it waits."""
+        """Take out a request, if it waits.
+
+        Args:
+            request: One that may wait here.
+        """
         queue = self._levels.get(request.priority, {}).get(request.key)
         if queue is not None and request in queue:
             queue.remove(request)
@@ -162,7 +206,11 @@ class Queues:
             self._tidy(request.priority, request.key)
 
     def drop(self, key: SessionKey) -> list[Request]:
-        """Take out a session's queues and return what waited in them."""
+        """Take out a session's queues and return what waited in them.
+
+        Args:
+            key: The session.
+        """
         dropped: list[Request] = []
         for priority, level in self.levels():
             dropped += level.get(key, ())

@@ -53,7 +53,11 @@ class Affinity:
         return [lane.id for lane in lanes if key in lane.loaded and lane.browser != browser]
 
     def call(self, key: SessionKey) -> None:
-        """Try once more to start a browser that a session prefers to where it is, if it is time to."""
+        """Try once more to start a browser that a session prefers to where it is, if it is time to.
+
+        Args:
+            key: The session.
+        """
         if key in self._strays:
             for name in filter(self._launcher.is_due, key.browsers):
                 if name not in self._trying:
@@ -61,7 +65,11 @@ class Affinity:
                     self._tasks.spawn(self._try_again(name))
 
     def forget(self, key: SessionKey) -> None:
-        """Take note that a session is wanted no more."""
+        """Take note that a session is wanted no more.
+
+        Args:
+            key: The session.
+        """
         self._strays.discard(key)
 
     async def close(self) -> None:

@@ -76,7 +76,11 @@ class Loader:
         self._loadings[key].users += 1
 
     def name(self, key: SessionKey) -> str:
-        """Return a session's name on the wire."""
+        """Return a session's name on the wire.
+
+        Args:
+            key: The session.
+        """
         return self._loadings[key].name
 
     async def wait(self, key: SessionKey, on_transfer: OnTransfer | None = None) -> SessionLoaded:
@@ -103,16 +107,29 @@ class Loader:
         return loading.loaded
 
     def use(self, key: SessionKey, state: LaneState) -> None:
-        """Note that a lane's session is used now."""
+        """Note that a lane's session is used now.
+
+        Args:
+            key: The session.
+            state: The lane.
+        """
         self._ticks += 1
         state.loaded[key] = self._ticks
 
     def call(self, key: SessionKey) -> None:
-        """Try once more to start a browser that a session prefers to where it is, if it is time to."""
+        """Try once more to start a browser that a session prefers to where it is, if it is time to.
+
+        Args:
+            key: The session.
+        """
         self._affinity.call(key)
 
     def carry_out(self, plan: Plan) -> None:
-        """Do what a plan says of sessions: release what gives way, create what is wanted, start browsers for them."""
+        """Do what a plan says of sessions: release what gives way, create what is wanted, start browsers for them.
+
+        Args:
+            plan: The plan.
+        """
         for key, id in plan.evict:
             log.info("session %s of lane %s gives way", self.name(key), id)
             self._drop(key, id)
@@ -127,7 +144,11 @@ class Loader:
                 self._tasks.spawn(self._bring_up(*wanted))
 
     def release(self, key: SessionKey) -> None:
-        """Release a session on every lane, unless another model uses it too; what waits for it fails."""
+        """Release a session on every lane, unless another model uses it too; what waits for it fails.
+
+        Args:
+            key: The session.
+        """
         loading = self._loadings.get(key)
         if loading is None:
             return

@@ -49,17 +49,30 @@ class Loading:
         await waiter
 
     def transferred(self, done: int, total: int | None) -> None:
-        """Tell the watchers how many bytes have arrived, of how many where that is known."""
+        """Tell the watchers how many bytes have arrived, of how many where that is known.
+
+        Args:
+            done: Bytes so far.
+            total: Bytes in all, where that is known.
+        """
         for watcher in self.watchers:
             watcher(done, total)
 
     def finish(self, loaded: SessionLoaded) -> None:
-        """Wake whoever waits."""
+        """Wake whoever waits.
+
+        Args:
+            loaded: The event of its creation.
+        """
         self.loaded = self.loaded or loaded
         self._wake(None)
 
     def fail(self, error: WebinferError) -> None:
-        """Fail whoever waits."""
+        """Fail whoever waits.
+
+        Args:
+            error: Why.
+        """
         self._wake(error)
 
     def _wake(self, error: WebinferError | None) -> None:
