@@ -15,12 +15,12 @@ from onnx import TensorProto, helper
 from tests.browser.conftest import Save
 from tests.chaos.target import feed
 from tests.chaos.workload import make_endless
+from tests.frames import TIMING, frame
 from webinfer import AsyncAccelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import MalformedFrame
 from webinfer.core.lane_id import LaneId
 from webinfer.models.sources.resolve import resolve
-from webinfer.transport.wire import encode
 
 Tensors = dict[str, np.ndarray[Any, Any]]
 
@@ -79,7 +79,7 @@ def forge() -> Callable[..., None]:
     def answer(accelerator: AsyncAccelerator, tensors: Tensors) -> None:
         assert accelerator._pool is not None
         (lane,) = accelerator._pool.lanes.values()
-        number = min(lane._connection._session.pending)
-        feed(lane._connection, encode({"kind": "ok", "id": number, "timing": {"run": 1.0}}, tensors))
+        number = min(lane._connection._conversation.pending)
+        feed(lane._connection, frame({"kind": "ok", "id": number, "timing": TIMING}, tensors))
 
     return answer

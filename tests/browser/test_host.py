@@ -9,12 +9,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.frames import LANE_HELLO, PAGE_HELLO, frame
 from webinfer.core.errors import Forbidden, MalformedFrame, PortInUse, SocketLost
 from webinfer.transport.server import Host, Ticket
-from webinfer.transport.wire import encode
-from webinfer.transport.wire.messages import PROTOCOL
+from webinfer.transport.wire.commands import UnloadCommand
+from webinfer.transport.wire.messages import LaneHello
 
-HELLO = encode({"kind": "hello", "protocol": PROTOCOL, "role": "lane", "lane": "b1.1", "runtime": {}})
+HELLO = frame(LANE_HELLO)
 
 
 @pytest.fixture
@@ -61,7 +62,9 @@ async def test_token_works_once(host: Host, client: aiohttp.ClientSession, dial:
     ticket = host.invite("lane")
     async with dial(ticket) as socket:
         await socket.send_bytes(HELLO)
-        assert (await ticket.connected).hello["lane"] == "b1.1"
+        hello = (await ticket.connected).hello
+        assert isinstance(hello, LaneHello)
+        assert hello.lane == "b1.1"
         await refused(client, f"{host.origin}/ws?token={ticket.token}")
 
 
@@ -97,13 +100,13 @@ async def test_model_files_need_the_access_key_and_are_immutable(host: Host, cli
 GREETINGS = {
     "empty": b"",
     "garbage": b"garbage",
-    "answer": encode({"kind": "ok", "id": 1}),
-    "run": encode({"kind": "run"}),
+    "answer": frame({"kind": "ok", "id": 1}),
+    "run": frame({"kind": "run"}),
 }
 RUBBISH = {
     "garbage": b"\xff" * 64,
-    "a page's message": encode({"kind": "capabilities", "capabilities": {}}),
-    "a field short": encode({"kind": "lost"}),
+    "a page's message": frame({"kind": "capabilities", "capabilities": {}}),
+    "a field short": frame({"kind": "lost"}),
 }
 
 
@@ -125,7 +128,7 @@ async def test_garbage_after_the_hello_fails_what_waits_and_ends_the_socket(
     async with dial(ticket) as socket:
         await socket.send_bytes(HELLO)
         connection = await ticket.connected
-        waiting = asyncio.create_task(connection.ask("load", {}, 10))
+        waiting = asyncio.create_task(connection.ask(UnloadCommand(session="s1"), 10))
         await socket.receive()
         await socket.send_bytes(rubbish)
         with pytest.raises(SocketLost):
@@ -158,16 +161,8 @@ async def test_silent_page_counts_as_lost(client: aiohttp.ClientSession) -> None
     host = Host(heartbeat=0.05)
     await host.start()
     ticket = host.invite("page")
-    hello = {
-        "kind": "hello",
-        "protocol": PROTOCOL,
-        "role": "page",
-        "user_agent": "",
-        "engine": "chromium",
-        "engine_version": "",
-    }
     async with client.ws_connect(f"{host.origin}/ws?token={ticket.token}") as socket:
-        await socket.send_bytes(encode(hello))
+        await socket.send_bytes(frame(PAGE_HELLO))
         reason = await (await ticket.connected).lost
     assert "heartbeat" in str(reason)
     await host.close()
@@ -221,7 +216,9 @@ async def test_fragments_of_a_message_are_put_together(host: Host) -> None:
     await writer.drain()
     rest = len(HELLO) - half
     writer.write(bytes((0x80, 0x80 | rest)) + bytes(4) + HELLO[half:])
-    assert (await ticket.connected).hello["lane"] == "b1.1"
+    hello = (await ticket.connected).hello
+    assert isinstance(hello, LaneHello)
+    assert hello.lane == "b1.1"
     writer.close()
     await writer.wait_closed()
 

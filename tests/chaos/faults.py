@@ -22,6 +22,7 @@ from tests.chaos.debugger import GONE, chrome, firefox
 from tests.chaos.target import HEARTBEAT, SILENCE, Target
 from webinfer.core.errors import DeadlineExceeded, LostError, OutOfMemory, WebinferError
 from webinfer.pool.events import BrowserRefused, HostStalled
+from webinfer.transport.wire.commands import StopLaneCommand
 
 Fault = Callable[[Target], Awaitable[str]]
 
@@ -110,7 +111,7 @@ async def end_worker(target: Target) -> str:
     browser, lane = target.browser(), target.lane()
     if browser is None or lane is None or browser._page.lost.done():
         return ""
-    browser._page.post("stop_lane", {"lane": str(lane.id)}, lambda _: None)
+    browser._page.post(StopLaneCommand(lane=str(lane.id)), lambda _: None)
     return await _once(str(lane.id), lane.lost)
 
 

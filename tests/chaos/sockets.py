@@ -12,9 +12,8 @@ import aiohttp
 import numpy as np
 
 from tests.chaos.target import SILENCE, Target, feed, transport_of
+from tests.frames import LANE_HELLO, TIMING, frame
 from webinfer.transport.connection import Connection
-from webinfer.transport.wire import encode
-from webinfer.transport.wire.messages import PROTOCOL
 
 PATIENCE = 60.0  # seconds for an answer
 BULK = 1_000_000  # floats: 4 MB, more than the buffers under a socket hold
@@ -113,8 +112,10 @@ async def answer_twice(target: Target) -> str:
     if lane is None:
         return ""
     for number in (1, 1, 10**9):
-        feed(lane._connection, encode({"kind": "ok", "id": number}))
-        feed(lane._connection, encode({"kind": "error", "id": number, "error": {"code": "backend.run"}}))
+        feed(lane._connection, frame({"kind": "ok", "id": number}))
+        feed(
+            lane._connection, frame({"kind": "error", "id": number, "error": {"code": "backend.run", "message": "no"}})
+        )
     return str(lane.id)
 
 
@@ -143,10 +144,10 @@ async def double_requests(target: Target) -> str:
 async def answer_wrongly(target: Target) -> str:
     """Have a lane answer what it was asked with a tensor that its model does not have."""
     lane = target.lane()
-    if lane is None or not lane._connection._session.pending:
+    if lane is None or not lane._connection._conversation.pending:
         return ""
-    number = max(lane._connection._session.pending)
-    feed(lane._connection, encode({"kind": "ok", "id": number}, {"nothing": np.zeros(3, np.int8)}))
+    number = max(lane._connection._conversation.pending)
+    feed(lane._connection, frame({"kind": "ok", "id": number, "timing": TIMING}, {"nothing": np.zeros(3, np.int8)}))
     await asyncio.wait([lane.lost], timeout=SILENCE)
     return str(lane.id) if lane.lost.done() else ""  # the right answer had come before
 
@@ -154,12 +155,11 @@ async def answer_wrongly(target: Target) -> str:
 async def intrude(target: Target) -> str:
     """Dial in as a lane that was invited, say hello, and send garbage."""
     ticket = target.host.invite("lane")
-    hello = {"kind": "hello", "protocol": PROTOCOL, "role": "lane", "lane": "intruder", "runtime": {}}
     async with (
         aiohttp.ClientSession() as session,
         session.ws_connect(f"{target.host.origin}/ws?token={ticket.token}") as socket,
     ):
-        await socket.send_bytes(encode(hello))
+        await socket.send_bytes(frame({**LANE_HELLO, "lane": "intruder"}))
         await ticket.connected
         await socket.send_bytes(target.random.bytes(64))
         answer = await socket.receive(timeout=PATIENCE)

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 from typing import Any
 
+import msgspec
 import pytest
 
+from tests.frames import LANE_HELLO
 from webinfer.browsers import browser as browsers
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
@@ -19,6 +21,7 @@ from webinfer.core.options import Options
 from webinfer.pool.events import Event
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.registry import Registry
+from webinfer.transport.wire.messages import LaneHello
 
 NAME = "chrome"
 
@@ -27,7 +30,7 @@ class StandInConnection:
     """A socket that nobody is behind."""
 
     def __init__(self) -> None:
-        self.hello: dict[str, Any] = {"runtime": {}}
+        self.hello = msgspec.convert(LANE_HELLO, LaneHello)
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
 
     def watch(self, on_notice: Any) -> None:

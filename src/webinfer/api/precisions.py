@@ -22,8 +22,7 @@ def obstacle(package: ModelPackage, backend: Backend, capabilities: Capabilities
     Returns:
         The reason; ``None`` where none is known.
     """
-    features = (capabilities.report.get("webgpu") or {}).get("features") or ()
-    if package.precision in _HALF and backend == "webgpu" and "shader-f16" not in features:
+    if package.precision in _HALF and backend == "webgpu" and "shader-f16" not in capabilities.features:
         return f"{package.precision} needs shader-f16, which this browser's WebGPU adapter lacks"
     if package.precision == "int8" and backend == "webnn":
         return (

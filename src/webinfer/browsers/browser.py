@@ -15,12 +15,13 @@ from webinfer.browsers.lane import Lane
 from webinfer.browsers.launch import BrowserProcess, launch
 from webinfer.browsers.remote import Visit, expect, is_visitor
 from webinfer.core.capabilities import Capabilities, Speeds, Verdict
-from webinfer.core.errors import BrowserLost, LaneLost, LaunchFailed, MalformedFrame, WebinferError, from_wire
+from webinfer.core.errors import BrowserLost, LaneLost, LaunchFailed, WebinferError
 from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.transport.connection import Connection
 from webinfer.transport.server import Host, Ticket
-from webinfer.transport.wire import Message
+from webinfer.transport.wire.commands import Goodbye, StartLaneCommand, StopLaneCommand, Welcome
+from webinfer.transport.wire.messages import CapabilityNotice, LaneFailure, Notice
 
 
 class BrowserOwner(Protocol):
@@ -209,17 +210,17 @@ class Browser:
         lane = LaneId(self.id, len(self._lane_ids) + 1)
         self._lane_ids[str(lane)] = lane
         ticket = self._host.invite("lane")
-        fields: dict[str, Any] = {
-            "lane": str(lane),
-            "token": ticket.token,
-            "access": self._host.access,
-            "threads": threads,
-            "max_message_bytes": self._host.max_bytes,
-        }
+        command = StartLaneCommand(
+            lane=str(lane),
+            token=ticket.token,
+            access=self._host.access,
+            threads=threads,
+            max_message_bytes=self._host.max_bytes,
+        )
         self._dialling[lane] = ticket
         try:
             async with asyncio.timeout(timeout):
-                await self._page.ask("start_lane", fields, timeout)
+                await self._page.ask(command, timeout)
                 connection = await ticket.connected
         except TimeoutError:
             raise LaneLost(f"Lane {lane} did not start within {timeout:g} s.") from None
@@ -254,31 +255,30 @@ class Browser:
         """
         lane.lose(LaneLost(f"Lane {lane.id} was stopped."))
         if not self._page.lost.done():
-            self._page.post("stop_lane", {"lane": str(lane.id)}, lambda _: None)
+            self._page.post(StopLaneCommand(lane=str(lane.id)), lambda _: None)
         await lane.close()
 
     async def close(self) -> None:
         """End the browser and delete its profile. Its lanes end with it; their sockets are their owner's to close."""
-        self._page.notify("goodbye")
+        self._page.notify(Goodbye())
         await asyncio.gather(self._page.close(), self._process.close())
 
     def _greet(self) -> None:
-        self._page.notify(
-            "welcome",
+        welcome = Welcome(
             browser=self.id,
             heartbeat=self._host.heartbeat,
             patience=self._host.patience,
             max_message_bytes=self._host.max_bytes,
         )
+        self._page.notify(welcome)
 
-    def _notice(self, message: Message) -> None:
-        if message.kind == "capabilities" and not self._reported.done():
-            try:
-                self._reported.set_result(Capabilities.of(message.fields["capabilities"]))
-            except (TypeError, ValueError, AttributeError, KeyError) as error:
-                raise MalformedFrame(f"The page's capabilities cannot be read: {error}.") from error
-        elif message.kind == "lane_failed":
-            self._lane_failed(message.fields["lane"], from_wire({"code": LaneLost.code, **message.fields["error"]}))
+    def _notice(self, notice: Notice) -> None:
+        match notice:
+            case CapabilityNotice():
+                if not self._reported.done():
+                    self._reported.set_result(Capabilities.of(notice.capabilities))
+            case LaneFailure():
+                self._lane_failed(notice.lane, notice.error.to_exception())
 
     def _lane_failed(self, name: str, error: WebinferError) -> None:
         """Pass on what the page says of a lane that was started here."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from webinfer.core.capabilities import Capabilities, Verdict
+from webinfer.core.capabilities import Capabilities, DeviceType, Verdict
 from webinfer.core.errors import (
     DeadlineExceeded,
     LaneLost,
@@ -20,23 +20,26 @@ from webinfer.core.errors import (
     OperatorFallback,
     SocketLost,
     WebinferError,
-    from_wire,
 )
 from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.core.placement import Placement, refuse_fallback
-from webinfer.transport.connection import Connection, OnReply, OnTransfer, Reply
-from webinfer.transport.wire import Message
+from webinfer.transport.connection import Connection, OnOutcome, OnTransfer, Outcome
+from webinfer.transport.wire.answers import FeatureAnswer, LoadAnswer, MeasureAnswer, ProfileAnswer, RunAnswer
 from webinfer.transport.wire.codec import Tensors
-
-
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A file that a lane fetches from the host: an ONNX graph, or external data that it refers to as ``path``."""
-
-    path: str
-    url: str
-    nbytes: int
+from webinfer.transport.wire.commands import (
+    ExternalSource,
+    FeatureCommand,
+    FileSource,
+    FreeCommand,
+    LoadCommand,
+    MeasureCommand,
+    ProfileCommand,
+    RunCommand,
+    UnloadCommand,
+)
+from webinfer.transport.wire.conversation import Reply
+from webinfer.transport.wire.messages import DeviceFailure, LaneHello, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,11 @@ class Recipe:
         whole: Refuse a session some of whose nodes went to another backend.
     """
 
-    model: Asset
-    external: tuple[Asset, ...]
+    model: FileSource
+    external: tuple[ExternalSource, ...]
     backend: Backend
     dimensions: tuple[tuple[str, int], ...] = ()
-    device: str | None = None
+    device: DeviceType | None = None
     outputs: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
     store: bool = False
     whole: bool = False
@@ -70,28 +73,45 @@ class Recipe:
     @property
     def nbytes(self) -> int:
         """Size of all files."""
-        return self.model.nbytes + sum(asset.nbytes for asset in self.external)
+        return self.model.nbytes + sum(file.nbytes for file in self.external)
 
-    def fields(self, session: str) -> dict[str, Any]:
-        """Return the load message's fields."""
-        return {
-            "session": session,
-            "resident": list(self.resident),
-            "capture": self.capture,
-            **self.files(),
-        }
+    def load_command(self, session: str) -> LoadCommand:
+        """Return the command to create a session.
 
-    def files(self) -> dict[str, Any]:
-        """Return what a session is made of."""
-        external = [{"path": asset.path, "url": asset.url, "nbytes": asset.nbytes} for asset in self.external]
-        return {
-            "backend": self.backend,
-            "model": {"url": self.model.url, "nbytes": self.model.nbytes},
-            "external": external,
-            "dimensions": dict(self.dimensions),
-            "device": self.device,
-            "store": self.store,
-        }
+        Args:
+            session: The session's name.
+        """
+        return LoadCommand(
+            session=session,
+            resident=self.resident,
+            capture=self.capture,
+            backend=self.backend,
+            model=self.model,
+            external=self.external,
+            dimensions=dict(self.dimensions),
+            device=self.device,
+            store=self.store,
+        )
+
+    def profile_command(self, operators: bool, runs: int, seconds: float) -> ProfileCommand:
+        """Return the command to measure the model in a session of its own.
+
+        Args:
+            operators: Measure operators, and not the parts of a run.
+            runs: Runs that count, at most.
+            seconds: When no further run begins.
+        """
+        return ProfileCommand(
+            backend=self.backend,
+            model=self.model,
+            external=self.external,
+            dimensions=dict(self.dimensions),
+            device=self.device,
+            store=self.store,
+            operators=operators,
+            runs=runs,
+            limit=seconds * 1e3,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +128,6 @@ class Residents:
     feeds: Mapping[str, str]
     keep: Mapping[str, str]
     free: tuple[str, ...] = ()
-
-    def fields(self) -> dict[str, Any]:
-        """Return the run message's fields."""
-        return {"feeds": dict(self.feeds), "keep": dict(self.keep), "free": list(self.free)}
 
 
 class LaneBrowser(Protocol):
@@ -151,9 +167,8 @@ class Lane:
 
     def __init__(self, id: LaneId, connection: Connection, browser: LaneBrowser) -> None:
         self.id = id
-        self.runtime = "{name} {version} {bundle}".format_map(
-            {"name": "", "version": "", "bundle": "", **connection.hello["runtime"]}
-        )
+        assert isinstance(connection.hello, LaneHello)
+        self.runtime = str(connection.hello.runtime)
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
         self.born = asyncio.get_running_loop().time()
         self.blamed = self.retired = False
@@ -183,11 +198,17 @@ class Lane:
 
     async def load(
         self, session: str, recipe: Recipe, timeout: float, on_transfer: OnTransfer | None = None
-    ) -> Message:
+    ) -> LoadAnswer:
         """Create a session.
 
+        Args:
+            session: Its name.
+            recipe: How it is created.
+            timeout: Seconds until it is given up, and the lane with it.
+            on_transfer: Called with the bytes that were fetched, and the total if it is known.
+
         Returns:
-            The answer: ``inputs``, ``outputs``, ``nbytes`` and ``timing`` (ms: ``fetch``, ``create``).
+            The lane's answer.
 
         Raises:
             DeadlineExceeded: It took longer than ``timeout`` seconds. The lane is lost then: a creation that never
@@ -196,7 +217,7 @@ class Lane:
             WebinferError: As the lane reported it.
         """
         try:
-            answer = await self._connection.ask("load", recipe.fields(session), timeout, on_transfer)
+            answer = (await self._connection.ask(recipe.load_command(session), timeout, on_transfer)).answer
         except TimeoutError:
             self.lose(LaneLost(f"Lane {self.id} was given up: creating a session took over {timeout:g} s."))
             raise DeadlineExceeded(
@@ -206,7 +227,8 @@ class Lane:
             self.lose(error)
             raise self.lost.result() from None
         self._outputs[session] = recipe.outputs
-        placement = self._placements[session] = Placement.of(recipe.backend, answer.fields.get("placement"))
+        placement = Placement.of(recipe.backend, answer.placement) if answer.placement else None
+        self._placements[session] = placement
         if recipe.whole:
             try:
                 refuse_fallback(placement, recipe.backend)
@@ -224,30 +246,39 @@ class Lane:
         session: str,
         tensors: Tensors,
         outputs: list[str] | None,
-        on_reply: OnReply,
+        on_outcome: OnOutcome[RunAnswer],
         residents: Residents | None = None,
     ) -> None:
-        """Start an inference; ``on_reply`` is called once with the answer or an error.
+        """Start an inference.
 
         An error that tells of a loss is the lane's end, and what is passed on is why the lane was lost. An answer that
         does not hold the outputs asked for, in the model's dtypes, is a ``MalformedFrame`` and the lane's end as well:
         what mixed up one answer may mix up the next.
 
+        Args:
+            session: The session's name.
+            tensors: Inputs by name.
+            outputs: Outputs to send; ``None`` for all.
+            on_outcome: Called once with the reply or an error.
+            residents: Tensors that stay on the lane.
+
         Raises:
             FrameTooLarge: The inputs are over the limit.
         """
-        stays = residents.fields() if residents else {}
-        reply = partial(self._judge, self._outputs[session], outputs, on_reply)
+        command = RunCommand(session=session, outputs=outputs)
+        if residents is not None:
+            command.feeds, command.keep, command.free = residents.feeds, residents.keep, residents.free
+        judge = partial(self._judge, self._outputs[session], outputs, on_outcome)
         try:
-            self._connection.post("run", {"session": session, "outputs": outputs, **stays}, reply, tensors)
+            self._connection.post(command, judge, tensors)
         except LostError as error:  # nothing was sent, so no request is to blame; the caller may be in mid-plan
             self.blamed = True
-            asyncio.get_running_loop().call_soon(reply, error)
+            asyncio.get_running_loop().call_soon(judge, error)
 
     async def features(
         self, tensors: Tensors, length: int, hop: int, workgroup: tuple[int, int], timeout: float
-    ) -> Message:
-        """Make a log-mel spectrogram on the GPU; see ``hearing``.
+    ) -> Reply[FeatureAnswer]:
+        """Make a log-mel spectrogram on the GPU.
 
         Args:
             tensors: ``samples``, float32 of shape (samples,), and ``filters``, float32 of shape (mels, bins).
@@ -257,34 +288,37 @@ class Lane:
             timeout: Seconds until it is given up.
 
         Returns:
-            The answer: ``input_features``, float32 of shape (1, mels, length / hop), and ``timing`` (ms: ``wait``,
-            ``run``).
+            The reply, with the tensor ``input_features``, float32 of shape (1, mels, length / hop).
 
         Raises:
             TimeoutError: It took longer.
             MalformedFrame: The answer is something else.
             WebinferError: As the lane reported it.
         """
-        fields = {"length": length, "hop": hop, "workgroup": list(workgroup)}
-        answer = await self._connection.ask("features", fields, timeout, tensors=tensors)
-        features, shape = answer.tensors.get("input_features"), (1, len(tensors["filters"]), length // hop)
+        request = FeatureCommand(length=length, hop=hop, workgroup=workgroup)
+        reply = await self._connection.ask(request, timeout, tensors=tensors)
+        features, shape = reply.tensors.get("input_features"), (1, len(tensors["filters"]), length // hop)
         if features is None or features.dtype != np.float32 or features.shape != shape:
             raise MalformedFrame(f"Lane {self.id} answered with no spectrogram of shape {shape}.", lane=str(self.id))
-        return answer
+        return reply
 
-    async def measure(self, seconds: float, timeout: float) -> Mapping[str, Any]:
-        """Time the GPU device and one thread of WebAssembly, in about so many seconds, when the lane has come to it.
+    async def measure(self, seconds: float, timeout: float) -> MeasureAnswer:
+        """Time the GPU device and one thread of WebAssembly, when the lane has come to it.
+
+        Args:
+            seconds: About what it may take.
+            timeout: Seconds until it is given up.
 
         Raises:
             TimeoutError: No answer came within ``timeout`` seconds.
             WebinferError: As the lane reported it.
         """
-        return (await self._connection.ask("measure", {"limit": seconds * 1000}, timeout)).fields
+        return (await self._connection.ask(MeasureCommand(limit=seconds * 1e3), timeout)).answer
 
     async def profile(
         self, recipe: Recipe, tensors: Tensors, *, operators: bool, runs: int, seconds: float, timeout: float
-    ) -> Mapping[str, Any]:
-        """Measure a model in a session of its own; see ``measuring``.
+    ) -> ProfileAnswer:
+        """Measure a model in a session of its own.
 
         Args:
             recipe: How it is created.
@@ -295,15 +329,15 @@ class Lane:
             timeout: Seconds until it is given up, and the lane with it.
 
         Returns:
-            The answer's fields: ``phases`` and ``operators``.
+            The parts of each run, or each operator's time.
 
         Raises:
             DeadlineExceeded: It took longer.
             WebinferError: As the lane reported it.
         """
-        fields = {**recipe.files(), "operators": operators, "runs": runs, "limit": seconds * 1e3}
+        request = recipe.profile_command(operators, runs, seconds)
         try:
-            return (await self._connection.ask("profile", fields, timeout, tensors=tensors)).fields
+            return (await self._connection.ask(request, timeout, tensors=tensors)).answer
         except TimeoutError:
             self.lose(LaneLost(f"Lane {self.id} was given up: measuring a model took over {timeout:g} s."))
             raise DeadlineExceeded(f"Measuring took over {timeout:g} s: raise load_timeout.", timeout=timeout) from None
@@ -314,13 +348,13 @@ class Lane:
         self._placements.pop(session, None)
         if not self.lost.done():
             with contextlib.suppress(SocketLost):  # then the session is gone as well
-                self._connection.post("unload", {"session": session}, lambda _: None)
+                self._connection.post(UnloadCommand(session=session), lambda _: None)
 
     def free(self, handles: Sequence[str]) -> None:
         """Release tensors that stayed here; nobody waits for it."""
         if not self.lost.done():
             with contextlib.suppress(SocketLost):  # then they are gone as well
-                self._connection.post("free", {"handles": list(handles)}, lambda _: None)
+                self._connection.post(FreeCommand(handles=handles), lambda _: None)
 
     def lose(self, reason: WebinferError) -> None:
         """Declare the lane lost. The first reason counts, and the lane's browser is told of it before this returns."""
@@ -333,20 +367,24 @@ class Lane:
         await self._connection.close()
 
     def _judge(
-        self, known: Mapping[str, np.dtype[Any]], wanted: list[str] | None, on_reply: OnReply, reply: Reply
+        self,
+        known: Mapping[str, np.dtype[Any]],
+        wanted: list[str] | None,
+        on_outcome: OnOutcome[RunAnswer],
+        outcome: Outcome[RunAnswer],
     ) -> None:
-        """Pass a reply on, unless it tells of a loss or answers something else than was asked."""
-        if isinstance(reply, LostError):
-            self.lose(reply)
-            reply = self.lost.result()  # a closed socket is only how the loss was noticed
-        elif isinstance(reply, Message) and (why := _mismatch(reply.tensors, known, wanted)):
+        """Pass an outcome on, unless it tells of a loss or answers something else than was asked."""
+        if isinstance(outcome, LostError):
+            self.lose(outcome)
+            outcome = self.lost.result()  # a closed socket is only how the loss was noticed
+        elif isinstance(outcome, Reply) and (why := _mismatch(outcome.tensors, known, wanted)):
             self.lose(LaneLost(f"Lane {self.id} was ended: it answered a run with {why}."))
-            reply = MalformedFrame(f"Lane {self.id} answered a run with {why}. It is replaced.", lane=str(self.id))
-        on_reply(reply)
+            outcome = MalformedFrame(f"Lane {self.id} answered a run with {why}. It is replaced.", lane=str(self.id))
+        on_outcome(outcome)
 
-    def _notice(self, message: Message) -> None:
-        if message.kind == "lost":
-            self.lose(from_wire(message.fields["error"]))
+    def _notice(self, notice: Notice) -> None:
+        if isinstance(notice, DeviceFailure):
+            self.lose(notice.error.to_exception())
 
 
 def _mismatch(tensors: Tensors, known: Mapping[str, np.dtype[Any]], wanted: list[str] | None) -> str | None:

@@ -2,19 +2,101 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from webinfer.core.options import BACKENDS, Backend
 from webinfer.core.placement import Placement
 from webinfer.core.verdict import VerdictKind, judge_adapter, judge_speed, judge_webnn
 
-WEBNN_DEVICE = "cpu"
+Engine = Literal["chromium", "firefox", "webkit"]
+DeviceType = Literal["cpu", "gpu", "npu"]
+
+WEBNN_DEVICE: DeviceType = "cpu"
 """The device that WebNN's contexts are asked for: the only one that every implementation has."""
 _MOSTLY = 0.9  # part of the nodes that must be on a GPU for its verdict to stand for the whole
 _TEXTS = ("vendor", "architecture", "device", "description", "type", "backend", "driver")
+
+
+class AdapterReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A WebGPU adapter as a page describes it; texts are empty where the browser says nothing."""
+
+    vendor: str
+    architecture: str
+    device: str
+    description: str
+    type: str
+    backend: str
+    driver: str
+    is_fallback: bool
+    subgroup_min_size: int | None
+    subgroup_max_size: int | None
+
+
+class WebGpuReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page found out of WebGPU: its adapter, with features and limits, or why there is none."""
+
+    available: bool
+    error: str | None
+    adapter: AdapterReport | None
+    features: tuple[str, ...]
+    limits: dict[str, int | float]
+
+
+class ContextReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a context of WebNN could be created, or why not."""
+
+    ok: bool
+    error: str | None
+
+
+class WebNnReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page found out of WebNN, with a context for each device type that it tried."""
+
+    available: bool
+    error: str | None
+    contexts: dict[DeviceType, ContextReport]
+
+
+class WasmReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What WebAssembly has in a page: vectors, threads, and promise integration."""
+
+    simd: bool
+    threads: bool
+    jspi: bool
+
+
+class CapabilityReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page tells of its browser, as it crosses the wire; texts are empty where the browser says nothing.
+
+    Attributes:
+        user_agent: ``navigator.userAgent``.
+        engine: The engine that the page takes it for.
+        engine_version: As far as the browser tells it.
+        platform: Operating system, as the browser names it.
+        hardware_concurrency: Logical processors that the page may use.
+        device_memory: Memory of the device in GB, rounded by the browser.
+        cross_origin_isolated: Whether threads may share memory.
+        secure_context: Whether the page counts as secure.
+        wasm: What WebAssembly has.
+        webgpu: What WebGPU has.
+        webnn: What WebNN has.
+    """
+
+    user_agent: str
+    engine: Engine
+    engine_version: str
+    platform: str
+    hardware_concurrency: Annotated[int, msgspec.Meta(ge=1, le=2**16)]
+    device_memory: float | None
+    cross_origin_isolated: bool
+    secure_context: bool
+    wasm: WasmReport
+    webgpu: WebGpuReport
+    webnn: WebNnReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +155,6 @@ class Speeds:
     cpu: tuple[float, float] | None
     cores: int
 
-    @classmethod
-    def of(cls, answer: Mapping[str, Any], cores: int) -> Speeds:
-        """Read a lane's answer.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is none.
-        """
-        gpu, cpu = (
-            (float(told["gflops"]), float(told["gbps"])) if told else None for told in (answer["gpu"], answer["cpu"])
-        )
-        if gpu is None or not all(math.isfinite(figure) and figure > 0 for figure in (*gpu, *(cpu or ()))):
-            raise ValueError("speeds must be above 0")
-        return cls(gpu, cpu, cores)
-
     def to_dict(self) -> dict[str, Any]:
         """Return them ready for JSON."""
         named = {
@@ -108,7 +176,7 @@ class Capabilities:
         adapter: The WebGPU adapter, or ``None``.
         webnn: WebNN device types whose context could be created.
         errors: Why a backend is missing, by backend.
-        report: The page's whole report: features, limits, WASM threads, SIMD and JSPI.
+        details: The page's whole report; ``None`` where there was none.
         gpus: GPUs that the operating system lists; ``None`` where it does not tell, or the browser is elsewhere.
         speeds: How fast the adapter is, once somebody had it timed.
     """
@@ -120,33 +188,47 @@ class Capabilities:
     adapter: Adapter | None = None
     webnn: tuple[str, ...] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
-    report: Mapping[str, Any] = field(default_factory=dict)
+    details: CapabilityReport | None = None
     gpus: tuple[str, ...] | None = None
     speeds: Speeds | None = None
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> Capabilities:
-        """Read a page's report; what is missing from it counts as absent."""
-        gpu, nn = report.get("webgpu") or {}, report.get("webnn") or {}
-        described = gpu.get("adapter") if gpu.get("available") else None
-        contexts = nn.get("contexts") or {}
+    def of(cls, report: CapabilityReport) -> Capabilities:
+        """Read a page's report.
+
+        Args:
+            report: What the page told, with every field checked.
+        """
+        gpu, contexts = report.webgpu, report.webnn.contexts
+        adapter = gpu.adapter if gpu.available else None
+        usable = tuple(device for device, context in contexts.items() if context.ok)
         errors = {}
-        if not described:
-            errors["webgpu"] = str(gpu.get("error") or "the browser offers no WebGPU adapter")
-        usable = tuple(device for device, context in contexts.items() if context.get("ok"))
+        if adapter is None:
+            errors["webgpu"] = gpu.error or "the browser offers no WebGPU adapter"
         if not usable:
-            told = [str(context["error"]) for context in contexts.values() if context.get("error")]
-            errors["webnn"] = str(nn.get("error") or next(iter(told), "the browser has no navigator.ml"))
+            reasons = [context.error for context in contexts.values() if context.error]
+            errors["webnn"] = report.webnn.error or next(iter(reasons), "the browser has no navigator.ml")
         return cls(
-            engine=str(report.get("engine", "unknown")),
-            engine_version=str(report.get("engine_version", "")),
-            platform=str(report.get("platform", "")),
-            cores=int(report.get("hardware_concurrency") or 1),
-            adapter=_adapter(described) if described else None,
+            engine=report.engine,
+            engine_version=report.engine_version,
+            platform=report.platform,
+            cores=report.hardware_concurrency,
+            adapter=None if adapter is None else _adapter(adapter),
             webnn=usable,
             errors=errors,
-            report=report,
+            details=report,
         )
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """The page's whole report ready for JSON: features, limits, WASM threads, SIMD and JSPI."""
+        report: dict[str, Any] = {} if self.details is None else msgspec.to_builtins(self.details)
+        return report
+
+    @property
+    def features(self) -> frozenset[str]:
+        """Optional features of the WebGPU adapter, by the names of the specification."""
+        return frozenset() if self.details is None else frozenset(self.details.webgpu.features)
 
     @property
     def backends(self) -> tuple[Backend, ...]:
@@ -188,7 +270,5 @@ class Capabilities:
         return Verdict(proven, (*evidence, *observed) if proven == kind else (*observed, *evidence))
 
 
-def _adapter(described: Mapping[str, Any]) -> Adapter:
-    return Adapter(
-        **{name: str(described.get(name) or "") for name in _TEXTS}, is_fallback=bool(described.get("is_fallback"))
-    )
+def _adapter(report: AdapterReport) -> Adapter:
+    return Adapter(**{name: getattr(report, name) for name in _TEXTS}, is_fallback=report.is_fallback)

@@ -73,7 +73,7 @@ error's ``data``: they name the culprit for programs, while the message names it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 
@@ -481,20 +481,16 @@ def _classes(base: type[WebinferError]) -> Iterator[type[WebinferError]]:
         yield from _classes(child)
 
 
-def from_wire(error: dict[str, Any]) -> WebinferError:
-    """Rebuild the error that a page or lane reported.
+def from_wire(code: str, message: str, data: Mapping[str, Any]) -> WebinferError:
+    """Rebuild the error that a page, a lane or a process of ours reported.
 
     Args:
-        error: The ``error`` field of a message: ``code`` and ``message``, and where known ``name`` (the
-            JavaScript class), ``stack`` (the page's) and ``data``.
+        code: Its code.
+        message: Its message.
+        data: Its data; of a page's error also ``name``, the JavaScript class, and ``stack``.
 
     Returns:
-        The exception of that code, or ``RunFailed`` for a code that this version does not know. Its
-        ``data`` holds the page's ``stack``.
+        The exception of that code, or ``RunFailed`` for a code that this version does not know.
     """
     known = {cls.code: cls for cls in _classes(WebinferError)}
-    cls = known.get(str(error.get("code")), RunFailed)
-    told = error.get("data")
-    data = dict(told) if isinstance(told, dict) else {}
-    data.update({key: error[key] for key in ("name", "stack") if error.get(key)})
-    return cls(str(error.get("message", "")), **data)
+    return known.get(code, RunFailed)(message, **data)

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from webinfer.core.errors import OperatorFallback
 from webinfer.core.options import Backend
+
+Nodes = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A count of nodes."""
+
+
+class PlacementReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the nodes of a session went, as it crosses the wire; the attributes are those of ``Placement``."""
+
+    nodes: dict[str, Nodes]
+    fallen: dict[str, Nodes]
+    copies: Nodes
+    graphs: Nodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +43,19 @@ class Placement:
     graphs: int = 0
 
     @classmethod
-    def of(cls, backend: Backend, told: Mapping[str, Any] | None) -> Placement | None:
-        """Read a lane's report; ``None`` where its runtime did not tell."""
-        if not told:
-            return None
-        counts = ({str(name): int(n) for name, n in (told.get(part) or {}).items()} for part in ("nodes", "fallen"))
-        nodes, fallen = counts
+    def of(cls, backend: Backend, report: PlacementReport) -> Placement:
+        """Read a lane's report.
+
+        Args:
+            backend: Backend that was asked for.
+            report: What the runtime told.
+        """
         return cls(
             backend=backend,
-            nodes=nodes,
-            fallen=fallen,
-            copies=int(told.get("copies", 0)),
-            graphs=int(told.get("graphs", 0)),
+            nodes=report.nodes,
+            fallen=report.fallen,
+            copies=report.copies,
+            graphs=report.graphs,
         )
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Annotated, Any
+
+import msgspec
 
 from webinfer.core.options import Backend
 
@@ -12,6 +15,34 @@ COMPILED = "compiled graph"
 """What stands for a graph that WebNN compiled, which is one node to the runtime."""
 _PROVIDERS = {"CPUExecutionProvider": "wasm", "WebGpuExecutionProvider": "webgpu", "WebNNExecutionProvider": "webnn"}
 _COPY = "Memcpy"  # how the runtime's nodes that copy between backends begin
+
+Milliseconds = Annotated[float, msgspec.Meta(ge=-1e10, le=1e10)]
+"""A duration by differences of clock readings, which may be a little below zero."""
+
+
+class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one run as they cross the wire, in milliseconds; see ``Phases``."""
+
+    upload: Milliseconds
+    run: Milliseconds
+    readback: Milliseconds
+    total: Milliseconds
+
+
+class OperatorReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All nodes of an operator that ran on one execution provider, as they cross the wire.
+
+    Attributes:
+        operator: Its name in the graph, as the runtime rewrote it.
+        provider: The execution provider, by the runtime's name.
+        nodes: How many ran in one run; a mean over the runs.
+        ms: In their kernels, in one run; ``None`` where the runtime does not tell.
+    """
+
+    operator: str
+    provider: str
+    nodes: Annotated[float, msgspec.Meta(ge=0, le=1e10)]
+    ms: Milliseconds | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +110,18 @@ class Profile:
     operators: tuple[Operator, ...]
 
     @classmethod
-    def of(
-        cls, backend: Backend, phases: Sequence[Mapping[str, Any]], operators: Sequence[Mapping[str, Any]]
-    ) -> Profile:
-        """Read a lane's reports, of which each run's parts are in milliseconds.
+    def of(cls, backend: Backend, phases: Sequence[PhaseReport], operators: Sequence[OperatorReport]) -> Profile:
+        """Read a lane's reports.
 
-        Raises:
-            KeyError, TypeError, ValueError: They are something else.
+        Args:
+            backend: Backend that was asked for.
+            phases: The parts of each run.
+            operators: The time of each operator.
         """
-        ranked = sorted(phases, key=lambda each: float(each["total"]))
+        ranked = sorted(phases, key=attrgetter("total"))
         middle = ranked[len(ranked) // 2] if ranked else None
-        parts = Phases(**{name: float(middle[name]) / 1e3 for name in Phases.__slots__}) if middle else None
-        found = [_read(each) for each in operators]
-        return cls(backend=backend, phases=parts, operators=tuple(sorted(found, key=_rank)))
+        parts = Phases(**{name: getattr(middle, name) / 1e3 for name in Phases.__slots__}) if middle else None
+        return cls(backend=backend, phases=parts, operators=tuple(sorted(map(_operator, operators), key=_rank)))
 
     @property
     def timed(self) -> tuple[Operator, ...]:
@@ -122,11 +152,13 @@ class Profile:
         }
 
 
-def _read(told: Mapping[str, Any]) -> Operator:
-    provider, nodes, ms = str(told["provider"]), float(told["nodes"]), told["ms"]
-    backend = _PROVIDERS.get(provider, provider)
-    seconds = None if ms is None else float(ms) / 1e3
-    return Operator(name=str(told["operator"]), backend=backend, nodes=round(nodes), seconds=seconds)
+def _operator(report: OperatorReport) -> Operator:
+    return Operator(
+        name=report.operator,
+        backend=_PROVIDERS.get(report.provider, report.provider),
+        nodes=round(report.nodes),
+        seconds=None if report.ms is None else report.ms / 1e3,
+    )
 
 
 def _rank(operator: Operator) -> tuple[bool, float, str]:

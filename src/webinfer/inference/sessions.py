@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from webinfer.browsers.lane import Asset, Lane, Recipe
+from webinfer.browsers.lane import Lane, Recipe
 from webinfer.core.capabilities import WEBNN_DEVICE
 from webinfer.core.errors import PoolClosed
 from webinfer.core.options import Backend
@@ -22,6 +22,7 @@ from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.buckets import EXACT, Fit
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
+from webinfer.transport.wire.commands import ExternalSource, FileSource
 
 _STATE = "present"  # how exporters begin the names of keys and values
 
@@ -236,20 +237,20 @@ class Sessions:
         """Have a request computed on one lane; see ``ModelSessions.answer``."""
         future = self._pool.submit(request)
         try:
-            message = await future
+            reply = await future
         except asyncio.CancelledError:
             self._pool.give_up(request)
             raise
         assert request.lane is not None
-        outcome = message.fields.get("captured")
+        outcome = reply.answer.captured
         notes = self.capture.note(outcome, request.key.captured)
-        return Answer(message.tensors, (request.lane,), outcome is True, notes)
+        return Answer(reply.tensors, (request.lane,), outcome is True, notes)
 
     def recipe(self, key: SessionKey) -> Recipe:
         """Return how a lane creates a session."""
         return Recipe(
-            self._publish(self.delivery.model),
-            tuple(map(self._publish, self.delivery.external)),
+            FileSource(self._publish(self.delivery.model), self.delivery.model.nbytes),
+            tuple(ExternalSource(file.name, self._publish(file), file.nbytes) for file in self.delivery.external),
             key.backend,
             key.dimensions,
             WEBNN_DEVICE if key.backend == "webnn" else None,
@@ -273,10 +274,11 @@ class Sessions:
         outputs = self._package.signature.outputs
         return tuple(spec.name for spec in outputs if spec.name.startswith(_STATE))
 
-    def _publish(self, file: ModelFile) -> Asset:
+    def _publish(self, file: ModelFile) -> str:
+        """Return the URL under which lanes fetch a file."""
         url = self._pool.host.publish(file.path, file.sha256)
         part = "" if file.start is None else f"?start={file.start}&nbytes={file.nbytes}"
-        return Asset(file.name, url + part, file.nbytes)
+        return url + part
 
 
 def _report_progress(progress: ProgressCallback, stage: str, done: int, total: int | None) -> None:

@@ -17,8 +17,9 @@ from webinfer.pool.requests.in_flight import InFlight
 from webinfer.pool.requests.queue import Queues
 from webinfer.pool.requests.request import Request
 from webinfer.pool.sessions.loader import Loader
-from webinfer.transport.connection import Reply
-from webinfer.transport.wire import Message
+from webinfer.transport.connection import Outcome
+from webinfer.transport.wire.answers import RunAnswer
+from webinfer.transport.wire.conversation import Reply
 
 log = logging.getLogger("webinfer.pool")
 
@@ -75,7 +76,13 @@ class Dispatcher:
             request.sent(lane, len(requests), now, placement)
         first = requests[0]
         try:
-            lane.run(session, batch.tensors, first.outputs, lambda reply: self._replied(batch, reply), first.residents)
+            lane.run(
+                session,
+                batch.tensors,
+                first.outputs,
+                lambda outcome: self._replied(batch, outcome),
+                first.residents,
+            )
         except WebinferError as error:  # nothing was sent
             asyncio.get_running_loop().call_soon(self._replied, batch, error)
 
@@ -96,30 +103,30 @@ class Dispatcher:
         self._deadlines.close()
         self.in_flight.close()
 
-    def _replied(self, batch: Batch, reply: Reply) -> None:
+    def _replied(self, batch: Batch, outcome: Outcome[RunAnswer]) -> None:
         """Take in what came of a batch: an answer, an error of its own, or the loss of its lane.
 
         Where the lane was lost, the fleet knows already: a lane reports its loss before it passes on what it fails.
         """
         batch.state.running -= 1
         self.in_flight.remove(batch)
-        if isinstance(reply, LostError):
+        if isinstance(outcome, LostError):
             batch.take_blame()
         if batch.lane.retired and not batch.state.running:
             self._fleet.drained(batch.lane)
-        for request, answer in zip(batch.requests, batch.answers(reply), strict=True):
+        for request, own in zip(batch.requests, batch.outcomes(outcome), strict=True):
             if request.settled:
                 continue
-            if isinstance(answer, Message):
-                self._finish(request, answer)
+            if isinstance(own, Reply):
+                self._finish(request, own)
             else:
-                self._fail(request, answer)
-        if batch.requests[0].group and isinstance(reply, Message):
-            self._owner.announce(batch.finished(reply, time.perf_counter()))
+                self._fail(request, own)
+        if batch.requests[0].group and isinstance(outcome, Reply):
+            self._owner.announce(batch.finished(outcome, time.perf_counter()))
         self._owner.advance()
 
-    def _finish(self, request: Request, message: Message) -> None:
-        request.succeed(message)
+    def _finish(self, request: Request, reply: Reply[RunAnswer]) -> None:
+        request.succeed(reply)
         if not request.internal:
             asyncio.get_running_loop().call_soon(self._announce_finished, request)  # once the caller has its answer
 

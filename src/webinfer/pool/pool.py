@@ -31,7 +31,8 @@ from webinfer.pool.requests.request import Request
 from webinfer.pool.sessions.loader import Loader
 from webinfer.transport.connection import OnTransfer
 from webinfer.transport.server import Host
-from webinfer.transport.wire import Message
+from webinfer.transport.wire.answers import RunAnswer
+from webinfer.transport.wire.conversation import Reply
 
 
 class Pool:
@@ -243,7 +244,7 @@ class Pool:
         """
         self._loader.release(key)
 
-    def submit(self, request: Request) -> asyncio.Future[Message]:
+    def submit(self, request: Request) -> asyncio.Future[Reply[RunAnswer]]:
         """Queue a request.
 
         Args:

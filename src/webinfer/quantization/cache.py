@@ -179,7 +179,8 @@ def _make(
     }
     for said in _answers(order, job):
         if "error" in said:
-            raise from_wire(said["error"])
+            error = said["error"]
+            raise from_wire(error["code"], error["message"], error.get("data", {}))
         if progress is not None and "part" in said:
             progress(Progress(stage, int(said["part"] * package.nbytes), package.nbytes))
         if "report" in said:

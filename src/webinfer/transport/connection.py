@@ -1,4 +1,4 @@
-"""One WebSocket from a page or a lane: the shell that gives ``wire.Session`` its bytes, its clock and its futures."""
+"""One WebSocket from a page or a lane: the shell that gives a ``Conversation`` its bytes, its clock and its futures."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from webinfer.core.errors import MalformedFrame, ProtocolError, SocketLost, WebinferError
 from webinfer.transport.websocket import WebSocket
-from webinfer.transport.wire import Answer, Failure, Message, Notice, Session, Transfer
 from webinfer.transport.wire.codec import Tensors
+from webinfer.transport.wire.commands import A, Command
+from webinfer.transport.wire.conversation import Conversation, Reply
 from webinfer.transport.wire.framing import GOING_AWAY, NORMAL, PROTOCOL_ERROR
+from webinfer.transport.wire.messages import Failure, LaneHello, Message, Notice, PageHello, Transfer
 
 log = logging.getLogger("webinfer.wire")
 
-Reply = Message | WebinferError
-OnReply = Callable[[Reply], None]
+Outcome: TypeAlias = Reply[A] | WebinferError
+OnOutcome: TypeAlias = Callable[[Reply[A] | WebinferError], None]
 OnTransfer = Callable[[int, int | None], None]
-OnNotice = Callable[[Message], None]
+OnNotice = Callable[[Notice], None]
 OnStall = Callable[[float], None]
 
 
@@ -28,7 +30,7 @@ class Connection:
 
     Attributes:
         role: ``"page"`` or ``"lane"``.
-        hello: Fields of its first message.
+        hello: Its first message; set once ``greet`` has returned.
         lost: Done once the socket is closed, with the reason.
         on_notice: Called with each message that answers no request.
         on_miss: Called when a ping had no answer before the next one, with how often that was so.
@@ -41,15 +43,15 @@ class Connection:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.role = role
-        self.hello: dict[str, Any] = {}
+        self.hello: PageHello | LaneHello
         self.lost: asyncio.Future[WebinferError] = loop.create_future()
         self.on_notice: OnNotice | None = None
         self.on_miss: Callable[[int], None] | None = None
         self._on_stall = on_stall
-        self._notices: list[Message] = []  # that came before anyone listened
+        self._notices: list[Notice] = []  # that came before anyone listened
         self._socket = socket
-        self._session = Session(role, max_bytes, heartbeat, time.monotonic())
-        self._replies: dict[int, OnReply] = {}
+        self._conversation = Conversation(role, max_bytes, heartbeat, time.monotonic())
+        self._replies: dict[int, OnOutcome[Any]] = {}
         self._transfers: dict[int, OnTransfer] = {}
         self._pulse: asyncio.Task[None] | None = None
         self._greeted: asyncio.Future[None] = loop.create_future()
@@ -67,7 +69,7 @@ class Connection:
             ProtocolError: Something else came.
         """
         await self._greeted
-        if self._session.heartbeat is not None:
+        if self._conversation.heartbeat is not None:
             self._pulse = asyncio.create_task(self._ping())
 
     async def over(self) -> None:
@@ -76,13 +78,18 @@ class Connection:
 
     def post(
         self,
-        kind: str,
-        fields: dict[str, Any],
-        on_reply: OnReply,
+        request: Command[A],
+        on_outcome: OnOutcome[A],
         tensors: Tensors | None = None,
         on_transfer: OnTransfer | None = None,
     ) -> int:
-        """Send a request without waiting; ``on_reply`` is called once, with the answer or an error.
+        """Send a request without waiting.
+
+        Args:
+            request: What to ask.
+            on_outcome: Called once, with the reply or an error.
+            tensors: Arrays that go with it, by name.
+            on_transfer: Called with the bytes that were fetched, and the total if it is known.
 
         Returns:
             The request's id, for ``forget``.
@@ -93,8 +100,8 @@ class Connection:
         """
         if self.lost.done():
             raise SocketLost(f"The {self.role}'s socket is closed.")
-        number, frame = self._session.request(kind, fields, tensors)
-        self._replies[number] = on_reply
+        number, frame = self._conversation.request(request, tensors)
+        self._replies[number] = on_outcome
         if on_transfer:
             self._transfers[number] = on_transfer
         self._socket.send(frame)
@@ -102,51 +109,63 @@ class Connection:
 
     async def ask(
         self,
-        kind: str,
-        fields: dict[str, Any],
+        request: Command[A],
         timeout: float,
         on_transfer: OnTransfer | None = None,
         tensors: Tensors | None = None,
-    ) -> Message:
+    ) -> Reply[A]:
         """Send a request and wait for its answer.
+
+        Args:
+            request: What to ask.
+            timeout: Seconds to wait.
+            on_transfer: Called with the bytes that were fetched, and the total if it is known.
+            tensors: Arrays that go with it, by name.
 
         Raises:
             TimeoutError: None came within ``timeout`` seconds. A late one is dropped.
             WebinferError: As the other side reported it, or ``SocketLost``.
         """
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome[A]] = asyncio.get_running_loop().create_future()
         number = self.post(
-            kind,
-            fields,
-            lambda reply: None if future.done() else future.set_result(reply),
+            request,
+            lambda outcome: None if future.done() else future.set_result(outcome),
             tensors,
             on_transfer,
         )
         try:
             async with asyncio.timeout(timeout):
-                reply = await future
+                outcome = await future
         finally:
             self.forget(number)
-        if isinstance(reply, WebinferError):
-            raise reply
-        return reply
+        if isinstance(outcome, WebinferError):
+            raise outcome
+        return outcome
 
-    def notify(self, kind: str, **fields: Any) -> None:
-        """Send a message that wants no answer; nothing happens when the socket is closed."""
+    def notify(self, message: Message) -> None:
+        """Send a message that wants no answer; nothing happens when the socket is closed.
+
+        Args:
+            message: What to say.
+        """
         if not self.lost.done():
-            self._socket.send([self._session.notify(kind, **fields)])
+            self._socket.send([self._conversation.notify(message)])
 
     def forget(self, number: int) -> None:
-        """Stop waiting for an answer."""
-        self._session.forget(number)
+        """Stop waiting for an answer.
+
+        Args:
+            number: The request's id.
+        """
+        self._conversation.forget(number)
         self._replies.pop(number, None)
         self._transfers.pop(number, None)
 
     def watch(self, on_notice: OnNotice) -> None:
         """Have ``on_notice`` called with every message that answers no request, past ones included."""
         self.on_notice = on_notice
-        for message in self._notices:
-            on_notice(message)
+        for notice in self._notices:
+            on_notice(notice)
         self._notices.clear()
 
     async def close(self) -> None:
@@ -163,32 +182,34 @@ class Connection:
         if self.lost.done():
             return  # nobody waits for anything any more
         try:
-            event = self._session.receive(frame, time.monotonic())
+            received = self._conversation.receive(frame, time.monotonic())
         except ProtocolError as breach:
             self._refuse(breach)
             return
-        match event:
-            case Answer(number, message):
+        match received:
+            case Reply():
                 if self._transfers:
-                    self._transfers.pop(number, None)
-                self._replies.pop(number)(message)
-            case Failure(number, error):
-                self._transfers.pop(number, None)
-                self._replies.pop(number)(error)
-            case Transfer(number, done, total):
-                if number in self._transfers:
-                    self._transfers[number](done, total)
-            case Notice(message):
-                self._notice(message)
+                    self._transfers.pop(received.id, None)
+                self._replies.pop(received.id)(received)
+            case Failure():
+                self._transfers.pop(received.id, None)
+                self._replies.pop(received.id)(received.error.to_exception())
+            case Transfer():
+                if received.id in self._transfers:
+                    self._transfers[received.id](received.done, received.total)
+            case PageHello() | LaneHello():
+                self.hello = received
+                self._greeted.set_result(None)
+            case None:
+                pass
+            case notice:
+                self._notice(notice)
 
-    def _notice(self, message: Message) -> None:
-        if not self._greeted.done():
-            self.hello = message.fields
-            self._greeted.set_result(None)
-        elif self.on_notice is None:
-            self._notices.append(message)
+    def _notice(self, notice: Notice) -> None:
+        if self.on_notice is None:
+            self._notices.append(notice)
         else:
-            self.on_notice(message)
+            self.on_notice(notice)
 
     def _refuse(self, error: ProtocolError) -> None:
         """Give up a side that broke the protocol; whoever holds the connection closes it."""
@@ -208,19 +229,19 @@ class Connection:
             self.lost.set_result(reason)
             replies, self._replies = self._replies, {}
             self._transfers.clear()
-            for on_reply in replies.values():
-                on_reply(reason)
+            for on_outcome in replies.values():
+                on_outcome(reason)
 
     async def _ping(self) -> None:
-        assert self._session.heartbeat is not None
+        assert self._conversation.heartbeat is not None
         while True:
-            await asyncio.sleep(self._session.heartbeat)
-            missed = self._session.missed
-            ping = self._session.tick(time.monotonic())
-            if self.on_miss is not None and self._session.missed > missed:
-                self.on_miss(self._session.missed)
-            if self._on_stall is not None and self._session.stalled >= self._session.heartbeat:
-                self._on_stall(self._session.stalled)
+            await asyncio.sleep(self._conversation.heartbeat)
+            missed = self._conversation.missed
+            ping = self._conversation.tick(time.monotonic())
+            if self.on_miss is not None and self._conversation.missed > missed:
+                self.on_miss(self._conversation.missed)
+            if self._on_stall is not None and self._conversation.stalled >= self._conversation.heartbeat:
+                self._on_stall(self._conversation.stalled)
             if ping is None:
                 log.warning("%s is silent: its socket counts as lost", self.role)
                 self._lose(SocketLost(f"The {self.role} missed its heartbeats."))

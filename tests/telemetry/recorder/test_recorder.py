@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.frames import report as page_report
 from tests.telemetry import results
 from webinfer.accuracy.record import Accuracy
 from webinfer.core.capabilities import Capabilities
@@ -37,7 +38,8 @@ from webinfer.telemetry.counters.bounded import LATE
 from webinfer.telemetry.counters.counters import Counters
 from webinfer.telemetry.database.store import Store
 from webinfer.telemetry.recorder import Recorder
-from webinfer.transport.wire import Message
+from webinfer.transport.wire.answers import RunAnswer, RunTiming
+from webinfer.transport.wire.conversation import Reply
 
 KEY = SessionKey("a" * 64, "wasm")
 LANE = LaneId("b1", 1)
@@ -62,7 +64,7 @@ class Pool:
                 listener(event)
 
     def start(self, browser: str) -> None:
-        self.browsers[browser] = SimpleNamespace(capabilities=Capabilities.of({"engine": "chromium"}))
+        self.browsers[browser] = SimpleNamespace(capabilities=Capabilities.of(page_report()))
         self.announce(BrowserStarted(browser, "embedded", "1", 1, 0.1), LaneStarted(LaneId(browser, 1)))
 
     async def memory(self) -> dict[str, int]:
@@ -273,6 +275,6 @@ def test_batch_leaves_a_row_if_one_of_its_requests_does() -> None:
     state = LaneState(lane.id)
     with unrecorded():
         left_out = [Request(KEY, {}) for _ in range(2)]
-    done = Message("ok", 0, {}, {})
+    done = Reply(1, RunAnswer(RunTiming(wait=0, run=1)), {})
     assert not Batch(left_out, lane, state).finished(done, 0.0).recorded
     assert Batch([*left_out, Request(KEY, {})], lane, state).finished(done, 0.0).recorded

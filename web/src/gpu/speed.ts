@@ -2,18 +2,8 @@
 // What an adapter says of itself may be nothing; this it cannot help telling.
 
 import { CodedError } from "../wire/errors";
-
-/** Arithmetic in 10^9 operations a second, a multiplication and an addition being two, and memory moved in GB/s. */
-export interface Speed {
-  readonly gflops: number;
-  readonly gbps: number;
-}
-
-export interface Speeds {
-  readonly gpu: Speed;
-  /** Null where WebAssembly has no vectors here. */
-  readonly cpu: Speed | null;
-}
+import type { MeasureAnswer } from "../wire/messages";
+import type { Speed } from "../wire/reports";
 
 const FACTOR = 0.999; // x -> FACTOR * x + ADDEND goes to 1 from wherever it starts: the answer can be checked
 const ADDEND = 0.001;
@@ -237,7 +227,7 @@ export async function timeCpu(ms: number): Promise<Speed | null> {
 }
 
 /** Time a device and one thread of the CPU beside it, in about so many ms. */
-export async function timeSpeeds(device: GPUDevice, hasten: () => () => void, ms: number): Promise<Speeds> {
+export async function timeSpeeds(device: GPUDevice, hasten: () => () => void, ms: number): Promise<MeasureAnswer> {
   const cpu = await timeCpu(ms / 2);
   return { gpu: await timeGpu(device, hasten, ms / 2), cpu };
 }

@@ -9,12 +9,16 @@ import { Kept, type Feeds } from "./residents";
 import { Listener } from "../audio/features";
 import {
   readHostToLane,
+  type Answers,
+  type Captured,
   type HostToLane,
   type LaneToHost,
   type Load,
+  type MakeFeatures,
   type Measure,
   type Profile,
   type Run,
+  type RunTiming,
   type Unload,
 } from "../wire/messages";
 import { readPlacement, type RuntimeLog } from "../runtime/placement";
@@ -120,13 +124,10 @@ export class LaneService {
       case "load":
         return this.#load(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
       case "features":
-        return this.#listener
-          .hear(job.message, job.tensors, job.received)
-          .then(({ tensor, timing }) => this.#reply(job, { timing }, [tensor]))
-          .catch((error: unknown) => this.#judge(job, error, "run"));
+        return this.#makeFeatures(job, job.message).catch((error: unknown) => this.#judge(job, error, "run"));
       case "free":
         this.#kept.free(job.message.handles);
-        this.#reply(job, {});
+        this.#reply(job, job.message, {});
         return undefined;
       case "unload":
         return this.#unload(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
@@ -137,9 +138,14 @@ export class LaneService {
     }
   }
 
+  async #makeFeatures(job: Job, message: MakeFeatures): Promise<void> {
+    const { tensor, timing } = await this.#listener.hear(message, job.tensors, job.received);
+    this.#reply(job, message, { timing }, [tensor]);
+  }
+
   async #profile(job: Job, message: Profile): Promise<void> {
     await this.#warm;
-    this.#reply(job, { ...(await this.#profiler.profile(message, job.tensors)) });
+    this.#reply(job, message, await this.#profiler.profile(message, job.tensors));
   }
 
   // The hot path: no async function, one promise of ours beside the runtime's own.
@@ -169,17 +175,18 @@ export class LaneService {
     const ran = performance.now();
     const fault = gpu ? this.#devices.takeFault() : undefined;
     if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
-    const timing = { wait: round(started - job.received), run: round(ran - started), encode: 0 };
+    const timing: RunTiming = { wait: round(started - job.received), run: round(ran - started), encode: 0 };
     const sent = this.#kept.settle(message, feeds, outputs);
     const away = sent.filter(([, value]) => value.location !== "cpu");
     const finish = () => this.#deliver(job, message, sent, timing, ran);
     return away.length === 0 ? finish() : Promise.all(away.map(([, value]) => value.getData())).then(finish);
   }
 
-  #deliver(job: Job, message: Run, sent: [string, Outputs[string]][], timing: { encode: number }, ran: number): void {
+  #deliver(job: Job, message: Run, sent: [string, Outputs[string]][], timing: RunTiming, ran: number): void {
     const tensors = sent.map(([name, value]) => toWire(name, value));
     this.#reply(
       job,
+      message,
       { timing, ...replayed(this.#find(message.session)) },
       tensors,
       () => (timing.encode = round(performance.now() - ran)),
@@ -212,8 +219,8 @@ export class LaneService {
     }
     this.#sessions.set(message.session, loaded);
     const placement = readPlacement(message.backend, lines) ?? null;
-    const told = { inputs: session.inputNames, outputs: session.outputNames, timing, nbytes, stored, placement };
-    this.#reply(job, { ...told, ...replayed(loaded) });
+    const [inputs, outputs] = [session.inputNames, session.outputNames];
+    this.#reply(job, message, { inputs, outputs, timing, nbytes, stored, placement, ...replayed(loaded) });
   }
 
   async #open(files: FetchedModel, target: Target, message: Load): Promise<Loaded> {
@@ -265,7 +272,7 @@ export class LaneService {
     this.#sessions.delete(message.session);
     graph?.release();
     await session.release();
-    this.#reply(job, {});
+    this.#reply(job, message, {});
   }
 
   async #measure(job: Job, message: Measure): Promise<void> {
@@ -274,7 +281,7 @@ export class LaneService {
     const speeds = await timeSpeeds(target.device, () => this.#devices.hasten(), message.limit);
     const fault = this.#devices.takeFault();
     if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
-    this.#reply(job, { ...speeds });
+    this.#reply(job, message, speeds);
   }
 
   #find(name: string): Loaded {
@@ -289,9 +296,16 @@ export class LaneService {
     if (fatal) this.lose(lostLane(thrown));
   }
 
-  #reply(job: Job, fields: Readonly<Record<string, unknown>>, tensors?: readonly WireTensor[], complete?: () => void): void {
+  /** Answer a request with what its kind is answered with. */
+  #reply<Kind extends HostToLane["kind"]>(
+    job: Job,
+    message: { readonly kind: Kind; readonly id: number },
+    answer: Answers[Kind],
+    tensors?: readonly WireTensor[],
+    complete?: () => void,
+  ): void {
     if (job.answered) return;
-    this.send({ kind: "ok", id: job.message.id, ...fields }, tensors, complete);
+    this.send({ kind: "ok", id: message.id, ...answer }, tensors, complete);
     job.answered = true;
   }
 
@@ -311,7 +325,7 @@ function why(error: unknown): string {
 }
 
 /** Whether a session's last run was replayed, or why it never is; nothing where nobody asked for it. */
-function replayed({ graph, refusal }: Loaded): { captured?: boolean | string } {
+function replayed({ graph, refusal }: Loaded): Captured {
   const captured = graph?.replayed ?? refusal;
   return captured === undefined ? {} : { captured };
 }

@@ -2,43 +2,19 @@
 
 import { readLimits, requestAdapter } from "../gpu/devices";
 import { asError } from "../wire/errors";
-import type { DeviceType, Engine } from "../wire/messages";
+import type {
+  AdapterReport,
+  CapabilityReport,
+  ContextReport,
+  DeviceType,
+  Engine,
+  WebGpuReport,
+  WebNnReport,
+} from "../wire/reports";
 
 export interface Identity {
   readonly engine: Engine;
   readonly version: string;
-}
-
-export interface AdapterReport {
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  readonly description: string;
-  readonly type: string;
-  readonly backend: string;
-  readonly driver: string;
-  readonly is_fallback: boolean;
-  readonly subgroup_min_size: number | null;
-  readonly subgroup_max_size: number | null;
-}
-
-export interface WebGpuReport {
-  readonly available: boolean;
-  readonly error: string | null;
-  readonly adapter: AdapterReport | null;
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
-}
-
-export interface ContextReport {
-  readonly ok: boolean;
-  readonly error: string | null;
-}
-
-export interface WebNnReport {
-  readonly available: boolean;
-  readonly error: string | null;
-  readonly contexts: Readonly<Record<DeviceType, ContextReport>>;
 }
 
 interface UserAgentData {
@@ -134,7 +110,7 @@ async function reportMl(browser: Browser): Promise<WebNnReport> {
 }
 
 /** Report everything that the host may want to know about this browser. */
-export async function reportCapabilities(browser: Browser = navigator): Promise<object> {
+export async function reportCapabilities(browser: Browser = navigator): Promise<CapabilityReport> {
   const [identity, webgpu, webnn] = await Promise.all([identifyFully(browser), reportGpu(browser), reportMl(browser)]);
   const validate = (bytes: number[]) => typeof WebAssembly === "object" && WebAssembly.validate(new Uint8Array(bytes));
   return {

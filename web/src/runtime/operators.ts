@@ -1,14 +1,6 @@
 // Where the time of a run went by operator, by the profile that the runtime writes.
 
-/** An operator's nodes in one run. */
-export interface Operator {
-  readonly operator: string;
-  /** The execution provider, by the runtime's name. */
-  readonly provider: string;
-  readonly nodes: number;
-  /** In its kernels; null where the runtime does not tell: it waits for nothing when it hands work to a device. */
-  readonly ms: number | null;
-}
+import type { Operator } from "../wire/reports";
 
 interface Event {
   readonly category: string;

@@ -1,19 +1,7 @@
 // Which execution provider each node went to. The runtime tells it only in the verbose log of a session's creation, so
 // that log is switched on then, read here, and shown to nobody.
 
-import type { Backend } from "../wire/messages";
-
-/** Where the nodes of a session went, after the runtime's own rewriting of the graph. */
-export interface Placement {
-  /** Nodes by backend; a backend that we have no name for goes by the runtime's. */
-  readonly nodes: Readonly<Record<string, number>>;
-  /** Nodes that did not go to the backend asked for, by operator. */
-  readonly fallen: Readonly<Record<string, number>>;
-  /** Nodes that the runtime added to copy tensors between backends. */
-  readonly copies: number;
-  /** Graphs that a backend compiled nodes into, one for each run of nodes that it can take; WebNN alone does so. */
-  readonly graphs: number;
-}
+import type { Backend, Placement } from "../wire/reports";
 
 const PROVIDERS: Readonly<Record<string, Backend>> = {
   CPUExecutionProvider: "wasm",

@@ -2,19 +2,13 @@
 
 import type { Devices } from "../gpu/devices";
 import { fetchModel } from "../model/download";
-import type { Profile } from "../wire/messages";
-import { readOperators, type Operator } from "./operators";
+import type { Profile, ProfileAnswer } from "../wire/messages";
+import { readOperators } from "./operators";
 import { createSession, sessionOptions, type Runtime, type Session, type SessionOptions, type Target } from "./runtime";
 import { ModelStore } from "../model/store";
-import { splitRun, type Phases, type RuntimeTrace } from "./trace";
+import { splitRun, type RuntimeTrace } from "./trace";
 import type { WireTensor } from "../wire/frames";
-
-export interface Profiled {
-  /** The parts of each run but the first; empty where the runtime did not tell. */
-  readonly phases: readonly Phases[];
-  /** The nodes that each run had, by operator; empty where they were not asked for. */
-  readonly operators: readonly Operator[];
-}
+import type { Phases } from "../wire/reports";
 
 type Outputs = Awaited<ReturnType<Session["run"]>>;
 
@@ -33,7 +27,7 @@ export class Profiler {
   ) {}
 
   /** Run a model once, then until `runs` or `limit` ms are reached, once at least, and tell of these. */
-  async profile(message: Profile, tensors: readonly WireTensor[]): Promise<Profiled> {
+  async profile(message: Profile, tensors: readonly WireTensor[]): Promise<ProfileAnswer> {
     const target = await this.devices.obtain(message.backend, message.device);
     const session = await this.#create(message, target);
     const release = this.devices.hasten();
@@ -55,7 +49,7 @@ export class Profiler {
     return createSession(this.ort, model, target, options);
   }
 
-  async #phases(session: Session, target: Target, message: Profile, tensors: readonly WireTensor[]): Promise<Profiled> {
+  async #phases(session: Session, target: Target, message: Profile, tensors: readonly WireTensor[]): Promise<ProfileAnswer> {
     const phases: Phases[] = [];
     const runs = await this.#repeat(message, async (counts) => {
       const one = await this.#measure(session, target, tensors);
@@ -64,7 +58,7 @@ export class Profiler {
     return { phases: phases.length === runs - 1 ? phases : [], operators: [] };
   }
 
-  async #operators(session: Session, message: Profile, tensors: readonly WireTensor[]): Promise<Profiled> {
+  async #operators(session: Session, message: Profile, tensors: readonly WireTensor[]): Promise<ProfileAnswer> {
     const runs = await this.#repeat(message, async () => {
       const outputs = await session.run(this.#feeds(tensors));
       for (const output of Object.values(outputs)) output.dispose();

@@ -1,6 +1,8 @@
 // What the runtime tells of a run, and only when asked: marks of its JavaScript, and the profile of its kernels, which
 // `operators.ts` reads. It writes both to the console, from where they are taken.
 
+import type { Phases } from "../wire/reports";
+
 type Writer = (...data: unknown[]) => void;
 
 interface Scope {
@@ -70,16 +72,6 @@ export class RuntimeTrace {
       this.#marks = undefined;
     }
   }
-}
-
-/** Where the time of a run went, in ms. */
-export interface Phases {
-  /** Making the input tensors, copying them into the runtime's memory, handing them to the device. */
-  readonly upload: number;
-  readonly run: number;
-  /** Taking the outputs from the device and from the runtime's memory. */
-  readonly readback: number;
-  readonly total: number;
 }
 
 const UPLOADED = ["wasm bindInputsOutputs", "wasm prepareInputOutputTensor"]; // the first is missing where nothing is bound

@@ -1,4 +1,4 @@
-// Frames to headers and tensors, and back. The layout is the Python package's webinfer.wire.codec:
+// Frames to headers and tensors, and back. The layout is the Python package's webinfer.transport.wire.codec:
 // u32 little-endian header length, JSON padded with spaces to 8, then the tensors, each 8-aligned.
 
 import { WireError } from "./errors";

@@ -1,12 +1,12 @@
 // Every message between host, page and lane, as discriminated unions, and the checks that make one of a frame's header.
 
 import { WireError, type ErrorBody } from "./errors";
+import type { Backend, CapabilityReport, DeviceType, Engine, Operator, Phases, Placement, Speed } from "./reports";
+
+export type { Backend, DeviceType } from "./reports";
 
 export const PROTOCOL = 4;
 
-export type Engine = "chromium" | "firefox" | "webkit";
-export type Backend = "webgpu" | "webnn" | "wasm";
-export type DeviceType = "cpu" | "gpu" | "npu";
 export type Bundle = "jspi" | "asyncify" | "wasm";
 
 export interface FileSource {
@@ -19,7 +19,7 @@ export interface ExternalSource extends FileSource {
 }
 
 export interface RuntimeInfo {
-  readonly name: "onnxruntime-web";
+  readonly name: string;
   readonly version: string;
   readonly bundle: Bundle;
   readonly threads: number;
@@ -30,7 +30,59 @@ export type Header = Readonly<Record<string, unknown>> & { readonly kind: string
 
 // ---- answers, from page and lane alike ----
 
-export type Ok = { readonly kind: "ok"; readonly id: number } & Readonly<Record<string, unknown>>;
+export interface LoadTiming {
+  readonly fetch: number;
+  readonly create: number;
+}
+
+/** `encode` is set once the frame is made. */
+export interface RunTiming {
+  readonly wait: number;
+  readonly run: number;
+  encode?: number;
+}
+
+/** Whether a session's last run was replayed, or why none will be; only where capture was asked for. */
+export type Captured = { readonly captured?: boolean | string };
+
+export type LoadAnswer = Captured & {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly timing: LoadTiming;
+  readonly nbytes: number;
+  readonly stored: number;
+  readonly placement: Placement | null;
+};
+
+export type RunAnswer = Captured & { readonly timing: RunTiming };
+
+export type MeasureAnswer = {
+  readonly gpu: Speed;
+  /** Null where WebAssembly has no vectors. */
+  readonly cpu: Speed | null;
+};
+
+export type ProfileAnswer = {
+  /** The parts of each run but the first; empty where the runtime did not tell. */
+  readonly phases: readonly Phases[];
+  /** The nodes that each run had, by operator; empty where they were not asked for. */
+  readonly operators: readonly Operator[];
+};
+
+/** The answer to each request, beside its kind and its id. */
+export interface Answers {
+  start_lane: { readonly lane: string };
+  stop_lane: object;
+  load: LoadAnswer;
+  run: RunAnswer;
+  unload: object;
+  free: object;
+  features: { readonly timing: RunTiming };
+  measure: MeasureAnswer;
+  profile: ProfileAnswer;
+}
+
+export type Ok<Kind extends keyof Answers> = { readonly kind: "ok"; readonly id: number } & Answers[Kind];
 export type Failure = { readonly kind: "error"; readonly id: number; readonly error: ErrorBody };
 
 // ---- page ----
@@ -50,10 +102,10 @@ export type HostToPage = Welcome | StartLane | StopLane | { kind: "ping" } | { k
 
 export type PageToHost =
   | { kind: "hello"; protocol: number; role: "page"; user_agent: string; engine: Engine; engine_version: string }
-  | { kind: "capabilities"; capabilities: object }
+  | { kind: "capabilities"; capabilities: CapabilityReport }
   | { kind: "lane_failed"; lane: string; error: ErrorBody }
   | { kind: "pong" }
-  | Ok
+  | Ok<"start_lane" | "stop_lane">
   | Failure;
 
 // ---- lane ----
@@ -105,7 +157,7 @@ export type LaneToHost =
   | { kind: "hello"; protocol: number; role: "lane"; lane: string; runtime: RuntimeInfo }
   | { kind: "progress"; id: number; done: number; total: number | null }
   | { kind: "lost"; error: ErrorBody }
-  | Ok
+  | Ok<HostToLane["kind"]>
   | Failure;
 
 // ---- page and its workers, by postMessage ----

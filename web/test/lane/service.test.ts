@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 import { WireError } from "../../src/wire/errors";
 import type { LaneToHost } from "../../src/wire/messages";
-import type { Profiled } from "../../src/runtime/profiler";
+import type { ProfileAnswer } from "../../src/wire/messages";
 import { LaneService } from "../../src/lane/service";
 import { RuntimeTrace } from "../../src/runtime/trace";
 import { FrameWriter, type WireTensor } from "../../src/wire/frames";
@@ -112,7 +112,7 @@ test("a run answers its outputs and times", async () => {
 test("a profile splits runs into parts that make up the whole", async () => {
   const wish = { kind: "profile", backend: "wasm", model: { url: url + "/add", nbytes: MODEL.length }, runs: 3, limit: 60_000 };
   lane.send({ ...wish, id: 2 }, [matrix("a", 1, 2), matrix("b", 10, 2)]);
-  const { phases, operators } = (await lane.answer(2)) as unknown as Profiled;
+  const { phases, operators } = (await lane.answer(2)) as unknown as ProfileAnswer;
   expect(operators).toEqual([]);
   expect(phases).toHaveLength(3);
   for (const { upload, run, readback, total } of phases) {

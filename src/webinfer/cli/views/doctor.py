@@ -82,7 +82,7 @@ class Examination:
             "error": self.error.to_dict() if self.error else None,
             "backends": {trial.backend: trial.to_dict() for trial in self.trials},
             "gpu": None if self.gpu is None else list(self.gpu),
-            "capabilities": dict(self.capabilities.report) if self.capabilities else None,
+            "capabilities": self.capabilities.report if self.capabilities else None,
         }
 
 
@@ -133,22 +133,20 @@ def _trial(trial: Trial, missing: Mapping[str, str]) -> Text:
 
 
 def _report(capabilities: Capabilities, start: float) -> list[tuple[str, Text]]:
-    report = capabilities.report
-    gpu, wasm = report.get("webgpu") or {}, report.get("wasm") or {}
     rows: list[tuple[str, Text]] = []
-    if capabilities.adapter is not None:
-        over = f"  over {capabilities.adapter.backend}" if capabilities.adapter.backend else ""
-        rows.append(("Adapter", Text.assemble(str(capabilities.adapter), (over, "quiet"))))
-        rows.append(("Features", _features(gpu.get("features") or [])))
-        rows.append(("Limits", Text(_limits(gpu.get("limits") or {}))))
-    if capabilities.webnn:
-        contexts = report["webnn"]["contexts"]
-        opened = _joined(*(_yes(f"WebNN {device}", context["ok"]) for device, context in contexts.items()))
-        rows.append(("Contexts", opened))
-    isolated = _yes("cross-origin isolated", report.get("cross_origin_isolated"))
-    rows.append(
-        ("WASM", _joined(*(_yes(name, wasm.get(name.lower())) for name in ("SIMD", "threads", "JSPI")), isolated))
-    )
+    report = capabilities.details
+    if report is not None:
+        if capabilities.adapter is not None:
+            over = f"  over {capabilities.adapter.backend}" if capabilities.adapter.backend else ""
+            rows.append(("Adapter", Text.assemble(str(capabilities.adapter), (over, "quiet"))))
+            rows.append(("Features", _features(report.webgpu.features)))
+            rows.append(("Limits", Text(_limits(report.webgpu.limits))))
+        if capabilities.webnn:
+            contexts = report.webnn.contexts.items()
+            rows.append(("Contexts", _joined(*(_yes(f"WebNN {device}", context.ok) for device, context in contexts))))
+        wasm = (("SIMD", report.wasm.simd), ("threads", report.wasm.threads), ("JSPI", report.wasm.jspi))
+        isolated = _yes("cross-origin isolated", report.cross_origin_isolated)
+        rows.append(("WASM", _joined(*(_yes(name, has) for name, has in wasm), isolated)))
     cores = "1 core" if capabilities.cores == 1 else f"{capabilities.cores} cores"
     rows.append(("Page", Text(f"{cores}, {capabilities.platform}, ready after {seconds(start)}")))
     return rows
@@ -166,7 +164,7 @@ def _limits(limits: Mapping[str, Any]) -> str:
     return ", ".join(told) or "not told"
 
 
-def _yes(name: str, has: object) -> Text:
+def _yes(name: str, has: bool) -> Text:
     return Text.assemble(f"{name} ", ("yes", "good") if has else ("no", "warn"))
 
 

@@ -65,8 +65,8 @@ async def hear(
     """
     filters = mel_filters(features.rate, features.window, features.mels).astype(np.float32)
     tensors = {"samples": np.ascontiguousarray(samples[: features.length], np.float32), "filters": filters}
-    answer = await lane.features(tensors, features.length, features.hop, workgroup, _TIMEOUT)
-    return {"input_features": answer.tensors["input_features"]}, float(answer.fields["timing"]["run"])
+    reply = await lane.features(tensors, features.length, features.hop, workgroup, _TIMEOUT)
+    return {"input_features": reply.tensors["input_features"]}, reply.answer.timing.run
 
 
 class AudioInputs:

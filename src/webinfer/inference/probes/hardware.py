@@ -7,7 +7,7 @@ import os
 
 from webinfer.browsers.lane import Lane
 from webinfer.core.capabilities import Speeds, Verdict
-from webinfer.core.errors import MalformedFrame, SoftwareAdapter, WebinferError
+from webinfer.core.errors import SoftwareAdapter, WebinferError
 from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.pool.events import SessionLoaded
@@ -67,9 +67,9 @@ async def require_hardware(pool: Pool, model: str, backend: Backend, loaded: Ses
 
 async def _measure(lane: Lane) -> Speeds:
     answer = await lane.measure(SECONDS, _PATIENCE)
-    try:
-        return Speeds.of(answer, max(lane.capabilities.cores, os.cpu_count() or 1))  # pages may be told too few
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedFrame(
-            f"Lane {lane.id} answered a measurement with no speeds: {error}.", lane=str(lane.id)
-        ) from error
+    gpu, cpu = answer.gpu, answer.cpu
+    return Speeds(
+        gpu=(gpu.gflops, gpu.gbps),
+        cpu=None if cpu is None else (cpu.gflops, cpu.gbps),
+        cores=max(lane.capabilities.cores, os.cpu_count() or 1),  # pages may be told too few
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webinfer.browsers.lane import Recipe
-from webinfer.core.errors import LaneLost, MalformedFrame
+from webinfer.core.errors import LaneLost
 from webinfer.core.lane_id import LaneId
 from webinfer.core.profile import Profile
 from webinfer.pool.pool import Pool
@@ -31,14 +31,12 @@ async def measure(pool: Pool, id: LaneId, recipe: Recipe, tensors: Tensors, runs
     """
     options = pool.options
     timeout = options.load_timeout + (options.run_timeout or options.load_timeout)
-    told = []
-    for operators in (False, True):
+    answers = []
+    for of_operators in (False, True):
         lane = pool.lanes.get(id)
         if lane is None:
             raise LaneLost(f"Lane {id} is gone: load the model again.")
-        profiling = lane.profile(recipe, tensors, operators=operators, runs=runs, seconds=_SECONDS, timeout=timeout)
-        told.append(await profiling)
-    try:
-        return Profile.of(recipe.backend, told[0]["phases"], told[1]["operators"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise MalformedFrame(f"Lane {id} answered a measurement with something else: {error}.", lane=str(id)) from error
+        profiling = lane.profile(recipe, tensors, operators=of_operators, runs=runs, seconds=_SECONDS, timeout=timeout)
+        answers.append(await profiling)
+    parts, operators = answers
+    return Profile.of(recipe.backend, parts.phases, operators.operators)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from webinfer.core.errors import InputError, InvalidModel
 
-Message = Mapping[str, Any]
+ChatMessage = Mapping[str, Any]
 _FILE = "chat_template.jinja"
 _TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -37,7 +37,7 @@ def template_of(directory: Path, settings: Mapping[str, Any]) -> str | None:
     return stated if isinstance(stated, str) else None
 
 
-def render(template: str, messages: Sequence[Message], settings: Mapping[str, Any]) -> str:
+def render(template: str, messages: Sequence[ChatMessage], settings: Mapping[str, Any]) -> str:
     """Write a chat down as the model was trained to read it, up to where its own message begins.
 
     Templates are programs from whoever made the model, so they run in Jinja's sandbox.

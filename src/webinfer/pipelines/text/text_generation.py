@@ -15,7 +15,7 @@ from webinfer.core.options import positive
 from webinfer.inference.kv_cache import cache_of
 from webinfer.inference.result import Result
 from webinfer.models.files.positions import longest
-from webinfer.models.preprocessing.chat_template import Message, is_chat, render, template_of
+from webinfer.models.preprocessing.chat_template import ChatMessage, is_chat, render, template_of
 from webinfer.pipelines.base.pipeline import AsyncPipeline
 from webinfer.pipelines.text.decoding import Pieces, decode
 from webinfer.pipelines.text.sampling import Sampling
@@ -148,7 +148,7 @@ class TextGeneration(AsyncPipeline):
             raise EmptyBatch(f"{self.task} was given no texts: pass at least one.")
         return [self._tokens(text) for text in inputs], True
 
-    def _written(self, chat: Sequence[Message]) -> str:
+    def _written(self, chat: Sequence[ChatMessage]) -> str:
         if self._template is None:
             raise InputError(f"{self.model.name} has no chat template: pass a text instead of a chat.")
         return render(self._template, chat, self.model.package.settings("tokenizer_config.json"))

@@ -14,7 +14,9 @@ from webinfer.pool.events import BatchFinished
 from webinfer.pool.plan.assignment import LaneState, SessionKey
 from webinfer.pool.plan.batching import merge, split
 from webinfer.pool.requests.request import Request
-from webinfer.transport.wire import Message
+from webinfer.transport.connection import Outcome
+from webinfer.transport.wire.answers import RunAnswer
+from webinfer.transport.wire.conversation import Reply
 
 
 class Batch:
@@ -76,21 +78,25 @@ class Batch:
             if not request.part():
                 request.losses += 1
 
-    def finished(self, reply: Message, now: float) -> BatchFinished:
+    def finished(self, reply: Reply[RunAnswer], now: float) -> BatchFinished:
         """Return the event of its end, and have its model's next batches profit from it."""
-        seconds = reply.fields.get("timing", {}).get("run", 0.0) / 1e3
+        seconds = reply.answer.timing.run / 1e3
         group = self.requests[0].group
         if group:
             group.batching.ran(len(self), seconds, now)
         recorded = any(request.recorded for request in self.requests)
         return BatchFinished(self.lane.id, self.key, len(self), seconds, recorded)
 
-    def answers(self, reply: Message | WebinferError) -> Sequence[Message | WebinferError]:
-        """Return each request's own part of a reply."""
+    def outcomes(self, outcome: Outcome[RunAnswer]) -> Sequence[Outcome[RunAnswer]]:
+        """Return each request's own part of an outcome.
+
+        Args:
+            outcome: The whole batch's.
+        """
         if self.rows == 1:
-            return [reply]
-        if isinstance(reply, WebinferError):
-            return [reply] * len(self.requests)
-        if any(array.shape[:1] != (self.rows,) for array in reply.tensors.values()):
+            return [outcome]
+        if isinstance(outcome, WebinferError):
+            return [outcome] * len(self.requests)
+        if any(array.shape[:1] != (self.rows,) for array in outcome.tensors.values()):
             return [RunFailed("An output has not one row for each item of its batch.")] * len(self.requests)
-        return [replace(reply, tensors=own) for own in split(reply.tensors, len(self.requests))]
+        return [replace(outcome, tensors=own) for own in split(outcome.tensors, len(self.requests))]

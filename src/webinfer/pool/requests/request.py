@@ -18,7 +18,8 @@ from webinfer.core.lane_id import LaneId
 from webinfer.core.placement import Placement
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.batching import BatchGroup
-from webinfer.transport.wire import Message
+from webinfer.transport.wire.answers import RunAnswer
+from webinfer.transport.wire.conversation import Reply
 
 _recorded: ContextVar[bool] = ContextVar("recorded", default=True)
 
@@ -77,7 +78,7 @@ class Request:
     lane: Lane | None = None
     place: Lane | None = None  # the lane that it was sent to last, be it lost
     placement: Placement | None = None  # of the session that it was sent to
-    future: asyncio.Future[Message] = field(init=False)
+    future: asyncio.Future[Reply[RunAnswer]] = field(init=False)
     times: Times = field(init=False)
     settled: bool = False
     residents: Residents | None = None
@@ -109,16 +110,20 @@ class Request:
         """Mark the request as over: nobody waits for it any more."""
         self.settled = True
 
-    def succeed(self, message: Message) -> None:
-        """Answer it."""
+    def succeed(self, reply: Reply[RunAnswer]) -> None:
+        """Answer it.
+
+        Args:
+            reply: What the lane answered.
+        """
         now = time.perf_counter()
-        timing = message.fields.get("timing", {})
-        wait, run = timing.get("wait", 0.0) / 1e3, timing.get("run", 0.0) / 1e3
+        timing = reply.answer.timing
+        wait, run = timing.wait / 1e3, timing.run / 1e3
         transfer = max(0.0, now - self.dispatched - wait - run)
         self.times = Times(self.dispatched - self.submitted, wait, run, transfer, now - self.submitted)
         self.settle()
         if not self.future.done():
-            self.future.set_result(message)
+            self.future.set_result(reply)
 
     def fail(self, error: WebinferError) -> None:
         """Fail it."""

@@ -19,7 +19,7 @@ from webinfer.pool.requests.queue import Queues
 from webinfer.pool.sessions.affinity import Affinity
 from webinfer.pool.sessions.loading import Loading
 from webinfer.transport.connection import OnTransfer
-from webinfer.transport.wire import Message
+from webinfer.transport.wire.answers import LoadAnswer
 
 log = logging.getLogger("webinfer.loader")
 
@@ -225,19 +225,18 @@ class Loader:
             self._owner.advance()
 
     def _created(
-        self, key: SessionKey, lane: Lane, state: LaneState, loading: Loading, answer: Message, seconds: float
+        self, key: SessionKey, lane: Lane, state: LaneState, loading: Loading, answer: LoadAnswer, seconds: float
     ) -> None:
-        timing = answer.fields.get("timing", {})
         loaded = SessionLoaded(
             lane.id,
             key,
-            int(answer.fields.get("nbytes", 0)),
+            answer.nbytes,
             seconds,
-            timing.get("fetch", 0.0) / 1e3,
-            timing.get("create", 0.0) / 1e3,
-            int(answer.fields.get("stored", 0)),
+            answer.timing.fetch / 1e3,
+            answer.timing.create / 1e3,
+            answer.stored,
             lane.placement(loading.name),
-            answer.fields.get("captured"),
+            answer.captured,
         )
         self.use(key, state)
         loading.attempts = 0

@@ -36,7 +36,7 @@ class Loading:
 
     def __repr__(self) -> str:
         state = "loaded" if self.loaded else "waiting"
-        return f"<Loading {self.name} {self.recipe.model.path} {self.recipe.backend} {state}>"
+        return f"<Loading {self.name} {self.recipe.backend} {state}>"
 
     async def wait(self) -> None:
         """Wait until it is loaded.

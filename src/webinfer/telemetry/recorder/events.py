@@ -116,7 +116,7 @@ class EventRows:
             pid=event.pid,
             launch_seconds=event.seconds,
             heartbeat_failures=0,
-            details={"report": dict(capabilities.report)},
+            details={"report": capabilities.report},
             started=self._rows.store.clock.now(),
         )
         self._browsers[event.browser] = self._running[event.browser] = row

@@ -6,52 +6,65 @@ The shell around it feeds ``receive()`` with frames and ``tick()`` with the time
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Generic, TypeAlias
 
-from webinfer.core.errors import WebinferError, from_wire
-from webinfer.transport.wire.codec import Buffer, Message, Parts, Tensors, decode, encode, encode_parts
-from webinfer.transport.wire.messages import check, check_hello
+import msgspec
+from numpy.typing import NDArray
+
+from webinfer.core.errors import MalformedFrame, UnknownKind, VersionMismatch
+from webinfer.transport.wire.answers import Ok
+from webinfer.transport.wire.codec import Buffer, Frame, Parts, Tensors, decode, encode, encode_parts
+from webinfer.transport.wire.commands import A, Command, Ping, answer_type
+from webinfer.transport.wire.messages import HELLOS, NOTICES, PROTOCOL, Failure, Message, Notice, Transfer
 
 MISSED = 3
 """Heartbeats in a row without a sign of life after which the other side counts as lost."""
 
 
 @dataclass(slots=True)
-class Answer:
-    """A request succeeded."""
+class Reply(Generic[A]):
+    """A request succeeded.
+
+    Attributes:
+        id: The request.
+        answer: What it was answered.
+        tensors: Arrays by name that came with the answer; they are views of the frame's bytes.
+    """
 
     id: int
-    message: Message
+    answer: A
+    tensors: dict[str, NDArray[Any]]
 
 
-@dataclass(slots=True)
-class Failure:
-    """A request failed over there."""
+Received: TypeAlias = Reply[Any] | Failure | Transfer | Notice
+"""What a frame may mean: the end of a request, news of one, or a message that answers nothing."""
 
-    id: int
-    error: WebinferError
+AnswerDecoder: TypeAlias = "msgspec.json.Decoder[Any]"
 
 
-@dataclass(slots=True)
-class Transfer:
-    """Bytes moved for a request that is still going on; ``total`` is ``None`` where it is not known."""
+class _Opening(msgspec.Struct):
+    """The part of a hello that every version of the protocol has."""
 
-    id: int
-    done: int
-    total: int | None
+    protocol: int
+    role: str
 
 
-@dataclass(slots=True)
-class Notice:
-    """A message that answers nothing: hello, capabilities, lost, lane_failed."""
+_read_opening = msgspec.json.Decoder(_Opening)
+_read_failure, _read_transfer = msgspec.json.Decoder(Failure), msgspec.json.Decoder(Transfer)
+_hello_decoders = {role: msgspec.json.Decoder(hello) for role, hello in HELLOS.items()}
+_notice_decoders: dict[str, dict[str, msgspec.json.Decoder[Any]]] = {
+    role: {str(notice.__struct_config__.tag): msgspec.json.Decoder(notice) for notice in notices}
+    for role, notices in NOTICES.items()
+}
 
-    message: Message
+
+@cache
+def _answer_decoder(request: type[Command[Ok]]) -> AnswerDecoder:
+    return msgspec.json.Decoder(answer_type(request))
 
 
-Event = Answer | Failure | Transfer | Notice
-
-
-class Session:
+class Conversation:
     """The host's side of one socket.
 
     Args:
@@ -67,7 +80,7 @@ class Session:
         self.max_bytes = max_bytes
         self.heartbeat = heartbeat
         self.greeted = False
-        self.pending: set[int] = set()  # ids sent and not yet answered
+        self.pending: dict[int, AnswerDecoder] = {}  # requests sent and not yet answered, and what reads their answer
         self._last_id = 0
         self._pinged = False
         self._last_heard = self._last_tick = now
@@ -75,10 +88,14 @@ class Session:
         self.missed = 0  # pings after which nothing was heard until the next one was due
 
     def __repr__(self) -> str:
-        return f"<Session {self.role} greeted={self.greeted} pending={len(self.pending)}>"
+        return f"<Conversation {self.role} greeted={self.greeted} pending={len(self.pending)}>"
 
-    def request(self, kind: str, fields: dict[str, Any], tensors: Tensors | None = None) -> tuple[int, Parts]:
+    def request(self, request: Command[Any], tensors: Tensors | None = None) -> tuple[int, Parts]:
         """Make a request.
+
+        Args:
+            request: What to ask. It gets the id that it goes by.
+            tensors: C-contiguous little-endian arrays that go with it, by name.
 
         Returns:
             Its id, and the frame to send, in pieces.
@@ -86,55 +103,76 @@ class Session:
         Raises:
             FrameTooLarge: It is longer than ``max_bytes``. Nothing is pending then.
         """
-        number = self._last_id + 1
-        frame = encode_parts({"kind": kind, "id": number, **fields}, tensors, self.max_bytes)
+        number = request.id = self._last_id + 1
+        frame = encode_parts(request, tensors, self.max_bytes)
         self._last_id = number
-        self.pending.add(number)
+        self.pending[number] = _answer_decoder(type(request))
         return number, frame
 
-    def notify(self, kind: str, **fields: Any) -> bytes:
-        """Make a message that wants no answer."""
-        return encode({"kind": kind, **fields}, None, self.max_bytes)
+    def notify(self, message: Message) -> bytes:
+        """Make a message that wants no answer.
+
+        Args:
+            message: What to say.
+        """
+        return encode(message, None, self.max_bytes)
 
     def forget(self, number: int) -> None:
-        """Drop a request: an answer that comes late is ignored."""
-        self.pending.discard(number)
+        """Drop a request: an answer that comes late is ignored.
 
-    def receive(self, frame: Buffer, now: float) -> Event | None:
+        Args:
+            number: Its id.
+        """
+        self.pending.pop(number, None)
+
+    def receive(self, data: Buffer, now: float) -> Received | None:
         """Take in a frame.
 
+        Args:
+            data: Its bytes.
+            now: The time, in seconds.
+
         Returns:
-            What it means, or ``None`` where there is nothing to do (a pong, a late answer).
+            What it means, or ``None`` where there is nothing to do: a pong, or news of a request that nobody waits for.
 
         Raises:
             ProtocolError: The other side broke the protocol; the socket should be closed.
         """
         self._last_heard = now
-        message = decode(frame)
+        frame = decode(data)
         if not self.greeted:
-            check_hello(message, self.role)
+            hello = self._read_hello(frame)
             self.greeted = True
             self._last_tick = now
-            return Notice(message)
-        check(message, self.role)
-        match message.kind:
+            return hello
+        match frame.kind:
             case "ok":
-                return Answer(message.id, message) if self._settle(message.id) else None
+                decoder = self.pending.pop(frame.id, None)
+                return Reply(frame.id, frame.read(decoder), frame.tensors) if decoder is not None else None
             case "error":
-                return Failure(message.id, from_wire(message.fields["error"])) if self._settle(message.id) else None
-            case "progress":
-                if message.id not in self.pending:
-                    return None
-                return Transfer(message.id, message.fields["done"], message.fields.get("total"))
-            case "pong":
+                return frame.read(_read_failure) if self.pending.pop(frame.id, None) is not None else None
+            case "progress" if self.role == "lane":
+                return frame.read(_read_transfer) if frame.id in self.pending else None
+            case "pong" if self.role == "page":
                 return None
-        return Notice(message)
+        decoder = _notice_decoders[self.role].get(frame.kind)
+        if decoder is None:
+            kind = frame.kind[:40]
+            raise UnknownKind(f"A {self.role} does not send {kind!r} messages after its hello.", kind=kind)
+        notice: Notice = frame.read(decoder)
+        return notice
 
-    def _settle(self, number: int) -> bool:
-        if number in self.pending:
-            self.pending.remove(number)
-            return True
-        return False
+    def _read_hello(self, frame: Frame) -> Notice:
+        """Read the first message; another version's hello may have other fields, so the version is read first."""
+        opening = frame.read(_read_opening) if frame.kind == "hello" else None
+        if opening is None or opening.role != self.role:
+            raise MalformedFrame(f"The first message of a {self.role} must be its hello, not {frame.kind[:40]!r}.")
+        if opening.protocol != PROTOCOL:
+            raise VersionMismatch(
+                f"The page speaks protocol {opening.protocol}, this package {PROTOCOL}: "
+                "build the page again (`make web`), or reload it.",
+            )
+        return frame.read(_hello_decoders[self.role])
 
     def tick(self, now: float) -> bytes | None:
         """Return the ping to send now, or ``None`` when the other side has been silent for too long.
@@ -151,4 +189,4 @@ class Session:
         if now - self._last_heard > MISSED * self.heartbeat:
             return None
         self._pinged = True
-        return self.notify("ping")
+        return self.notify(Ping())

@@ -1,69 +1,152 @@
-"""The kinds of message that a browser may send, and the fields that each must have."""
+"""What pages and lanes say of their own accord, and the base of every message, as docs/reference/wire.md specifies.
+
+A message is a struct whose tag is its ``kind``. What comes in is decoded into these structs, which checks every field:
+nothing behind this boundary looks into JSON. ``web/src/wire/messages.ts`` has the same types: a test compares the two.
+"""
 
 from __future__ import annotations
 
-from webinfer.core.errors import MalformedFrame, UnknownKind, VersionMismatch
-from webinfer.transport.wire.codec import Message
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from webinfer.core.capabilities import CapabilityReport, Engine
+from webinfer.core.errors import WebinferError, from_wire
 
 PROTOCOL = 4
+"""Version of the protocol, which a hello carries."""
 
-Fields = dict[str, type | tuple[type, ...]]
+LARGEST = 2**53 - 1
+"""The largest whole number that JavaScript holds exactly."""
 
-FROM_PAGE: dict[str, Fields] = {
-    "hello": {"protocol": int, "role": str, "user_agent": str, "engine": str, "engine_version": str},
-    "capabilities": {"capabilities": dict},
-    "lane_failed": {"lane": str, "error": dict},
-    "pong": {},
-    "ok": {},
-    "error": {"error": dict},
-}
-FROM_LANE: dict[str, Fields] = {
-    "hello": {"protocol": int, "role": str, "lane": str, "runtime": dict},
-    "progress": {"done": int},
-    "lost": {"error": dict},
-    "ok": {},
-    "error": {"error": dict},
-}
-FROM_BROWSER = {"page": FROM_PAGE, "lane": FROM_LANE}
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+"""A whole number, of bytes or of things."""
+
+Bundle = Literal["jspi", "asyncify", "wasm"]
+"""The builds of ONNX Runtime Web: with JSPI, with Asyncify, and without either."""
 
 
-def check(message: Message, role: str) -> None:
-    """Check a message from a browser.
+class Message(msgspec.Struct, tag_field="kind", kw_only=True):
+    """Base of all messages."""
 
-    Args:
-        message: What came.
-        role: Who sent it: ``"page"`` or ``"lane"``.
+    @property
+    def kind(self) -> str:
+        """What it says."""
+        return str(type(self).__struct_config__.tag)
 
-    Raises:
-        UnknownKind: A kind that this role does not send.
-        MalformedFrame: A field is missing or of the wrong type.
+
+class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as it crosses the wire.
+
+    Attributes:
+        code: A code of docs/reference/errors.md; newer pages may have others.
+        message: What happened, and what to do.
+        name: The JavaScript error's class.
+        stack: The JavaScript error's stack.
+        data: Names of the culprits, for programs.
     """
-    required = FROM_BROWSER[role].get(message.kind)
-    if required is None:
-        raise UnknownKind(f"A {role} does not send {message.kind!r} messages.", kind=message.kind)
-    for name, kind in required.items():
-        if not isinstance(message.fields.get(name), kind):
-            raise MalformedFrame(f"A {message.kind!r} message needs the field {name!r}.", field=name)
-    timing = message.fields.get("timing")
-    if timing is not None and not (
-        isinstance(timing, dict) and all(type(ms) in (int, float) for ms in timing.values())
-    ):
-        raise MalformedFrame(f"The timing of a {message.kind!r} message must be numbers.", field="timing")
+
+    code: str
+    message: str
+    name: str | None = None
+    stack: str | None = None
+    data: dict[str, Any] | None = None
+
+    def to_exception(self) -> WebinferError:
+        """Return the exception that it stands for."""
+        data = dict(self.data or {})
+        if self.name:
+            data["name"] = self.name
+        if self.stack:
+            data["stack"] = self.stack
+        return from_wire(self.code, self.message, data)
 
 
-def check_hello(message: Message, role: str) -> None:
-    """Check the first message of a socket.
+class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane's runtime.
 
-    Raises:
-        MalformedFrame: It is not a hello of this role.
-        VersionMismatch: The page speaks another version of the protocol.
+    Attributes:
+        name: ``onnxruntime-web``.
+        version: Its version.
+        bundle: Which of its builds.
+        threads: Threads that a WebAssembly session uses.
     """
-    if message.kind == "hello":
-        check(message, role)
-    if message.kind != "hello" or message.fields["role"] != role:
-        raise MalformedFrame(f"The first message of a {role} must be its hello, not {message.kind!r}.")
-    if message.fields["protocol"] != PROTOCOL:
-        raise VersionMismatch(
-            f"The page speaks protocol {message.fields['protocol']}, this package {PROTOCOL}: "
-            "build the page again (`make web`), or reload it.",
-        )
+
+    name: str
+    version: str
+    bundle: Bundle
+    threads: Count
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} {self.bundle}"
+
+
+class PageHello(Message, tag="hello"):
+    """The first message of a page."""
+
+    protocol: int
+    role: Literal["page"]
+    user_agent: str
+    engine: Engine
+    engine_version: str
+
+
+class LaneHello(Message, tag="hello"):
+    """The first message of a lane."""
+
+    protocol: int
+    role: Literal["lane"]
+    lane: str
+    runtime: RuntimeInfo
+
+
+class CapabilityNotice(Message, tag="capabilities"):
+    """A page tells once what its browser can do."""
+
+    capabilities: CapabilityReport
+
+
+class LaneFailure(Message, tag="lane_failed"):
+    """A worker of a page broke after its start."""
+
+    lane: str
+    error: ErrorBody
+
+
+class Pong(Message, tag="pong"):
+    """A page answers a ping."""
+
+
+class DeviceFailure(Message, tag="lost"):
+    """A lane lost its GPU device, or its runtime."""
+
+    error: ErrorBody
+
+
+class Failure(Message, tag="error"):
+    """A request failed over there."""
+
+    id: Count
+    error: ErrorBody
+
+
+class Transfer(Message, tag="progress"):
+    """Bytes of a model were fetched for a load that is still going on; ``total`` is ``None`` where it is not known."""
+
+    id: Count
+    done: Count
+    total: Count | None
+
+
+PageNotice: TypeAlias = PageHello | CapabilityNotice | LaneFailure | Pong
+LaneNotice: TypeAlias = LaneHello | DeviceFailure
+Notice: TypeAlias = PageNotice | LaneNotice
+"""A message that answers nothing."""
+
+HELLOS: dict[str, type[PageHello] | type[LaneHello]] = {"page": PageHello, "lane": LaneHello}
+NOTICES: dict[str, tuple[type[Message], ...]] = {
+    "page": (CapabilityNotice, LaneFailure, Pong),
+    "lane": (DeviceFailure,),
+}
+"""What a page or a lane sends of its own accord after its hello."""
