@@ -9,8 +9,8 @@ import numpy as np
 
 from webinfer.accuracy.samples import sample, sound
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.speech import whisper_configs
-from webinfer.models.zoo.architectures.whisper import ENCODER, whisper
+from webinfer.models.zoo.architectures.audio.configurations import whisper_configs
+from webinfer.models.zoo.architectures.audio.whisper import ENCODER, whisper
 from webinfer.models.zoo.formats.weights import random_weights
 
 

@@ -17,8 +17,8 @@ from webinfer.core.errors import WebinferError
 from webinfer.inference.probes.audio import DEFAULT, SHAPES, Workgroup, hear, name
 from webinfer.models.preprocessing.audio import read_audio
 from webinfer.models.preprocessing.audio_features import LogMel, feature_extractor
-from webinfer.models.zoo.architectures.speech import whisper_configs
-from webinfer.models.zoo.architectures.whisper import ENCODER, whisper
+from webinfer.models.zoo.architectures.audio.configurations import whisper_configs
+from webinfer.models.zoo.architectures.audio.whisper import ENCODER, whisper
 from webinfer.models.zoo.formats.weights import random_weights
 
 EXACT = LogMel()

@@ -14,7 +14,7 @@ from tests.models.zoo.test_encoders import CONFIG, loud
 from webinfer import Accelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import InputTooLong
-from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.architectures.text.bert import bert
 
 LONGEST = CONFIG["max_position_embeddings"]  # between two buckets
 

@@ -15,9 +15,9 @@ from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import InvalidAudio, InvalidModel, ShapeMismatch
 from webinfer.models.preprocessing.audio import read_audio
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.speech import wav2vec2_configs, whisper_configs
-from webinfer.models.zoo.architectures.wav2vec2 import wav2vec2
-from webinfer.models.zoo.architectures.whisper import ENCODER, whisper
+from webinfer.models.zoo.architectures.audio.configurations import wav2vec2_configs, whisper_configs
+from webinfer.models.zoo.architectures.audio.wav2vec2 import wav2vec2
+from webinfer.models.zoo.architectures.audio.whisper import ENCODER, whisper
 from webinfer.models.zoo.formats.weights import random_weights
 
 RATE = 16_000

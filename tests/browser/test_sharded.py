@@ -16,7 +16,7 @@ from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import BackendUnavailable, BrowserNotFound
 from webinfer.inference.kv_cache import Recurrence, cache_of
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.gpt2 import gpt2
+from webinfer.models.zoo.architectures.text.gpt2 import gpt2
 
 pytestmark = pytest.mark.browser
 

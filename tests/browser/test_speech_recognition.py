@@ -25,8 +25,8 @@ from webinfer.models.preprocessing.audio import read_audio
 from webinfer.models.preprocessing.audio_features import feature_extractor
 from webinfer.models.preprocessing.tokenizer import Tokenizer
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.speech import whisper_configs
-from webinfer.models.zoo.architectures.whisper import whisper
+from webinfer.models.zoo.architectures.audio.configurations import whisper_configs
+from webinfer.models.zoo.architectures.audio.whisper import whisper
 from webinfer.models.zoo.formats.graph import save_all
 from webinfer.models.zoo.formats.weights import random_weights
 from webinfer.pipelines.audio.seq2seq_decoder import Listening

@@ -19,7 +19,7 @@ from webinfer.core.errors import EmptyBatch, InputError, OptionError, TaskMismat
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.tokenizer import Tokenizer
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.gpt2 import gpt2
+from webinfer.models.zoo.architectures.text.gpt2 import gpt2
 from webinfer.models.zoo.formats.tokenizer import byte_characters, byte_tokenizer
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.architectures.text.bert import bert
 from webinfer.models.zoo.formats.weights import random_weights
 
 BERT, VIT, SLOW = "bert-base-uncased", "vit-base-patch16-224", "whisper-slow"

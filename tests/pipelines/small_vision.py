@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.models.zoo.architectures.clip import clip
-from webinfer.models.zoo.architectures.vit import vit
+from webinfer.models.zoo.architectures.vision.clip import clip
+from webinfer.models.zoo.architectures.vision.vit import vit
 from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.random.vision import clip_tokenizer
 

@@ -13,7 +13,7 @@ from tests.cli.conftest import Call
 from tests.models.zoo.test_encoders import CONFIG, loud
 from tests.pipelines.small import classifier, masked, tokenizer
 from tests.recordings import BECKETT, recording
-from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.architectures.text.bert import bert
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.models.zoo.test_encoders import CONFIG
 from webinfer.core.errors import InputTooLong
 from webinfer.models.files.package import describe
 from webinfer.models.files.positions import Positions, longest
-from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.architectures.text.bert import bert
 from webinfer.models.zoo.formats.weights import random_weights
 
 

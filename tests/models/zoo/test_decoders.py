@@ -17,8 +17,8 @@ from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import InvalidModel
 from webinfer.models.preprocessing.tokenizer import Tokenizer
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.gpt2 import gpt2
-from webinfer.models.zoo.architectures.llama import llama
+from webinfer.models.zoo.architectures.text.gpt2 import gpt2
+from webinfer.models.zoo.architectures.text.llama import llama
 from webinfer.models.zoo.formats.gguf import Gguf
 from webinfer.models.zoo.formats.graph import Graph
 

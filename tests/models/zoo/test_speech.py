@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import InvalidModel
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.speech import wav2vec2_configs, whisper_configs
-from webinfer.models.zoo.architectures.wav2vec2 import wav2vec2
-from webinfer.models.zoo.architectures.whisper import sinusoids, whisper
+from webinfer.models.zoo.architectures.audio.configurations import wav2vec2_configs, whisper_configs
+from webinfer.models.zoo.architectures.audio.wav2vec2 import wav2vec2
+from webinfer.models.zoo.architectures.audio.whisper import sinusoids, whisper
 from webinfer.models.zoo.formats.ctranslate2 import ctranslate2_arrays
 from webinfer.models.zoo.formats.graph import save_all
 from webinfer.models.zoo.wheels.audio import whisper_weights

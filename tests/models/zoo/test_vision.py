@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from webinfer.accuracy.native import NativeSession
 from webinfer.models.preprocessing.tokenizer import Tokenizer
 from webinfer.models.sources.resolve import resolve
-from webinfer.models.zoo.architectures.clip import clip
-from webinfer.models.zoo.architectures.vit import vit
+from webinfer.models.zoo.architectures.vision.clip import clip
+from webinfer.models.zoo.architectures.vision.vit import vit
 from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.formats.weights import random_weights
 from webinfer.models.zoo.random.source import ARCHITECTURES

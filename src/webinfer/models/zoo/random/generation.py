@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from webinfer.models.zoo.architectures.gpt2 import gpt2
-from webinfer.models.zoo.architectures.llama import llama
+from webinfer.models.zoo.architectures.text.gpt2 import gpt2
+from webinfer.models.zoo.architectures.text.llama import llama
 from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.formats.tokenizer import byte_characters, byte_tokenizer
 from webinfer.models.zoo.random.entry import Architecture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.architectures.text.bert import bert
 from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.random.entry import Architecture
 

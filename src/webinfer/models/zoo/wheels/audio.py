@@ -13,8 +13,8 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.models.zoo.architectures.speech import whisper_configs
-from webinfer.models.zoo.architectures.whisper import whisper
+from webinfer.models.zoo.architectures.audio.configurations import whisper_configs
+from webinfer.models.zoo.architectures.audio.whisper import whisper
 from webinfer.models.zoo.formats.ctranslate2 import Arrays, ctranslate2_arrays
 from webinfer.models.zoo.formats.graph import save_all
 from webinfer.models.zoo.formats.weights import Weights

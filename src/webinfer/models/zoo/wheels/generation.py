@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.models.zoo.architectures.llama import llama
+from webinfer.models.zoo.architectures.text.llama import llama
 from webinfer.models.zoo.formats.gguf import Gguf
 from webinfer.models.zoo.formats.tokenizer import byte_tokenizer
 from webinfer.models.zoo.formats.weights import Weights

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
-from webinfer.models.zoo.architectures.bert import bert
+from webinfer.models.zoo.architectures.text.bert import bert
 from webinfer.models.zoo.formats.weights import safetensors_weights
 from webinfer.models.zoo.wheels.entry import Package, Tell, Wheel
 

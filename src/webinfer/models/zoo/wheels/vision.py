@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZipFile
 
-from webinfer.models.zoo.architectures.efficientnet import IMAGE_SIZE, efficientnet_lite0, folded
+from webinfer.models.zoo.architectures.vision.efficientnet import IMAGE_SIZE, efficientnet_lite0, folded
 from webinfer.models.zoo.formats.checkpoint import read_checkpoint
 from webinfer.models.zoo.wheels.entry import Package, Tell, Wheel
 

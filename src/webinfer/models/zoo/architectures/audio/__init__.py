@@ -1,0 +1,1 @@
+"""Models of speech, and the configurations that lie beside them, as ONNX graphs."""

@@ -1,0 +1,1 @@
+"""Language models and encoders of text, as ONNX graphs."""
