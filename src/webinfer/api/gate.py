@@ -70,7 +70,11 @@ class Judgement:
     answered: bool = True
 
     def of(self, model: AsyncModel) -> str:
-        """Say what is wrong with a model."""
+        """Say what is wrong with a model.
+
+        Args:
+            model: The model that was judged.
+        """
         wrong = "does not compute what native onnxruntime does" if self.answered else "does not answer"
         return f"{model.name} in {model.precision} on {model.backend} {wrong}: {self.fault}"
 
@@ -130,7 +134,11 @@ class Gate:
         )
 
     async def bars(self, model: AsyncModel) -> bool:
-        """Whether a model need not be loaded, being known to answer wrongly wherever it may go."""
+        """Whether a model need not be loaded, being known to answer wrongly wherever it may go.
+
+        Args:
+            model: The model, made and not yet loaded.
+        """
         if self._mode in ("off", "warn"):
             return False
         limits = limits_for(model.precision, self._limits)
@@ -138,7 +146,11 @@ class Gate:
         return bool(known) and all(each is not None and each.fault(limits) is not None for each in known)
 
     async def judge(self, model: AsyncModel) -> Judgement:
-        """Compare a loaded model with the reference, unless that was done before; or one that is barred."""
+        """Compare a loaded model with the reference, unless that was done before; or one that is barred.
+
+        Args:
+            model: The model, loaded unless it is barred.
+        """
         lane = await self._lane(model)
         about = combination(model, lane)
         accuracy, lost = await asyncio.to_thread(recall, about), None
@@ -207,7 +219,12 @@ def _names(model: AsyncModel) -> tuple[str, ...]:
 
 
 def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
-    """Return what decides on a model's answers: itself, and everything that computes them."""
+    """Return what decides on a model's answers: itself, and everything that computes them.
+
+    Args:
+        model: The model.
+        lane: A lane that runs it, or one like it.
+    """
     seen = lane.capabilities
     adapter = seen.adapter if model.backend == "webgpu" else None
     return {

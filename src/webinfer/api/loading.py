@@ -56,7 +56,11 @@ class ModelLoader:
         return f"<ModelLoader models={len(self.models)}>"
 
     def holders(self, pool: Pool) -> dict[str, set[str]]:
-        """Return the ids of the browsers that hold each loaded model, by its hash; for one in stages, any stage."""
+        """Return the ids of the browsers that hold each loaded model, by its hash; for one in stages, any stage.
+
+        Args:
+            pool: The pool, whose lanes hold them.
+        """
         holders = pool.holders()
         for model in self.models:
             if not model.sessions.whole:

@@ -49,7 +49,12 @@ class Order:
             one_of("require", self.require, REQUIREMENTS)
 
     def lowered(self, precision: str, why: str) -> Order:
-        """Return the same in another precision."""
+        """Return the same in another precision.
+
+        Args:
+            precision: The precision to load instead.
+            why: Why, for the results to say.
+        """
         others = tuple(other for other in self.others if other != precision)
         return replace(self, precision=precision, others=others, lost=f"{self.lost}; {why}" if self.lost else why)
 
@@ -67,7 +72,11 @@ class Order:
         return following(package.precision) if self.fallback and self.precision is not None else None
 
     def finer(self, package: ModelPackage) -> tuple[str, ...]:
-        """Return the precisions that may replace one whose answers are wrong: the next one, then the full one."""
+        """Return the precisions that may replace one whose answers are wrong: the next one, then the full one.
+
+        Args:
+            package: The model whose answers are wrong.
+        """
         following_one = following(package.precision) if self.precision is not None else None
         return tuple(dict.fromkeys(precision for precision in (following_one, "fp32") if precision is not None))
 

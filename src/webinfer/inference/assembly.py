@@ -48,7 +48,12 @@ class ResultAssembly:
         return f"<ResultAssembly {self._package.name}>"
 
     def note_accuracy(self, lane: Lane, accuracy: Accuracy) -> None:
-        """Have results of lanes like this one say how their answers compare with the reference."""
+        """Have results of lanes like this one say how their answers compare with the reference.
+
+        Args:
+            lane: A lane on which the model was compared.
+            accuracy: The outcome.
+        """
         self._accuracies[_engine(lane)] = accuracy
 
     async def complete(self, request: Request, bucket: Fit) -> Result:

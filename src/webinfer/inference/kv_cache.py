@@ -52,9 +52,9 @@ class Recurrence:
                 backend=model.backend,
             )
         known = [spec.name for spec in signature.outputs]
-        given = {taken for taken, source in self._fixed.items() if taken == source}
+        constant = {name for name, source in self._fixed.items() if name == source}
         for name in (*self._state.values(), *self._fixed.values()):
-            if name not in known and name not in given:
+            if name not in known and name not in constant:
                 raise UnknownOutput(f"{model.name} has no output {name!r} to keep.", output=name, known=known)
         if model.backend == "webnn":
             raise BackendUnavailable(
@@ -83,16 +83,16 @@ class Recurrence:
         """
         first = self.lane is None
         tensors = prepare(self._model.package.signature if first else self._signature, inputs)
-        made, fixed = _handles(self._state), _handles(self._fixed) if first else self._fixed_feeds
-        keep = {self._state[taken]: handle for taken, handle in made.items()}
-        keep |= {self._fixed[taken]: handle for taken, handle in fixed.items()} if first else {}
+        state, fixed = _handles(self._state), _handles(self._fixed) if first else self._fixed_feeds
+        keep = {self._state[name]: handle for name, handle in state.items()}
+        keep |= {self._fixed[name]: handle for name, handle in fixed.items()} if first else {}
         residents = Residents({**self._feeds, **self._fixed_feeds}, keep, tuple(self._feeds.values()))
         try:
             result, lane = await self._run(tensors, outputs, residents)
         except BaseException:  # also where it is given up: the step runs to its end there, and is cleaned up behind it
             self.close()
             raise
-        self.lane, self._feeds, self._fixed_feeds = lane, made, fixed
+        self.lane, self._feeds, self._fixed_feeds = lane, state, fixed
         return result
 
     def close(self) -> None:
@@ -122,11 +122,15 @@ def _handles(names: Iterable[str]) -> dict[str, str]:
 
 
 def cache_of(package: ModelPackage) -> dict[str, str]:
-    """Return a decoder's cache, as Optimum names it: the inputs that hold it, and the outputs that become them."""
+    """Return a decoder's cache, as Optimum names it: the inputs that hold it, and the outputs that become them.
+
+    Args:
+        package: The decoder.
+    """
     outputs = {spec.name for spec in package.signature.outputs}
-    found = {}
+    cache = {}
     for spec in package.signature.inputs:
         output = spec.name.replace(CACHE, "present", 1)
         if spec.name.startswith(f"{CACHE}.") and output in outputs:
-            found[spec.name] = output
-    return found
+            cache[spec.name] = output
+    return cache

@@ -71,6 +71,9 @@ class RequestBuilder:
     async def read(self, inputs: Inputs) -> Inputs:
         """Return inputs with their images and recordings as tensors; what holds none, as it is.
 
+        Args:
+            inputs: What the caller gave.
+
         Raises:
             InputError: A file cannot be read, or is not what the model takes.
         """
@@ -118,7 +121,11 @@ class RequestBuilder:
         return request, bucket
 
     def build_internal(self, tensors: Arrays) -> tuple[Request, Fit]:
-        """Make a request that no caller asked for: it runs alone and counts nowhere; see ``build``."""
+        """Make a request that no caller asked for: it runs alone and counts nowhere; see ``build``.
+
+        Args:
+            tensors: Inputs by name.
+        """
         request, bucket = self.build(tensors)
         request.group, request.internal = None, True
         return request, bucket
@@ -148,7 +155,12 @@ class RequestBuilder:
         return request, EXACT
 
     def free(self, lane: LaneId, handles: Sequence[str]) -> None:
-        """Release tensors that stayed on a lane, unless it is gone."""
+        """Release tensors that stayed on a lane, unless it is gone.
+
+        Args:
+            lane: The lane's id.
+            handles: Names that the tensors were kept under.
+        """
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 

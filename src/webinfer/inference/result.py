@@ -204,15 +204,38 @@ class RunObserver(Protocol):
     """Is told what models do. Telemetry implements it, and ``api`` hands it to the models."""
 
     def hit(self, found: bool) -> None:
-        """Take note of a look-up of a session: found loaded, or not."""
+        """Take note of a look-up of a session: found loaded, or not.
+
+        Args:
+            found: Whether a lane held it already.
+        """
 
     def checked(self, model: ModelDescription, browser: str, accuracy: Accuracy) -> None:
-        """Take note of how a model's answers in a browser compare with the reference."""
+        """Take note of how a model's answers in a browser compare with the reference.
+
+        Args:
+            model: The model.
+            browser: The browser's name.
+            accuracy: The outcome.
+        """
 
     async def take(self, model: ModelDescription, request: Request, work: Awaitable[Result]) -> Result:
-        """Await a result and take note of it, or that it failed."""
+        """Await a result and take note of it, or that it failed.
+
+        Args:
+            model: The model.
+            request: The request.
+            work: What gives its result.
+        """
 
     def failed(
         self, error: BaseException, model: ModelDescription, request: Request | None = None, seconds: float = 0.0
     ) -> None:
-        """Take note of a request that failed, or whose caller gave it up; ``None`` for one that was never made."""
+        """Take note of a request that failed, or whose caller gave it up; ``None`` for one that was never made.
+
+        Args:
+            error: Why.
+            model: The model.
+            request: The request, as far as it was made.
+            seconds: How long it took until then.
+        """

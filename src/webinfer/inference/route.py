@@ -96,7 +96,11 @@ class Choice:
     by: ChosenBy = "caller"
 
     def because(self, why: str | None) -> Choice:
-        """Return the same with one more reason, unless that is ``None``."""
+        """Return the same with one more reason, unless that is ``None``.
+
+        Args:
+            why: The reason, in words.
+        """
         if why is None:
             return self
         return replace(self, reason=f"{self.reason}; {why}" if self.reason else why)
@@ -119,7 +123,11 @@ class Routings:
         self._reasons: dict[str, str] = {}  # by the browser's id
 
     def of(self, lane: Lane) -> str | None:
-        """Say why it runs in a lane's browser; ``None`` where there is only one."""
+        """Say why it runs in a lane's browser; ``None`` where there is only one.
+
+        Args:
+            lane: A lane that ran it.
+        """
         route = self._choice.route
         if route is None:
             return None
@@ -131,7 +139,11 @@ class Routings:
         return self._reasons[lane.id.browser]
 
     def decision(self, lane: Lane) -> Decision:
-        """Tell why it runs in a lane's browser and on its backend, and what else there was."""
+        """Tell why it runs in a lane's browser and on its backend, and what else there was.
+
+        Args:
+            lane: A lane that ran it.
+        """
         decision = self._decisions.get(lane.id.browser)
         if decision is None:
             decision = self._decisions[lane.id.browser] = self._decide(lane)

@@ -55,18 +55,30 @@ class GraphCapture:
         return self.wanted and self._refusal is None
 
     def fits(self, bucket: Fit) -> bool:
-        """Say whether runs of this shape may be recorded: every size of every input is known."""
+        """Say whether runs of this shape may be recorded: every size of every input is known.
+
+        Args:
+            bucket: The shape.
+        """
         if not self.open:
             return False
         sizes = dict(bucket.padded)
         return all(isinstance(size, int) or size in sizes for spec in self._signature.inputs for size in spec.shape)
 
     def stop(self, reason: str) -> None:
-        """Have no run recorded from now on."""
+        """Have no run recorded from now on.
+
+        Args:
+            reason: Why, in words.
+        """
         self._refusal = self._refusal or reason
 
     def refuse(self, reason: str) -> None:
-        """Stop because the runtime refused it, for a reason in its words."""
+        """Stop because the runtime refused it, for a reason in its words.
+
+        Args:
+            reason: The runtime's words.
+        """
         self.stop(f"the runtime refused it ({reason})")
 
     def note(self, outcome: bool | str | None, captured: bool) -> tuple[str, ...]:
@@ -134,10 +146,18 @@ class ModelSessions(Protocol):
         """
 
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
-        """Say of each session that a shape needs whether a lane holds it already."""
+        """Say of each session that a shape needs whether a lane holds it already.
+
+        Args:
+            bucket: The shape.
+        """
 
     async def load(self, bucket: Fit, progress: ProgressCallback | None = None) -> tuple[SessionLoaded, ...]:
         """Have each session that a shape needs created on at least one lane.
+
+        Args:
+            bucket: The shape.
+            progress: Called with the bytes fetched so far.
 
         Raises:
             WebinferError: As the lane reported it.
@@ -146,12 +166,19 @@ class ModelSessions(Protocol):
     async def answer(self, request: Request, bucket: Fit) -> Answer:
         """Have a request computed. Its times, its placement and its attempts are in the request afterwards.
 
+        Args:
+            request: The request.
+            bucket: The shape that its tensors are brought to.
+
         Raises:
             WebinferError: As the runtime or the pool reported it.
         """
 
     def recipe(self, key: SessionKey) -> Recipe:
         """Return how a lane creates a session.
+
+        Args:
+            key: Which session.
 
         Raises:
             BackendUnavailable: The model runs in stages, which have a session each.
@@ -196,7 +223,12 @@ class Sessions:
         return (self._package.sha256,)
 
     def open(self, bucket: Fit, *, stays: bool = False) -> SessionKey:
-        """Return the key of the session for a shape, made known to the pool; see ``ModelSessions.open``."""
+        """Return the key of the session for a shape, made known to the pool; see ``ModelSessions.open``.
+
+        Args:
+            bucket: The shape.
+            stays: Whether tensors of the run stay on its lane.
+        """
         if self._closed:
             raise PoolClosed(f"{self._package.name} was closed: load it again.")
         backend, route = self._choice.backend, self._choice.route
@@ -210,7 +242,11 @@ class Sessions:
         return key
 
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
-        """Say whether a lane holds the session for a shape already."""
+        """Say whether a lane holds the session for a shape already.
+
+        Args:
+            bucket: The shape.
+        """
         return (self._pool.holds(self.open(bucket)),)
 
     async def load(self, bucket: Fit, progress: ProgressCallback | None = None) -> tuple[SessionLoaded, ...]:
@@ -234,7 +270,12 @@ class Sessions:
         return (event,)
 
     async def answer(self, request: Request, bucket: Fit) -> Answer:
-        """Have a request computed on one lane; see ``ModelSessions.answer``."""
+        """Have a request computed on one lane; see ``ModelSessions.answer``.
+
+        Args:
+            request: The request.
+            bucket: The shape that its tensors are brought to.
+        """
         future = self._pool.submit(request)
         try:
             reply = await future
@@ -247,7 +288,11 @@ class Sessions:
         return Answer(reply.tensors, (request.lane,), outcome is True, notes)
 
     def recipe(self, key: SessionKey) -> Recipe:
-        """Return how a lane creates a session."""
+        """Return how a lane creates a session.
+
+        Args:
+            key: Which session.
+        """
         return Recipe(
             FileSource(self._publish(self.delivery.model), self.delivery.model.nbytes),
             tuple(ExternalSource(file.name, self._publish(file), file.nbytes) for file in self.delivery.external),

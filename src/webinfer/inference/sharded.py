@@ -64,20 +64,38 @@ class StagedSessions:
         return tuple(package.sha256 for package, _ in self._stages)
 
     def open(self, bucket: Fit, *, stays: bool = False) -> SessionKey:
-        """Return the key that describes a request; no lane has such a session. See ``ModelSessions.open``."""
+        """Return the key that describes a request; no lane has such a session. See ``ModelSessions.open``.
+
+        Args:
+            bucket: The shape.
+            stays: Has no meaning here: no tensor stays on a lane.
+        """
         return SessionKey(self._package.sha256, self._choice.backend, self._package.precision, bucket.padded)
 
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
-        """Say of each stage whether a lane holds its session for a shape already."""
+        """Say of each stage whether a lane holds its session for a shape already.
+
+        Args:
+            bucket: The shape.
+        """
         return tuple(loaded for _, sessions in self._stages for loaded in sessions.loaded(bucket))
 
     async def load(self, bucket: Fit, progress: ProgressCallback | None = None) -> tuple[SessionLoaded, ...]:
-        """Have the session of every stage created, side by side; see ``ModelSessions.load``."""
+        """Have the session of every stage created, side by side; see ``ModelSessions.load``.
+
+        Args:
+            bucket: The shape.
+            progress: Called with the bytes fetched so far, by stage.
+        """
         loads = await asyncio.gather(*(sessions.load(bucket, progress) for _, sessions in self._stages))
         return tuple(event for events in loads for event in events)
 
     async def answer(self, request: Request, bucket: Fit) -> Answer:
         """Have a request computed stage by stage; see ``ModelSessions.answer``.
+
+        Args:
+            request: The request.
+            bucket: The shape that its tensors are brought to.
 
         Raises:
             DeadlineExceeded: The stages before took all the time that the request has.
@@ -113,6 +131,9 @@ class StagedSessions:
     def recipe(self, key: SessionKey) -> NoReturn:
         """Refuse: each stage has a recipe of its own.
 
+        Args:
+            key: Ignored.
+
         Raises:
             BackendUnavailable: Always.
         """
@@ -129,8 +150,13 @@ class StagedSessions:
 
 
 def join_loads(loads: Sequence[SessionLoaded]) -> SessionLoaded:
-    """Return the loads of all stages as one: on the lane of the first, with the sums of times and sizes, and the
-    seconds of the slowest."""
+    """Return the loads of all stages as one.
+
+    It has the first stage's lane, sums of times and sizes, and the seconds of the slowest stage.
+
+    Args:
+        loads: The load of each stage, in order.
+    """
     if len(loads) == 1:
         return loads[0]
     sums = {name: sum(getattr(load, name) for load in loads) for name in ("nbytes", "fetch", "create", "stored")}

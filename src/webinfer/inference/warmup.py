@@ -42,7 +42,12 @@ class Warmup:
         return f"<Warmup {self._package.name} {len(self._warm)}>"
 
     def holds(self, lane: LaneId, bucket: Fit) -> bool:
-        """Say whether a lane ran this shape already when it was warmed up."""
+        """Say whether a lane ran this shape already when it was warmed up.
+
+        Args:
+            lane: The lane's id.
+            bucket: The shape.
+        """
         return (lane, bucket.padded) in self._warm
 
     async def spread(self, lengths: Sequence[int]) -> int:

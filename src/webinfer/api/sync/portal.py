@@ -29,6 +29,9 @@ class Portal:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and wait for it; Ctrl-C cancels it.
 
+        Args:
+            work: The coroutine.
+
         Raises:
             PoolClosed: The loop has ended.
             WrongLoop: The caller is a callback on the loop's own thread.
@@ -46,6 +49,9 @@ class Portal:
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Start a coroutine on the loop; cancelling the future cancels it.
 
+        Args:
+            work: The coroutine.
+
         Raises:
             PoolClosed: The loop has ended.
         """
@@ -61,7 +67,11 @@ class Portal:
             self._thread.join()
 
     def abandon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a last coroutine and end the thread, without waiting for either."""
+        """Run a last coroutine and end the thread, without waiting for either.
+
+        Args:
+            work: The coroutine.
+        """
         _abandoned.add(self)
         try:
             self._loop.call_soon_threadsafe(self._finish, work)

@@ -51,6 +51,12 @@ async def prove(pool: Pool, id: LaneId, backend: Backend, *, always: bool = Fals
 async def require_hardware(pool: Pool, model: str, backend: Backend, loaded: SessionLoaded) -> None:
     """Refuse a session that does not run in hardware.
 
+    Args:
+        pool: The pool.
+        model: The model's name.
+        backend: Backend that runs it.
+        loaded: How its session was created.
+
     Raises:
         SoftwareAdapter: It does not, or nothing proves it.
     """
