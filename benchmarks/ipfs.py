@@ -25,11 +25,11 @@ from aiohttp import web
 from benchmarks.measure import machine, show
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.sources.ipfs.block_store import BlockStore
-from webinfer.models.sources.ipfs.exporter import write
 from webinfer.models.sources.ipfs.fetch import fetch
 from webinfer.models.sources.ipfs.gateway import READ_BUFFER
 from webinfer.models.sources.ipfs.server import application
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.exporter import write
 
 _PIECE = 1 << 20
 

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.gateway import Patience
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

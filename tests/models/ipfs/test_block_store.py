@@ -14,7 +14,7 @@ from tests.models.ipfs.conftest import kept
 from webinfer.core.errors import FetchError, IntegrityError, StoreError
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID, RAW
-from webinfer.models.sources.ipfs.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 BLOCK = Block.of(RAW, b"hello world")
 

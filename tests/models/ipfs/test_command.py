@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from tests.models.ipfs.conftest import contents, kept
 from webinfer.cli import app
 from webinfer.models.ipfs.cid import CID
-from webinfer.models.sources.ipfs.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 
 def call(*arguments: str) -> Result:

@@ -20,11 +20,11 @@ from webinfer.models.ipfs.cid import CID, DAG_PB, RAW
 from webinfer.models.ipfs.dag_pb import Kind, Link, Node, encode
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.unixfs import resolve
-from webinfer.models.sources.ipfs.block_store import BlockStore
-from webinfer.models.sources.ipfs.exporter import write_whole
 from webinfer.models.sources.ipfs.fetch import fetch, fetch_several
 from webinfer.models.sources.ipfs.gateway import CAR_ACCEPT, RAW_TYPE, Patience, check_url
 from webinfer.models.sources.ipfs.server import serving, walk
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.exporter import write_whole
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EVIL = Block.of(RAW, b"evil")

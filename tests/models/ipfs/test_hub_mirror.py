@@ -18,8 +18,8 @@ from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.dag_pb import decode
 from webinfer.models.ipfs.unixfs import resolve as follow
-from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.server import serving
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.probe import probe_model
 

@@ -16,11 +16,11 @@ from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.car import header, section_head
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.sources.ipfs import kubo
-from webinfer.models.sources.ipfs.block_store import BlockStore
-from webinfer.models.sources.ipfs.exporter import write_whole
 from webinfer.models.sources.ipfs.fetch import fetch
 from webinfer.models.sources.ipfs.gateway import Question
 from webinfer.models.sources.ipfs.server import walk
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.exporter import write_whole
 
 
 class Node:

@@ -21,10 +21,10 @@ from tests.models.ipfs.conftest import contents, gateway
 from tests.models.ipfs.test_fetch import flip
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
-from webinfer.models.sources.ipfs.block_store import BlockStore
-from webinfer.models.sources.ipfs.exporter import write_whole
 from webinfer.models.sources.ipfs.fetch import fetch
 from webinfer.models.sources.ipfs.server import serving
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.exporter import write_whole
 
 PEERS = Path(__file__).parent / "peers"
 INSTALLED = PEERS / ".python"

@@ -14,8 +14,8 @@ from webinfer.models.ipfs.block import Block, verify
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dag_pb import Link
 from webinfer.models.ipfs.unixfs import resolve
-from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.server import serving
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 CAR, RAW_BLOCK = "application/vnd.ipld.car", "application/vnd.ipld.raw"
 

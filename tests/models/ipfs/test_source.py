@@ -22,9 +22,9 @@ from webinfer.models.files.package import ModelPackage
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.unixfs import resolve as follow
-from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.server import serving
 from webinfer.models.sources.ipfs.source import fetched, parse
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.probe import probe_model
 

@@ -20,7 +20,7 @@ from webinfer.models.ipfs.cid import CID, DAG_PB, RAW
 from webinfer.models.ipfs.dag_pb import Kind, Link, Node, decode, encode
 from webinfer.models.ipfs.importer import Importer
 from webinfer.models.ipfs.unixfs import children, contents, resolve, split, tree
-from webinfer.models.sources.ipfs import exporter as export
+from webinfer.models.sources.ipfs.store import exporter as export
 
 Blocks = dict[CID, bytes]
 

@@ -1,281 +1,21 @@
-"""Fetching a DAG from whoever has it: several peers raced, every block verified before it is used or kept."""
+"""Fetch a DAG, or several paths in one, from whoever has it."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from webinfer.core.errors import FetchError, IntegrityError
 from webinfer.core.progress import Progress, ProgressCallback
-from webinfer.models.ipfs.block import Block
-from webinfer.models.ipfs.cid import CID, RAW
-from webinfer.models.ipfs.dag_pb import decode
-from webinfer.models.ipfs.frontier import Frontier, Want
+from webinfer.models.ipfs.cid import CID
 from webinfer.models.sources.ipfs import kubo
-from webinfer.models.sources.ipfs.block_store import BlockStore
-from webinfer.models.sources.ipfs.gateway import READ_BUFFER, VARIABLE, Gateway, GatewayAnswer, Patience, Peer, Question
+from webinfer.models.sources.ipfs.dag_fetch import Fetch, run_all
+from webinfer.models.sources.ipfs.gateway import READ_BUFFER, Gateway, Patience, Peer
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
-_log = logging.getLogger("webinfer.models.ipfs")
 _AT_ONCE = 6  # questions on their way at once: what browsers allow themselves with one server
-_BEING_KEPT = 4  # blocks of one answer being hashed and written while the next ones come
-
-
-@dataclass(slots=True, eq=False)
-class _Standing:
-    """What is known of a peer, during one fetch."""
-
-    peer: Peer
-    rank: float
-    ready: float = 0.0  # the time from which on it may be asked again
-    failures: int = 0
-    waits: int = 0  # times in a row that it was to be left alone for a while
-    refused: IntegrityError | None = None  # it sent something wrong; it is asked no more
-    last: FetchError | None = None
-
-
-@dataclass(slots=True)
-class _Tally:
-    stage: str
-    progress: ProgressCallback | None
-    done: int = 0
-    total: int | None = None
-    blocks: int = 0
-
-    def add(self, nbytes: int) -> None:
-        self.done += nbytes
-        self.blocks += 1
-        if self.progress is not None:
-            self.progress(Progress(self.stage, self.done, self.total))
-
-
-class Fetch:
-    """One DAG on its way into the store.
-
-    Args:
-        root: Its root.
-        path: Only what this path leads to, with the blocks on the way.
-        store: Where blocks are kept; those that are there are not fetched.
-        patience: How long to wait.
-        progress: Told of the bytes that came.
-        listing: Of a directory, only what tells the names in it.
-        limit: Taken by each question; several fetches that share one ask no more at once than one alone.
-    """
-
-    def __init__(
-        self,
-        root: CID,
-        path: str,
-        store: BlockStore,
-        patience: Patience,
-        progress: ProgressCallback | None = None,
-        *,
-        listing: bool = False,
-        limit: asyncio.Semaphore | None = None,
-    ) -> None:
-        self._frontier = Frontier(root, path, store.find, store.holds, listing=listing)
-        self._listing = listing
-        self._path = path
-        self._store = store
-        self._standings: list[_Standing] = []
-        self._patience = patience
-        self._tally = _Tally(f"fetch {root}", progress)
-        self._keeping: set[CID] = set()
-        self._limit = limit or asyncio.Semaphore(_AT_ONCE)
-
-    def __repr__(self) -> str:
-        return f"<Fetch {self._frontier.root} {self._tally.blocks} blocks, {self._tally.done} bytes>"
-
-    @property
-    def target(self) -> CID:
-        """What the path leads to, once that is known."""
-        assert self._frontier.target is not None
-        return self._frontier.target
-
-    @property
-    def complete(self) -> bool:
-        """Whether all is in the store."""
-        return not self._frontier.wanted
-
-    async def run(self, peers: Sequence[Peer]) -> None:
-        """Fetch all that is missing.
-
-        Args:
-            peers: Whom to ask.
-
-        Raises:
-            ModelNotFound: The path leads nowhere.
-            InvalidModel: A block is right and no file or directory.
-            FetchError: No peer has some block; the message has each one's reason.
-            IntegrityError: Every peer sent wrong bytes.
-            StoreError: The disk failed.
-        """
-        self._standings = [_Standing(peer, rank) for rank, peer in enumerate(peers)]
-        await self._rank()
-        while self._frontier.wanted:
-            before = self._tally.blocks
-            wanted = list(self._frontier.wanted.items())
-            await _all(self._bring(cid, want, turn) for turn, (cid, want) in enumerate(wanted))
-            if self._tally.blocks == before:
-                raise self._failure()
-
-    async def _rank(self) -> None:
-        """Find out who answers, and how fast; those who do not are asked last."""
-        if len(self._standings) < 2:
-            return
-        loop = asyncio.get_running_loop()
-
-        async def probe(standing: _Standing) -> None:
-            begun = loop.time()
-            try:
-                async with asyncio.timeout(self._patience.connect):
-                    await standing.peer.probe()
-                standing.rank = loop.time() - begun
-            except (FetchError, TimeoutError):
-                standing.rank, standing.failures = float("inf"), 1
-
-        await _all(probe(standing) for standing in self._standings)
-        self._standings.sort(key=lambda standing: standing.rank)
-
-    async def _bring(self, cid: CID, want: Want, turn: int) -> None:
-        """Get one wanted block, and what comes with it."""
-        question = Question(cid, whole=False)  # a leaf, or a shard on the way along a path
-        if not want.level and cid.codec != RAW and not self._listing:
-            question = Question(cid, "/".join(want.names))
-        denied: set[_Standing] = set()
-        async with self._limit:
-            for _ in range(self._patience.rounds):
-                asked = await self._ready(turn, denied)
-                if not asked or cid not in self._frontier.wanted:
-                    return
-                await self._try(asked, question, denied)
-
-    async def _ready(self, turn: int, denied: set[_Standing]) -> list[_Standing]:
-        """Return whom to ask, best first; wait for the first of them, if all failed a moment ago."""
-        now = asyncio.get_running_loop().time
-        while True:
-            usable = [one for one in self._standings if one.refused is None and one not in denied]
-            ready = [one for one in usable if one.ready <= now()]
-            if ready or not usable:
-                break
-            await asyncio.sleep(min(one.ready for one in usable) - now())
-        if not ready:
-            return []
-        ready.sort(key=lambda one: one.failures)
-        best = [one for one in ready if one.failures == ready[0].failures]
-        spread = turn % len(best)  # many questions at once go to different peers
-        return best[spread:] + best[:spread] + ready[len(best) :]
-
-    async def _try(self, asked: list[_Standing], question: Question, denied: set[_Standing]) -> None:
-        standing, answer = await self._race(asked, question, denied)
-        if standing is None or answer is None:
-            return
-        try:
-            await self._receive(answer)
-            standing.waits = 0
-            if question.cid in self._frontier.wanted:
-                raise FetchError("It answered without the block that it was asked for.", peer=standing.peer.name)
-        except FetchError as error:
-            self._blame(standing, error, denied)
-        finally:
-            answer.close()
-
-    async def _race(
-        self, asked: list[_Standing], question: Question, denied: set[_Standing]
-    ) -> tuple[_Standing | None, GatewayAnswer | None]:
-        """Ask one after the other, with a head start for the better ones, until one begins to answer."""
-        running: dict[asyncio.Task[GatewayAnswer], _Standing] = {}
-        waiting = list(asked)
-        try:
-            while waiting or running:
-                if waiting:
-                    standing = waiting.pop(0)
-                    running[asyncio.create_task(standing.peer.ask(question))] = standing
-                patience = self._patience.head_start if waiting else None
-                done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    try:
-                        answer = task.result()
-                    except FetchError as error:
-                        self._blame(running.pop(task), error, denied)
-                    else:
-                        return running.pop(task), answer
-            return None, None
-        finally:
-            await _drop(running)
-
-    async def _receive(self, answer: GatewayAnswer) -> None:
-        """Take the wanted blocks of an answer; hash and write some while the next ones come."""
-        keeping: set[asyncio.Task[None]] = set()
-        try:
-            async for block in answer.blocks():
-                if block.cid not in self._frontier.wanted or block.cid in self._keeping:
-                    continue  # nobody asked for it, or another answer had it first
-                if len(keeping) >= _BEING_KEPT:
-                    done, keeping = await asyncio.wait(keeping, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        task.result()
-                self._keeping.add(block.cid)
-                keeping.add(task := asyncio.create_task(self._keep(block)))
-                if block.cid.codec != RAW:
-                    await task  # it says what is wanted next
-            for task in keeping:
-                await task
-        finally:
-            await asyncio.gather(*keeping, return_exceptions=True)
-
-    async def _keep(self, block: Block) -> None:
-        try:
-            await asyncio.to_thread(self._store.put, block)
-        finally:
-            self._keeping.discard(block.cid)
-        if block.cid == self._frontier.target and self._tally.total is None:
-            self._tally.total = self._tally.done + _weight(block)
-        self._frontier.take(block)
-        self._tally.add(len(block.data))
-
-    def _blame(self, standing: _Standing, error: FetchError, denied: set[_Standing]) -> None:
-        _log.debug("%s: %s", standing.peer.name, error)
-        standing.last = error
-        standing.failures += 1
-        if isinstance(error, IntegrityError):
-            standing.refused = error
-        elif not error.data.get("passing"):
-            denied.add(standing)
-        else:
-            self._leave_alone(standing, error.data.get("after") or 0.0)
-
-    def _leave_alone(self, standing: _Standing, asked_for: float) -> None:
-        """Back off from a peer, each time twice as long; questions that fail side by side count once."""
-        now = asyncio.get_running_loop().time()
-        if standing.ready <= now:
-            wait = max(self._patience.back_off * 2**standing.waits, asked_for)
-            standing.ready = now + min(wait, self._patience.longest)
-            standing.waits += 1
-
-    def _failure(self) -> FetchError:
-        wanted = self._frontier.wanted
-        first = next(iter(wanted))
-        reasons = {one.peer.name: str(one.last or "It was not asked.") for one in self._standings}
-        causes = " ".join(f"{peer}: {reason}" for peer, reason in reasons.items()) or (
-            f"There is nobody to ask: set {VARIABLE} to the addresses of trustless gateways, separated by commas, "
-            "or run 'webinfer ipfs serve' on a machine that has it."
-        )
-        wrong = bool(self._standings) and all(one.refused is not None for one in self._standings)
-        kind = IntegrityError if wrong else FetchError
-        what = f"{self._frontier.root}{'/' + self._path if self._path else ''}"
-        return kind(
-            f"Could not fetch {what}: block {first} is missing"
-            + (f", and {len(wanted) - 1} more" if len(wanted) > 1 else "")
-            + f". {causes}",
-            root=str(self._frontier.root),
-            missing=[str(cid) for cid in wanted][:100],
-            peers=reasons,
-        )
 
 
 async def fetch(
@@ -327,6 +67,13 @@ async def fetch_several(
     Args:
         apart: Where one cannot be had, bring the others all the same, before the error is raised. Otherwise the first
             error ends the others.
+        root: CID of the DAG.
+        paths: Paths below it; an empty one for all of it.
+        store: Where the blocks go.
+        gateways: Addresses to fetch from.
+        patience: How long to wait for gateways; ``None`` for the usual times.
+        progress: Called with the bytes of all paths together.
+        listing: Of a directory, only what tells the names in it.
 
     Returns:
         What each path leads to.
@@ -346,7 +93,7 @@ async def fetch_several(
             if apart:
                 await _each([one.run(peers) for one in missing])
             else:
-                await _all(one.run(peers) for one in missing)
+                await run_all(one.run(peers) for one in missing)
     return [one.target for one in fetches]
 
 
@@ -376,27 +123,3 @@ async def _each(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
     for ended in await asyncio.gather(*jobs, return_exceptions=True):
         if ended is not None:
             raise ended
-
-
-async def _all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all; the first error ends the others."""
-    tasks = [asyncio.create_task(job) for job in jobs]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _drop(running: dict[asyncio.Task[GatewayAnswer], _Standing]) -> None:
-    """End the losers of a race."""
-    for task in running:
-        task.cancel()
-    for ended in await asyncio.gather(*running, return_exceptions=True):
-        if not isinstance(ended, BaseException):
-            ended.close()
-
-
-def _weight(block: Block) -> int:
-    return len(block.data) + sum(link.size for link in decode(block.cid, block.data).links)

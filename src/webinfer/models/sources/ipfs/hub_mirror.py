@@ -21,7 +21,7 @@ from webinfer.models.ipfs.importer import Importer
 from webinfer.models.sources.hub import HubReference
 from webinfer.models.sources.hub.fetch import fetch
 from webinfer.models.sources.hub.listing import Listing, list_files
-from webinfer.models.sources.ipfs.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 KEY = "hub"  # of ``ipfs://CID?hub=ORG/NAME``
 _MAIN = "main"

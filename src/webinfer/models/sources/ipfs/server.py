@@ -20,8 +20,8 @@ from webinfer.models.ipfs.car import header, section_head
 from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dag_pb import Kind, Node, decode
 from webinfer.models.ipfs.unixfs import Get, resolve
-from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.gateway import CAR_ACCEPT, CAR_TYPE, RAW_TYPE
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 LOOPBACK = "127.0.0.1"
 SCOPES = ("block", "entity", "all")

@@ -21,11 +21,11 @@ from webinfer.models.ipfs.cid import CID, RAW
 from webinfer.models.ipfs.dag_pb import decode
 from webinfer.models.ipfs.frontier import Frontier
 from webinfer.models.ipfs.unixfs import children, resolve, split
-from webinfer.models.sources.ipfs.block_store import BlockStore
 from webinfer.models.sources.ipfs.fetch import fetch_several
-from webinfer.models.sources.ipfs.file_store import Written
 from webinfer.models.sources.ipfs.gateway import Patience, gateways_here
 from webinfer.models.sources.ipfs.hub_mirror import Twin, split_twin
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.file_store import Written
 
 SCHEME = "ipfs"
 _SMALL = 1 << 20  # bytes of a file that comes with a model whatever it is: a chat template, a list of labels

@@ -13,8 +13,8 @@ from webinfer.core.errors import ModelNotFound, StoreError
 from webinfer.models.ipfs.car import CarReader, header, section_head
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.frontier import Frontier
-from webinfer.models.sources.ipfs.block_store import BlockStore, failure
 from webinfer.models.sources.ipfs.server import walk
+from webinfer.models.sources.ipfs.store.block_store import BlockStore, failure
 
 _PIECE = 1 << 20  # bytes read at a time
 

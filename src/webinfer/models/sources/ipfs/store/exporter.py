@@ -11,7 +11,7 @@ from pathlib import Path
 from webinfer.core.errors import InvalidModel, StoreError
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.unixfs import DirectoryEntry, Get, contents, tree
-from webinfer.models.sources.ipfs.block_store import failure
+from webinfer.models.sources.ipfs.store.block_store import failure
 
 PART = ".part"  # ends the name of a directory that a file is written in until it is whole
 

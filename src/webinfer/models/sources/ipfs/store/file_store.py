@@ -13,8 +13,8 @@ from filelock import FileLock
 from webinfer.core.cache import hash_file
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.unixfs import Get
-from webinfer.models.sources.ipfs.block_store import failure
-from webinfer.models.sources.ipfs.exporter import PART, write_whole
+from webinfer.models.sources.ipfs.store.block_store import failure
+from webinfer.models.sources.ipfs.store.exporter import PART, write_whole
 
 
 class Written:

@@ -1,0 +1,1 @@
+"""What is kept of IPFS on this machine: blocks, files written from them, archives."""
