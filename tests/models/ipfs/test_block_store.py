@@ -77,7 +77,7 @@ import sys
 from pathlib import Path
 from webinfer.models.ipfs.block import Block
 from webinfer.models.ipfs.cid import RAW
-from webinfer.models.sources.ipfs.block_store import BlockStore
+from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 store = BlockStore(Path(sys.argv[1]))
 sys.stdin.read()  # both begin when the test says so

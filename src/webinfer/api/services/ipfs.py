@@ -12,12 +12,11 @@ from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.dag_pb import decode
 from webinfer.models.ipfs.importer import PROFILE, Importer
 from webinfer.models.ipfs.unixfs import children, contents
-from webinfer.models.sources.ipfs import server
+from webinfer.models.sources.ipfs import archive, server
+from webinfer.models.sources.ipfs.archive import Report
 from webinfer.models.sources.ipfs.gateway import VARIABLE, check_url
 from webinfer.models.sources.ipfs.server import LOOPBACK
 from webinfer.models.sources.ipfs.source import bring, parse, require_file
-from webinfer.models.sources.ipfs.store import archive
-from webinfer.models.sources.ipfs.store.archive import Report
 from webinfer.models.sources.ipfs.store.block_store import BlockStore
 from webinfer.models.sources.ipfs.store.exporter import write_whole
 

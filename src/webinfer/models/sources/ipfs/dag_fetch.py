@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from webinfer.core.errors import FetchError, IntegrityError
 from webinfer.core.progress import Progress, ProgressCallback

@@ -1,1 +1,1 @@
-"""What is kept of IPFS on this machine: blocks, files written from them, archives."""
+"""What is kept of IPFS on this machine: blocks, and files written from them."""
