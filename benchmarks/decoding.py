@@ -30,8 +30,8 @@ from webinfer.models.preprocessing.audio import read_audio
 from webinfer.models.preprocessing.audio_features import feature_extractor
 from webinfer.models.preprocessing.tokenizer import Tokenizer
 from webinfer.models.sources.resolve import resolve
-from webinfer.pipelines.audio.seq2seq_decoder import Listening
-from webinfer.pipelines.audio.whisper import Speech
+from webinfer.pipelines.audio.seq2seq_decoder import Seq2SeqDecoder
+from webinfer.pipelines.audio.whisper import WhisperDecoding
 from webinfer.pipelines.text.decoding import decode
 from webinfer.pool.requests.request import Times
 
@@ -180,17 +180,17 @@ async def speech(accelerator: AsyncAccelerator, count: int, watch: Watch) -> dic
     encoder = await asyncio.to_thread(resolve, WHISPER, part=PARTS[0])
     model = await accelerator.load(WHISPER, part=PARTS[1])
     native = await asyncio.to_thread(NativeSession, model.package, CORES)
-    said = Speech.of(encoder, model.tokenizer)
+    said = WhisperDecoding.of(encoder, model.tokenizer)
     features = feature_extractor(encoder.settings("preprocessor_config.json"))
     assert said is not None
     samples = await asyncio.to_thread(read_audio, recording(BECKETT), features.rate)
     heard = (await asyncio.to_thread(NativeSession, encoder)).run(features(samples))
 
     def listen(step: Callable[[Sequence[int]], Awaitable[NDArray[Any]]]) -> Awaitable[list[int]]:
-        return said.listen(step, language=None, translate=False, timestamps=False, most=count)
+        return said.decode(step, language=None, translate=False, timestamps=False, most=count)
 
     async def kept() -> list[int]:
-        with Listening(model, heard, watch.note) as listening:
+        with Seq2SeqDecoder(model, heard, watch.note) as listening:
             return await listen(listening.step)
 
     async def across(inputs: Arrays) -> Arrays:
@@ -228,12 +228,12 @@ async def transcribe_natively(samples: NDArray[np.float32], models: Sequence[Nat
     encoder, decoder = models
     assert encoder.package.tokenizer is not None
     tokenizer = Tokenizer(encoder.package.tokenizer)
-    said = Speech.of(encoder.package, tokenizer)
+    said = WhisperDecoding.of(encoder.package, tokenizer)
     assert said is not None
     features = feature_extractor(encoder.package.settings("preprocessor_config.json"))
     heard = await natively(encoder)(await asyncio.to_thread(features, samples))
     step = Carried(decoder.package, natively(decoder), heard).step
-    tokens = await said.listen(step, language=None, translate=False, timestamps=False, most=None)
+    tokens = await said.decode(step, language=None, translate=False, timestamps=False, most=None)
     return tokenizer.decode(tokens)
 
 

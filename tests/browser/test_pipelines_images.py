@@ -283,7 +283,7 @@ def test_models_that_cannot_do_the_task_are_refused(embedded: Accelerator, tmp_p
         ("object-detection", plain, "pred_boxes"),
         ("zero-shot-image-classification", plain, "logits_per_image"),
         ("zero-shot-image-classification", two_towers(tmp_path / "siglip", model_type="siglip"), "SigLIP"),
-        ("image-feature-extraction", two_towers(tmp_path / "clip"), "also wants input_ids"),
+        ("image-feature-extraction", two_towers(tmp_path / "clip"), "also needs input_ids"),
         ("image-classification", "wheel:all-MiniLM-L6-v2", "no input pixel_values"),
     ):
         with pytest.raises(TaskMismatch, match=words):

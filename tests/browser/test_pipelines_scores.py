@@ -108,7 +108,7 @@ def test_gap_is_filled_with_the_likeliest_tokens(embedded: Accelerator, tmp_path
         assert both[0][0]["sequence"] == f"[CLS] {WORDS[first]} film was [MASK] [SEP]"
         with pytest.raises(InputError, match=r"put \[MASK\] where"):
             fill("the film was good")
-        with pytest.raises(InputError, match="not so: awful"):
+        with pytest.raises(InputError, match="Unknown: awful"):
             fill(texts[0], targets="awful")
 
 

@@ -29,8 +29,8 @@ from webinfer.models.zoo.architectures.audio.configurations import whisper_confi
 from webinfer.models.zoo.architectures.audio.whisper import whisper
 from webinfer.models.zoo.formats.graph import save_all
 from webinfer.models.zoo.formats.weights import random_weights
-from webinfer.pipelines.audio.seq2seq_decoder import Listening
-from webinfer.pipelines.audio.whisper import Speech
+from webinfer.pipelines.audio.seq2seq_decoder import Seq2SeqDecoder
+from webinfer.pipelines.audio.whisper import WhisperDecoding
 
 TASK = "automatic-speech-recognition"
 NAME = "wheel:whisper-tiny.en"
@@ -88,13 +88,13 @@ def native() -> Native:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, list[int]]]:
     """Collect the tokens of each chunk with the chunk's beginning in seconds."""
     collected: list[tuple[float, list[int]]] = []
-    own = Speech.segments
+    own = WhisperDecoding.segments
 
-    def segments(self: Speech, tokens: Any, offset: float) -> Any:
+    def segments(self: WhisperDecoding, tokens: Any, offset: float) -> Any:
         collected.append((offset, list(tokens)))
         return own(self, tokens, offset)
 
-    monkeypatch.setattr(Speech, "segments", segments)
+    monkeypatch.setattr(WhisperDecoding, "segments", segments)
     return collected
 
 
@@ -128,10 +128,10 @@ def test_a_long_recording_is_heard_in_chunks(
 async def test_a_browser_that_is_lost_on_the_way_changes_nothing(
     native: Native, said: list[tuple[float, list[int]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, lanes = Listening.step, []
+    step, lanes = Seq2SeqDecoder.step, []
     async with AsyncAccelerator(browser="embedded") as accelerator:
 
-        async def killing(self: Listening, tokens: Any) -> Any:
+        async def killing(self: Seq2SeqDecoder, tokens: Any) -> Any:
             lanes.append(self._recurrence.lane)
             if len(lanes) == 6:
                 assert accelerator._pool is not None
@@ -139,7 +139,7 @@ async def test_a_browser_that_is_lost_on_the_way_changes_nothing(
                 os.kill(browser.pid, signal.SIGKILL)
             return await step(self, tokens)
 
-        monkeypatch.setattr(Listening, "step", killing)
+        monkeypatch.setattr(Seq2SeqDecoder, "step", killing)
         async with await accelerator.pipeline(TASK, NAME, platform="wasm") as listen:
             answer = await listen(recording(BECKETT))
     assert answer == {"text": SPOKEN}
@@ -206,9 +206,9 @@ def test_a_model_that_spells_writes_as_natively(embedded: Accelerator) -> None:
         chunked = listen(samples, chunk_length_s=2, stride_length_s=(0.5, 0.5))
         with pytest.raises(OptionError, match="return_timestamps must be one of False, word, char"):
             listen(samples, return_timestamps=True)
-        with pytest.raises(OptionError, match="spells what it hears"):
+        with pytest.raises(OptionError, match="knows one language"):
             listen(samples, language="en")
-        with pytest.raises(InvalidAudio, match="400 samples at least"):
+        with pytest.raises(InvalidAudio, match="at least 400 samples"):
             listen(samples[:399])
         assert listen(samples[:400])["text"] is not None
     assert answer["text"] == speller.text(frames)
@@ -373,7 +373,7 @@ def test_what_cannot_be_heard_is_refused_and_the_next_call_works(embedded: Accel
             listen([])
         with pytest.raises(OptionError, match="stride_length_s"):
             listen(samples, chunk_length_s=1, stride_length_s=0.5)
-        with pytest.raises(OptionError, match="chunk_length_s must be above 0 and 2"):
+        with pytest.raises(OptionError, match="chunk_length_s must be above 0 and at most 2"):
             listen(samples, chunk_length_s=3)
         with pytest.raises(OptionError, match="return_timestamps must be one of False, True"):
             listen(samples, return_timestamps="word")
@@ -412,7 +412,7 @@ def test_a_decoder_alone_may_be_run(embedded: Accelerator, many_tongues: Path) -
 def test_tokenizer_of_the_real_model_knows_its_tokens() -> None:
     package = resolve(NAME)
     assert package.tokenizer is not None
-    speech = Speech.of(package, Tokenizer(package.tokenizer))
+    speech = WhisperDecoding.of(package, Tokenizer(package.tokenizer))
     assert speech is not None
     assert (speech.start, speech.end, speech.plain, speech.longest) == (START, END, PLAIN, 448)
     assert (speech.languages, speech.tasks) == ({}, {})

@@ -137,7 +137,7 @@ async def test_text_that_is_given_up_makes_room_for_the_next(writer: Path) -> No
 
 def test_wrong_use_is_said(embedded: Accelerator, writer: Path, perceptron: Path) -> None:
     with embedded.pipeline("text-generation", writer) as generate:
-        with pytest.raises(InputError, match="takes 64 with what it writes"):
+        with pytest.raises(InputError, match="takes 64, with those that it writes"):
             generate("x" * 64)
         with pytest.raises(InputError, match="the text is empty"):
             generate("")

@@ -137,7 +137,7 @@ def test_platform_is_chosen_among_those_allowed(
 
 
 def test_nothing_allowed_that_runs_is_an_error_that_names_the_keyword() -> None:
-    with pytest.raises(BackendUnavailable, match="enable_cpu is off, and webkit can run nothing but wasm"):
+    with pytest.raises(BackendUnavailable, match="enable_cpu is off, and webkit can run only wasm"):
         choose("webgpu", ONLY_WASM, gpu=True, cpu=False)
 
 

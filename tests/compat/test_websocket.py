@@ -91,7 +91,7 @@ async def test_late_answers_are_typed_errors(embedded: None, named_models: Path)
 async def test_waiting_too_briefly_is_a_typed_error_and_waiting_on_works(embedded: None) -> None:
     bridge = WebSocketBridge(0, browser="embedded")
     try:
-        with pytest.raises(DeadlineExceeded, match=r"did not dial back within 0\.001 s"):
+        with pytest.raises(DeadlineExceeded, match=r"did not connect within 0\.001 s"):
             await bridge.wait_for_connection(0.001)
         assert await bridge.wait_for_connection()
     finally:

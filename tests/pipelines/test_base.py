@@ -77,7 +77,7 @@ async def test_nothing_is_fetched_for_an_unknown_parameter() -> None:
 
 
 def test_a_task_that_has_one_answer_does_not_stream() -> None:
-    with pytest.raises(OptionError, match="comes whole"):
+    with pytest.raises(OptionError, match="cannot stream"):
         Sum().stream(1)
 
 

@@ -1,8 +1,8 @@
 """The names of the WebNN/WebGPU resource pool guide, over ours.
 
 ``fixed_web_platform`` and ``resource_pool`` re-export them, so that the guide's code runs as written. The keywords
-and keys are the guide's; the behaviour is this package's. What this version does not do yet is refused with an
-``OptionError``, never accepted in silence.
+and keys are the guide's. The behaviour is this package's. A setting that this version does not support raises an
+``OptionError``; it is never ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from webinfer.compat.model import EnhancedWebModel
 from webinfer.compat.resources import ResourcePool, get_global_resource_pool, provide
 from webinfer.compat.websocket import WebSocketBridge
 
-provide(IPFSAccelerateWebIntegration)  # for names that the global pool makes by itself
+provide(IPFSAccelerateWebIntegration)  # the global pool makes its integrations with this
 
 __all__ = [
     "BrowserConnection",

@@ -25,11 +25,11 @@ def create_ipfs_web_accelerator(
 
     Args:
         db_path: DuckDB file to record every request in; ``None`` keeps the newest in memory, for the report.
-        max_connections: Lanes that may run at once; never more than there are cores.
+        max_connections: Lanes that may run at once, at most one for each core.
         enable_gpu: Whether WebGPU may be used.
         enable_cpu: Whether WebAssembly may be used.
         browser_preferences: Browser by family of models, in place of the guide's recommendations: Firefox for audio,
-            Edge for text embedding, Chrome for the others. Where it is not to be had, the next one that can run
+            Edge for text embedding, Chrome for the others. If a browser is not available, the next one that can run
             the model takes its place, and the results say so.
         keywords: The guide's other keywords: ``websocket_port``, ``headless``, ``connection_retry_attempts``,
             ``retry_attempts``, ``enable_progressive_backoff``, ``timeout_multiplier``,
@@ -37,8 +37,11 @@ def create_ipfs_web_accelerator(
             ``adaptive_scaling``, ``min_connections``, ``idle_timeout``, ``restart_on_memory_pressure``,
             ``enable_cross_browser_sharding``.
 
+    Returns:
+        The accelerator. Its browsers start with the first model.
+
     Raises:
-        OptionError: A keyword is unknown, or has a value that cannot be.
+        OptionError: A keyword is unknown, or has an invalid value.
     """
     return IPFSWebAccelerator(
         IPFSAccelerateWebIntegration(
@@ -53,7 +56,7 @@ class IPFSWebAccelerator:
 
     Attributes:
         integration: The integration that it runs on.
-        db_path: The database that it was asked to record in, if any.
+        db_path: The database that it records in, if any.
     """
 
     def __init__(self, integration: IPFSAccelerateWebIntegration | None = None, db_path: str | None = None) -> None:
@@ -106,18 +109,24 @@ class IPFSWebAccelerator:
         optimizations: Mapping[str, Any] | None = None,
         store_results: bool = True,
     ) -> Result:
-        """Run one request on a model, which is loaded first if it is not.
+        """Run one request on a model. The model is loaded first if it is not loaded yet.
 
         Args:
             model_name: The model.
             inputs: As ``EnhancedWebModel.run``.
             model_type: As ``accelerate_model``, where the model is loaded now.
-            platform: As ``accelerate_model``; ``None`` takes the model of this name that was loaded last, whatever
-                its platform, and else ``webgpu``.
-            quantization: As ``accelerate_model``; ``None`` takes the model of this name that was loaded last, whatever
-                its precision, and else the full one.
+            platform: As ``accelerate_model``. ``None`` takes the model of this name that was loaded last, on any
+                platform. If there is none, it takes ``webgpu``.
+            quantization: As ``accelerate_model``. ``None`` takes the model of this name that was loaded last, in any
+                precision. If there is none, it takes full precision.
             optimizations: As ``accelerate_model``.
             store_results: Whether this request is recorded in the database.
+
+        Returns:
+            The outputs and what was observed.
+
+        Raises:
+            WebinferError: As ``accelerate_model`` and ``Model.run``.
         """
         check_later(optimizations)
         model = self._model(model_name, model_type, platform, quantization)
@@ -136,12 +145,18 @@ class IPFSWebAccelerator:
         """Run many requests on a model, and return their results in order.
 
         Args:
-            model_name: The model, which is loaded first if it is not.
+            model_name: The model. It is loaded first if it is not loaded yet.
             batch_inputs: The requests.
             model_type: As ``run_inference``.
             platform: As ``run_inference``.
-            batch_size: Requests under way at most; ``None`` leaves it to the model.
+            batch_size: Most requests that run at the same time; ``None`` leaves it to the model.
             store_results: Whether these requests are recorded in the database.
+
+        Returns:
+            A result for each request, in order.
+
+        Raises:
+            WebinferError: As ``run_inference``.
         """
         model = self._model(model_name, model_type, platform)
         with _storing(store_results):
@@ -152,6 +167,9 @@ class IPFSWebAccelerator:
 
         Args:
             format: ``json``, ``markdown`` or ``html``.
+
+        Returns:
+            The report's text.
 
         Raises:
             OptionError: There is no such format.
@@ -173,5 +191,5 @@ class IPFSWebAccelerator:
         return known or self.accelerate_model(model_name, model_type, platform or "webgpu", quantization)
 
 
-def _storing(wanted: bool) -> AbstractContextManager[None]:
-    return nullcontext() if wanted else unrecorded()
+def _storing(store: bool) -> AbstractContextManager[None]:
+    return nullcontext() if store else unrecorded()

@@ -18,21 +18,21 @@ log = logging.getLogger("webinfer.compat")
 
 
 class ResourcePoolBridge:
-    """Models by id, on one browser of each kind that is asked for.
+    """Models by id, on one browser of each kind that is in use.
 
-    A connection is a browser with as many lanes as ``max_connections`` says and there are cores for; requests share
-    them. One that was idle for ``cleanup_interval`` seconds is closed, and opened again by the next request.
+    A connection is a browser with ``max_connections`` lanes, at most one for each core. Requests share the lanes.
+    A connection that was idle for ``cleanup_interval`` seconds is closed. The next request opens it again.
 
     Args:
-        max_connections: Lanes per browser, and browsers open at once, at most.
-        browser: Browser that runs what does not ask for another; see ``BrowserConnection``.
+        max_connections: Most lanes of a browser, and most browsers that are open at once.
+        browser: Default browser; see ``BrowserConnection``.
         enable_gpu: Whether WebGPU may be used.
         enable_cpu: Whether WebAssembly may be used.
         headless: Start browsers without a window.
         cleanup_interval: Seconds after which an idle browser is closed.
 
     Raises:
-        OptionError: An argument has a value that cannot be.
+        OptionError: An argument has an invalid value.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class ResourcePoolBridge:
             "enable_cpu": enable_cpu,
             "options": {"lanes": lanes(max_connections)},
         }
-        self._make(browser)  # refused now, not at the first request
-        self._connections: dict[str, BrowserConnection] = {}  # by browser, the one used longest ago first
+        self._make(browser)  # so that a bad name is refused now, not at the first request
+        self._connections: dict[str, BrowserConnection] = {}  # by browser, the least recently used first
         self._configs: dict[str, Mapping[str, Any]] = {}
         self._inferences = self._errors = self._peak = 0
         self._opening = asyncio.Lock()
@@ -83,7 +83,7 @@ class ResourcePoolBridge:
             model_configs: Models to register, each with ``model_id`` and what ``register_model`` takes.
 
         Returns:
-            True; failures raise.
+            True; a failure raises an error.
 
         Raises:
             BrowserError: It cannot be started.
@@ -97,8 +97,8 @@ class ResourcePoolBridge:
         """Say what a model's id stands for.
 
         Args:
-            model_config: ``model_id``; and optional: ``model_name``, what to load; ``backend``, its platform;
-                ``browser``, its browser.
+            model_config: Has ``model_id``. Optional keys are ``model_name``, the model to load, ``backend``, its
+                platform, and ``browser``.
 
         Raises:
             OptionError: It has no ``model_id``.
@@ -112,18 +112,26 @@ class ResourcePoolBridge:
 
         Args:
             model_id: The id.
+
+        Returns:
+            Whether it is known.
         """
-        return model_id in self._configs or any(one.has_model(model_id) for one in self._connections.values())
+        return model_id in self._configs or any(
+            connection.has_model(model_id) for connection in self._connections.values()
+        )
 
     async def get_connection(self, platform: str = "webgpu", browser: str | None = None) -> BrowserConnection:
-        """Return the connection to a browser, started if it is not.
+        """Return the connection to a browser. The browser is started if it does not run.
 
         Args:
-            platform: Platform of models loaded over it that do not name one; of the first caller, if there are many.
+            platform: Default platform of the models that are loaded over it. The first caller decides.
             browser: The browser; ``None`` takes the bridge's.
 
+        Returns:
+            The connection, with its browser running.
+
         Raises:
-            QueueFull: As many browsers as may be open are, and busy.
+            QueueFull: ``max_connections`` browsers are open, and all are busy.
             BrowserError: It cannot be started.
             PoolClosed: The bridge was closed.
         """
@@ -131,7 +139,7 @@ class ResourcePoolBridge:
             raise PoolClosed("The bridge is closed: make a new one.")
         name = browser or self.browser
         connection = self._connections.pop(name, None) or self._make(name, platform)
-        self._connections[name] = connection  # to the end: it is used now
+        self._connections[name] = connection  # at the end, as the most recently used
         async with self._use(name), self._opening:
             if not connection.is_open():
                 await self._make_room()
@@ -140,13 +148,13 @@ class ResourcePoolBridge:
         return connection
 
     async def load_model(self, model_id: str) -> tuple[bool, BrowserConnection]:
-        """Load a model, unless it is loaded. An id that was not registered is the model's own name.
+        """Load a model, unless it is loaded. An id that was not registered is taken as the model's name.
 
         Args:
             model_id: The id.
 
         Returns:
-            True, and the connection that has it; failures raise.
+            True, and the connection that has the model; a failure raises an error.
 
         Raises:
             WebinferError: As ``AsyncAccelerator.load``.
@@ -158,7 +166,7 @@ class ResourcePoolBridge:
         return True, connection
 
     async def run_inference(self, model_id: str, inputs: Inputs) -> Result:
-        """Run one request on a model, which is loaded first if it is not.
+        """Run one request on a model. The model is loaded first if it is not loaded yet.
 
         Args:
             model_id: The id.
@@ -180,10 +188,13 @@ class ResourcePoolBridge:
         """Run requests of several models at once, and return their results in order.
 
         Args:
-            model_inputs: Ids, each with inputs.
+            model_inputs: Pairs of a model's id and inputs.
+
+        Returns:
+            A result for each pair, in order.
 
         Raises:
-            WebinferError: As ``run_inference``; the first one in order, once all have ended.
+            WebinferError: As ``run_inference``. The first error in order is raised, after all requests have ended.
         """
         runs = (self.run_inference(model_id, inputs) for model_id, inputs in model_inputs)
         results = await asyncio.gather(*runs, return_exceptions=True)
@@ -195,11 +206,11 @@ class ResourcePoolBridge:
     def get_stats(self) -> dict[str, Any]:
         """Return the keys of ``get_metrics()["bridge"]["bridge_stats"]``, of this bridge."""
         connections = self._connections.values()
-        loaded = sorted({model for one in connections for model in one.get_loaded_models()})
+        loaded = sorted({model for connection in connections for model in connection.get_loaded_models()})
         return {
-            "created_connections": sum(one.starts for one in connections),
+            "created_connections": sum(connection.starts for connection in connections),
             "total_inferences": self._inferences,
-            "total_model_loads": sum(one.loads for one in connections),
+            "total_model_loads": sum(connection.loads for connection in connections),
             "errors": self._errors,
             "peak_connections": self._peak,
             "current_connections": self._open(),
@@ -208,23 +219,30 @@ class ResourcePoolBridge:
         }
 
     async def close(self) -> None:
-        """End every browser. Later calls raise ``PoolClosed``."""
+        """Close every browser. Later calls raise ``PoolClosed``."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
-        await asyncio.gather(*self._cleaning, *(one.close() for one in self._connections.values()))
+        await asyncio.gather(*self._cleaning, *(connection.close() for connection in self._connections.values()))
 
     def _make(self, browser: str, platform: str = "webgpu") -> BrowserConnection:
         return BrowserConnection(browser, browser, platform, **self._settings)
 
     def _open(self) -> int:
-        return sum(one.is_open() for one in self._connections.values())
+        return sum(connection.is_open() for connection in self._connections.values())
 
     async def _make_room(self) -> None:
-        """Close the browser used longest ago, where no more may be open."""
+        """Close the least recently used idle browser if ``max_connections`` are open.
+
+        Raises:
+            QueueFull: All of them are busy.
+        """
         if self._open() < self.max_connections:
             return
-        idle = next((one for one in self._connections.values() if one.is_open() and not one.is_busy()), None)
+        connections = self._connections.values()
+        idle = next(
+            (connection for connection in connections if connection.is_open() and not connection.is_busy()), None
+        )
         if idle is None:
             raise QueueFull(
                 f"All {self.max_connections} connections are busy: raise max_connections, or wait for one.",
@@ -234,31 +252,35 @@ class ResourcePoolBridge:
 
     @contextlib.asynccontextmanager
     async def _use(self, name: str) -> AsyncIterator[None]:
-        """Count errors, and wait with the cleaning until the connection has been idle long enough."""
-        self._spare(name)
+        """Count errors, and start the idle timer of a connection when the block ends.
+
+        Raises:
+            WebinferError: As the block.
+        """
+        self._stop_timer(name)
         try:
             yield
         except WebinferError:
             self._errors += 1
             raise
         finally:
-            self._spare(name)  # somebody else's use may have ended before this one
+            self._stop_timer(name)  # another use of this connection may have started one meanwhile
             if not self._closed:
                 self._timers[name] = asyncio.get_running_loop().call_later(self.cleanup_interval, self._clean, name)
 
-    def _spare(self, name: str) -> None:
-        """Clean a connection no more at the time that was set."""
+    def _stop_timer(self, name: str) -> None:
+        """Stop the idle timer of a connection."""
         if name in self._timers:
             self._timers.pop(name).cancel()
 
     def _clean(self, name: str) -> None:
         connection = self._connections.get(name)
-        if connection is None or connection.is_busy():  # whoever uses it sets the timer again
+        if connection is None or connection.is_busy():  # its timer starts again when that use ends
             return
-        accelerator = connection.give_up()
+        accelerator = connection.detach()
         if accelerator is None:
             return
-        log.info("%s was idle for %g s and is closed", connection.connection_id, self.cleanup_interval)
+        log.info("%s is closed: it was idle for %g s", connection.connection_id, self.cleanup_interval)
         task = asyncio.create_task(accelerator.close())
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)

@@ -23,17 +23,17 @@ _STANDINS: Mapping[str, tuple[BrowserName, ...]] = {
     "chrome": ("chrome", "embedded", "chromium"),
     "edge": ("edge", "chrome", "embedded", "chromium"),
 }
-"""Browsers of the same engine that take the place of one that is not installed; results name the one that ran."""
+"""Browsers of the same engine that take the place of one that is not installed. Results name the one that ran."""
 
 
 class BrowserConnection:
-    """One browser: started, given models, asked for answers.
+    """One browser that loads models and runs requests.
 
     Args:
         connection_id: A name for it.
-        browser_name: ``chrome``, ``edge``, ``firefox`` or ``safari``, or one of the option ``browser``. Where Chrome or
-            Edge is missing, another browser of the same engine takes its place.
-        platform: Platform of models that do not name one.
+        browser_name: ``chrome``, ``edge``, ``firefox`` or ``safari``, or a value of the option ``browser``. If Chrome
+            or Edge is missing, another browser of the same engine takes its place.
+        platform: Default platform of models.
         headless: Start it without a window.
         compute_shaders: Make features of recordings with a shader; see the option ``audio_shaders``.
         precompile_shaders: Warm models up when they are loaded; see the option ``warm_up``.
@@ -48,7 +48,7 @@ class BrowserConnection:
         loads: How many models were loaded.
 
     Raises:
-        OptionError: An argument has a value that cannot be, or asks for what is not available.
+        OptionError: An argument has an invalid value, or is not available in this version.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class BrowserConnection:
         self.connection_id = connection_id
         self.browser_name = browser_name
         self.platform = platform_of(platform)
-        given = {"headless": headless, "port": websocket_port, "warm_up": precompile_shaders}
-        given["audio_shaders"] = compute_shaders
-        self._options = {**given, **(options or {})}
-        Options.of(**self._options)  # refused now, not at the start
+        own = {"headless": headless, "port": websocket_port, "warm_up": precompile_shaders}
+        own["audio_shaders"] = compute_shaders
+        self._options = {**own, **(options or {})}
+        Options.of(**self._options)  # so that a bad value is refused now, not at the start
         self._gpu, self._cpu = enable_gpu, enable_cpu
         self._accelerator: AsyncAccelerator | None = None
         self._capabilities: Capabilities | None = None
@@ -108,7 +108,7 @@ class BrowserConnection:
         """Start the browser, unless it runs.
 
         Returns:
-            True; failures raise.
+            True; a failure raises an error.
 
         Raises:
             BrowserNotFound: There is no such browser.
@@ -127,12 +127,12 @@ class BrowserConnection:
 
         Args:
             model_id: A name for it.
-            model_config: ``model_name``: what to load, as ``Accelerator.load`` takes it, ``model_id`` by default.
-                ``backend``: the platform, the connection's by default; where the browser cannot run it, the next one
-                that it can, and the results say so.
+            model_config: ``model_name`` is the model to load, as ``Accelerator.load`` takes it; ``model_id`` by
+                default. ``backend`` is the platform, the connection's by default. If the browser cannot run it, the
+                next platform takes its place, and the results say so.
 
         Returns:
-            True; failures raise.
+            True; a failure raises an error.
 
         Raises:
             WebinferError: As ``AsyncAccelerator.load``.
@@ -152,11 +152,11 @@ class BrowserConnection:
                 if self._models.setdefault(model_id, model) is model:
                     self.loads += 1
                 else:
-                    await model.close()  # somebody else was faster, and its sessions are shared
+                    await model.close()  # another caller loaded it meanwhile; both share the sessions
         return True
 
     async def run_inference(self, model_id: str, inputs: Inputs) -> Result:
-        """Run one request on a model, which is loaded first if it is not.
+        """Run one request on a model. The model is loaded first if it is not loaded yet.
 
         Args:
             model_id: The id.
@@ -177,15 +177,15 @@ class BrowserConnection:
         return self._accelerator is not None
 
     def is_busy(self) -> bool:
-        """Tell whether something is under way."""
+        """Tell whether a start, a load or a request is in progress."""
         return self._running > 0
 
     def is_healthy(self) -> bool:
-        """Tell whether the browser was started and the last thing asked of it did not end with its loss."""
+        """Tell whether the browser runs and its last operation did not end with its loss."""
         return self._healthy
 
     def get_idle_time(self) -> float:
-        """Return the seconds since something was last under way; 0 while something is."""
+        """Return the seconds since the last operation ended; 0 while one is in progress."""
         return 0.0 if self.is_busy() else time.monotonic() - self._used
 
     def get_age(self) -> float:
@@ -201,6 +201,9 @@ class BrowserConnection:
 
         Args:
             model_id: The id.
+
+        Returns:
+            Whether it is loaded.
         """
         return model_id in self._models
 
@@ -209,13 +212,13 @@ class BrowserConnection:
         return await self._accelerator.metrics() if self._accelerator else {}
 
     async def close(self) -> None:
-        """End the browser. The connection can be initialized again."""
-        accelerator = self.give_up()
+        """Close the browser. The connection can be initialized again."""
+        accelerator = self.detach()
         if accelerator is not None:
             await accelerator.close()
 
-    def give_up(self) -> AsyncAccelerator | None:
-        """Forget the browser, so that the next request starts another, and return its accelerator, to be closed."""
+    def detach(self) -> AsyncAccelerator | None:
+        """Return the browser's accelerator, to be closed, and forget it. The next request starts another one."""
         accelerator, self._accelerator, self._capabilities = self._accelerator, None, None
         self._healthy = False
         self._models.clear()
@@ -231,11 +234,11 @@ class BrowserConnection:
                 await accelerator.close()
                 if number == len(names):
                     raise
-                log.info("%s; %s is next", error, names[number])
+                log.info("%s Next: %s", error, names[number])
             except BaseException:
                 await accelerator.close()
                 raise
-        raise AssertionError("there is always a name")
+        raise AssertionError("there is at least one name")
 
     @asynccontextmanager
     async def _use(self) -> AsyncIterator[None]:

@@ -16,19 +16,19 @@ from webinfer.quantization import precision_of
 
 
 class IPFSAccelerateWebIntegration:
-    """Models by name on one pool. The global resource pool hands out the first one that is open.
+    """Models by name on one pool. The global resource pool hands out the first integration that is open.
 
     Args:
-        max_connections: Lanes that may run at once; never more than there are cores.
+        max_connections: Lanes that may run at once, at most one for each core.
         enable_gpu: Whether WebGPU may be used.
         enable_cpu: Whether WebAssembly may be used.
         browser_preferences: Browser by family, in place of the guide's recommendations.
-        adaptive_scaling: Whether the number of lanes follows the work: from ``min_connections`` (1) to
-            ``max_connections``, and down again after ``idle_timeout`` seconds without work.
+        adaptive_scaling: Whether the number of lanes follows the work. It grows from ``min_connections`` (1) to
+            ``max_connections``, and shrinks after ``idle_timeout`` seconds without work.
         keywords: As ``create_ipfs_web_accelerator``.
 
     Raises:
-        OptionError: A keyword is unknown, is not available yet, or has a value that cannot be.
+        OptionError: A keyword is unknown, is not available yet, or has an invalid value.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class IPFSAccelerateWebIntegration:
             **keywords,
         )
         self._accelerator = Accelerator(self._settings.options)
-        # By name, platform and precision as asked for, the one asked for last at the end.
+        # By name, platform and precision as the caller gave them. The most recently used model is at the end.
         self._models: dict[tuple[str, Platform, str | None], EnhancedWebModel] = {}
         resources.share(self)
 
@@ -73,7 +73,7 @@ class IPFSAccelerateWebIntegration:
     ) -> EnhancedWebModel:
         """Load a model, unless it is loaded.
 
-        Where this browser cannot run ``platform``, the next backend is taken and the results say so.
+        If the browser cannot run ``platform``, the next backend takes its place, and the results say so.
 
         Args:
             model_name: As ``Accelerator.load``.
@@ -81,12 +81,15 @@ class IPFSAccelerateWebIntegration:
             platform: ``webgpu``, ``webnn``, ``wasm`` (or ``cpu``), or ``auto``.
             batch_size: As ``EnhancedWebModel.set_max_batch_size``; 1 leaves it as it is.
             quantization: ``{"bits": 16 | 8 | 4 | 3 | 2, "mixed_precision": bool}``; see ``precision_of``. The model is
-                quantized where its author ships nothing in that precision. Where the platform cannot run it, the next
-                precision with more bits is taken, and the results say so.
+                quantized if its author ships no file in that precision. If the platform cannot run the precision, the
+                next one with more bits takes its place, and the results say so.
             optimizations: Not available yet.
 
+        Returns:
+            The model, ready to run.
+
         Raises:
-            OptionError: An argument has a value that cannot be, or asks for what is not available yet.
+            OptionError: An argument has an invalid value, or is not available yet.
             WebinferError: As ``Accelerator.load``.
         """
         check_later(optimizations)
@@ -94,7 +97,7 @@ class IPFSAccelerateWebIntegration:
         gpu, cpu = self._settings.gpu, self._settings.cpu
         chosen, reason = (asked, None) if gpu and cpu else choose(asked, self._accelerator.start(), gpu=gpu, cpu=cpu)
         model = self._accelerator.load(model_name, platform=chosen, precision=precision, fallback=gpu and cpu)
-        made = EnhancedWebModel(
+        loaded = EnhancedWebModel(
             model,
             model_name,
             model_type=model_type,
@@ -103,23 +106,23 @@ class IPFSAccelerateWebIntegration:
             figures=self._figures,
         )
         key = model_name, asked, precision
-        kept = self._models[key] = self._models.pop(key, made)
-        if kept is not made:
-            model.close()  # its sessions stay: they are the kept one's too
-            kept.model_type = made.model_type if model_type else kept.model_type
+        known = self._models[key] = self._models.pop(key, loaded)
+        if known is not loaded:
+            model.close()  # the sessions stay open: the known model shares them
+            known.model_type = loaded.model_type if model_type else known.model_type
         if batch_size != 1:
-            kept.set_max_batch_size(batch_size)
-        return kept
+            known.set_max_batch_size(batch_size)
+        return known
 
     def run_inference(
         self, model: EnhancedWebModel, inputs: Inputs, batch_size: int | None = None
     ) -> Result | list[Result]:
-        """Run one request, or each of a list of requests, of which ``batch_size`` are under way at most.
+        """Run one request, or a list of requests.
 
         Args:
             model: A model of this integration.
             inputs: As ``Model.run`` takes them, or a list of such.
-            batch_size: Requests under way at most; ``None`` for no limit.
+            batch_size: Most requests of a list that run at the same time; ``None`` for no limit.
 
         Returns:
             One result, or a list in order.
@@ -136,7 +139,13 @@ class IPFSAccelerateWebIntegration:
 
         Args:
             model_inputs: Pairs of a model and its inputs.
-            batch_size: Requests of one model under way at most.
+            batch_size: Most requests of one model that run at the same time; ``None`` for no limit.
+
+        Returns:
+            A result for each pair, in order.
+
+        Raises:
+            WebinferError: As ``Model.run``. The first error in order is raised, after all requests have ended.
         """
         return run_parallel(model_inputs, batch_size)
 
@@ -144,8 +153,8 @@ class IPFSAccelerateWebIntegration:
         """Scale the time limit of runs by their model's family.
 
         Args:
-            factors: By family; ``text`` stands for ``text_embedding`` and ``text_generation``. Families that are
-                not named keep theirs.
+            factors: By family; ``text`` stands for ``text_embedding`` and ``text_generation``. Other families keep
+                their factors.
 
         Raises:
             OptionError: A family is unknown, or a factor is not above 0.
@@ -155,31 +164,34 @@ class IPFSAccelerateWebIntegration:
     def configure_memory_limits(self, limits: Mapping[str, float]) -> None:
         """Limit the browsers' memory.
 
-        A browser over its limit gives back what its lanes hold; with ``restart_on_memory_pressure`` it is restarted.
+        A browser above its limit frees the memory of its lanes. With ``restart_on_memory_pressure`` it is restarted.
 
         Args:
-            limits: Megabytes by browser; those that stand in for a missing Chrome or Edge have its limit.
+            limits: Megabytes by browser. A browser that takes the place of Chrome or Edge has the limit of that one.
 
         Raises:
-            OptionError: There is no such browser, or no browser could do with so little.
+            OptionError: There is no such browser, or the limit is too small for any browser.
         """
         self._accelerator.limit_memory(limits)
 
     def get_metrics(self) -> dict[str, Any]:
         """Return the sections ``models``, ``aggregate``, ``bridge`` and ``resource_pool``.
 
-        ``models`` holds each figure by model's name, and the runs by platform; ``by_model`` holds the figures of each
-        name together, and in its ``variants`` those of each precision.
+        ``models`` has each figure by the model's name, and the runs by platform. ``by_model`` has all figures of each
+        name. Its ``variants`` have those of each precision.
         """
         metrics = self._accelerator.metrics()
         by_model: dict[str, dict[str, Any]] = metrics["models"]
         return {**metrics, "models": _by_figure(by_model, metrics["aggregate"]), "by_model": by_model}
 
     def get_performance_report(self, format: str = "json") -> str:
-        """Write a report of what the pool did, as ``json``, ``markdown`` or ``html``.
+        """Write a report of what the pool did.
 
         Args:
             format: ``json``, ``markdown`` or ``html``.
+
+        Returns:
+            The report's text.
 
         Raises:
             OptionError: There is no such format.
@@ -193,18 +205,21 @@ class IPFSAccelerateWebIntegration:
 
         Args:
             model_name: The name.
-            platform: ``None`` for whichever was loaded last.
-            quantization: Likewise.
+            platform: Its platform; ``None`` takes the model that was loaded last.
+            quantization: As ``get_model``; ``None`` takes the model that was loaded last.
+
+        Returns:
+            The model, or ``None``.
         """
-        wanted = None if platform is None else platform_of(platform)
+        required = None if platform is None else platform_of(platform)
         for (name, asked, precision), model in reversed(self._models.items()):
             fits = quantization is None or precision_of(quantization) == precision
-            if name == model_name and wanted in (None, asked) and fits:
+            if name == model_name and required in (None, asked) and fits:
                 return model
         return None
 
     def close(self) -> None:
-        """End the browsers."""
+        """Close the browsers."""
         resources.forget(self)
         self._accelerator.close()
 
@@ -215,13 +230,13 @@ class IPFSAccelerateWebIntegration:
 
 
 def check_later(optimizations: Mapping[str, Any] | None) -> None:
-    """Refuse what is not available yet.
+    """Refuse settings that are not available yet.
 
     Args:
         optimizations: Settings by name.
 
     Raises:
-        OptionError: It is asked for.
+        OptionError: There is such a setting.
     """
     refuse_later("optimizations", optimizations, {})
 

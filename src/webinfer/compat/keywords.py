@@ -1,4 +1,4 @@
-"""The guide's keywords, read into ours."""
+"""The guide's keywords, translated to our options."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PLATFORMS: Mapping[str, Platform] = {"auto": "auto", **{name: name for name in 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the keywords say.
+    """The keywords, translated.
 
     Attributes:
         options: Options of the accelerator.
@@ -58,15 +58,21 @@ class Settings:
 def read(**keywords: Any) -> Settings:
     """Read the guide's keywords.
 
-    ``timeout_multiplier`` scales every time limit, ``inference_timeout_multiplier`` that of runs. Large inputs are
-    told apart where ``enable_input_size_detection`` is set, or only ``large_input_timeout_multiplier`` is given.
-    ``adaptive_scaling``, ``min_connections`` or ``idle_timeout`` have the number of lanes follow the work.
-    ``enable_cross_browser_sharding`` cuts models that are larger than a lane may hold into stages.
-    Without ``db_path`` a database in memory has what reports are made of.
-    ``connection_retry_attempts`` counts the starts of a browser, ``retry_attempts`` the runs of a lost request.
+    ``timeout_multiplier`` scales every time limit, ``inference_timeout_multiplier`` the limit of runs.
+    Large inputs have a longer limit if ``enable_input_size_detection`` is on or ``large_input_timeout_multiplier`` is
+    given. With ``adaptive_scaling``, ``min_connections`` or ``idle_timeout`` the number of lanes follows the work.
+    ``enable_cross_browser_sharding`` cuts a model that is too large for one lane into stages.
+    Without ``db_path`` a database in memory holds the rows of reports.
+    ``connection_retry_attempts`` limits the starts of a browser, ``retry_attempts`` the reruns of a lost request.
+
+    Args:
+        keywords: The guide's keywords.
+
+    Returns:
+        Our options, and the backends that may be used.
 
     Raises:
-        OptionError: A keyword is unknown, or has a value that cannot be.
+        OptionError: A keyword is unknown, or has an invalid value.
     """
     for name in keywords:
         if name not in _NOW:
@@ -93,31 +99,37 @@ def read(**keywords: Any) -> Settings:
         gpu=bool(keywords.get("enable_gpu", True)),
         cpu=bool(keywords.get("enable_cpu", True)),
     )
-    merge(settings.options.browser_preferences or {})  # refused now, not at the first model
+    merge(settings.options.browser_preferences or {})  # so that a bad name is refused now, not at the first model
     if not (settings.gpu or settings.cpu):
         raise OptionError("enable_gpu and enable_cpu are both off: leave one on.", option="enable_cpu")
     return settings
 
 
 def lanes(max_connections: int) -> int:
-    """Return how many lanes ``max_connections`` means: never more than there are cores to run them.
+    """Return the number of lanes for ``max_connections``: at most one for each core.
 
     Args:
-        max_connections: The guide's number.
+        max_connections: The guide's number, 1 or more.
+
+    Returns:
+        Lanes.
+
+    Raises:
+        OptionError: It is below 1.
     """
     return min(int(_number("max_connections", max_connections, at_least=1)), os.cpu_count() or 1)
 
 
 def refuse_later(name: str, value: Mapping[str, Any] | None, neutral: Mapping[str, Any]) -> None:
-    """Refuse a dict of settings that asks for more than it has by default.
+    """Refuse a dict of settings that differs from its default.
 
     Args:
         name: The keyword.
-        value: What was given.
-        neutral: What asks for nothing more.
+        value: The settings that were given.
+        neutral: The default settings.
 
     Raises:
-        OptionError: It does.
+        OptionError: A setting differs.
     """
     if any(setting != neutral.get(key) for key, setting in (value or {}).items()):
         raise OptionError(f"{name}={dict(value or {})!r} is not available in this version; leave it out.", option=name)
@@ -129,8 +141,11 @@ def platform_of(name: str) -> Platform:
     Args:
         name: The guide's name.
 
+    Returns:
+        Our name.
+
     Raises:
-        OptionError: There is none.
+        OptionError: There is no such platform.
     """
     if name not in _PLATFORMS:
         raise OptionError(f"platform must be one of {', '.join(_PLATFORMS)}, not {name!r}.", option="platform")
@@ -138,14 +153,17 @@ def platform_of(name: str) -> Platform:
 
 
 def family_of(name: str, option: str = "model_type") -> str:
-    """Return ``name``, once it is sure that it is a family's or a group's.
+    """Return ``name`` if it is a family of models, or a group of families.
 
     Args:
         name: The name.
         option: The keyword, for errors.
 
+    Returns:
+        The name.
+
     Raises:
-        OptionError: It is not.
+        OptionError: There is no such family.
     """
     if name not in FAMILIES:
         raise OptionError(
@@ -160,26 +178,29 @@ def factors_of(factors: Mapping[str, float]) -> dict[str, float]:
     Args:
         factors: Factors of time limits by family.
 
+    Returns:
+        The factors as numbers.
+
     Raises:
-        OptionError: One is of no family, or is not above 0.
+        OptionError: A family is unknown, or a factor is not above 0.
     """
     return {family_of(name, "family"): _number(name, factor, above=0) for name, factor in factors.items()}
 
 
 def choose(platform: Platform, capabilities: Capabilities, *, gpu: bool, cpu: bool) -> tuple[Platform, str | None]:
-    """Choose the platform to load for, where not all of them may be used.
+    """Choose the platform to load a model on, if not all of them may be used.
 
     Args:
-        platform: What was asked for.
+        platform: The platform that the caller asked for.
         capabilities: What the browser can do.
         gpu: Whether WebGPU may be used.
         cpu: Whether WebAssembly may be used.
 
     Returns:
-        The platform, and why it is not the one asked for, where it is not.
+        The platform, and the reason if it differs from the caller's.
 
     Raises:
-        BackendUnavailable: The browser can run none of those that may be used.
+        BackendUnavailable: The browser can run none of the platforms that may be used.
     """
     if gpu and cpu:
         return platform, None
@@ -187,7 +208,7 @@ def choose(platform: Platform, capabilities: Capabilities, *, gpu: bool, cpu: bo
     usable = [backend for backend in capabilities.backends if backend != barred]
     if not usable:
         raise BackendUnavailable(
-            f"{name} is off, and {capabilities.engine} can run nothing but {barred} here: leave {name} on.",
+            f"{name} is off, and {capabilities.engine} can run only {barred} here: leave {name} on.",
             backend=platform,
             available=[],
         )
@@ -200,7 +221,7 @@ def choose(platform: Platform, capabilities: Capabilities, *, gpu: bool, cpu: bo
 
 
 def _scaling(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of lanes: as many as ``max_connections`` says, or by need between that and the least."""
+    """Return the options of lanes: a fixed number, or a range if the number follows the work."""
     most = lanes(keywords.get("max_connections", 4))
     if not keywords.get("adaptive_scaling") and not {"min_connections", "idle_timeout"} & set(keywords):
         return {"lanes": most}
@@ -210,9 +231,9 @@ def _scaling(keywords: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(preferences: Mapping[str, NamedBrowsers]) -> list[ManyName]:
-    """Return the browsers that preferences name: WebKit, say, is taken only by name."""
-    given = {name for each in preferences.values() for name in ([each] if isinstance(each, str) else each)}
-    return [name for name in MANY[1:] if name in given]
+    """Return the browsers that preferences name, because some, such as WebKit, are used only if they are named."""
+    preferred = {name for names in preferences.values() for name in ([names] if isinstance(names, str) else names)}
+    return [name for name in MANY[1:] if name in preferred]
 
 
 def _attempts(name: str, keywords: Mapping[str, Any], default: int) -> int:
@@ -220,7 +241,7 @@ def _attempts(name: str, keywords: Mapping[str, Any], default: int) -> int:
 
 
 def _timeouts(keywords: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the factor of all time limits, and the seconds for a run."""
+    """Return the factor of all time limits, and the limit of a run in seconds."""
     standard = _number("timeout_multiplier", keywords.get("timeout_multiplier", 1), above=0)
     inference = _number("inference_timeout_multiplier", keywords.get("inference_timeout_multiplier", 1), above=0)
     seconds = Options().run_timeout
@@ -229,10 +250,10 @@ def _timeouts(keywords: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _large(keywords: Mapping[str, Any]) -> float:
-    given = "large_input_timeout_multiplier"
-    if not keywords.get("enable_input_size_detection", given in keywords):
+    keyword = "large_input_timeout_multiplier"
+    if not keywords.get("enable_input_size_detection", keyword in keywords):
         return 1.0
-    return _number(given, keywords.get(given, LARGE_FACTOR), above=0)
+    return _number(keyword, keywords.get(keyword, LARGE_FACTOR), above=0)
 
 
 def _number(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:

@@ -23,9 +23,9 @@ class EnhancedWebModel:
     """A loaded model, with the guide's names.
 
     Attributes:
-        model: Ours.
-        model_name: As it was asked for.
-        max_batch_size: Requests that ``run_batch`` has under way at most; ``None`` leaves it to the pool.
+        model: The loaded model.
+        model_name: Name that the caller gave.
+        max_batch_size: Most requests that ``run_batch`` runs at the same time; ``None`` leaves it to the pool.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class EnhancedWebModel:
 
         Args:
             model: The loaded model.
-            model_name: As it was asked for.
+            model_name: Name that the caller gave.
             model_type: Its family; ``None`` takes what its files say.
-            asked: Platform that the caller asked for, where another one had to be asked of the accelerator.
-            reason: Why that was.
-            figures: Returns the figures of the model of a name and hash.
+            asked: Platform that the caller asked for, if the accelerator was given another one.
+            reason: Why the accelerator was given another one.
+            figures: Returns a model's figures by its name and hash.
         """
         self.model = model
         self.model_name = model_name
@@ -62,7 +62,7 @@ class EnhancedWebModel:
 
     @property
     def model_type(self) -> str:
-        """Its family, which decides on its time limit."""
+        """Its family, which decides its time limit."""
         return self.model.inner.family
 
     @model_type.setter
@@ -70,7 +70,7 @@ class EnhancedWebModel:
         self.model.inner.family = family_of(name)
 
     def __call__(self, inputs: Inputs) -> Result | list[Result]:
-        """Run one request, or each of a list of requests."""
+        """Run one request, or a list of requests."""
         if isinstance(inputs, list) and inputs and all(isinstance(item, Mapping) for item in inputs):
             return self.run_batch(inputs)
         return self.run(inputs)
@@ -87,7 +87,7 @@ class EnhancedWebModel:
         Raises:
             WebinferError: As ``Model.run``.
         """
-        return self._tell(self.model.run(inputs))
+        return self._with_reason(self.model.run(inputs))
 
     def run_batch(self, batch_inputs: Sequence[Inputs], batch_size: int | None = None) -> list[Result]:
         """Run many requests, and return their results in order.
@@ -96,28 +96,31 @@ class EnhancedWebModel:
 
         Args:
             batch_inputs: The requests.
-            batch_size: Requests under way at most; ``None`` takes ``max_batch_size``.
+            batch_size: Most requests that run at the same time; ``None`` takes ``max_batch_size``.
+
+        Returns:
+            A result for each request, in order.
 
         Raises:
             EmptyBatch: There are none.
             WebinferError: As ``Model.run_batch``.
         """
         batch = list(batch_inputs)
-        most = _size(batch_size) or self.max_batch_size or max(1, len(batch))
+        most = _checked_size(batch_size) or self.max_batch_size or max(1, len(batch))
         waves = [batch[at : at + most] for at in range(0, len(batch), most)] or [batch]
         results = [self.model.run_batch(wave) for wave in waves]
-        return [self._tell(result) for wave in results for result in wave]
+        return [self._with_reason(result) for wave in results for result in wave]
 
     def run_concurrent(
         self,
         items: Sequence[Inputs],
         other_models: Sequence[EnhancedWebModel | tuple[EnhancedWebModel, Inputs]] | None = None,
     ) -> list[Result]:
-        """Run this model's requests and other models' at once.
+        """Run requests of this model and of other models at once.
 
-        An entry of ``other_models`` is a pair of a model and its inputs, or a model alone, which runs the item at its
-        own index: it takes from it the inputs that it declares, and this model takes the others. So one item can
-        hold the inputs of two models.
+        An entry of ``other_models`` is a pair of a model and its inputs, or a model alone. A model alone runs the item
+        at its own index. It takes the inputs that it declares, and this model takes the others. So one item can hold
+        the inputs of two models.
 
         Args:
             items: This model's requests.
@@ -127,15 +130,15 @@ class EnhancedWebModel:
             The results of the items, in order, then those of the other models, in order.
 
         Raises:
-            MissingInput: A model that came alone finds no item at its index, or not its inputs in it.
+            MissingInput: A model alone has no item at its index, or the item lacks its inputs.
             EmptyBatch: There is nothing to run.
-            WebinferError: As ``Model.run``; the first one in order, once all have ended.
+            WebinferError: As ``Model.run``. The first error in order is raised, after all requests have ended.
         """
         own: list[Inputs] = list(items)
         others: list[tuple[EnhancedWebModel, Inputs]] = []
         for index, other in enumerate(other_models or ()):
             if isinstance(other, EnhancedWebModel):
-                taken = _share(other, items, index)
+                taken = _inputs_of(other, items, index)
                 own[index] = _without(own[index], set(taken) - _declared(self))
                 others.append((other, taken))
             else:
@@ -145,9 +148,9 @@ class EnhancedWebModel:
         return run_parallel([*((self, item) for item in own), *others])
 
     def set_max_batch_size(self, size: int) -> None:
-        """Have at most so many requests run together, and ``run_batch`` have at most so many under way.
+        """Limit the requests that run in one batch, and those that ``run_batch`` runs at the same time.
 
-        They run together only where the model's answers stay the same; see ``Model.set_max_batch_size``.
+        Requests share a batch only if the model's answers stay the same; see ``Model.set_max_batch_size``.
 
         Args:
             size: Requests, 1 or more.
@@ -155,14 +158,14 @@ class EnhancedWebModel:
         Raises:
             OptionError: It is below 1.
         """
-        self.max_batch_size = _size(size)
+        self.max_batch_size = _checked_size(size)
         self.model.set_max_batch_size(size)
 
     def get_performance_metrics(self) -> dict[str, Any]:
-        """Return the figures of this model alone, another precision of it not among them.
+        """Return the figures of this model in its own precision.
 
-        Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second of the time in which a request of
-        it was under way; docs/reference/database.md tells what ``memory_usage`` is.
+        Times are in seconds, sizes in 10^6 bytes. ``throughput`` is in items per second of the time in which a request
+        of this model was in progress. docs/reference/database.md explains ``memory_usage``.
         """
         return {
             "model_name": self.model_name,
@@ -173,8 +176,8 @@ class EnhancedWebModel:
             **self._figures(self.model.name, self.model.package.sha256),
         }
 
-    def _tell(self, result: Result) -> Result:
-        """Have a result say what the caller asked for."""
+    def _with_reason(self, result: Result) -> Result:
+        """Add to a result what the caller asked for, and why something else ran."""
         if self._reason is None or self._asked is None:
             return result
         return replace(result, asked=self._asked, reason=self._reason)
@@ -184,20 +187,24 @@ def _declared(model: EnhancedWebModel) -> set[str]:
     return {spec.name for spec in model.model.package.signature.inputs}
 
 
-def _share(model: EnhancedWebModel, items: Sequence[Inputs], index: int) -> Mapping[str, Any]:
-    """Return what a model takes from the item at ``index``."""
+def _inputs_of(model: EnhancedWebModel, items: Sequence[Inputs], index: int) -> Mapping[str, Any]:
+    """Return what a model takes from the item at ``index``.
+
+    Raises:
+        MissingInput: There is no such item, or it lacks an input of the model.
+    """
     remedy = f"pass the pair (model, inputs) for {model.model_name} in other_models"
     if index >= len(items):
         raise MissingInput(f"There is no item {index} for {model.model_name}: {remedy}.", model=model.model_name)
     item = items[index]
     if not isinstance(item, Mapping):
-        raise MissingInput(f"Item {index} has no names that {model.model_name} could take its inputs by: {remedy}.")
+        raise MissingInput(f"Item {index} has no input names, which {model.model_name} needs: {remedy}.")
     taken = {name: value for name, value in item.items() if name in _declared(model)}
     try:
         prepare(model.model.package.signature, taken)
     except InputError as error:
         raise MissingInput(
-            f"Item {index} does not fit {model.model_name}, which has the same index among other_models: {error} "
+            f"Item {index} does not fit {model.model_name}, which has the same index in other_models: {error} "
             f"Or {remedy}.",
             model=model.model_name,
         ) from error
@@ -208,29 +215,32 @@ def run_parallel(requests: Sequence[tuple[EnhancedWebModel, Inputs]], batch_size
     """Run requests of several models at once, and return their results in order.
 
     Args:
-        requests: Models, each with inputs.
-        batch_size: Requests under way at most; ``None`` for no limit.
+        requests: Pairs of a model and its inputs.
+        batch_size: Most requests of one model that run at the same time; ``None`` for no limit.
+
+    Returns:
+        A result for each pair, in order.
 
     Raises:
-        WebinferError: As ``Model.run_batch``; the first one in the models' order, once all have ended.
+        WebinferError: As ``Model.run_batch``. The first error in the models' order is raised, after all have ended.
     """
     places: dict[EnhancedWebModel, list[int]] = {}
     for place, (model, _) in enumerate(requests):
         places.setdefault(model, []).append(place)
     if not places:
         return []
-    with ThreadPoolExecutor(len(places), "webinfer-compat") as threads:  # a thread waits for each model
+    with ThreadPoolExecutor(len(places), "webinfer-compat") as threads:  # one thread waits for each model
         batches = [
             threads.submit(copy_context().run, model.run_batch, [requests[place][1] for place in own], batch_size)
             for model, own in places.items()
         ]
-    found: dict[int, Result] = {}
+    results: dict[int, Result] = {}
     for own, batch in zip(places.values(), batches, strict=True):
-        found.update(zip(own, batch.result(), strict=True))
-    return [found[place] for place in range(len(requests))]
+        results.update(zip(own, batch.result(), strict=True))
+    return [results[place] for place in range(len(requests))]
 
 
-def _size(size: int | None) -> int | None:
+def _checked_size(size: int | None) -> int | None:
     if size is not None and size < 1:
         raise OptionError(f"The batch size must be 1 or more, not {size}.", option="batch_size")
     return size

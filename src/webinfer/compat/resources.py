@@ -10,21 +10,21 @@ from typing import Any
 from webinfer.core.errors import OptionError
 
 INTEGRATIONS = ("ipfs_web_integration", "web_platform_integration")
-"""Two names of the same thing: the first integration that is open, or one made now."""
+"""Two names of one resource: the first integration that is open, or a new one."""
 
 
 class ResourcePool:
-    """Resources shared by name: made when first asked for, then handed out again.
+    """Resources shared by name. A resource is made when it is first used.
 
     Args:
-        integration: Makes an integration where one is asked for without a constructor.
+        integration: Makes an integration if the caller gives no constructor.
     """
 
     def __init__(self, integration: Callable[[], Any] | None = None) -> None:
         self.integration = integration
         self._lock = threading.RLock()  # a constructor may itself ask for a resource
         self._resources: dict[tuple[str, str | None], Any] = {}
-        self._shared: weakref.ref[Any] | None = None  # its maker keeps it, and the pool must not
+        self._shared: weakref.ref[Any] | None = None  # weak, so that the pool does not keep browsers open
 
     def __repr__(self) -> str:
         return f"<ResourcePool {[name for name, _ in self._resources]}>"
@@ -36,12 +36,15 @@ class ResourcePool:
 
         Args:
             resource_type: ``ipfs_web_integration`` or ``web_platform_integration``, which need no constructor, or a
-                name of the caller's.
-            resource_id: Tells resources of one type apart.
-            constructor: Makes the resource when there is none.
+                name that the caller chooses.
+            resource_id: Distinguishes resources of one type.
+            constructor: Makes the resource if there is none.
+
+        Returns:
+            The resource.
 
         Raises:
-            OptionError: There is none, and nothing to make it with.
+            OptionError: There is no such resource and no constructor.
         """
         built_in = resource_type in INTEGRATIONS
         key = (INTEGRATIONS[0] if built_in else resource_type, resource_id)
@@ -59,11 +62,11 @@ class ResourcePool:
                 shared_before = self._shared
                 self._resources[key] = make()
                 if resource_id is not None:
-                    self._shared = shared_before  # an integration shares itself, and this one has an id of its own
+                    self._shared = shared_before  # an integration shares itself when made; one with an id must not
             return self._resources[key]
 
     def share(self, integration: Any) -> None:
-        """Hand this integration out as long as its maker keeps it, unless another one is handed out already.
+        """Share this integration while its maker keeps it, unless another one is shared already.
 
         Args:
             integration: The integration.
@@ -73,7 +76,7 @@ class ResourcePool:
                 self._shared = weakref.ref(integration)
 
     def forget(self, resource: Any) -> None:
-        """Hand a resource out no more: it was closed.
+        """Stop sharing a resource that was closed.
 
         Args:
             resource: The resource.
@@ -81,7 +84,7 @@ class ResourcePool:
         with self._lock:
             if self._shared is not None and self._shared() is resource:
                 self._shared = None
-            self._resources = {key: kept for key, kept in self._resources.items() if kept is not resource}
+            self._resources = {key: value for key, value in self._resources.items() if value is not resource}
 
 
 _GLOBAL = ResourcePool()
@@ -111,7 +114,7 @@ def forget(resource: Any) -> None:
 
 
 def provide(integration: Callable[[], Any]) -> None:
-    """Have the global pool make integrations with this.
+    """Set how the global pool makes integrations.
 
     Args:
         integration: Makes an integration.

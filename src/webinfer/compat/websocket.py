@@ -16,17 +16,17 @@ log = logging.getLogger("webinfer.compat")
 
 
 class WebSocketBridge:
-    """One browser, reached over WebSockets.
+    """One browser, connected by a WebSocket.
 
-    What differs from a bare socket: the bridge starts its own browser, which dials back, in place of waiting for one
-    to come. Messages are dicts with a ``type`` (see ``send_and_wait``), carried by this package's own wire, where
-    tensors travel as bytes. Every failure raises.
+    The bridge starts its own browser, which connects back. It does not wait for a browser that somebody else starts.
+    Messages are dicts with a ``type`` (see ``send_and_wait``). This package's own wire protocol carries them, with
+    tensors as bytes. Every failure raises an error.
 
     Args:
         port: Port that the host listens on; 0 takes a free one.
         host: Address that it listens on.
-        connection_timeout: Seconds for the browser to dial back.
-        message_timeout: Seconds for an answer.
+        connection_timeout: Seconds that the browser may take to connect.
+        message_timeout: Seconds that an answer may take.
         browser: Browser to start; see ``BrowserConnection``.
         headless: Start it without a window.
     """
@@ -69,7 +69,7 @@ class WebSocketBridge:
         """Start the host and the browser, unless they run.
 
         Returns:
-            True; failures raise.
+            True; a failure raises an error.
 
         Raises:
             PortInUse: The port is taken.
@@ -78,16 +78,16 @@ class WebSocketBridge:
         return await self.wait_for_connection()
 
     async def wait_for_connection(self, timeout: float | None = None) -> bool:
-        """Wait until the browser has dialled back; it is started if it was not.
+        """Wait until the browser has connected. The browser is started if it does not run.
 
         Args:
-            timeout: Seconds; ``None`` takes ``connection_timeout``. The browser goes on starting after it.
+            timeout: Seconds; ``None`` takes ``connection_timeout``. The browser keeps starting after a timeout.
 
         Returns:
-            True; failures raise.
+            True; a failure raises an error.
 
         Raises:
-            DeadlineExceeded: It did not in time.
+            DeadlineExceeded: The browser did not connect in time.
             WebinferError: As ``start``.
         """
         if self._starting is None or (self._starting.done() and not self._connection.is_healthy()):
@@ -98,11 +98,11 @@ class WebSocketBridge:
         except TimeoutError as error:
             if isinstance(error, DeadlineExceeded):
                 raise
-            why = f"The browser did not dial back within {timeout:g} s: allow more."
+            why = f"The browser did not connect within {timeout:g} s: allow more time."
             raise DeadlineExceeded(why, timeout=timeout) from None
 
     async def stop(self) -> None:
-        """End the browser and the host. Messages under way fail."""
+        """Close the browser and the host. Messages in progress fail."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
@@ -114,7 +114,7 @@ class WebSocketBridge:
         """Send a message and do not wait for its answer. A failure is logged.
 
         Args:
-            message: What to do: ``type``, and what belongs to it.
+            message: As ``send_and_wait``.
 
         Returns:
             True.
@@ -132,18 +132,19 @@ class WebSocketBridge:
         """Send a message and wait for its answer.
 
         Args:
-            message: With a ``type``: ``get_capabilities``; ``initialize_model`` with ``model_name`` and optional
-                ``platform``; or ``run_inference`` with ``model_name``, ``input`` and optional ``platform``. An ``id``
-                comes back in the answer.
+            message: Has a ``type``: ``get_capabilities``; ``initialize_model`` with ``model_name`` and optional
+                ``platform``; or ``run_inference`` with ``model_name``, ``input`` and optional ``platform``. The answer
+                has the same ``id``.
             timeout: Seconds; ``None`` takes ``message_timeout``.
 
         Returns:
-            ``status``, ``id`` and: ``capabilities``; what ``initialize_model`` returns; or the result as a dict.
+            ``status``, ``id``, and the answer: ``capabilities``, the keys of ``initialize_model``, or the keys of the
+            result.
 
         Raises:
             UnknownKind: Its ``type`` is unknown.
             DeadlineExceeded: No answer came in time.
-            WebinferError: As the message's kind.
+            WebinferError: As the method that the ``type`` names.
         """
         answer = self._kind(message)
         limit = self.message_timeout if timeout is None else timeout
@@ -153,7 +154,7 @@ class WebSocketBridge:
         except DeadlineExceeded:
             raise
         except TimeoutError:
-            why = f"No answer to {message['type']} within {limit:g} s: allow more, or send less at once."
+            why = f"No answer to {message['type']} within {limit:g} s: allow more time, or send less at once."
             raise DeadlineExceeded(why, timeout=limit) from None
 
     async def get_browser_capabilities(self) -> dict[str, Any]:
@@ -176,15 +177,15 @@ class WebSocketBridge:
 
         Args:
             model_name: Name of the model.
-            model_type: The guide's; the family is read from the model.
+            model_type: Accepted because the guide passes it. The family is read from the model.
             platform: ``webgpu``, ``webnn``, ``wasm``, ``cpu`` or ``auto``.
-            options: Nothing, or an empty mapping.
+            options: ``None`` or empty: no options are available.
 
         Returns:
             ``status``, ``model_name`` and ``platform``.
 
         Raises:
-            OptionError: ``options`` holds something: none are available.
+            OptionError: ``options`` is not empty.
             WebinferError: As ``AsyncAccelerator.load``.
         """
         _refuse(options)
@@ -199,13 +200,13 @@ class WebSocketBridge:
         platform: str = "webgpu",
         options: Mapping[str, Any] | None = None,
     ) -> Result:
-        """Run one request on a model, which is loaded first if it is not.
+        """Run one request on a model. The model is loaded first if it is not loaded yet.
 
         Args:
             model_name: Name of the model.
             input_data: As ``Model.run`` takes them.
             platform: ``webgpu``, ``webnn``, ``wasm``, ``cpu`` or ``auto``.
-            options: Nothing, or an empty mapping.
+            options: ``None`` or empty: no options are available.
 
         Returns:
             The outputs and what was observed.
@@ -219,7 +220,7 @@ class WebSocketBridge:
     def _kind(self, message: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]:
         kind = message.get("type")
         if kind not in self._kinds:
-            raise UnknownKind(f"A message's type is one of {', '.join(self._kinds)}, not {kind!r}.", kind=kind)
+            raise UnknownKind(f"type must be one of {', '.join(self._kinds)}, not {kind!r}.", kind=kind)
         return self._kinds[kind]
 
     async def _answer_capabilities(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,7 +237,7 @@ class WebSocketBridge:
     def _forget(self, task: asyncio.Task[dict[str, Any]]) -> None:
         self._sent.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("a message that nobody waits for failed: %s", error)
+            log.warning("a message sent by send_message failed: %s", error)
 
 
 async def _dict(answer: Awaitable[dict[str, Any]]) -> dict[str, Any]:
@@ -254,5 +255,5 @@ def _id(model_name: str, platform: str) -> str:
 def _refuse(options: Mapping[str, Any] | None) -> None:
     if options:
         raise OptionError(
-            f"options={dict(options)!r} are not available in this version; leave them out.", option="options"
+            f"options={dict(options)!r} is not available in this version; leave it out.", option="options"
         )

@@ -1,6 +1,6 @@
-"""Tasks over models: texts, images and sounds in, labels, texts and vectors out.
+"""Tasks over models: they take texts, images and sounds, and return labels, texts and vectors.
 
-``base`` is what all share; each task is one module; ``tasks`` has the table of them.
+``base`` has what all tasks share. Each task is one module. ``registry`` lists the tasks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tasks there are. A new one is a class and a line here."""
+"""The list of tasks. A new task is a class and a line here."""
 
 from __future__ import annotations
 
@@ -42,12 +42,15 @@ def pipeline_class(task: str) -> type[AsyncPipeline]:
     Args:
         task: Name of the task, as Transformers has it.
 
+    Returns:
+        The pipeline's class.
+
     Raises:
         OptionError: There is no such task; the error names the nearest.
     """
-    found = TASKS.get(ALIASES.get(task, task))
-    if found is None:
+    pipeline = TASKS.get(ALIASES.get(task, task))
+    if pipeline is None:
         near = difflib.get_close_matches(str(task), [*TASKS, *ALIASES], 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(TASKS)}."
         raise OptionError(f"Unknown task {task!r}. {hint}", option="task", known=list(TASKS))
-    return found
+    return pipeline

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.pipelines.audio.transcript import Piece, Segment, joined, pieces
+from webinfer.pipelines.audio.transcript import AudioChunk, Segment, chunks, join
 
 
 def plain(*tokens: int) -> list[Segment]:
@@ -14,16 +14,16 @@ def plain(*tokens: int) -> list[Segment]:
 
 
 def test_a_short_recording_is_one_piece() -> None:
-    assert list(pieces(100, 100, 20, 20)) == [Piece(0, 100, 0, 0)]
-    assert list(pieces(1, 100, 20, 20)) == [Piece(0, 1, 0, 0)]
+    assert list(chunks(100, 100, 20, 20)) == [AudioChunk(0, 100, 0, 0)]
+    assert list(chunks(1, 100, 20, 20)) == [AudioChunk(0, 1, 0, 0)]
 
 
 def test_pieces_share_their_context_with_their_neighbours() -> None:
-    assert list(pieces(250, 100, 20, 30)) == [
-        Piece(0, 100, 0, 30),
-        Piece(50, 150, 20, 30),
-        Piece(100, 200, 20, 30),
-        Piece(150, 250, 20, 0),
+    assert list(chunks(250, 100, 20, 30)) == [
+        AudioChunk(0, 100, 0, 30),
+        AudioChunk(50, 150, 20, 30),
+        AudioChunk(100, 200, 20, 30),
+        AudioChunk(150, 250, 20, 0),
     ]
 
 
@@ -31,7 +31,7 @@ def test_pieces_share_their_context_with_their_neighbours() -> None:
 def test_every_sample_is_heard_once_outside_of_context(length: int, chunk: int, left: int, right: int) -> None:
     left, right = left % (chunk // 2), right % (chunk // 2)
     at = 0
-    for place in pieces(length, chunk, left, right):
+    for place in chunks(length, chunk, left, right):
         assert place.start + place.left == at
         assert place.stop - place.start <= chunk
         at = place.stop - place.right
@@ -40,17 +40,17 @@ def test_every_sample_is_heard_once_outside_of_context(length: int, chunk: int, 
 
 @given(st.lists(st.integers(), min_size=30, max_size=200, unique=True), st.integers(10, 25), st.integers(3, 8))
 def test_words_heard_twice_are_written_once(words: list[int], size: int, shared: int) -> None:
-    parts = [plain(*words[place.start : place.stop]) for place in pieces(len(words), size, shared, 0)]
-    assert [token for segment in joined(parts) for token in segment.tokens] == words
+    parts = [plain(*words[place.start : place.stop]) for place in chunks(len(words), size, shared, 0)]
+    assert [token for segment in join(parts) for token in segment.tokens] == words
 
 
 def test_what_is_misheard_at_the_edges_is_left_out() -> None:
     heard = [plain(1, 2, 3, 4, 5, 6, 90), plain(91, 4, 5, 6, 7, 8, 9, 92), plain(93, 94, 7, 8, 9, 10)]
-    assert joined(heard) == plain(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+    assert join(heard) == plain(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 
 def test_pieces_with_nothing_in_common_follow_each_other() -> None:
-    assert joined([plain(1, 2), [], plain(3), plain(4, 3)]) == [*plain(1, 2), *plain(3), *plain(4, 3)]
+    assert join([plain(1, 2), [], plain(3), plain(4, 3)]) == [*plain(1, 2), *plain(3), *plain(4, 3)]
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_pieces_with_nothing_in_common_follow_each_other() -> None:
     ],
 )
 def test_times_meet_at_the_seam(left: list[Segment], right: list[Segment], expected: list[Segment]) -> None:
-    assert joined([left, right]) == expected
+    assert join([left, right]) == expected

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from webinfer.core.errors import InvalidModel, OptionError
-from webinfer.pipelines.audio.ctc import Letters
+from webinfer.core.errors import OptionError
 from webinfer.pipelines.audio.transcript import Segment
-from webinfer.pipelines.audio.whisper import Speech
+from webinfer.pipelines.audio.whisper import WhisperDecoding
 
 END, START, EN, DE, TRANSLATE, TRANSCRIBE, PLAIN, FIRST, SIZE = 10, 11, 12, 13, 14, 15, 16, 17, 40
-ENGLISH = Speech(START, END, PLAIN, {}, {}, (9,), (0,), 5, 20)
+ENGLISH = WhisperDecoding(START, END, PLAIN, {}, {}, (9,), (0,), 5, 20)
 MANY = replace(ENGLISH, languages={"en": EN, "de": DE}, tasks={"translate": TRANSLATE, "transcribe": TRANSCRIBE})
 
 
@@ -37,9 +34,9 @@ class Decoder:
         return logits
 
 
-async def listen(decoder: Decoder, speech: Speech = ENGLISH, **wishes: Any) -> list[int]:
+async def listen(decoder: Decoder, speech: WhisperDecoding = ENGLISH, **wishes: Any) -> list[int]:
     wish = {"language": None, "translate": False, "timestamps": False, "most": None, **wishes}
-    return await speech.listen(decoder, **wish)
+    return await speech.decode(decoder, **wish)
 
 
 async def test_likeliest_tokens_are_said_until_the_end() -> None:
@@ -115,21 +112,3 @@ def test_segments_lie_between_times() -> None:
     ]
     assert ENGLISH.segments([1, 2], 20.0) == [Segment(None, None, (1, 2))]
     assert ENGLISH.segments([FIRST, FIRST + 3], 0.0) == []
-
-
-def test_letters_are_spelled_without_blanks_and_repetitions(tmp_path: Path) -> None:
-    path = tmp_path / "tokenizer.json"
-    vocabulary = {"<pad>": 0, "|": 1, "A": 2, "B": 3}
-    path.write_text(json.dumps({"added_tokens": [{"content": "C", "id": 4}], "model": {"vocab": vocabulary}}))
-    letters = Letters.read(path)
-    spelled = letters.spell([0, 2, 2, 0, 2, 3, 1, 1, 0, 1, 4, 0])
-    assert spelled == [("A", 1, 3), ("A", 4, 5), ("B", 5, 6), (" ", 6, 8), (" ", 9, 10), ("C", 10, 11)]
-    assert letters.words(spelled) == [("AAB", 1, 6), ("C", 10, 11)]
-    assert letters.words(letters.spell([1, 0, 0])) == []
-
-
-@pytest.mark.parametrize("contents", ["", "[]", "{}", '{"model": {"vocab": ["A"]}, "added_tokens": []}'])
-def test_files_without_letters_are_refused(tmp_path: Path, contents: str) -> None:
-    (tmp_path / "tokenizer.json").write_text(contents)
-    with pytest.raises(InvalidModel, match=r"tokenizer\.json has no vocabulary of letters"):
-        Letters.read(tmp_path / "tokenizer.json")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from webinfer.core.errors import OptionError
-from webinfer.models.preprocessing.tokenizer import Tokenizer
-from webinfer.models.sources.resolve import resolve
-from webinfer.pipelines.text.decoding import Pieces
 from webinfer.pipelines.text.sampling import Sampling
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.05, 0.3, 0.15], np.float32))
@@ -64,25 +60,3 @@ def test_tokens_that_occurred_are_less_likely_whatever_their_sign() -> None:
 def test_what_cannot_be_is_refused(how: dict[str, float]) -> None:
     with pytest.raises(OptionError, match=next(iter(how))):
         Sampling(**how)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tokenizer:
-    """A tokenizer whose tokens are bytes."""
-    monkeypatch.setenv("WEBINFER_CACHE", str(tmp_path))
-    path = resolve("random:gpt2-tiny").tokenizer
-    assert path is not None
-    return Tokenizer(path)
-
-
-def test_a_character_comes_when_its_last_byte_does(tokenizer: Tokenizer) -> None:
-    pieces = Pieces(tokenizer)
-    said = [pieces.add(int(token)) for token in tokenizer.encode("aß模.")["input_ids"][0]]
-    assert said == ["a", "", "ß", "", "", "模", "."]
-    assert pieces.rest() == ""
-
-
-def test_a_broken_character_is_told_at_the_end(tokenizer: Tokenizer) -> None:
-    pieces = Pieces(tokenizer)
-    assert [pieces.add(int(token)) for token in tokenizer.encode("a模")["input_ids"][0][:3]] == ["a", "", ""]
-    assert set(pieces.rest()) == {"\N{REPLACEMENT CHARACTER}"}

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification (Graves et al., ICML 2006): a letter or a blank for each frame, to text."""
+"""Connectionist temporal classification (Graves et al., ICML 2006): a letter or a blank for each frame, made text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from webinfer.core.errors import InvalidModel
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
-    """A model's vocabulary.
+class CtcVocabulary:
+    """The letters of a CTC model.
 
     Attributes:
-        characters: By id.
+        characters: Text of each id.
         blank: Id of the blank.
-        space: What stands between words.
+        space: Text of the token between words.
     """
 
     characters: dict[int, str]
@@ -27,53 +27,54 @@ class Letters:
     space: str
 
     @classmethod
-    def read(cls, path: Path) -> Letters:
+    def read(cls, path: Path) -> CtcVocabulary:
         """Read a ``tokenizer.json``.
 
         Args:
             path: The file.
 
         Returns:
-            The letters.
+            The vocabulary.
 
         Raises:
-            InvalidModel: It is no vocabulary of letters with a blank.
+            InvalidModel: The file has no vocabulary of letters with a blank.
         """
         try:
-            stated: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            vocabulary = {**stated["model"]["vocab"], **{it["content"]: it["id"] for it in stated["added_tokens"]}}
-            decoder = stated.get("decoder") or {}
+            settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            added = {token["content"]: token["id"] for token in settings["added_tokens"]}
+            vocabulary = {**settings["model"]["vocab"], **added}
+            decoder = settings.get("decoder") or {}
             blank, space = decoder.get("pad_token", "<pad>"), decoder.get("word_delimiter_token", "|")
             return cls({int(number): text for text, number in vocabulary.items()}, int(vocabulary[blank]), space)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidModel(f"{path} has no vocabulary of letters with a blank: {error}.", path=str(path)) from error
 
-    def spell(self, frames: Sequence[int]) -> list[tuple[str, int, int]]:
-        """Return the characters that frames stand for: equal ones in a row are one, and blanks are none.
+    def collapse(self, frames: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Return the characters of some frames. Equal ids in a row are one character; blanks are none.
 
         Args:
             frames: The likeliest id of each frame.
 
         Returns:
-            Each character with its first frame and the one after its last.
+            Each character with its first frame and the frame after its last.
         """
-        spelled, at = [], 0
+        characters, at = [], 0
         for number, group in groupby(frames):
             count = len(list(group))
             if number != self.blank:
-                spelled.append((self.characters.get(number, ""), at, at + count))
+                characters.append((self.characters.get(number, ""), at, at + count))
             at += count
-        return [(" " if text == self.space else text, start, end) for text, start, end in spelled if text]
+        return [(" " if text == self.space else text, start, end) for text, start, end in characters if text]
 
-    def words(self, spelled: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Put characters together to words, each with its first frame and the one after its last.
+    def words(self, characters: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        """Join characters to words.
 
         Args:
-            spelled: Characters, each with its first frame and the one after its last.
+            characters: Each character with its first frame and the frame after its last.
 
         Returns:
-            Words, with their frames likewise.
+            Each word with its first frame and the frame after its last.
         """
-        groups = groupby(spelled, key=lambda character: character[0] == " ")
+        groups = groupby(characters, key=lambda character: character[0] == " ")
         words = [list(group) for spaces, group in groups if not spaces]
         return [("".join(text for text, _, _ in word), word[0][1], word[-1][2]) for word in words]

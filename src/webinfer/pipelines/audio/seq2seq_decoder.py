@@ -1,4 +1,4 @@
-"""A decoder that speaks of what an encoder heard. Both that and the decoder's cache stay in the browser."""
+"""A decoder over an encoder's outputs. The encoder's outputs and the decoder's cache stay in the browser."""
 
 from __future__ import annotations
 
@@ -17,35 +17,38 @@ from webinfer.inference.result import Result
 
 log = logging.getLogger("webinfer.listening")
 
-_HEARD = "encoder_hidden_states"
-_BRANCH = "use_cache_branch"  # of two graphs merged into one: that of the first step, or that of all others
+_HIDDEN_STATES = "encoder_hidden_states"
+_BRANCH = "use_cache_branch"  # chooses between two merged graphs: that of the first step and that of later steps
 
 
-class Listening:
-    """One transcript in the making.
+class Seq2SeqDecoder:
+    """One transcript that is being written.
 
-    Decoders come in two kinds: some take the keys and values that the encoder made for them, others the encoder's
-    hidden state, and make these in the first step.
+    There are two kinds of decoders. Some take the keys and values of cross-attention from the encoder. Others take the
+    encoder's hidden states and make keys and values in the first step.
 
     Args:
-        decoder: The decoder.
-        heard: The encoder's outputs.
+        decoder: The decoder's model.
+        encoded: The encoder's outputs by name.
         note: Called with each step's result.
     """
 
-    def __init__(self, decoder: AsyncModel, heard: Mapping[str, NDArray[Any]], note: Callable[[Result], None]) -> None:
+    def __init__(
+        self, decoder: AsyncModel, encoded: Mapping[str, NDArray[Any]], note: Callable[[Result], None]
+    ) -> None:
         self._note = note
         self._decoder = decoder
         self._tokens: list[int] = []
-        self._first = opening(decoder, heard)
+        self._first = first_inputs(decoder, encoded)
         self._branched = _BRANCH in {spec.name for spec in decoder.package.signature.inputs}
         cache = cache_of(decoder.package)
-        state = {taken: made for taken, made in cache.items() if ".encoder." not in taken}
+        # Keys and values over the encoder's outputs never change, so that they are inputs and no state.
+        state = {source: target for source, target in cache.items() if ".encoder." not in source}
         fixed = {name: cache.get(name, name) for name in self._first if name not in state}
         self._recurrence = Recurrence(decoder, state, fixed)
 
     def __repr__(self) -> str:
-        return f"<Listening {self._decoder.name} tokens={len(self._tokens)}>"
+        return f"<Seq2SeqDecoder {self._decoder.name} tokens={len(self._tokens)}>"
 
     def __enter__(self) -> Self:
         return self
@@ -54,15 +57,17 @@ class Listening:
         self._recurrence.close()
 
     async def step(self, tokens: Sequence[int]) -> NDArray[Any]:
-        """Go on by some tokens; where the lane was lost on the way, by all so far.
+        """Run the decoder on the next tokens. After a lost lane, run it on all tokens so far.
 
         Args:
-            tokens: The next ones.
+            tokens: The next token ids.
 
         Returns:
-            The logits after the last of them, float of shape (vocabulary,).
+            The logits after the last token, float of shape (vocabulary,).
 
         Raises:
+            HandleLost: The cache was lost in the first step.
+            LostError: A lane was lost in the first step, after the pool's own retries.
             WebinferError: As ``AsyncModel.run``.
         """
         self._tokens += tokens
@@ -76,7 +81,7 @@ class Listening:
                 result = await self._recurrence.step(feeds, ["logits"])
             except (HandleLost, LostError) as error:
                 if first:
-                    raise  # the pool has tried again already
+                    raise  # the pool has retried already
                 log.info("%s starts over from %d tokens: %s", self._decoder.name, len(self._tokens), error)
                 fresh = self._tokens
                 continue
@@ -85,24 +90,24 @@ class Listening:
             return logits
 
 
-def opening(decoder: AsyncModel, heard: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return what a decoder takes in its first step besides tokens: what was heard, and an empty cache.
+def first_inputs(decoder: AsyncModel, encoded: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Return the inputs of a decoder's first step besides tokens: the encoder's outputs and an empty cache.
 
     Args:
         decoder: The decoder's model.
-        heard: Outputs of the encoder by name.
+        encoded: The encoder's outputs by name.
 
     Returns:
         Inputs by name.
     """
-    taken = {}
+    inputs = {}
     for spec in decoder.package.signature.inputs:
-        made = heard.get(spec.name.replace(CACHE, "present", 1))
-        if made is not None:
-            taken[spec.name] = made
-        elif spec.name == _HEARD:
-            taken[spec.name] = heard["last_hidden_state"]
+        output = encoded.get(spec.name.replace(CACHE, "present", 1))
+        if output is not None:
+            inputs[spec.name] = output
+        elif spec.name == _HIDDEN_STATES:
+            inputs[spec.name] = encoded["last_hidden_state"]
         elif spec.name.startswith(CACHE):  # (batch, heads, tokens, size)
             sizes = [size if isinstance(size, int) else int(axis == 0) for axis, size in enumerate(spec.shape)]
-            taken[spec.name] = np.zeros(sizes, DTYPES[spec.dtype])
-    return taken
+            inputs[spec.name] = np.zeros(sizes, DTYPES[spec.dtype])
+    return inputs

@@ -1,4 +1,4 @@
-"""``automatic-speech-recognition``: what is said in a recording, by Whisper or by a model that spells."""
+"""``automatic-speech-recognition``: the transcript of a recording, by a Whisper model or a CTC model."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from webinfer.inference.result import Result
 from webinfer.models.files.variants import PARTS
 from webinfer.models.preprocessing.audio import Samples, read_audio
 from webinfer.models.preprocessing.audio_features import LogMel, Waveform, feature_extractor
-from webinfer.pipelines.audio.ctc import Letters
-from webinfer.pipelines.audio.seq2seq_decoder import Listening
-from webinfer.pipelines.audio.transcript import Piece, Segment, joined, pieces
-from webinfer.pipelines.audio.whisper import Speech
+from webinfer.pipelines.audio.ctc import CtcVocabulary
+from webinfer.pipelines.audio.seq2seq_decoder import Seq2SeqDecoder
+from webinfer.pipelines.audio.transcript import AudioChunk, Segment, chunks, join
+from webinfer.pipelines.audio.whisper import WhisperDecoding
 from webinfer.pipelines.base.pipeline import AsyncPipeline, LoadModel
 
 T = TypeVar("T")
 Timestamps = bool | Literal["word", "char"]
 
-_CHUNK = 30.0  # seconds, where the model does not say what it hears at once
-_KERNELS, _STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # wav2vec 2.0's, where the model does not say
-_OVERLAP = 6  # part of a chunk that is context on each side, as Transformers has it
+_CHUNK = 30.0  # seconds, if the model gives no length
+_KERNELS, _STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # wav2vec 2.0's, if the model gives none
+_OVERLAP = 6  # a sixth of a chunk is context on each side, as in Transformers
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What was asked for.
+class TranscriptionOptions:
+    """The parameters of a call.
 
     Attributes:
-        timestamps: Whether times are wanted, and of what.
-        chunk: Seconds of a piece.
+        timestamps: Whether to give times, and of which unit.
+        chunk: Seconds of a chunk.
         left: Seconds of context before it.
         right: Seconds of context after it.
-        language: Code of the language; ``None`` has the model tell.
+        language: Code of the language; ``None`` lets the model detect it.
         translate: Answer in English.
-        most: Tokens for each piece at most.
-        batch_size: Pieces in work at once.
+        most: Most tokens of a chunk.
+        batch_size: Chunks that run at the same time.
     """
 
     timestamps: Timestamps
@@ -60,24 +60,24 @@ class Wish:
 
 
 class SpeechRecognition(AsyncPipeline):
-    """Write down what is said."""
+    """Write down speech."""
 
     task: ClassVar[str] = "automatic-speech-recognition"
     default: ClassVar[str | None] = "wheel:whisper-tiny.en"
     varying: ClassVar[Collection[str]] = ("input_ids", "input_values")  # a token or several, recordings of any length
 
     features: LogMel | Waveform
-    _speech: Speech
-    _letters: Letters
+    _whisper: WhisperDecoding
+    _letters: CtcVocabulary
 
     @classmethod
     async def load(cls, reference: str | Path, load: LoadModel, **defaults: Any) -> Self:
-        """Load the model, and side by side with it the decoder of one that has two parts.
+        """Load the model, and at the same time the decoder of a model with two parts.
 
         Args:
             reference: The model.
             load: Loads a model by its reference, and a part of it.
-            defaults: Parameters that calls begin with.
+            defaults: Default parameters of calls.
 
         Returns:
             The pipeline.
@@ -115,177 +115,202 @@ class SpeechRecognition(AsyncPipeline):
         max_new_tokens: int | None = None,
         batch_size: int = 2,
     ) -> Any:
-        """Return the transcript. Recordings longer than a chunk are heard in chunks that overlap.
+        """Return the transcript. A recording longer than a chunk is cut into overlapping chunks.
 
         Args:
             inputs: A path, the contents of a file, samples at the model's rate, ``{"array": samples,
                 "sampling_rate": hertz}``, or a list of these.
-            return_timestamps: Give ``chunks`` with times, too: of sentences (``True``, Whisper), of each ``word`` or
-                ``char`` (models that spell).
-            language: Code of the language that is spoken, such as ``de``; ``None`` has the model tell.
-            translate: Have Whisper translate into English.
-            chunk_length_s: Seconds that are heard at once; ``None`` is 30, or what the model was made for.
+            return_timestamps: Add ``chunks`` with times: of sentences (``True``, Whisper models), or of each ``word``
+                or ``char`` (CTC models).
+            language: Code of the spoken language, such as ``de``; ``None`` lets the model detect it.
+            translate: Translate to English, with Whisper models.
+            chunk_length_s: Seconds of a chunk; ``None`` takes 30, or the model's own length.
             stride_length_s: Seconds at each side of a chunk that it shares with its neighbour, for context; ``None``
-                is a sixth of a chunk.
-            max_new_tokens: Tokens of a chunk at most; ``None`` for as many as the model can say.
-            batch_size: Chunks in work at once.
+                takes a sixth of a chunk.
+            max_new_tokens: Most tokens of a chunk; ``None`` for the model's own limit.
+            batch_size: Chunks that run at the same time.
 
         Returns:
-            For a recording ``{"text"}``, and with times ``{"text", "chunks": [{"timestamp": (start, end), "text"}]}``
-            in seconds; for a list of recordings a list of these.
+            For a recording, ``{"text"}``. With times, ``{"text", "chunks": [{"timestamp": (start, end), "text"}]}`` in
+            seconds. For a list of recordings, a list of these.
+
+        Raises:
+            EmptyBatch: There are no recordings.
+            OptionError: A parameter has an invalid value, or the model cannot do it.
+            InvalidAudio: A recording cannot be read, or is too short.
         """
         positive("batch_size", batch_size)
         if max_new_tokens is not None:
             positive("max_new_tokens", max_new_tokens)
         chunk, left, right = self._chunking(chunk_length_s, stride_length_s)
-        wish = Wish(return_timestamps, chunk, left, right, language, translate, max_new_tokens, batch_size)
-        self._check(wish)
+        options = TranscriptionOptions(
+            return_timestamps, chunk, left, right, language, translate, max_new_tokens, batch_size
+        )
+        self._check(options)
         several = isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes)
         if several and not len(inputs):
             raise EmptyBatch(f"{self.task} was given no recordings: pass at least one.")
         recordings = [
-            await asyncio.to_thread(read_audio, one, self.features.rate) for one in (inputs if several else [inputs])
+            await asyncio.to_thread(read_audio, recording, self.features.rate)
+            for recording in (inputs if several else [inputs])
         ]
-        answers = [await self._transcribe(samples, wish) for samples in recordings]
+        answers = [await self._transcribe(samples, options) for samples in recordings]
         return answers if several else answers[0]
 
     def _check_models(self) -> None:
-        """Refuse a model that neither speaks nor spells."""
+        """Refuse a model that is neither a Whisper model nor a CTC model."""
         package = self.model.package
         self.features = feature_extractor(package.settings("preprocessor_config.json"), self.model.name)
         if isinstance(self.features, LogMel):
-            speech = Speech.of(package, self.model.tokenizer)
-            if speech is None or len(self.models) < len(PARTS):
+            whisper = WhisperDecoding.of(package, self.model.tokenizer)
+            if whisper is None or len(self.models) < len(PARTS):
                 self._refuse(self.model, "it lacks Whisper's decoder or tokens")
-            self._speech = speech
+            self._whisper = whisper
         else:
             outputs = [spec.name for spec in package.signature.outputs]
             _ = self.model.tokenizer
             if outputs != ["logits"] or package.tokenizer is None:
                 self._refuse(self.model, "it gives no logits of letters")
-            self._letters = Letters.read(package.tokenizer)
+            self._letters = CtcVocabulary.read(package.tokenizer)
 
     def _chunking(self, chunk: float | None, stride: float | tuple[float, float] | None) -> tuple[float, float, float]:
-        """Return a chunk's length and its context on both sides, in seconds."""
+        """Return a chunk's length and its context on both sides, in seconds.
+
+        Raises:
+            OptionError: They do not fit together, or the model takes no such chunk.
+        """
         longest = float(self.features.seconds) if isinstance(self.features, LogMel) else math.inf
         length = min(longest, _CHUNK) if chunk is None else float(chunk)
         if not 0 < length <= longest:
-            raise OptionError(f"chunk_length_s must be above 0 and {longest} at most.", option="chunk_length_s")
+            raise OptionError(f"chunk_length_s must be above 0 and at most {longest}.", option="chunk_length_s")
         if stride is None:
             return length, length / _OVERLAP, length / _OVERLAP
         left, right = (float(stride), float(stride)) if isinstance(stride, int | float) else map(float, stride)
         if min(left, right) < 0 or left + right >= length:
             raise OptionError(
-                f"stride_length_s must not be below 0, and on both sides together below {length}.",
+                f"stride_length_s must be 0 or more, and both sides together below {length}.",
                 option="stride_length_s",
             )
         return length, left, right
 
-    def _check(self, wish: Wish) -> None:
-        """Refuse what this model cannot."""
+    def _check(self, options: TranscriptionOptions) -> None:
+        """Refuse options that this model does not support.
+
+        Raises:
+            OptionError: It does not support one.
+        """
         kinds = (False, True) if isinstance(self.features, LogMel) else (False, "word", "char")
-        if wish.timestamps not in kinds:
+        if options.timestamps not in kinds:
             raise OptionError(
                 f"return_timestamps must be one of {', '.join(map(str, kinds))} for {self.model.name}, not "
-                f"{wish.timestamps!r}.",
+                f"{options.timestamps!r}.",
                 option="return_timestamps",
             )
         if isinstance(self.features, LogMel):
-            self._speech.check(wish.language, wish.translate)
-        elif wish.language is not None or wish.translate:
-            raise OptionError(f"{self.model.name} spells what it hears in its one language.", option="language")
+            self._whisper.check(options.language, options.translate)
+        elif options.language is not None or options.translate:
+            raise OptionError(
+                f"{self.model.name} knows one language: leave language and translate out.", option="language"
+            )
 
-    async def _transcribe(self, samples: Samples, wish: Wish) -> dict[str, Any]:
+    async def _transcribe(self, samples: Samples, options: TranscriptionOptions) -> dict[str, Any]:
         if isinstance(self.features, LogMel):
-            return self._written(joined(await self._pieces(samples, wish, self._hear)), wish)
-        return self._spelled(await self._pieces(samples, wish, self._spell), wish)
+            return self._sentences(join(await self._over_chunks(samples, options, self._run_whisper)), options)
+        return self._spelling(await self._over_chunks(samples, options, self._run_ctc), options)
 
-    async def _pieces(
-        self, samples: Samples, wish: Wish, hear: Callable[[Samples, Piece, Wish], Awaitable[T]]
+    async def _over_chunks(
+        self,
+        samples: Samples,
+        options: TranscriptionOptions,
+        run: Callable[[Samples, AudioChunk, TranscriptionOptions], Awaitable[T]],
     ) -> list[T]:
-        """Hear a recording piece by piece, a few at once, and return what was heard in order."""
-        lengths = (round(seconds * self.features.rate) for seconds in (wish.chunk, wish.left, wish.right))
-        room = asyncio.Semaphore(wish.batch_size)
+        """Run the chunks of a recording, a few at once, and return the answers in order."""
+        lengths = (round(seconds * self.features.rate) for seconds in (options.chunk, options.left, options.right))
+        room = asyncio.Semaphore(options.batch_size)
 
-        async def work(place: Piece) -> T:
+        async def work(chunk: AudioChunk) -> T:
             async with room:
-                return await hear(samples[place.start : place.stop], place, wish)
+                return await run(samples[chunk.start : chunk.stop], chunk, options)
 
-        running = [asyncio.ensure_future(work(place)) for place in pieces(len(samples), *lengths)]
+        running = [asyncio.ensure_future(work(chunk)) for chunk in chunks(len(samples), *lengths)]
         try:
             return list(await asyncio.gather(*running))
         finally:
-            for one in running:
-                one.cancel()
+            for task in running:
+                task.cancel()
 
-    # Whisper: an encoder that listens once, and a decoder that speaks token by token
+    # Whisper: the encoder runs once for a chunk, the decoder once for each token.
 
-    async def _hear(self, samples: Samples, place: Piece, wish: Wish) -> list[Segment]:
-        wanted = [spec.name for spec in self.model.package.signature.outputs]
-        if len(wanted) > 1:
-            wanted.remove("last_hidden_state")  # the decoder takes what was made of it
+    async def _run_whisper(self, samples: Samples, chunk: AudioChunk, options: TranscriptionOptions) -> list[Segment]:
+        outputs = [spec.name for spec in self.model.package.signature.outputs]
+        if len(outputs) > 1:
+            outputs.remove("last_hidden_state")  # the decoder takes the keys and values instead
         inputs = await self.model.requests.audio.hear(samples)
-        heard = await self._run(inputs, wanted)
-        note = partial(self._note, heard.audio_shader)
-        with Listening(self.models[1], heard.outputs, note) as listening:
-            said = await self._speech.listen(
-                listening.step,
-                language=wish.language,
-                translate=wish.translate,
-                timestamps=bool(wish.timestamps),
-                most=wish.most,
+        encoded = await self._run(inputs, outputs)
+        note = partial(self._note, encoded.audio_shader)
+        with Seq2SeqDecoder(self.models[1], encoded.outputs, note) as decoder:
+            tokens = await self._whisper.decode(
+                decoder.step,
+                language=options.language,
+                translate=options.translate,
+                timestamps=bool(options.timestamps),
+                most=options.most,
             )
-        return self._speech.segments(said, place.start / self.features.rate)
+        return self._whisper.segments(tokens, chunk.start / self.features.rate)
 
-    def _written(self, segments: Sequence[Segment], wish: Wish) -> dict[str, Any]:
+    def _sentences(self, segments: Sequence[Segment], options: TranscriptionOptions) -> dict[str, Any]:
         tokens = [token for segment in segments for token in segment.tokens]
         answer: dict[str, Any] = {"text": self.model.tokenizer.decode(tokens)}
-        if wish.timestamps:
+        if options.timestamps:
             answer["chunks"] = [
                 _timed(self.model.tokenizer.decode(segment.tokens), segment.start, segment.end) for segment in segments
             ]
         return answer
 
     def _note(self, shader: str | None, result: Result) -> None:
-        """Note what was observed of a step of the decoder, and what made the features that its encoder heard."""
+        """Note the result of a decoder's step, with the shader that made its encoder's features."""
         self.result = replace(result, outputs={}, audio_shader=shader)
 
-    # Models that spell: a letter or a blank for each frame
+    # CTC: a letter or a blank for each frame.
 
-    async def _spell(self, samples: Samples, place: Piece, _: Wish) -> NDArray[np.int64]:
-        """Return the likeliest letter of each frame, without those of the context."""
-        ratio, fewest = self._frames()
-        if len(samples) < fewest and place.start:
-            return np.empty(0, np.int64)  # what is left of a long recording
-        if len(samples) < fewest:
-            raise InvalidAudio(f"{self.model.name} needs {fewest} samples at least, and there are {len(samples)}.")
+    async def _run_ctc(self, samples: Samples, chunk: AudioChunk, _: TranscriptionOptions) -> NDArray[np.int64]:
+        """Return the likeliest letter of each frame, without the frames of the context.
+
+        Raises:
+            InvalidAudio: The recording is shorter than one frame.
+        """
+        spacing, width = self._frames()
+        if len(samples) < width and chunk.start:
+            return np.empty(0, np.int64)  # the short end of a long recording
+        if len(samples) < width:
+            raise InvalidAudio(f"{self.model.name} needs at least {width} samples; there are {len(samples)}.")
         logits = (await self._run(self.features(samples))).outputs["logits"][0]
-        stop = len(logits) - round(place.right / ratio) if place.right else len(logits)
-        best: NDArray[np.int64] = logits[round(place.left / ratio) : stop].argmax(axis=-1)
+        stop = len(logits) - round(chunk.right / spacing) if chunk.right else len(logits)
+        best: NDArray[np.int64] = logits[round(chunk.left / spacing) : stop].argmax(axis=-1)
         return best
 
-    def _spelled(self, heard: Sequence[NDArray[np.int64]], wish: Wish) -> dict[str, Any]:
-        spelled = self._letters.spell(np.concatenate(heard).tolist())
-        words = self._letters.words(spelled)
+    def _spelling(self, frames: Sequence[NDArray[np.int64]], options: TranscriptionOptions) -> dict[str, Any]:
+        characters = self._letters.collapse(np.concatenate(frames).tolist())
+        words = self._letters.words(characters)
         answer: dict[str, Any] = {"text": " ".join(text for text, _, _ in words)}
-        if wish.timestamps:
+        if options.timestamps:
             seconds = self._frames()[0] / self.features.rate
             answer["chunks"] = [
                 _timed(text, round(start * seconds, 3), round(end * seconds, 3))
-                for text, start, end in (words if wish.timestamps == "word" else spelled)
+                for text, start, end in (words if options.timestamps == "word" else characters)
             ]
         return answer
 
     def _frames(self) -> tuple[int, int]:
-        """Return how many samples lie between frames, and how many one frame takes in."""
+        """Return the samples between two frames, and the samples that one frame covers."""
         config = self.model.package.config
-        apart, taken = 1, 1
+        spacing, width = 1, 1
         for kernel, stride in zip(
             config.get("conv_kernel", _KERNELS), config.get("conv_stride", _STRIDES), strict=True
         ):
-            taken += (kernel - 1) * apart
-            apart *= stride
-        return apart, taken
+            width += (kernel - 1) * spacing
+            spacing *= stride
+        return spacing, width
 
 
 def _timed(text: str, start: float | None, end: float | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Long recordings in pieces that overlap, and what was heard in them as one transcript. Without I/O."""
+"""Long recordings: overlapping chunks, and their transcripts joined to one. Without I/O."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
-_FEWEST = 2  # tokens alike in a row that count as the same words heard twice; one may be chance
+_FEWEST = 2  # equal tokens in a row that count as the same words in both chunks; one may be equal by chance
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of a recording, in samples.
+class AudioChunk:
+    """A part of a recording, in samples.
 
     Attributes:
-        start: Where it begins.
-        stop: Where it ends.
-        left: How much at its beginning is there for context only, as the piece before has it, too.
-        right: How much at its end is.
+        start: First sample.
+        stop: Sample after the last.
+        left: Samples at its start that are context only, because the chunk before has them too.
+        right: Samples at its end that are context only.
     """
 
     start: int
@@ -28,12 +28,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Tokens said between two times.
+    """Tokens between two times.
 
     Attributes:
-        start: Seconds from the recording's beginning; ``None`` where it was not asked for.
-        end: Likewise; ``None`` also where the model did not say it.
-        tokens: Of text only.
+        start: Seconds from the recording's start; ``None`` without timestamps.
+        end: Seconds from the recording's start; ``None`` without timestamps, or if the model gave none.
+        tokens: Tokens of text.
     """
 
     start: float | None
@@ -41,31 +41,39 @@ class Segment:
     tokens: tuple[int, ...]
 
 
-def pieces(length: int, chunk: int, left: int, right: int) -> Iterator[Piece]:
-    """Cut a recording.
+def chunks(length: int, chunk: int, left: int, right: int) -> Iterator[AudioChunk]:
+    """Cut a recording into overlapping chunks.
 
     Args:
-        length: Of the recording, in samples.
-        chunk: Of a piece.
-        left: Context before.
-        right: Context after; with the one before, less than ``chunk``.
+        length: Samples of the recording.
+        chunk: Samples of a chunk.
+        left: Samples of context before.
+        right: Samples of context after. Both contexts together are shorter than ``chunk``.
+
+    Yields:
+        The chunks, in order.
     """
     for start in range(0, length, chunk - left - right):
         last = start + chunk >= length
-        yield Piece(start, min(start + chunk, length), left if start else 0, 0 if last else right)
+        yield AudioChunk(start, min(start + chunk, length), left if start else 0, 0 if last else right)
         if last:
             return
 
 
-def joined(heard: Iterable[Sequence[Segment]]) -> list[Segment]:
-    """Join what was heard in pieces that overlap: at each seam, in the middle of the longest run of equal tokens.
+def join(transcripts: Iterable[Sequence[Segment]]) -> list[Segment]:
+    """Join the transcripts of overlapping chunks.
+
+    Two neighbours are joined in the middle of their longest run of equal tokens.
 
     Args:
-        heard: Each piece's segments, in order.
+        transcripts: Each chunk's segments, in order.
+
+    Returns:
+        The segments of the whole recording.
     """
     whole: list[Segment] = []
-    last: list[int] = []  # tokens of the piece before, as far as they were kept
-    for segments in heard:
+    last: list[int] = []  # tokens of the chunk before, without those that were cut off
+    for segments in transcripts:
         tokens = [token for segment in segments for token in segment.tokens]
         match = SequenceMatcher(None, last, tokens, autojunk=False).find_longest_match()
         middle = match.size // 2
@@ -73,15 +81,15 @@ def joined(heard: Iterable[Sequence[Segment]]) -> list[Segment]:
             whole += segments
             last = tokens
             continue
-        kept = sum(len(segment.tokens) for segment in whole) - len(last) + match.a + middle
-        before, after = _split(whole, kept)[0], _split(segments, match.b + middle)[1]
-        whole = [*before[:-1], *_met(before[-1], after[0]), *after[1:]]
+        seam = sum(len(segment.tokens) for segment in whole) - len(last) + match.a + middle
+        before, after = _split(whole, seam)[0], _split(segments, match.b + middle)[1]
+        whole = [*before[:-1], *_meet(before[-1], after[0]), *after[1:]]
         last = tokens[match.b + middle :]
     return whole
 
 
 def _split(segments: Sequence[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
-    """Split before a token; of a segment that is cut, neither half knows when the cut was."""
+    """Split segments before a token. If a segment is cut, the time of the cut is unknown in both halves."""
     before: list[Segment] = []
     for number, segment in enumerate(segments):
         if at < len(segment.tokens):
@@ -94,8 +102,8 @@ def _split(segments: Sequence[Segment], at: int) -> tuple[list[Segment], list[Se
     return before, []
 
 
-def _met(left: Segment, right: Segment) -> list[Segment]:
-    """Bring the segments at a seam together: one where both were cut there, else one ends as the other begins."""
+def _meet(left: Segment, right: Segment) -> list[Segment]:
+    """Join the segments at a seam: one segment if both were cut, else the left one ends where the right starts."""
     if left.end is None and right.start is None:
         return [Segment(left.start, right.end, (*left.tokens, *right.tokens))]
     return [

@@ -1,4 +1,4 @@
-"""Whisper's decoding: which tokens it starts with, which it may say next, and the loop that makes it speak."""
+"""Whisper's decoding: the tokens it starts with, the tokens it may take next, and the greedy loop."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from webinfer.pipelines.audio.transcript import Segment
 
 Logits = NDArray[np.float64]
 Step = Callable[[Sequence[int]], Awaitable[NDArray[Any]]]
-"""Takes the next tokens; returns the logits after the last of them, of shape (vocabulary,)."""
+"""Takes the next tokens. Returns the logits after the last one, of shape (vocabulary,)."""
 
 SECONDS = 0.02  # from one timestamp token to the next (arXiv:2212.04356, section 2.3)
 _ENGLISH = 51_865  # below this size of the vocabulary, a Whisper knows English only
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
-    """What a Whisper's tokens mean, and the limits of what it says.
+class WhisperDecoding:
+    """The special tokens and limits of a Whisper model, and its greedy decoding.
 
     Attributes:
-        start: The token that every transcript begins with.
+        start: The token that starts every transcript.
         end: The token that ends it.
-        plain: The token that says that no timestamps are wanted; those follow it.
-        languages: Tokens of languages, by code; empty for a model that knows English only.
-        tasks: Tokens of ``transcribe`` and ``translate``, likewise.
-        never: Tokens that are never said.
-        not_first: Tokens that are not said first.
+        plain: The token that turns timestamps off. Timestamp tokens have higher ids.
+        languages: Tokens of languages, by code; empty for a model of English only.
+        tasks: Tokens of ``transcribe`` and ``translate``; empty for a model of English only.
+        never: Tokens that are never taken.
+        not_first: Tokens that are not taken first.
         first_latest: Latest timestamp that may be the first, in steps of 0.02 s; ``None`` for any.
-        longest: Tokens of a transcript at most, those that it begins with included.
+        longest: Most tokens of a transcript, with those that start it.
     """
 
     start: int
@@ -50,12 +50,15 @@ class Speech:
     longest: int
 
     @classmethod
-    def of(cls, package: ModelPackage, tokenizer: Tokenizer) -> Speech | None:
-        """Read a model's configurations and tokenizer; return ``None`` if it is no Whisper.
+    def of(cls, package: ModelPackage, tokenizer: Tokenizer) -> WhisperDecoding | None:
+        """Read a model's configurations and tokenizer.
 
         Args:
             package: The model.
             tokenizer: Its tokenizer.
+
+        Returns:
+            The decoding; ``None`` if the model is not a Whisper model.
         """
         settings = package.config | package.settings("generation_config.json")
         start, end = (tokenizer.id(f"<|{name}|>") for name in ("startoftranscript", "endoftext"))
@@ -85,11 +88,11 @@ class Speech:
         """Refuse a language that the model does not know.
 
         Args:
-            language: A language's code or English name; ``None`` has the model find out.
-            translate: Whether it is to translate to English.
+            language: Code of the language; ``None`` lets the model detect it.
+            translate: Whether to translate to English.
 
         Raises:
-            OptionError: It is unknown, or the model knows English only.
+            OptionError: The language is unknown, or the model knows English only.
         """
         if not self.languages and (language not in (None, "en") or translate):
             raise OptionError("This Whisper knows English only: leave language and translate out.", option="language")
@@ -97,103 +100,107 @@ class Speech:
             known = ", ".join(sorted(self.languages))
             raise OptionError(f"language must be one of {known}, not {language!r}.", option="language")
 
-    async def listen(
+    async def decode(
         self, step: Step, *, language: str | None, translate: bool, timestamps: bool, most: int | None
     ) -> list[int]:
-        """Decode greedily: the likeliest token that may come next, until the end.
+        """Decode greedily: take the likeliest allowed token, until the end.
 
         Args:
-            step: Runs the decoder on what an encoder heard.
-            language: Code of the language; ``None`` has the model tell.
-            translate: Say it in English.
-            timestamps: Say times, too.
-            most: Tokens at most; ``None`` for as many as the model can.
+            step: Runs the decoder on the encoder's outputs.
+            language: Code of the language; ``None`` lets the model detect it.
+            translate: Translate to English.
+            timestamps: Write timestamps too.
+            most: Most tokens; ``None`` for the model's own limit.
 
         Returns:
-            What was said, timestamps included, without the tokens that a transcript begins with and ends with.
+            Tokens, with timestamps, without the tokens that start and end a transcript.
         """
         prompt = [self.start]
-        told = 0  # how much of the prompt the decoder has had
+        sent = 0  # tokens of the prompt that the decoder has run on
         if self.languages:
             if language is None:
                 logits = await step(prompt)
-                told = len(prompt)
+                sent = len(prompt)
                 spoken = max(self.languages.values(), key=lambda token: float(logits[token]))
             else:
                 spoken = self.languages[language]
             prompt += [spoken, self.tasks["translate" if translate else "transcribe"]]
         prompt += [] if timestamps else [self.plain]
         limit = self.longest - len(prompt) if most is None else min(most, self.longest - len(prompt))
-        said: list[int] = []
-        logits = await step(prompt[told:])
-        while len(said) < limit:
-            token = int(self.allowed(logits, said, timestamps=timestamps).argmax())
+        tokens: list[int] = []
+        logits = await step(prompt[sent:])
+        while len(tokens) < limit:
+            token = int(self.allowed(logits, tokens, timestamps=timestamps).argmax())
             if token == self.end:
                 break
-            said.append(token)
-            if len(said) < limit:
+            tokens.append(token)
+            if len(tokens) < limit:
                 logits = await step([token])
-        return said
+        return tokens
 
-    def allowed(self, logits: NDArray[Any], said: Sequence[int], *, timestamps: bool) -> Logits:
-        """Return logits with those of tokens that may not come next at minus infinity.
+    def allowed(self, logits: NDArray[Any], tokens: Sequence[int], *, timestamps: bool) -> Logits:
+        """Return logits in which tokens that may not come next have minus infinity.
 
         Args:
             logits: float array of shape (vocabulary,).
-            said: Tokens so far, without the prompt.
-            timestamps: Whether times are wanted.
+            tokens: Tokens so far, without the prompt.
+            timestamps: Whether timestamps are written.
 
         Returns:
             float array of the same shape.
         """
-        left = logits.astype(np.float64)
-        left[list(self.never)] = -np.inf
-        if not said:
-            left[list(self.not_first)] = -np.inf
-        left[self.plain] = -np.inf
+        masked = logits.astype(np.float64)
+        masked[list(self.never)] = -np.inf
+        if not tokens:
+            masked[list(self.not_first)] = -np.inf
+        masked[self.plain] = -np.inf
         if timestamps:
-            self._time(left, said)
+            self._mask_times(masked, tokens)
         else:
-            left[self.plain + 1 :] = -np.inf
-        return left
+            masked[self.plain + 1 :] = -np.inf
+        return masked
 
-    def _time(self, left: Logits, said: Sequence[int]) -> None:
-        """Keep to the order of times: a segment begins and ends with one, none is before another, text between them.
+    def _mask_times(self, masked: Logits, tokens: Sequence[int]) -> None:
+        """Mask tokens that would break the order of timestamps.
 
-        The rules of arXiv:2212.04356, section 4.5, and its released code.
+        A segment starts and ends with a timestamp and has text between them. Times never decrease. These are the rules
+        of arXiv:2212.04356, section 4.5, and of its released code.
         """
         first = self.plain + 1
-        timed = [token >= first for token in said]
-        ended = timed[-2:] == [False, True]  # a segment has just ended, so the next one begins, or all ends
-        if not said:
-            left[:first] = -np.inf
+        timed = [token >= first for token in tokens]
+        ended = timed[-2:] == [False, True]  # a segment has just ended: the next one starts, or the transcript ends
+        if not tokens:
+            masked[:first] = -np.inf
             if self.first_latest is not None:
-                left[first + self.first_latest + 1 :] = -np.inf
+                masked[first + self.first_latest + 1 :] = -np.inf
         elif ended:
-            left[: self.end] = -np.inf
-        elif timed[-1]:  # a segment has just begun, so it has text
-            left[first:] = -np.inf
+            masked[: self.end] = -np.inf
+        elif timed[-1]:  # a segment has just started: text must follow
+            masked[first:] = -np.inf
         if any(timed):
-            latest = next(token for token in reversed(said) if token >= first)
-            left[first : latest if ended else latest + 1] = -np.inf
-        if np.logaddexp.reduce(left[first:]) > left[:first].max():  # a time is likelier than any one text
-            left[:first] = -np.inf
+            latest = next(token for token in reversed(tokens) if token >= first)
+            masked[first : latest if ended else latest + 1] = -np.inf
+        if np.logaddexp.reduce(masked[first:]) > masked[:first].max():  # a timestamp is likelier than any one text
+            masked[:first] = -np.inf
 
-    def segments(self, said: Sequence[int], offset: float) -> list[Segment]:
-        """Return what was said, as segments.
+    def segments(self, tokens: Sequence[int], offset: float) -> list[Segment]:
+        """Return tokens as segments.
 
         Args:
-            said: Tokens; without timestamps among them, they are one segment without times.
-            offset: Seconds that are added to each time.
+            tokens: Tokens; without timestamps they are one segment without times.
+            offset: Seconds to add to each time.
+
+        Returns:
+            The segments, in order.
         """
-        made: list[Segment] = []
+        segments: list[Segment] = []
         start, text = None, []
-        for token in said:
+        for token in tokens:
             if token <= self.plain:
                 text.append(token)
                 continue
             time = round(offset + (token - self.plain - 1) * SECONDS, 2)
             if text:
-                made.append(Segment(start, time, tuple(text)))
+                segments.append(Segment(start, time, tuple(text)))
             start, text = time, []
-        return [*made, Segment(start, None, tuple(text))] if text else made
+        return [*segments, Segment(start, None, tuple(text))] if text else segments

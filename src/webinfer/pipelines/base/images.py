@@ -1,4 +1,4 @@
-"""What pipelines over images share: from images to their rows of the outputs, in order."""
+"""What pipelines over images share: they run images, and return each image's rows of the outputs in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webinfer.models.preprocessing.image_processor import Size, image_tensors
 from webinfer.models.preprocessing.images import ImageInput, open_image
 from webinfer.pipelines.base.pipeline import AsyncPipeline
 
-_WINDOW = 32  # images that are prepared at a time, while those before run; each takes 0.6 MB and more
+_WINDOW = 32  # images that are prepared together, while the window before runs; an image takes 0.6 MB or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +41,19 @@ class _Prepared:
 class ImagePipeline(AsyncPipeline):
     """A task over images."""
 
-    given: ClassVar[frozenset[str]] = frozenset({"pixel_values", "pixel_mask"})  # those that it can give
+    provided: ClassVar[frozenset[str]] = frozenset({"pixel_values", "pixel_mask"})  # the inputs that it can make
 
     def _check_models(self) -> None:
-        """Refuse a model that takes no images, or more than those, or does not say how they are prepared."""
+        """Refuse a model that takes no images, needs other inputs, or does not say how images are prepared."""
         signature = self.model.package.signature
         if not any(spec.name == "pixel_values" for spec in signature.inputs):
             self._refuse(self.model, "it has no input pixel_values")
         for spec in signature.required:
-            if spec.name not in self.given:
-                self._refuse(self.model, f"it also wants {spec.name}")
+            if spec.name not in self.provided:
+                self._refuse(self.model, f"it also needs {spec.name}")
         _ = self.model.image_processor
 
-    async def _see(
+    async def _features(
         self,
         images: Sequence[ImageInput],
         outputs: Sequence[str],
@@ -62,35 +62,38 @@ class ImagePipeline(AsyncPipeline):
     ) -> list[ImageFeatures]:
         """Run images, those of one shape together, and return their rows in order.
 
-        Nothing is padded, so that an image's answer does not depend on its company.
+        Images are not padded. So an image's answer does not depend on the other images.
 
         Args:
-            images: One or more.
-            outputs: Names of the outputs wanted, whose first axis is that of the images.
-            batch_size: Images run together at most.
-            others: Inputs that are the same for all.
+            images: One or more images.
+            outputs: Names of the outputs to return. The first axis of each is that of the images.
+            batch_size: Most images in one run.
+            others: Inputs that are the same for all images.
+
+        Returns:
+            The features of each image, in order.
 
         Raises:
-            EmptyBatch: There are none.
+            EmptyBatch: There are no images.
             OptionError: ``batch_size`` is below 1.
-            InvalidImage: One cannot be read.
+            InvalidImage: An image cannot be read.
         """
         positive("batch_size", batch_size)
         if not images:
             raise EmptyBatch(f"{self.task} was given no images: pass at least one.")
         windows = [images[at : at + _WINDOW] for at in range(0, len(images), _WINDOW)]
-        seen: list[ImageFeatures] = []
+        features: list[ImageFeatures] = []
         preparing = asyncio.create_task(asyncio.to_thread(self._prepare, windows[0]))
         try:
             for number in range(1, len(windows) + 1):
                 prepared = await preparing
                 if number < len(windows):
                     preparing = asyncio.create_task(asyncio.to_thread(self._prepare, windows[number]))
-                seen += await self._run_prepared(prepared, outputs, batch_size, others or {})
+                features += await self._run_prepared(prepared, outputs, batch_size, others or {})
         finally:
             preparing.cancel()
             await asyncio.gather(preparing, return_exceptions=True)
-        return seen
+        return features
 
     async def _run_prepared(
         self,
@@ -119,23 +122,20 @@ class ImagePipeline(AsyncPipeline):
         """Yield the indices of images that run together."""
         fixed = next(spec for spec in self.model.package.signature.inputs if spec.name == "pixel_values").shape[0]
         size = fixed if isinstance(fixed, int) else batch_size
-        alike: dict[tuple[int, ...], list[int]] = {}
-        for at, each in enumerate(prepared):
-            alike.setdefault(each.pixels.shape, []).append(at)
-        for together in alike.values():
-            yield from (together[at : at + size] for at in range(0, len(together), size))
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for at, image in enumerate(prepared):
+            by_shape.setdefault(image.pixels.shape, []).append(at)
+        for indices in by_shape.values():
+            yield from (indices[at : at + size] for at in range(0, len(indices), size))
 
 
 def images_of(inputs: Any) -> tuple[list[ImageInput], bool]:
-    """Tell one image from several.
+    """Return a list of images for one image or a list.
 
     Args:
         inputs: One image or a list of them, as ``Model.run`` takes them.
 
     Returns:
-        The images, and whether there were several.
-
-    Raises:
-        InputError: There is none, or something else.
+        The images, and whether the caller passed a list.
     """
     return (list(inputs), True) if isinstance(inputs, list | tuple) else ([inputs], False)

@@ -1,4 +1,4 @@
-"""From logits to labels with scores, as a model's configuration names and normalizes them."""
+"""Labels with scores from logits. A model's configuration gives the names and the normalization."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Labeller:
 
     Args:
         package: The model.
-        output: Name of the output that holds the logits.
-        top_k: How many labels, best first; ``None`` for all.
-        function: From logits to scores; ``None`` takes what the configuration implies: ``sigmoid`` for one label or
-            several at once, else ``softmax``.
+        output: Name of the output with the logits.
+        top_k: Number of labels, best first; ``None`` for all.
+        function: Turns logits into scores. ``None`` reads it from the configuration: ``sigmoid`` for one label or for
+            several labels at once, else ``softmax``.
 
     Raises:
         OptionError: There is no such function, or ``top_k`` is below 1.
@@ -37,7 +37,14 @@ class Labeller:
         one_of("function_to_apply", self._function, FUNCTIONS)
 
     def __call__(self, logits: NDArray[Any]) -> list[dict[str, Any]]:
-        """Return ``{"label", "score"}``, best first, for logits of shape (labels,)."""
+        """Return the best labels.
+
+        Args:
+            logits: float array of shape (labels,).
+
+        Returns:
+            ``{"label", "score"}`` for each label, best first.
+        """
         scores = logits
         if self._function != "none":
             scores = softmax(logits) if self._function == "softmax" else sigmoid(logits)
@@ -45,22 +52,25 @@ class Labeller:
 
 
 def label_name(config: dict[str, Any], number: int) -> str:
-    """Return what a label is called; without a name, as Transformers calls it.
+    """Return the name of a label. A label without a name is ``LABEL_3``, as in Transformers.
 
     Args:
         config: The model's config.json.
         number: Number of the label.
+
+    Returns:
+        The name.
     """
     names = config.get("id2label") or {}
     return str(names.get(str(number), f"LABEL_{number}"))
 
 
 def _implied(package: ModelPackage, output: str) -> Function:
-    """Return what the configuration implies, as Transformers reads it."""
+    """Return the function that the configuration implies, as Transformers reads it."""
     config = package.config
-    stated = config.get("problem_type")
-    if stated == "regression":
+    problem = config.get("problem_type")
+    if problem == "regression":
         return "none"
     size = next(spec.shape[-1] for spec in package.signature.outputs if spec.name == output)
-    alone = len(config.get("id2label") or ()) == 1 or size == 1
-    return "sigmoid" if stated == "multi_label_classification" or (alone and stated is None) else "softmax"
+    single = len(config.get("id2label") or ()) == 1 or size == 1
+    return "sigmoid" if problem == "multi_label_classification" or (single and problem is None) else "softmax"

@@ -1,4 +1,4 @@
-"""What all pipelines share: their models, their parameters, and what was observed of their runs."""
+"""What all pipelines share: their models, their parameters, and the results of their runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webinfer.inference.result import Result
 
 
 class LoadModel(Protocol):
-    """Loads a model into the accelerator's browser, with the platform and precision that the caller asked for."""
+    """Loads a model into the accelerator's browser, with the caller's platform and precision."""
 
     async def __call__(
         self, reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()
@@ -25,28 +25,31 @@ class LoadModel(Protocol):
 
         Args:
             reference: As ``AsyncAccelerator.load`` takes it.
-            part: Likewise.
-            varying: Inputs whose shape is another in each run. A model that has one is not loaded on WebNN, which
-                would build it anew for each shape.
+            part: As ``AsyncAccelerator.load`` takes it.
+            varying: Inputs whose shape changes from run to run. A model with such an input is not loaded on WebNN,
+                which would build it again for each shape.
+
+        Returns:
+            The loaded model.
         """
         ...
 
 
 class AsyncPipeline(AsyncResource):
-    """A task: from what people have to what they want, by way of a model. Made by ``AsyncAccelerator.pipeline``.
+    """A task over one or more models. ``AsyncAccelerator.pipeline`` makes it.
 
-    A task is a subclass. It has a ``task`` and an ``_answer``, whose keyword parameters are the pipeline's; where one
-    model is not enough, its own ``load``; and where answers come piece by piece, its own ``stream``.
+    Each task is a subclass with a ``task`` and an ``_answer``. The keyword parameters of ``_answer`` are the
+    pipeline's. A task with several models has its own ``load``. A task that streams has its own ``stream``.
 
     Args:
-        models: The loaded models, which are closed with the pipeline.
-        defaults: Parameters of ``_answer`` that hold for calls that do not give them.
+        models: The loaded models. They are closed with the pipeline.
+        defaults: Default parameters of calls.
 
     Attributes:
-        task: Its name, as Transformers calls it.
-        default: Model taken where none is named.
-        varying: Inputs that have another shape in each run; see ``LoadModel``.
-        streams: Its answers can come piece by piece.
+        task: Its name, as in Transformers.
+        default: The default model.
+        varying: Inputs whose shape changes from run to run; see ``LoadModel``.
+        streams: Whether its answers can come piece by piece.
         result: The latest run's result, without its outputs: the backend, the verdict, the times.
     """
 
@@ -68,27 +71,37 @@ class AsyncPipeline(AsyncResource):
         return f"<{type(self).__name__} {self.task}: {names}{' closed' if self._closed else ''}>"
 
     async def __call__(self, *inputs: Any, **parameters: Any) -> Any:
-        """Answer; what goes in and comes out is the task's own.
+        """Answer. The task decides which inputs it takes and what it returns.
+
+        Args:
+            inputs: The task's inputs.
+            parameters: The task's parameters; they replace the defaults.
+
+        Returns:
+            The task's answer.
 
         Raises:
             OptionError: The task has no such parameter.
-            InputError: The inputs are not what the task takes.
+            InputError: The task does not take these inputs.
             WebinferError: As ``AsyncModel.run``.
         """
         return await self._answer(*inputs, **self._parameters(parameters))
 
     @classmethod
     async def load(cls, reference: str | Path, load: LoadModel, **defaults: Any) -> Self:
-        """Load what the task needs.
+        """Load the models that the task needs.
 
         Args:
             reference: The model, as ``AsyncAccelerator.load`` takes it.
             load: Loads one model.
-            defaults: Parameters of calls that do not give them.
+            defaults: Default parameters of calls.
+
+        Returns:
+            The pipeline.
 
         Raises:
             OptionError: The task has no such parameter.
-            TaskMismatch: The model is of another kind.
+            TaskMismatch: The model cannot do the task.
             WebinferError: As ``AsyncAccelerator.load``.
         """
         cls._check_parameters(defaults)  # before anything is fetched
@@ -105,16 +118,24 @@ class AsyncPipeline(AsyncResource):
         return self.models[0]
 
     async def _answer(self, *inputs: Any, **parameters: Any) -> Any:
-        """Answer with every parameter as given: the task itself."""
+        """Do the task."""
         raise NotImplementedError
 
     def stream(self, *inputs: Any, **parameters: Any) -> AsyncIterator[Any]:
-        """Answer piece by piece, where the task can.
+        """Answer piece by piece.
+
+        Args:
+            inputs: The task's inputs.
+            parameters: The task's parameters; they replace the defaults.
+
+        Returns:
+            The pieces of the answer.
 
         Raises:
-            OptionError: It cannot, or has no such parameter.
+            OptionError: The task cannot stream, or has no such parameter.
         """
-        raise OptionError(f"{self.task} has one answer, which comes whole: call the pipeline.", option="stream")
+        del inputs, parameters  # for tasks that stream
+        raise OptionError(f"{self.task} cannot stream: call the pipeline.", option="stream")
 
     async def close(self) -> None:
         """Release the models. Later calls raise ``PoolClosed``."""
@@ -123,30 +144,34 @@ class AsyncPipeline(AsyncResource):
             await model.close()
 
     @classmethod
-    def _check_parameters(cls, given: Iterable[str]) -> None:
-        """Refuse parameters that the task does not have."""
+    def _check_parameters(cls, parameters: Iterable[str]) -> None:
+        """Refuse parameters that the task does not have.
+
+        Raises:
+            OptionError: The task has no such parameter.
+        """
         known = [
             name
             for name, parameter in inspect.signature(cls._answer).parameters.items()
             if parameter.kind is parameter.KEYWORD_ONLY
         ]
-        for name in given:
+        for name in parameters:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(known) or 'none'}."
                 raise OptionError(f"{cls.task} has no parameter {name!r}. {hint}", option=name, known=known)
 
     def _check_models(self) -> None:
-        """Refuse models that cannot do the task; the place for a subclass's own checks."""
+        """Refuse models that cannot do the task. Subclasses add their checks here."""
 
-    def _parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         if self._closed:
             raise PoolClosed(f"The pipeline {self.task} was closed: make a new one.")
-        self._check_parameters(given)
-        return {**self._defaults, **given}
+        self._check_parameters(parameters)
+        return {**self._defaults, **parameters}
 
     def _output_of_rank(self, rank: int, lack: str) -> str:
-        """Return ``logits`` where it has this many dimensions, else the only output that has; or refuse the model."""
+        """Return ``logits`` if it has ``rank`` dimensions, else the only output with that rank, else refuse."""
         fitting = [spec.name for spec in self.model.package.signature.outputs if len(spec.shape) == rank]
         if "logits" in fitting:
             return "logits"
@@ -167,7 +192,7 @@ class AsyncPipeline(AsyncResource):
     async def _run(
         self, inputs: Inputs, outputs: Sequence[str] | None = None, *, on: AsyncModel | None = None
     ) -> Result:
-        """Run a model, the first one where none is named, and note what was observed."""
+        """Run a model, the first one by default, and note its result."""
         result = await (on or self.model).run(inputs, outputs=outputs)
         self.result = replace(result, outputs={})
         return result
@@ -175,7 +200,7 @@ class AsyncPipeline(AsyncResource):
     async def _run_batch(
         self, batch: Iterable[Inputs], outputs: Sequence[str] | None = None, *, on: AsyncModel | None = None
     ) -> list[Result]:
-        """Run many requests, on as many lanes as there are, and note what was observed of the last."""
+        """Run many requests, on all lanes, and note the last result."""
         results = await (on or self.model).run_batch(batch, outputs=outputs)
         self.result = replace(results[-1], outputs={})
         return results

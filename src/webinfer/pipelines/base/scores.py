@@ -1,4 +1,4 @@
-"""From logits to scores."""
+"""Scores from logits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return ``1 / (1 + exp(-x))``, by way of tanh, which does not overflow.
+    """Return ``1 / (1 + exp(-x))``, computed with tanh, which does not overflow.
 
     Args:
         logits: float array of any shape.
@@ -35,10 +35,13 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def best(scores: NDArray[Any], count: int | None) -> list[int]:
-    """Return the indices of the highest scores, best first; equal ones in order. ``None`` returns all.
+    """Return the indices of the highest scores, best first. Equal scores stay in order.
 
     Args:
         scores: float array of one dimension.
-        count: How many; ``None`` for all.
+        count: Number of indices; ``None`` for all.
+
+    Returns:
+        Indices.
     """
     return [int(at) for at in np.argsort(-scores, kind="stable")[:count]]

@@ -1,4 +1,4 @@
-"""What pipelines over text share: from texts to the rows of one output, and back in order."""
+"""What pipelines over text share: they run texts, and return each text's row of one output in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Row:
     """One text's share of a run.
 
     Attributes:
-        ids: Its tokens, int64 of shape (sequence,), padding included.
+        ids: Its tokens, with padding; int64 of shape (sequence,).
         mask: 1 for a token, 0 for padding; int64 of shape (sequence,).
         output: The output's row for it.
     """
@@ -31,7 +31,7 @@ class Row:
 
     @property
     def tokens(self) -> NDArray[np.bool_]:
-        """Where its tokens are."""
+        """True for a token, False for padding; shape (sequence,)."""
         return self.mask.astype(bool)
 
 
@@ -50,14 +50,17 @@ class TextPipeline(AsyncPipeline):
         raise NotImplementedError
 
     async def _rows(self, texts: Sequence[Text], batch_size: int) -> list[Row]:
-        """Run texts, alike lengths together, and return their rows in order.
+        """Run texts, those of similar length together, and return their rows in order.
 
         Args:
-            texts: One or more.
-            batch_size: Texts run together at most.
+            texts: One or more texts.
+            batch_size: Most texts in one run.
+
+        Returns:
+            A row for each text, in order.
 
         Raises:
-            EmptyBatch: There are none.
+            EmptyBatch: There are no texts.
             OptionError: ``batch_size`` is below 1.
         """
         positive("batch_size", batch_size)
@@ -66,8 +69,8 @@ class TextPipeline(AsyncPipeline):
         order = sorted(range(len(texts)), key=lambda at: len(str(texts[at])))  # less padding
         groups = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
         tokens = [self.model.tokenizer.encode([texts[at] for at in group]) for group in groups]
-        wanted = {spec.name for spec in self.model.package.signature.inputs}
-        feeds = [{name: array for name, array in encoded.items() if name in wanted} for encoded in tokens]
+        names = {spec.name for spec in self.model.package.signature.inputs}
+        feeds = [{name: array for name, array in encoded.items() if name in names} for encoded in tokens]
         results = await self._run_batch(feeds, [self._output])
         rows: dict[int, Row] = {}
         for group, encoded, result in zip(groups, tokens, results, strict=True):
@@ -77,17 +80,17 @@ class TextPipeline(AsyncPipeline):
 
 
 def texts_of(inputs: Any, task: str) -> tuple[list[Text], bool]:
-    """Tell one text from several.
+    """Return a list of texts for one text or a list.
 
     Args:
         inputs: A string, a pair as a tuple or as ``{"text": …, "text_pair": …}``, or a list of these.
-        task: For the error.
+        task: Name of the task, for the error.
 
     Returns:
-        The texts, and whether there were several.
+        The texts, and whether the caller passed a list.
 
     Raises:
-        InputError: It is something else.
+        InputError: The inputs are something else.
     """
     if isinstance(inputs, str | tuple | Mapping):
         return [_text(inputs, task)], False

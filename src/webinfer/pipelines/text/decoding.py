@@ -1,4 +1,4 @@
-"""Writing text token by token with a decoder whose cache stays in the browser."""
+"""Text generation token by token, by a decoder whose cache stays in the browser."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from webinfer.models.preprocessing.tokenizer import Tokenizer
 
 log = logging.getLogger("webinfer.decoding")
 
-Choose = Callable[[NDArray[Any], NDArray[np.int64]], int]
-"""Takes the logits of the next token and the tokens so far; returns the next."""
+TokenChoice = Callable[[NDArray[Any], NDArray[np.int64]], int]
+"""Takes the logits of the next token and the tokens so far. Returns the next token."""
 
 
 async def decode(
-    model: AsyncModel, prompt: Sequence[int], choose: Choose, note: Callable[[Result], None]
+    model: AsyncModel, prompt: Sequence[int], choose: TokenChoice, note: Callable[[Result], None]
 ) -> AsyncGenerator[int, None]:
-    """Yield tokens, without end; whoever takes them stops.
+    """Yield tokens without end. The caller stops.
 
-    The first step takes the whole prompt, the others one token each. Where the lane with the cache is lost, the next
-    step takes everything anew: what was yielded stays, and with the same choices the rest is the same, too.
+    The first step takes the whole prompt, each later step one token. If the lane with the cache is lost, the next step
+    takes all tokens so far again. The tokens that were yielded stay valid. The same choices give the same rest.
 
     Args:
         model: A decoder with a cache.
@@ -37,7 +37,12 @@ async def decode(
         choose: Chooses each next token.
         note: Called with each step's result.
 
+    Yields:
+        Token ids.
+
     Raises:
+        HandleLost: The cache was lost in the first step.
+        LostError: A lane was lost in the first step, after the pool's own retries.
         WebinferError: As ``AsyncModel.run``.
     """
     tokens = np.array(prompt, np.int64)
@@ -49,7 +54,7 @@ async def decode(
                 result = await recurrence.step(_feeds(model, fresh, len(tokens), first), ["logits"])
             except (HandleLost, LostError) as error:
                 if first:
-                    raise  # the pool has tried again already
+                    raise  # the pool has retried already
                 log.info("%s starts over from %d tokens: %s", model.name, len(tokens), error)
                 fresh = tokens
                 continue
@@ -61,7 +66,7 @@ async def decode(
 
 
 def _feeds(model: AsyncModel, fresh: NDArray[np.int64], total: int, first: bool) -> dict[str, NDArray[Any]]:
-    """Return a step's inputs: the new tokens, their places behind the others, and for the first an empty cache."""
+    """Return a step's inputs: the new tokens, their positions, and an empty cache for the first step."""
     feeds: dict[str, NDArray[Any]] = {
         "input_ids": fresh[None],
         "attention_mask": np.ones((1, total), np.int64),
@@ -77,32 +82,40 @@ def _feeds(model: AsyncModel, fresh: NDArray[np.int64], total: int, first: bool)
     return taken
 
 
-class Pieces:
-    """From tokens to text, as soon as they are text: a character may be spread over several tokens."""
+class TextStreamer:
+    """Turns tokens into text as early as possible. One character may need several tokens.
+
+    Args:
+        tokenizer: The model's tokenizer.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._tokens: list[int] = []
-        self._from = self._told = 0  # decoding starts at the one; all before the other has been told
+        self._start = self._sent = 0  # tokens before `_sent` have been returned; decoding starts at `_start`
 
     def add(self, token: int) -> str:
-        """Return the text that a token adds; nothing while a character is not whole.
+        """Return the text that a token adds. It is empty while a character is incomplete.
 
         Args:
             token: Id of the token.
+
+        Returns:
+            The new text.
         """
         self._tokens.append(token)
-        return self._tell(whole=True)
+        return self._decode(whole=True)
 
     def rest(self) -> str:
-        """Return what is left, whole or not."""
-        return self._tell(whole=False)
+        """Return the remaining text, even if its last character is incomplete."""
+        return self._decode(whole=False)
 
-    def _tell(self, *, whole: bool) -> str:
-        """Decode a few tokens back, since how a token reads may depend on the one before it."""
-        before = self._tokenizer.decode(self._tokens[self._from : self._told])
-        now = self._tokenizer.decode(self._tokens[self._from :])
+    def _decode(self, *, whole: bool) -> str:
+        # A token's text may depend on the token before it. So decoding starts some tokens back, and the text that
+        # was already returned is cut off.
+        before = self._tokenizer.decode(self._tokens[self._start : self._sent])
+        now = self._tokenizer.decode(self._tokens[self._start :])
         if whole and now.endswith("\N{REPLACEMENT CHARACTER}"):
             return ""
-        self._from, self._told = self._told, len(self._tokens)
+        self._start, self._sent = self._sent, len(self._tokens)
         return now[len(before) :]

@@ -42,14 +42,14 @@ class FeatureExtraction(HiddenState):
 
         Args:
             inputs: A text or a list of texts.
-            pooling: ``none`` keeps every token, special ones included; ``mean`` averages over them; ``cls`` takes the
-                first.
+            pooling: ``none`` keeps every token, with the special ones. ``mean`` averages over the tokens. ``cls`` takes
+                the first token.
             normalize: Scale each pooled vector to length 1.
-            batch_size: Texts run together at most.
+            batch_size: Most texts in one run.
 
         Returns:
-            Without pooling, float32 of shape (1, tokens, hidden size), a list of these for a list of texts; with it,
-            float32 of shape (texts, hidden size).
+            With pooling, float32 of shape (texts, hidden size). Without, float32 of shape (1, tokens, hidden size), and
+            for a list of texts a list of these.
         """
         one_of("pooling", pooling, POOLINGS)
         texts, several = texts_of(inputs, self.task)
@@ -61,12 +61,15 @@ class FeatureExtraction(HiddenState):
 
 
 def pooled(rows: list[Row], pooling: Pooling, *, normalized: bool) -> NDArray[np.float32]:
-    """Return one vector for each row, float32 of shape (rows, hidden size).
+    """Return one vector for each row.
 
     Args:
         rows: Hidden states of each text, with the mask of its tokens.
-        pooling: ``mean``, ``cls`` or what the pipeline's parameter knows besides.
+        pooling: ``cls`` takes the first token; any other value takes the mean over the tokens.
         normalized: Whether each vector is scaled to length 1.
+
+    Returns:
+        float32 array of shape (rows, hidden size).
     """
     if pooling == "cls":
         vectors = np.stack([row.output[row.tokens][0] for row in rows]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""``fill-mask``: which tokens a model puts in a text's gaps."""
+"""``fill-mask``: the tokens that a model puts in a text's gaps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from webinfer.pipelines.base.texts import Row, TextPipeline, texts_of
 
 
 class FillMask(TextPipeline):
-    """Fill the gaps that mask tokens leave in a text."""
+    """Fill the gaps that mask tokens mark in a text."""
 
     task: ClassVar[str] = "fill-mask"
 
@@ -25,19 +25,22 @@ class FillMask(TextPipeline):
 
         Args:
             inputs: A text with the model's mask token, such as ``[MASK]``, or a list of texts.
-            top_k: How many tokens, best first.
-            targets: Only these tokens are considered.
-            batch_size: Texts run together at most.
+            top_k: Number of tokens, best first.
+            targets: Consider only these tokens.
+            batch_size: Most texts in one run.
 
         Returns:
-            For a text with one gap a list of ``{"score", "token", "token_str", "sequence"}``; with several gaps a list
-            of these lists; for a list of texts a list of answers.
+            For a text with one gap, a list of ``{"score", "token", "token_str", "sequence"}``. For several gaps, a list
+            of these lists. For a list of texts, a list of answers.
+
+        Raises:
+            InputError: A text has no gap, or a target is not in the vocabulary.
         """
         positive("top_k", top_k)
         texts, several = texts_of(inputs, self.task)
         for text in texts:
             if self._mask not in (text if isinstance(text, str) else " ".join(text)):
-                raise InputError(f"Nothing to fill: put {self._mask} where a token is missing in {str(text)[:60]!r}.")
+                raise InputError(f"There is no gap: put {self._mask} where a token is missing in {str(text)[:60]!r}.")
         among = None if targets is None else self._ids([targets] if isinstance(targets, str) else targets)
         answers = [self._filled(row, top_k, among) for row in await self._rows(texts, batch_size)]
         return answers if several else answers[0]
@@ -73,7 +76,7 @@ class FillMask(TextPipeline):
         unknown = [target for target, number in zip(targets, known, strict=True) if number is None]
         if unknown or not targets:
             raise InputError(
-                f"targets must be tokens of the model's vocabulary; not so: {', '.join(unknown) or 'none'}."
+                f"targets must be tokens of the model's vocabulary. Unknown: {', '.join(unknown) or 'none'}."
             )
         return [number for number in known if number is not None]
 

@@ -1,4 +1,4 @@
-"""Choosing the next token from its logits."""
+"""The choice of the next token from its logits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class Sampling:
     """How tokens are chosen.
 
     Attributes:
-        do_sample: By chance, as probable as the model says; else always the likeliest.
-        temperature: Divides the logits: below 1 the likely ones gain, above 1 the unlikely ones.
-        top_k: Only so many of the likeliest are considered; 0 for all.
-        top_p: Only the likeliest that together have this probability are considered; 1 for all.
-        repetition_penalty: Above 1, tokens that occurred are less likely (Keskar et al., arXiv:1909.05858).
+        do_sample: Draw tokens at random with the model's probabilities. Off, the likeliest token is taken.
+        temperature: Divides the logits. Below 1 likely tokens become likelier, above 1 unlikely ones do.
+        top_k: Consider only this many of the likeliest tokens; 0 for all.
+        top_p: Consider only the likeliest tokens that have this probability together; 1 for all (nucleus sampling,
+            Holtzman et al., arXiv:1904.09751).
+        repetition_penalty: Above 1, tokens that occurred become less likely (Keskar et al., arXiv:1909.05858).
     """
 
     do_sample: bool = False
@@ -43,9 +44,12 @@ class Sampling:
         """Choose a token.
 
         Args:
-            logits: Of each token of the vocabulary, shape (vocabulary,).
+            logits: float array of shape (vocabulary,).
             before: Tokens that occurred.
-            chance: Where chance comes from; untouched where none is needed.
+            chance: Source of randomness; used only with ``do_sample``.
+
+        Returns:
+            The token's id.
         """
         if self.repetition_penalty != 1:
             logits = self._penalized(logits, before)
@@ -65,14 +69,14 @@ class Sampling:
         """
         order = np.argsort(-logits, kind="stable")[: self.top_k or None]
         chances = softmax(logits[order] / self.temperature)
-        if self.top_p < 1:  # up to and with the one that reaches it
+        if self.top_p < 1:  # the token that reaches top_p still counts
             count = int(np.searchsorted(np.cumsum(chances), self.top_p)) + 1
             order, chances = order[:count], chances[:count] / chances[:count].sum()
         return order, chances
 
     def _penalized(self, logits: NDArray[Any], before: NDArray[np.int64]) -> NDArray[Any]:
         logits = logits.copy()
-        seen = np.unique(before)
-        kept = logits[seen]
-        logits[seen] = np.where(kept > 0, kept / self.repetition_penalty, kept * self.repetition_penalty)
+        repeated = np.unique(before)
+        values = logits[repeated]
+        logits[repeated] = np.where(values > 0, values / self.repetition_penalty, values * self.repetition_penalty)
         return logits

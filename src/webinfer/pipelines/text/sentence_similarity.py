@@ -1,4 +1,4 @@
-"""``sentence-similarity``: how close sentences are in meaning to another."""
+"""``sentence-similarity``: how close sentences are in meaning to one sentence."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ class SentenceSimilarity(HiddenState):
 
         Args:
             source: The sentence to compare with; or ``{"source_sentence": …, "sentences": […]}``.
-            sentences: Those to be compared, a list or one.
+            sentences: The sentences to compare, a list or one.
             pooling: How a sentence's tokens become one vector: ``mean`` or ``cls``.
-            batch_size: Sentences run together at most.
+            batch_size: Most sentences in one run.
 
         Returns:
             Cosines, between -1 and 1, in order.
+
+        Raises:
+            InputError: The inputs are something else.
+            EmptyBatch: There are no sentences to compare.
         """
         if isinstance(source, Mapping):
             source, sentences = source.get("source_sentence"), source.get("sentences")

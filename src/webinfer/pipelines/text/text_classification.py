@@ -1,4 +1,4 @@
-"""``text-classification``: which of its labels a model gives a text."""
+"""``text-classification``: the labels that a model gives a text."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class TextClassification(TextPipeline):
 
         Args:
             inputs: A text, a pair as a tuple or ``{"text": …, "text_pair": …}``, or a list of these.
-            top_k: How many labels, best first; ``None`` for all.
-            function_to_apply: From logits to scores: ``softmax``, ``sigmoid`` or ``none``. ``None`` takes what the
-                model's configuration implies: ``sigmoid`` for one label or several at once, else ``softmax``.
-            batch_size: Texts run together at most.
+            top_k: Number of labels, best first; ``None`` for all.
+            function_to_apply: Turns logits into scores: ``softmax``, ``sigmoid`` or ``none``. ``None`` reads it from
+                the model's configuration: ``sigmoid`` for one label or for several at once, else ``softmax``.
+            batch_size: Most texts in one run.
 
         Returns:
-            For a text a list of ``{"label", "score"}``; for a list of texts a list of these dicts where ``top_k`` is
-            1, else a list of such lists.
+            For a text, a list of ``{"label", "score"}``. For a list of texts, a list of these dicts if ``top_k`` is 1,
+            else a list of such lists.
         """
-        labelled = Labeller(self.model.package, self._output, top_k, function_to_apply)
+        label = Labeller(self.model.package, self._output, top_k, function_to_apply)
         texts, several = texts_of(inputs, self.task)
-        answers = [labelled(row.output) for row in await self._rows(texts, batch_size)]
+        answers = [label(row.output) for row in await self._rows(texts, batch_size)]
         if not several:
             return answers[0]
         return [answer[0] for answer in answers] if top_k == 1 else answers

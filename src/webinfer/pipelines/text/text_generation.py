@@ -1,4 +1,4 @@
-"""``text-generation``: text that goes on where another ends."""
+"""``text-generation``: text that continues a prompt or a chat."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from webinfer.inference.result import Result
 from webinfer.models.files.positions import longest
 from webinfer.models.preprocessing.chat_template import ChatMessage, is_chat, render, template_of
 from webinfer.pipelines.base.pipeline import AsyncPipeline
-from webinfer.pipelines.text.decoding import Pieces, decode
+from webinfer.pipelines.text.decoding import TextStreamer, decode
 from webinfer.pipelines.text.sampling import Sampling
 
 _ENDLESS = 1_000_000  # tokens; a prompt is never cut
-_TAKEN = {"input_ids", "attention_mask", "position_ids"}
+_INPUTS = {"input_ids", "attention_mask", "position_ids"}
 
 
 class TextGeneration(AsyncPipeline):
-    """Write text. The cache of keys and values stays in the browser; a token and its logits are all that crosses."""
+    """Write text. The KV cache stays in the browser; only a token and its logits are transferred."""
 
     task: ClassVar[str] = "text-generation"
     default: ClassVar[str | None] = "wheel:SmolLM2-135M-Instruct"
@@ -46,22 +46,22 @@ class TextGeneration(AsyncPipeline):
         seed: int | None = None,
         return_full_text: bool = True,
     ) -> list[Any]:
-        """Return each text with what follows it.
+        """Return each text with its continuation.
 
         Args:
             inputs: A text or a list of texts; or a chat, as a list of ``{"role": …, "content": …}``.
-            max_new_tokens: How many tokens to write at most; the model may end earlier.
-            do_sample: Choose tokens by chance, as probable as the model says; else always the likeliest.
-            temperature: With ``do_sample``: below 1 likely tokens gain, above 1 unlikely ones.
-            top_k: With ``do_sample``: only so many of the likeliest tokens are considered; 0 for all.
-            top_p: With ``do_sample``: only the likeliest tokens that have this probability together are considered.
-            repetition_penalty: Above 1, tokens that occurred already are less likely.
-            seed: Start of the chance; the same seed gives the same text.
-            return_full_text: Return the given text as well; else only what follows.
+            max_new_tokens: Most tokens to write; the model may end earlier.
+            do_sample: Draw tokens at random with the model's probabilities. Off, the likeliest token is taken.
+            temperature: With ``do_sample``: below 1 likely tokens become likelier, above 1 unlikely ones do.
+            top_k: With ``do_sample``: consider only this many of the likeliest tokens; 0 for all.
+            top_p: With ``do_sample``: consider only the likeliest tokens that have this probability together.
+            repetition_penalty: Above 1, tokens that occurred become less likely.
+            seed: Seed of the random choice; the same seed gives the same text.
+            return_full_text: Return the prompt too; off, only the continuation.
 
         Returns:
-            For a text ``[{"generated_text": text}]``; for a chat the same with the messages, the model's own as the
-            last; for a list of texts a list of these.
+            For a text, ``[{"generated_text": text}]``. For a chat, the same with all messages; the model's is the last.
+            For a list of texts, a list of these.
         """
         sampling = Sampling(
             do_sample=do_sample,
@@ -75,23 +75,29 @@ class TextGeneration(AsyncPipeline):
         writing = [self._write(prompt, max_new_tokens, sampling, seed) for prompt in prompts]
         written = await asyncio.gather(*writing)
         answers = [
-            [{"generated_text": self._whole(given, text) if return_full_text else text}]
-            for given, text in zip(inputs if several else [inputs], written, strict=True)
+            [{"generated_text": self._whole(prompt, text) if return_full_text else text}]
+            for prompt, text in zip(inputs if several else [inputs], written, strict=True)
         ]
         return answers if several else answers[0]
 
     def stream(self, *inputs: Any, **parameters: Any) -> AsyncIterator[str]:
-        """Yield the text that follows, piece by piece, as the model writes it.
+        """Yield the continuation piece by piece, as the model writes it.
 
         Args:
             inputs: One text or chat, as a call takes it.
             parameters: As a call takes them.
+
+        Returns:
+            Pieces of text.
+
+        Raises:
+            OptionError: The task has no such parameter.
         """
         return self._stream(*inputs, **self._parameters(parameters))
 
     async def _stream(
         self,
-        given: Any,
+        prompt: Any,
         *,
         max_new_tokens: int = 128,
         seed: int | None = None,
@@ -99,11 +105,11 @@ class TextGeneration(AsyncPipeline):
         **sampling: Any,
     ) -> AsyncGenerator[str, None]:
         positive("max_new_tokens", max_new_tokens)
-        prompts, several = self._prompts(given)
+        prompts, several = self._prompts(prompt)
         if several:
             raise InputError(f"{self.task} streams one text at a time: call it for each, or call the pipeline.")
-        if return_full_text and isinstance(given, str):
-            yield given
+        if return_full_text and isinstance(prompt, str):
+            yield prompt
         async with aclosing(self._pieces(prompts[0], max_new_tokens, Sampling(**sampling), seed)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -115,7 +121,7 @@ class TextGeneration(AsyncPipeline):
     async def _pieces(
         self, prompt: Sequence[int], count: int, sampling: Sampling, seed: int | None
     ) -> AsyncGenerator[str, None]:
-        pieces, chance = Pieces(self.model.tokenizer), np.random.default_rng(seed)
+        pieces, chance = TextStreamer(self.model.tokenizer), np.random.default_rng(seed)
         left = count if self._longest is None else min(count, self._longest - len(prompt))
 
         def choose(logits: Any, before: Any) -> int:
@@ -137,18 +143,23 @@ class TextGeneration(AsyncPipeline):
         self.result = replace(result, outputs={})
 
     def _prompts(self, inputs: Any) -> tuple[list[list[int]], bool]:
-        """Return the prompts' tokens, and whether there were several."""
+        """Return the prompts' tokens, and whether the caller passed a list.
+
+        Raises:
+            InputError: The inputs are something else.
+            EmptyBatch: The list is empty.
+        """
         if isinstance(inputs, str):
             return [self._tokens(inputs)], False
         if is_chat(inputs):
-            return [self._tokens(self._written(inputs), special=False)], False
-        if not isinstance(inputs, Sequence) or not all(isinstance(each, str) for each in inputs):
+            return [self._tokens(self._rendered(inputs), special=False)], False
+        if not isinstance(inputs, Sequence) or not all(isinstance(text, str) for text in inputs):
             raise InputError(f"{self.task} takes a text, a list of texts or a chat, not {str(inputs)[:60]!r}.")
         if not inputs:
             raise EmptyBatch(f"{self.task} was given no texts: pass at least one.")
         return [self._tokens(text) for text in inputs], True
 
-    def _written(self, chat: Sequence[ChatMessage]) -> str:
+    def _rendered(self, chat: Sequence[ChatMessage]) -> str:
         if self._template is None:
             raise InputError(f"{self.model.name} has no chat template: pass a text instead of a chat.")
         return render(self._template, chat, self.model.package.settings("tokenizer_config.json"))
@@ -157,32 +168,32 @@ class TextGeneration(AsyncPipeline):
         encoded = self.model.tokenizer.encode(text, _ENDLESS, special=special)
         ids: list[int] = encoded["input_ids"][0].tolist()
         if not ids:
-            raise InputError(f"{self.task} needs something to go on from: the text is empty.")
+            raise InputError(f"{self.task} needs a text to continue: this one is empty.")
         if self._longest is not None and len(ids) >= self._longest:
             raise InputError(
-                f"The text has {len(ids):,} tokens, and {self.model.name} takes {self._longest:,} with what it writes: "
-                "make it shorter.",
+                f"The text has {len(ids):,} tokens. {self.model.name} takes {self._longest:,}, with those that it "
+                "writes: make the text shorter.",
                 tokens=len(ids),
             )
         return ids
 
-    def _whole(self, given: Any, text: str) -> Any:
-        return given + text if isinstance(given, str) else [*given, {"role": "assistant", "content": text}]
+    def _whole(self, prompt: Any, text: str) -> Any:
+        return prompt + text if isinstance(prompt, str) else [*prompt, {"role": "assistant", "content": text}]
 
     def _check_models(self) -> None:
         package = self.model.package
         if not cache_of(package):
             self._refuse(self.model, "it has no cache: no inputs past_key_values.N.key and outputs present.N.key")
-        strange = {spec.name for spec in package.signature.inputs} - _TAKEN - set(cache_of(package))
-        if strange or "logits" not in {spec.name for spec in package.signature.outputs}:
-            what = f"takes {', '.join(sorted(strange))}" if strange else "gives no logits"
-            self._refuse(self.model, f"it {what}, which no decoder of text alone does")
+        unknown = {spec.name for spec in package.signature.inputs} - _INPUTS - set(cache_of(package))
+        if unknown or "logits" not in {spec.name for spec in package.signature.outputs}:
+            fault = f"takes {', '.join(sorted(unknown))}" if unknown else "gives no logits"
+            self._refuse(self.model, f"it {fault}, unlike a decoder of text alone")
         self._longest = longest(package.config)
         self._ends = self._ending()
         self._template = template_of(self.model.tokenizer.path.parent, package.settings("tokenizer_config.json"))
 
     def _ending(self) -> set[int]:
         """Return the tokens that end a text."""
-        said = self.model.package.settings("generation_config.json").get("eos_token_id")
-        said = self.model.package.config.get("eos_token_id") if said is None else said
-        return {said} if isinstance(said, int) else set(said or ())
+        tokens = self.model.package.settings("generation_config.json").get("eos_token_id")
+        tokens = self.model.package.config.get("eos_token_id") if tokens is None else tokens
+        return {tokens} if isinstance(tokens, int) else set(tokens or ())

@@ -1,4 +1,4 @@
-"""``image-classification``: which of its labels a model gives an image."""
+"""``image-classification``: the labels that a model gives an image."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ class ImageClassification(ImagePipeline):
         Args:
             inputs: An image, as a path, the bytes of a file, a PIL image or a uint8 array of shape (height, width, 3);
                 or a list of these.
-            top_k: How many labels, best first; ``None`` for all.
-            function_to_apply: From logits to scores: ``softmax``, ``sigmoid`` or ``none``. ``None`` takes what the
-                model's configuration implies: ``sigmoid`` for one label or several at once, else ``softmax``.
-            batch_size: Images run together at most.
+            top_k: Number of labels, best first; ``None`` for all.
+            function_to_apply: Turns logits into scores: ``softmax``, ``sigmoid`` or ``none``. ``None`` reads it from
+                the model's configuration: ``sigmoid`` for one label or for several at once, else ``softmax``.
+            batch_size: Most images in one run.
 
         Returns:
-            For an image a list of ``{"label", "score"}``; for a list of images a list of these lists.
+            For an image, a list of ``{"label", "score"}``. For a list of images, a list of these lists.
         """
-        labelled = Labeller(self.model.package, self._output, top_k, function_to_apply)
+        label = Labeller(self.model.package, self._output, top_k, function_to_apply)
         images, several = images_of(inputs)
-        answers = [labelled(seen.outputs[self._output]) for seen in await self._see(images, [self._output], batch_size)]
+        features = await self._features(images, [self._output], batch_size)
+        answers = [label(image.outputs[self._output]) for image in features]
         return answers if several else answers[0]

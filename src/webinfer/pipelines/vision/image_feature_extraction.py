@@ -9,7 +9,7 @@ import numpy as np
 from webinfer.core.errors import TaskMismatch
 from webinfer.pipelines.base.images import ImagePipeline, images_of
 
-_POOLED = ("pooler_output", "image_embeds")  # of encoders, and of CLIP's where it is a model of its own
+_POOLED = ("pooler_output", "image_embeds")  # of encoders, and of CLIP's vision model
 
 
 class ImageFeatureExtraction(ImagePipeline):
@@ -29,24 +29,27 @@ class ImageFeatureExtraction(ImagePipeline):
             self._refuse(self.model, "it gives no hidden state of shape (batch, sequence, hidden size)")
 
     async def _answer(self, inputs: Any, /, *, pool: bool = False, batch_size: int = 8) -> Any:
-        """Return the last hidden state, or what the model makes of it.
+        """Return the last hidden state, or the model's own pooled vector.
 
         Args:
             inputs: An image, as a path, the bytes of a file, a PIL image or a uint8 array of shape (height, width, 3);
                 or a list of these.
-            pool: Take the model's own pooled vector in place of the hidden state.
-            batch_size: Images run together at most.
+            pool: Return the model's own pooled vector.
+            batch_size: Most images in one run.
 
         Returns:
-            Without ``pool``, float32 of shape (1, sequence, hidden size), a list of these for a list of images; with
-            it, float32 of shape (images, hidden size).
+            With ``pool``, float32 of shape (images, hidden size). Without, float32 of shape (1, sequence, hidden size),
+            and for a list of images a list of these.
+
+        Raises:
+            TaskMismatch: The model does not give it.
         """
         output = self._pooled if pool else self._hidden
         if output is None:
             lack = "pooled vector: leave pool out" if pool else "hidden state: pass pool=True"
             raise TaskMismatch(f"{self.model.name} gives no {lack}.", task=self.task, model=self.model.name)
         images, several = images_of(inputs)
-        states = [seen.outputs[output][None] for seen in await self._see(images, [output], batch_size)]
+        states = [image.outputs[output][None] for image in await self._features(images, [output], batch_size)]
         if pool:
             return np.concatenate(states)
         return states if several else states[0]

@@ -1,4 +1,4 @@
-"""``object-detection``: what is in an image, and where."""
+"""``object-detection``: the objects in an image, and their boxes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from webinfer.pipelines.base.labels import label_name
 from webinfer.pipelines.base.scores import best, sigmoid, softmax
 
 _LOGITS, _BOXES = "logits", "pred_boxes"
-# Models that score each label by itself, so that one query may stand for several, and how many pairs of query and
-# label they keep; ``None`` for as many as there are queries. All others have a last label that means "nothing".
-_BY_ITSELF: dict[str, int | None] = {
+# These models score each label independently, so that one query may give several objects. The number is how many pairs
+# of query and label they keep; ``None`` keeps as many as there are queries. All others have a last label "no object".
+_INDEPENDENT: dict[str, int | None] = {
     "conditional_detr": 100,
     "deformable_detr": 100,
     "rt_detr": None,
@@ -38,47 +38,48 @@ class ObjectDetection(ImagePipeline):
             )
 
     async def _answer(self, inputs: Any, /, *, threshold: float = 0.5, batch_size: int = 4) -> list[Any]:
-        """Return what was found in each image.
+        """Return the objects in each image.
 
         Args:
             inputs: An image, as a path, the bytes of a file, a PIL image or a uint8 array of shape (height, width, 3);
                 or a list of these.
-            threshold: Scores that are not above this are left out.
-            batch_size: Images of one size run together at most.
+            threshold: Only scores above this are returned.
+            batch_size: Most images of one size in one run.
 
         Returns:
-            For an image a list of ``{"score", "label", "box"}``, the box as ``{"xmin", "ymin", "xmax", "ymax"}`` in
-            pixels of the image; for a list of images a list of these lists.
+            For an image, a list of ``{"score", "label", "box"}``. The box is ``{"xmin", "ymin", "xmax", "ymax"}`` in
+            pixels of the image. For a list of images, a list of these lists.
         """
         images, several = images_of(inputs)
-        answers = [self._found(seen, threshold) for seen in await self._see(images, [_LOGITS, _BOXES], batch_size)]
+        features = await self._features(images, [_LOGITS, _BOXES], batch_size)
+        answers = [self._objects(image, threshold) for image in features]
         return answers if several else answers[0]
 
-    def _found(self, seen: ImageFeatures, threshold: float) -> list[dict[str, Any]]:
+    def _objects(self, features: ImageFeatures, threshold: float) -> list[dict[str, Any]]:
         config = self.model.package.config
         kind = config.get("model_type")
-        logits, corners = seen.outputs[_LOGITS], to_corners(seen.outputs[_BOXES], seen.size)
-        if kind in _BY_ITSELF:
+        logits, corners = features.outputs[_LOGITS], to_corners(features.outputs[_BOXES], features.size)
+        if kind in _INDEPENDENT:
             scores = sigmoid(logits)
-            chosen = best(scores.ravel(), _BY_ITSELF[kind] or len(logits))
-            found = [(scores.flat[at], at % scores.shape[1], at // scores.shape[1]) for at in chosen]
+            chosen = best(scores.ravel(), _INDEPENDENT[kind] or len(logits))
+            objects = [(scores.flat[at], at % scores.shape[1], at // scores.shape[1]) for at in chosen]
         else:
             scores = softmax(logits)[:, :-1]
             labels = scores.argmax(axis=1)
-            found = [(scores[query, label], label, query) for query, label in enumerate(labels)]
+            objects = [(scores[query, label], label, query) for query, label in enumerate(labels)]
         return [
             {"score": float(score), "label": label_name(config, int(label)), "box": _box(corners[query])}
-            for score, label, query in found
+            for score, label, query in objects
             if score > threshold
         ]
 
 
 def to_corners(boxes: NDArray[Any], size: Size) -> NDArray[np.float32]:
-    """Bring boxes from centres and sizes, as shares of the image, to corners in pixels.
+    """Convert boxes from centres and sizes, relative to the image, to corners in pixels.
 
     Args:
         boxes: float array of shape (queries, 4): centre x, centre y, width, height, from 0 to 1.
-        size: Of the image.
+        size: Height and width of the image, in pixels.
 
     Returns:
         float32 array of shape (queries, 4): left, top, right, bottom.
@@ -91,5 +92,5 @@ def to_corners(boxes: NDArray[Any], size: Size) -> NDArray[np.float32]:
 
 
 def _box(corners: NDArray[np.float32]) -> dict[str, int]:
-    """Return a box in whole pixels, cut towards zero as Transformers does."""
+    """Return a box in whole pixels, rounded towards zero as Transformers does."""
     return dict(zip(("xmin", "ymin", "xmax", "ymax"), map(int, corners), strict=True))
