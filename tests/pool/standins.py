@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -15,31 +16,68 @@ from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.lane import Lane
 from webinfer.core.capabilities import Capabilities
-from webinfer.core.errors import LaneLost, WebinferError
+from webinfer.core.errors import LaneLost, SocketLost, WebinferError
 from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
 from webinfer.pool.events import Event
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.registry import Registry
+from webinfer.transport.wire.answers import LoadAnswer, LoadTiming, RunAnswer, RunTiming
+from webinfer.transport.wire.commands import RunCommand
+from webinfer.transport.wire.conversation import Reply
 from webinfer.transport.wire.messages import LaneHello
 
 NAME = "chrome"
 
 
 class StandInConnection:
-    """A socket that nobody is behind."""
+    """A socket behind which sessions are created at once, and runs wait until a test answers them."""
 
     def __init__(self) -> None:
         self.hello = msgspec.convert(LANE_HELLO, LaneHello)
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
+        self.runs: deque[tuple[Any, Any]] = deque()  # tensors, and what is called with the outcome
+        self.refusals: list[WebinferError] = []  # of the sessions that are created next
 
     def watch(self, on_notice: Any) -> None:
         """Bring no messages."""
 
+    async def ask(self, command: Any, timeout: float, on_transfer: Any = None, tensors: Any = None) -> Any:
+        """Create a session, in a later turn of the loop."""
+        await asyncio.sleep(0)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        timing = LoadTiming(fetch=1.0, create=2.0)
+        loaded = LoadAnswer(inputs=(), outputs=(), timing=timing, nbytes=3, stored=0, placement=None)
+        return Reply(0, loaded, {})
+
+    def post(self, command: Any, on_outcome: Any, tensors: Any = None) -> None:
+        """Take a run; all else is done at once."""
+        if self.lost.done():
+            raise SocketLost("The lane's socket is closed.")
+        if isinstance(command, RunCommand):
+            self.runs.append((tensors, on_outcome))
+
+    def answer(self, **outputs: Any) -> None:
+        """Answer the oldest run, with its own inputs where nothing else is given."""
+        tensors, on_outcome = self.runs.popleft()
+        on_outcome(Reply(0, RunAnswer(timing=RunTiming(wait=0.0, run=1.0)), outputs or dict(tensors)))
+
+    def fail(self, error: WebinferError) -> None:
+        """Fail the oldest run."""
+        self.runs.popleft()[1](error)
+
+    def drop(self) -> None:
+        """Close, which fails what waits, as a socket does."""
+        if not self.lost.done():
+            self.lost.set_result(SocketLost("The lane's socket closed."))
+            runs, self.runs = self.runs, deque()
+            for _, on_outcome in runs:
+                on_outcome(self.lost.result())
+
     async def close(self) -> None:
         """Close at once."""
-        if not self.lost.done():
-            self.lost.set_result(LaneLost("The socket was closed."))
+        self.drop()
 
 
 class StandInBrowser:
