@@ -77,6 +77,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(autouse=True)
+def nothing_tuned(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each test begin without what others, or the user's own contests, found of the models."""
+    directory = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("webinfer.tuning.results.cache_dir", lambda: directory)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_leftovers(pytestconfig: pytest.Config) -> Iterator[None]:
     """Assert that the tests left neither a process nor a temporary directory of ours behind."""

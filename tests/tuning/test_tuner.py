@@ -75,6 +75,8 @@ async def test_fastest_wins_and_everybody_is_closed() -> None:
     assert 0 < tuning.cost < 5
     assert tuning.at.endswith("+00:00")
     assert [each.candidate for each in tuning.standings] == [FAST, MIDDLE, SLOW]
+    assert not any(standing.failed for standing in tuning.standings)
+    assert tuning.versions == {"embedded": "153.0"}
     assert not stage.open
 
 
@@ -93,6 +95,7 @@ async def test_candidate_that_fails_is_out_and_costs_nobody_else(
     tuning = await Tuner(stage).run(SUBJECT, [FAST, MIDDLE, SLOW], 2)
     assert (tuning.winner, tuning.runner_up) == (MIDDLE, SLOW)
     standing = next(each for each in tuning.standings if each.candidate == FAST)
+    assert [each.candidate for each in tuning.standings if each.failed] == [FAST]
     assert standing.reason is not None
     assert standing.reason.startswith(reason)
     assert not stage.open

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ class Gate:
         if self._mode == "fallback":
             async for package, choice in self._others(model, judged.lane, finer):
                 try:
-                    other = await make(package, replace(choice, reason="; ".join(faults)))
+                    other = await make(package, choice.elsewhere(choice.backend, "; ".join(faults)))
                     again = await self._judge_or_close(other)
                 except (BackendError, BrowserError, DeadlineExceeded, LostError, UnsupportedOperator) as error:
                     faults.append(f"{package.precision} on {choice.backend} cannot be loaded: {error}")
@@ -207,10 +207,10 @@ class Gate:
         others = [each for each in backends if each != model.backend and not (fixed and each == "webnn")]
         others.sort(key=lambda each: each == "webgpu" and lane.verdict(each).kind == "software")
         for backend in others:
-            yield model.package, replace(choice, backend=backend)
+            yield model.package, choice.elsewhere(backend)
         async for package in finer():
             for backend in (model.backend, *others):
-                yield package, replace(choice, backend=backend)
+                yield package, choice.elsewhere(backend)
 
 
 def _names(model: AsyncModel) -> tuple[str, ...]:

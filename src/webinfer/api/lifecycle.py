@@ -17,6 +17,7 @@ from webinfer.telemetry.readers.snapshot import Snapshot, take
 from webinfer.telemetry.recorder import Recorder
 from webinfer.telemetry.registry import Entry, announce, retract
 from webinfer.transport.server import Host
+from webinfer.tuning.results import TuningResults
 
 log = logging.getLogger("webinfer")
 
@@ -32,6 +33,7 @@ class Lifecycle:
         host: Serves the browsers' pages; ``None`` before the first use.
         pool: Browsers and lanes; ``None`` before the first use.
         recorder: Is told of every result and event; it counts them, and writes to the database.
+        tunings: Results of tuning, from the cache directory and the database.
         closed: Whether it was ended.
     """
 
@@ -40,6 +42,7 @@ class Lifecycle:
         self.host: Host | None = None
         self.pool: Pool | None = None
         self.recorder = Recorder()
+        self.tunings = TuningResults()
         self.closed = False
         self._entry: Entry | None = None  # by which other processes find this accelerator
         self._starting = asyncio.Lock()
@@ -68,6 +71,7 @@ class Lifecycle:
                 installations = [await asyncio.to_thread(find, options.browser, options.executable)]
             if self.recorder.store is None and options.db_path is not None:
                 self.recorder.open(await asyncio.to_thread(Store, options.db_path), options)
+                self.tunings.rows = self.recorder.tunings
             if self.host is None:
                 self.host = host = await _start_host(options)
                 host.report, host.exposition = self._report, self._exposition

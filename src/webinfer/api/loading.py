@@ -12,7 +12,7 @@ from webinfer.api.gate import Gate
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
 from webinfer.api.precisions import obstacle
-from webinfer.api.router import Router, avoid_fixed_shapes
+from webinfer.api.router import Router, Wish, avoid_fixed_shapes
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import (
     AccuracyError,
@@ -22,6 +22,7 @@ from webinfer.core.errors import (
     ModelError,
     UnsupportedOperator,
 )
+from webinfer.core.options import DEFAULT_BATCH_SIZE, DEFAULT_LANES
 from webinfer.core.progress import ProgressCallback
 from webinfer.deployment.prepare import deliver
 from webinfer.deployment.sharding import split
@@ -50,7 +51,7 @@ class ModelLoader:
     def __init__(self, lifecycle: Lifecycle) -> None:
         self.models: set[AsyncModel] = set()
         self._lifecycle = lifecycle
-        self._router = Router(lifecycle.options)
+        self._router = Router(lifecycle.options, lifecycle.tunings)
 
     def __repr__(self) -> str:
         return f"<ModelLoader models={len(self.models)}>"
@@ -82,30 +83,37 @@ class ModelLoader:
         """
         package, pool = await asyncio.gather(find_package(order), self._start())
         choice, capabilities = await self._choose(pool, package, order)
+        candidate = choice.standing.candidate if choice.standing is not None else None
+        if candidate is not None and candidate.precision != package.precision:
+            order = order.beginning_with(candidate.precision, package)
+            package = await find_package(order)
+        options = self._lifecycle.options
+        if candidate is not None and options.lanes == DEFAULT_LANES and options.min_lanes is None:
+            await pool.resize(candidate.browser, candidate.lanes, candidate.threads)
         why, other = obstacle(package, choice.backend, capabilities), order.instead(package)
         if why and other:
             return await self._load_instead(order, other, f"{why}, so {other} was taken")
         if why and choice.asked == "auto" and choice.backend != "wasm":  # which runs every precision
-            choice, why = replace(choice, backend="wasm").because(f"{why}, so wasm was taken"), None
+            choice, why = choice.elsewhere("wasm").because(f"{why}, so wasm was taken"), None
         if why and order.precision:
             raise BackendUnavailable(
                 f"{why}: take another platform or precision, or allow a fallback.", backend=choice.backend
             )
         self._lifecycle.recorder.model(package)
         try:
-            model = await self._load_somewhere(pool, package, choice, order.progress)
+            loaded = await self._load_somewhere(pool, package, choice, order.progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if other is None:
                 raise
             why = f"{package.precision} could not be loaded on {choice.backend} ({error}), so {other} was taken"
             return await self._load_instead(order, other, why)
         try:
-            model = await self._admit(pool, model, order)
+            model = await self._admit(pool, loaded, order)
         except AccuracyError as error:
             if other is None or not order.others:
                 raise
             return await self._load_instead(order, other, str(error))
-        return await self._prepare(model)
+        return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
 
     async def _start(self) -> Pool:
         """Have a browser up; of several, the family decides which."""
@@ -118,7 +126,8 @@ class ModelLoader:
         """Decide where a model is loaded."""
         options = self._lifecycle.options
         asked = order.platform or options.platform
-        choice, capabilities = await self._router.choose(pool, package, asked, order.fallback)
+        wish = Wish(asked, (package.precision, *order.others), order.fallback)
+        choice, capabilities = await self._router.choose(pool, package, wish)
         choice = avoid_fixed_shapes(replace(choice, require=order.require or options.require), package, order.varying)
         return choice.because(order.lost), capabilities
 
@@ -137,7 +146,7 @@ class ModelLoader:
                 raise
             why = f"{choice.backend} could not load it ({str(error).splitlines()[0]}), so wasm was taken"
             log.info("%s: %s", package.name, why)
-            return await self._load_there(pool, package, replace(choice, backend="wasm", reason=why), progress)
+            return await self._load_there(pool, package, choice.elsewhere("wasm", why), progress)
 
     async def _load_there(
         self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None = None
@@ -181,14 +190,15 @@ class ModelLoader:
     def _gate(self, pool: Pool) -> Gate:
         return Gate(pool, self._lifecycle.options)
 
-    async def _prepare(self, model: AsyncModel) -> AsyncModel:
-        """Do with a loaded model what the options ask for."""
+    async def _prepare(self, model: AsyncModel, batch_size: int) -> AsyncModel:
+        """Do with a loaded model what the options ask for; ``batch_size`` is what a contest found to be the best."""
         options = self._lifecycle.options
         try:
             if options.warm_up:
                 await model.warm_up()
-            if options.max_batch_size > 1:
-                await model.set_max_batch_size(options.max_batch_size)
+            size = batch_size if options.max_batch_size == DEFAULT_BATCH_SIZE else options.max_batch_size
+            if size > 1:
+                await model.set_max_batch_size(size)
         except BaseException:
             await model.close()
             raise

@@ -58,6 +58,16 @@ class Order:
         others = tuple(other for other in self.others if other != precision)
         return replace(self, precision=precision, others=others, lost=f"{self.lost}; {why}" if self.lost else why)
 
+    def beginning_with(self, precision: str, package: ModelPackage) -> Order:
+        """Return the same with another of its precisions first.
+
+        Args:
+            precision: The one to begin with.
+            package: The model in the precision that was the first; it becomes the next one.
+        """
+        others = dict.fromkeys((package.precision, *self.others))
+        return replace(self, precision=precision, others=tuple(name for name in others if name != precision))
+
     def instead(self, package: ModelPackage) -> str | None:
         """Return the precision to try where this one cannot be run.
 

@@ -1,22 +1,44 @@
-"""Where a model is loaded: as the caller says, or by the table of preferences."""
+"""Where a model is loaded: as the caller says, as a contest found, or by the table of preferences."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from webinfer.browsers.browser import Browser
+from webinfer.browsers.discovery.find import Installation
+from webinfer.browsers.discovery.versions import version
 from webinfer.core.capabilities import Capabilities
-from webinfer.core.errors import BackendUnavailable
+from webinfer.core.errors import BackendUnavailable, BrowserError, LostError
 from webinfer.core.options import ChosenBy, Options, Platform
 from webinfer.inference.kv_cache import cache_of
 from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan import preferences
 from webinfer.pool.pool import Pool
+from webinfer.telemetry.database.machine import machine
+from webinfer.tuning.candidate import Candidate
+from webinfer.tuning.results import TuningResults
+from webinfer.tuning.tuning import Standing, Tuning, is_alike
 
 _VARYING = "WebNN takes fixed shapes, and the inputs of this model have others in each run"
 _GROWING = "WebNN takes fixed shapes, and this model's cache grows with every token"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the caller leaves open.
+
+    Attributes:
+        platform: The platform that was asked for.
+        precisions: Precisions that are allowed, the one to begin with first.
+        fallback: Whether another backend may be taken, where no browser can run that one.
+    """
+
+    platform: Platform
+    precisions: Sequence[str]
+    fallback: bool = False
 
 
 class Router:
@@ -24,52 +46,92 @@ class Router:
 
     Args:
         options: Options of the accelerator.
+        results: Results of tuning.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, results: TuningResults) -> None:
         self._options = options
+        self._results = results
         self._preferences = preferences.merge(options.browser_preferences or {})
 
     def __repr__(self) -> str:
         return f"<Router {self._options.routing}>"
 
-    async def choose(
-        self, pool: Pool, package: ModelPackage, asked: Platform, fallback: bool
-    ) -> tuple[Choice, Capabilities]:
-        """Decide on a browser and a backend. That browser is up then.
+    async def choose(self, pool: Pool, package: ModelPackage, wish: Wish) -> tuple[Choice, Capabilities]:
+        """Decide on a browser and a backend, and of several precisions on one. That browser is up then.
 
         Args:
             pool: The pool.
-            package: The model.
-            asked: The platform that was asked for.
-            fallback: Whether another backend may be taken, where no browser can run that one.
+            package: The model, in the precision to begin with.
+            wish: What the caller leaves open.
 
         Returns:
-            The choice, and what that browser can do.
+            The choice, and what that browser can do. Where a contest chose, the choice's ``standing`` names the
+            precision.
 
         Raises:
             BackendUnavailable: No browser can run that backend.
             WebinferError: No browser starts.
         """
-        choice, browser = await self._by_table(pool, package, asked, fallback)
+        tuned = await self._tuned(pool, package, wish)
+        choice, browser = tuned or await self._by_table(pool, package, wish)
         return choice, browser.capabilities
 
-    async def _by_table(
-        self, pool: Pool, package: ModelPackage, asked: Platform, fallback: bool
-    ) -> tuple[Choice, Browser]:
+    async def _tuned(self, pool: Pool, package: ModelPackage, wish: Wish) -> tuple[Choice, Browser] | None:
+        """Choose what a contest found to be the fastest of what the caller allows; ``None`` where there is no such."""
+        is_open = wish.platform == "auto" or len(wish.precisions) > 1
+        if self._options.routing == "table" or not is_open:
+            return None
+        model, here = identity(package), machine()["id"]
+        known = await asyncio.to_thread(self._results.find, model, here)
+        if not known:
+            return None
+        names = self._browsers(pool, package)
+        versions = await asyncio.to_thread(_versions, [one for one in pool.installations if one.name in names])
+        tuning = await asyncio.to_thread(self._results.recall, model, here, versions)
+        standing = tuning.best(versions, lambda candidate: _allows(wish, candidate)) if tuning is not None else None
+        return await self._take(pool, package, wish, tuning, standing) if tuning and standing else None
+
+    async def _take(
+        self, pool: Pool, package: ModelPackage, wish: Wish, tuning: Tuning, standing: Standing
+    ) -> tuple[Choice, Browser] | None:
+        """Choose a candidate of a contest; ``None`` where it is not to be had any more."""
+        candidate = standing.candidate
+        try:
+            browser = await pool.ensure((candidate.browser,), candidate.backend)
+        except (BackendUnavailable, BrowserError, LostError):
+            return None  # the table knows what takes its place
+        if not is_alike(browser.capabilities.engine_version, tuning.version_of(candidate.browser) or ""):
+            return None
+        route = self._route(pool, package)
+        if route is not None:
+            others = tuple(name for name in route.names if name != candidate.browser)
+            why = tuning.explain(candidate)
+            route = preferences.Route(route.family, route.wish, (candidate.browser, *others), why)
+        return Choice(wish.platform, candidate.backend, None, route, None, "tuned", tuning, standing), browser
+
+    async def _by_table(self, pool: Pool, package: ModelPackage, wish: Wish) -> tuple[Choice, Browser]:
         route = self._route(pool, package)
         names = route.names if route else ()
-        wanted = None if asked == "auto" else asked
+        wanted = None if wish.platform == "auto" else wish.platform
         why = None
         try:
             browser = await pool.ensure(names, wanted)
         except BackendUnavailable as error:
-            if not fallback:
+            if not wish.fallback:
                 raise
             browser, why = await pool.ensure(names), str(error)
         backend = wanted if wanted and not why else browser.capabilities.choose()
-        by: ChosenBy = "table" if asked == "auto" else "caller"
-        return Choice(asked, backend, why, route, by=by), browser
+        by: ChosenBy = "table" if wish.platform == "auto" else "caller"
+        return Choice(wish.platform, backend, why, route, by=by), browser
+
+    def _browsers(self, pool: Pool, package: ModelPackage) -> tuple[str, ...]:
+        """Return the browsers that a model may go to: what the caller prefers for its family, else all."""
+        names = tuple(installation.name for installation in pool.installations)
+        if not preferences.is_named(package.family, self._options.browser_preferences or {}):
+            return names
+        preferred = self._preferences[package.family]
+        return tuple(name for name in names if name in preferred) or names
 
     def _route(self, pool: Pool, package: ModelPackage) -> preferences.Route | None:
         installed = [installation.name for installation in pool.installations]
@@ -87,5 +149,29 @@ def avoid_fixed_shapes(choice: Choice, package: ModelPackage, varying: Collectio
     if choice.backend != "webnn":
         return choice
     if any(spec.name in varying for spec in package.signature.inputs):
-        return replace(choice, backend="wasm", reason=_VARYING)
-    return replace(choice, backend="wasm", reason=_GROWING) if choice.asked == "auto" and cache_of(package) else choice
+        return choice.elsewhere("wasm", _VARYING)
+    return choice.elsewhere("wasm", _GROWING) if choice.asked == "auto" and cache_of(package) else choice
+
+
+def identity(package: ModelPackage) -> str:
+    """Return the hash that results of tuning are kept by: the full-precision model's, as far as it is known.
+
+    Args:
+        package: The model, in any precision.
+    """
+    return str(package.quantized.get("from", package.sha256))
+
+
+def _allows(wish: Wish, candidate: Candidate) -> bool:
+    """Whether the caller leaves a candidate open."""
+    return candidate.precision in wish.precisions and wish.platform in ("auto", candidate.backend)
+
+
+def _versions(installations: Iterable[Installation]) -> dict[str, str]:
+    """Ask browsers for their version, as far as that is the one that their pages tell; empty where it is not known."""
+    return {
+        installation.name: ""
+        if installation.engine == "webkit"
+        else version(installation.executable, installation.libraries) or ""
+        for installation in installations
+    }

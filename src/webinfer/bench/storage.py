@@ -80,7 +80,7 @@ def write(store: Store, record: Record) -> None:
                 high=bounds.high if bounds else None,
                 count=len(values),
                 raw=values,
-                details={"interval": bounds.scope} if bounds else None,
+                details=_details(cell, metric, bounds),
             )
         own = _identity(record.id, str(cell.configuration), "error")
         if cell.status in ("failed", "cannot") and own not in known:
@@ -137,6 +137,14 @@ def figures(record: Record, cell: Cell) -> Iterator[Figure]:
         yield "memory", "MB", [cell.memory_mb], None
     if cell.agreement is not None and cell.agreement.difference is not None:
         yield "difference_from_native", "1", [cell.agreement.difference], None
+
+
+def _details(cell: Cell, metric: str, bounds: Interval | None) -> dict[str, Any] | None:
+    """Say of which scope a figure's interval is, and of a place's time whether its answers are native onnxruntime's."""
+    details: dict[str, Any] = {"interval": bounds.scope} if bounds else {}
+    if metric == "time_per_item" and cell.agreement is not None:
+        details["passed"] = cell.agreement.passed
+    return details or None
 
 
 def _flat(costs: list[list[float]]) -> list[float]:

@@ -1,12 +1,15 @@
-"""Values as JSON can hold them."""
+"""Values as JSON can hold them, and files of JSON that are whole or not there."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import os
+import secrets
 from collections.abc import Mapping
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 
@@ -47,3 +50,37 @@ def told(value: Any) -> str:
 def clean(text: str) -> str:
     """Return a text that can be written: halves of characters, as in undecodable names of files, are question marks."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def write_json(path: Path, value: Any, indent: int | None = None) -> None:
+    """Write a file of JSON in one step: a reader, or who comes after a crash, finds the old file or the new one.
+
+    Args:
+        path: The file. Directories on the way are made.
+        value: What to write. Numbers that are none become null, as in ``dumps``.
+        indent: Spaces of each level; ``None`` writes one line.
+
+    Raises:
+        OSError: It cannot be written. The old file is as it was.
+    """
+    write_whole(path, dumps(value, indent).encode())
+
+
+def write_whole(path: Path, contents: bytes) -> None:
+    """Write a file in one step, as ``write_json`` does.
+
+    Args:
+        path: The file. Directories on the way are made.
+        contents: Its bytes.
+
+    Raises:
+        OSError: It cannot be written. The old file is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")  # no other writer's
+    try:
+        beside.write_bytes(contents)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

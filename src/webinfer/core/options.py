@@ -19,6 +19,8 @@ ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "
 Requirement = Literal["no-fallback"]
 AccuracyMode = Literal["off", "warn", "fallback", "raise"]
 RoutingName = Literal["auto", "table"]
+DEFAULT_LANES = DEFAULT_BATCH_SIZE = 1  # where the caller leaves them, the tuner's winner decides
+
 ChosenBy = Literal["caller", "table", "tuned"]
 NamedBrowsers = str | Sequence[str]
 
@@ -85,7 +87,11 @@ class Options:
     accuracy_limits: Mapping[str, Mapping[str, float]] | None = _option(
         None, "Other limits for that comparison, by precision: cosine, error, top or equal. The precision * means all."
     )
-    lanes: int = _option(1, "Most lanes in a browser. A lane is a worker that runs one inference at a time.")
+    lanes: int = _option(
+        DEFAULT_LANES,
+        "Most lanes in a browser. A lane is a worker that runs one inference at a time. With 1 and no min_lanes, a "
+        "browser that `webinfer tune` chose has as many lanes as it found to be the best.",
+    )
     min_lanes: int | None = _option(
         None,
         "Lanes that stay while there is no work, in all browsers together. More start while requests wait, up to lanes "
@@ -137,7 +143,9 @@ class Options:
     max_message_mb: float = _option(2000.0, "Largest message to or from a browser.")
     max_queue: int = _option(100_000, "Number of requests that may wait. One more raises QueueFull.")
     max_batch_size: int = _option(
-        1, "Most requests of a model that run together, if that leaves its outputs the same. 1 runs each one alone."
+        DEFAULT_BATCH_SIZE,
+        "Most requests of a model that run together, if that leaves its outputs the same. 1 runs each one alone, if "
+        "`webinfer tune` did not find that batches are faster.",
     )
     max_batch_wait: float = _option(
         0.01,
@@ -176,7 +184,7 @@ class Options:
     audio_shaders: bool = _option(
         False,
         "Make the log-mel features of recordings on the GPU, on WebGPU. The workgroup is the fastest one that "
-        "`webinfer tune` found, or else 64x1x1.",
+        "`webinfer tune` found, or else 64x1x1. False makes them there only if tuning found that to be faster.",
     )
     resident_state: bool = _option(
         False, "Leave a decoder's keys and values in the memory of the GPU between steps, on WebGPU."

@@ -20,6 +20,7 @@ from webinfer.core.process_bound import AsyncResource
 from webinfer.core.profile import Profile
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.assembly import ResultAssembly
+from webinfer.inference.probes.audio import chosen_workgroup
 from webinfer.inference.probes.batch_check import batching_obstacle
 from webinfer.inference.probes.hardware import prove, require_hardware
 from webinfer.inference.probes.profile import measure
@@ -74,7 +75,8 @@ class AsyncModel(AsyncResource):
         self._pool = pool
         self._forget = forget
         self._closed = False
-        requests = RequestBuilder(pool, package, choice.backend, sessions)
+        workgroup = chosen_workgroup(choice, is_wanted=pool.options.audio_shaders)
+        requests = RequestBuilder(pool, package, choice.backend, sessions, workgroup)
         self._warmup = Warmup(pool, package, requests)
         # Its parts, with which the gate, pipelines and decoders work:
         self.choice = choice  # which backend and browsers were asked for and chosen, and why

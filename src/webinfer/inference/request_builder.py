@@ -14,7 +14,7 @@ from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
 from webinfer.core.tensors import prepare, refuse_unknown
 from webinfer.core.validation import seconds
-from webinfer.inference.probes.audio import AudioInputs
+from webinfer.inference.probes.audio import AudioInputs, Workgroup
 from webinfer.inference.sessions import ModelSessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.reader import Reader
@@ -40,6 +40,7 @@ class RequestBuilder:
         package: The model.
         backend: Backend that runs it.
         sessions: Its sessions.
+        workgroup: Workgroup of the audio shader; ``None`` has numpy make the features.
 
     Attributes:
         reader: The model's tokenizer, image processor and feature extractor.
@@ -48,9 +49,16 @@ class RequestBuilder:
         batching: How requests run together; ``None`` where each runs alone.
     """
 
-    def __init__(self, pool: Pool, package: ModelPackage, backend: Backend, sessions: ModelSessions) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        backend: Backend,
+        sessions: ModelSessions,
+        workgroup: Workgroup | None,
+    ) -> None:
         self.reader = Reader(package)
-        self.audio = AudioInputs(pool, backend, self.reader)
+        self.audio = AudioInputs(pool, self.reader, workgroup)
         self.family: str = package.family
         self.batching: Batching | None = None
         self._pool = pool

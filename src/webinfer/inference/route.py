@@ -9,6 +9,7 @@ from webinfer.browsers.lane import Lane
 from webinfer.core.options import Backend, ChosenBy, Platform, Requirement
 from webinfer.pool.plan.preferences import Route, explain
 from webinfer.pool.pool import Pool
+from webinfer.tuning.tuning import Standing, Tuning
 
 Source = Literal["override", "table", "tuned"]
 
@@ -58,12 +59,14 @@ class Decision:
         source: Who decided: the caller (``override``), the ``table`` of preferences, or the tuner (``tuned``).
         reason: Why, in words.
         candidates: Every place that was considered: the one that was taken first, then the fastest.
+        lanes: Lanes that the tuner found to be the best there; ``None`` where it did not choose their number.
     """
 
     taken: Place
     source: Source
     reason: str
     candidates: tuple[Alternative, ...]
+    lanes: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -71,6 +74,7 @@ class Decision:
             "taken": self.taken._asdict(),
             "source": self.source,
             "reason": self.reason,
+            "lanes": self.lanes,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
         }
 
@@ -86,6 +90,8 @@ class Choice:
         route: The browsers that may run it; ``None`` where there is only one.
         require: What the caller insists on.
         by: Who chose.
+        tuning: The contest that chose; ``None`` where none did.
+        standing: How the candidate that was taken did in it.
     """
 
     asked: Platform
@@ -94,6 +100,19 @@ class Choice:
     route: Route | None = None
     require: Requirement | None = None
     by: ChosenBy = "caller"
+    tuning: Tuning | None = None
+    standing: Standing | None = None
+
+    def elsewhere(self, backend: Backend, reason: str | None = None) -> Choice:
+        """Return the same for another backend, which no contest chose.
+
+        Args:
+            backend: The other backend.
+            reason: Why it is taken; ``None`` leaves the reason as it was.
+        """
+        by: ChosenBy = "table" if self.by == "tuned" else self.by
+        reason = self.reason if reason is None else reason
+        return replace(self, backend=backend, reason=reason, by=by, tuning=None, standing=None)
 
     def because(self, why: str | None) -> Choice:
         """Return the same with one more reason, unless that is ``None``.
@@ -104,6 +123,12 @@ class Choice:
         if why is None:
             return self
         return replace(self, reason=f"{self.reason}; {why}" if self.reason else why)
+
+    def explain(self) -> str | None:
+        """Say what was measured of the place; ``None`` where no contest chose it."""
+        if self.tuning is None or self.standing is None:
+            return None
+        return self.tuning.explain(self.standing.candidate)
 
 
 class Routings:
@@ -123,12 +148,14 @@ class Routings:
         self._reasons: dict[str, str] = {}  # by the browser's id
 
     def of(self, lane: Lane) -> str | None:
-        """Say why it runs in a lane's browser; ``None`` where there is only one.
+        """Say why it runs in a lane's browser; ``None`` where there is only one, and no contest chose it.
 
         Args:
             lane: A lane that ran it.
         """
-        route = self._choice.route
+        route, standing = self._choice.route, self._choice.standing
+        if standing is not None and standing.candidate.browser == lane.browser_name:
+            return self._choice.explain()
         if route is None:
             return None
         if lane.id.browser not in self._reasons:
@@ -154,6 +181,8 @@ class Routings:
         taken = Place(lane.browser_name, choice.backend, self._precision)
         browser = self.of(lane) or f"{lane.browser_name} is the only browser"
         asked = choice.by == "caller"
+        if choice.tuning is not None and choice.standing is not None:
+            return self._tuned(taken, browser, choice.tuning, choice.standing)
         backend = f"{choice.backend} was asked for" if asked else f"{choice.backend} is its first backend"
         source: Source = "override" if asked else "table"
         others = (Alternative(place, None, 0, "table", why) for place, why in self._passed_over(lane, taken).items())
@@ -162,6 +191,26 @@ class Routings:
             source=source,
             reason="; ".join((browser, choice.reason or backend)),
             candidates=(Alternative(taken, None, 0, source, None), *others),
+        )
+
+    def _tuned(self, taken: Place, reason: str, tuning: Tuning, standing: Standing) -> Decision:
+        """Tell what a contest found, each place by its best candidate."""
+        candidate = standing.candidate
+        is_there = Place(candidate.browser, candidate.backend, candidate.precision) == taken
+        first = Alternative(
+            taken, standing.seconds if is_there else None, standing.rounds if is_there else 0, "tuned", None
+        )
+        others: dict[Place, Alternative] = {}
+        for other in tuning.standings:
+            place = Place(other.candidate.browser, other.candidate.backend, other.candidate.precision)
+            if place != taken and place not in others:
+                others[place] = Alternative(place, other.seconds, other.rounds, "tuned", _why_not(other, standing))
+        return Decision(
+            taken=taken,
+            source="tuned",
+            reason="; ".join(filter(None, (reason, self._choice.reason))),
+            candidates=(first, *others.values()),
+            lanes=candidate.lanes,
         )
 
     def _passed_over(self, lane: Lane, taken: Place) -> dict[Place, str]:
@@ -179,3 +228,11 @@ class Routings:
                 obstacle = self._pool.obstacle(name, choice.backend)
                 places[taken._replace(browser=name)] = obstacle if before else f"the table prefers {taken.browser}"
         return places
+
+
+def _why_not(other: Standing, taken: Standing) -> str:
+    """Say why a contest's candidate was not taken."""
+    if other.failed or other.seconds is None or not taken.seconds:
+        return other.reason or "it was not measured"
+    times = other.seconds / taken.seconds
+    return f"{times:.2f} times as slow" if times >= 1 else "the caller does not allow it here"

@@ -194,6 +194,20 @@ class Pool:
             self._check_open()
             raise
 
+    async def resize(self, name: str, lanes: int, threads: int | None) -> None:
+        """Have a browser have as many lanes as a contest found to be the best; see ``Fleet.resize``.
+
+        Args:
+            name: The browser's name.
+            lanes: The number.
+            threads: WebAssembly threads of each; ``None`` shares the cores out.
+
+        Raises:
+            PoolClosed: The pool was closed.
+        """
+        self._check_open()
+        await self._fleet.resize(name, lanes, threads)
+
     def obstacle(self, name: str, backend: Backend) -> str:
         """Say what keeps a session of that backend from a browser.
 

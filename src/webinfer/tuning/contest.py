@@ -105,6 +105,7 @@ class Contest:
         self._field: list[Candidate] = []  # open and still in
         self._leaving: list[Candidate] = []  # open, but out
         self._reasons: dict[Candidate, str] = {}  # why candidates left, in the order in which they did
+        self._failed: set[Candidate] = set()  # those whose figures do not count
         self._costs: dict[Candidate, dict[int, float]] = {candidate: {} for candidate in candidates}
         self._openings: list[float] = []  # seconds of those that succeeded
         self._round = 0  # rounds so far
@@ -189,6 +190,7 @@ class Contest:
             self._field.remove(candidate)
             self._change()
         self._reasons[candidate] = reason
+        self._failed.add(candidate)
 
     def advance(self, spent: float) -> Action | None:
         """Return what to do next; ``None`` where the contest is over.
@@ -345,11 +347,17 @@ class Contest:
 
     def _standing(self, candidate: Candidate) -> Standing:
         costs, reason = list(self._costs[candidate].values()), self._reasons.get(candidate)
+        is_out = candidate in self._failed
         if not costs:
-            return Standing(candidate=candidate, reason=reason)
+            return Standing(candidate=candidate, reason=reason, failed=is_out)
         interval = within_launch(costs)
         return Standing(
-            candidate=candidate, seconds=interval.estimate, interval=interval, rounds=len(costs), reason=reason
+            candidate=candidate,
+            seconds=interval.estimate,
+            interval=interval,
+            rounds=len(costs),
+            reason=reason,
+            failed=is_out,
         )
 
 

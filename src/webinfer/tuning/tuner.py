@@ -243,6 +243,7 @@ def _tuning(
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         cost=cost,
         standings=(*outcome.standings, *barred),
+        versions={candidate.browser: version for candidate, version in versions.items()},
     )
 
 

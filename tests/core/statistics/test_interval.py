@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from webinfer.core.statistics import bootstrap, outliers, over_launches, within_launch
+from webinfer.core.statistics import Interval, bootstrap, outliers, over_launches, quotient, within_launch
 
 
 def test_an_interval_holds_the_true_median_as_often_as_it_says() -> None:
@@ -78,3 +78,22 @@ def test_launches_that_agree_by_chance_are_no_better_known_than_their_rounds() -
     launch = np.linspace(0.9, 1.1, 9)
     inside = within_launch(launch)
     assert over_launches([launch, launch]).margin > inside.margin / 2
+
+
+def test_interval_of_a_ratio_holds_the_true_one_as_often_as_both_of_its_parts() -> None:
+    chance, held = np.random.default_rng(5), 0
+    for _ in range(300):
+        one, other = (within_launch(chance.lognormal(np.log(middle), 0.2, 25)) for middle in (2.0, 1.0))
+        ratio = quotient(one, other)
+        held += ratio.low <= 2 <= ratio.high
+    assert 0.92 <= held / 300 <= 0.99
+
+
+def test_ratio_is_less_well_known_than_either_part() -> None:
+    one, other = Interval(2.0, 1.9, 2.1, 0.95, "over launches"), Interval(1.0, 0.9, 1.2, 0.9, "over launches")
+    ratio = quotient(one, other)
+    assert ratio.estimate == pytest.approx(2.0)
+    assert (ratio.confidence, ratio.scope) == (0.9, "over launches")
+    assert ratio.low < 2.0 / 1.2
+    assert ratio.high > 2.0 / 0.9
+    assert quotient(one, Interval(1.0, 1.0, 1.0)).scope == "within one launch"

@@ -77,6 +77,8 @@ def test_database_of_an_older_version_is_read_and_taken_in_and_left_as_it_is(
 
     assert count(old) == (2, 2, 3.0)
     assert contents(old).rows["browser_samples"] == 0
+    assert contents(old).rows["tunings"] == 0
+    assert "stretches" not in contents(old).rows
     make(target, 1)
     assert merge(target, old)["inferences"] == 2
     assert set(merge(target, old).values()) == {0}

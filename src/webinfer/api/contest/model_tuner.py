@@ -16,6 +16,7 @@ from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.loading import find_package
 from webinfer.api.order import Order
 from webinfer.api.precisions import obstacle
+from webinfer.api.router import identity
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import LoadFailed, ModelError, OptionError, RunFailed, WebinferError
 from webinfer.core.options import BACKENDS, Options
@@ -99,6 +100,8 @@ class ModelTuner:
         subject = Subject(model=base.sha256, name=base.name, machine=machine()["id"])
         tuner = Tuner(open_candidate, terms.progress)
         tuning = await tuner.run(subject, able, terms.budget, excluded=reasons, began=began)
+        variants = {identity(package) for package in packages.values()}
+        await asyncio.to_thread(self._lifecycle.tunings.keep, tuning, variants)
         return tuning
 
     async def _survey(self, terms: Terms) -> tuple[dict[str, Capabilities], dict[str, str]]:

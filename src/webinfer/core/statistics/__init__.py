@@ -9,7 +9,7 @@ from __future__ import annotations
 from webinfer.core.statistics.bottleneck import Limit, Load, limit
 from webinfer.core.statistics.changes import Change, changes
 from webinfer.core.statistics.comparison import Comparison, Severity, between, paired, severity, unpaired
-from webinfer.core.statistics.interval import Interval, bootstrap, outliers, over_launches, within_launch
+from webinfer.core.statistics.interval import Interval, bootstrap, outliers, over_launches, quotient, within_launch
 from webinfer.core.statistics.scaling import Scaling, scaling
 from webinfer.core.statistics.steadiness import is_steady, steady_from
 
@@ -29,6 +29,7 @@ __all__ = [
     "outliers",
     "over_launches",
     "paired",
+    "quotient",
     "scaling",
     "severity",
     "steady_from",

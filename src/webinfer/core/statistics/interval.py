@@ -171,6 +171,27 @@ def over_launches(launches: Sequence[Values], confidence: float = CONFIDENCE) ->
     return Interval(float(estimate), float(low), float(high), confidence, "over launches")
 
 
+def quotient(one: Interval, other: Interval) -> Interval:
+    """Bound the ratio of two figures above 0 that are known independently of each other.
+
+    By recovering the variance from each interval's ends, in logarithms (Zou and Donner, 2008, "Construction of
+    confidence limits about effect measures: a general approach", Statistics in Medicine 27).
+
+    Args:
+        one: The figure above the line.
+        other: The figure below it.
+
+    Returns:
+        The ratio and its interval; its confidence is the lower of the two.
+    """
+    middle = math.log(one.estimate / other.estimate)
+    down = math.hypot(math.log(one.estimate / one.low), math.log(other.high / other.estimate))
+    up = math.hypot(math.log(one.high / one.estimate), math.log(other.estimate / other.low))
+    low, estimate, high = (math.exp(log) for log in (middle - down, middle, middle + up))
+    scope = one.scope if one.scope == other.scope else "within one launch"
+    return Interval(estimate, low, high, min(one.confidence, other.confidence), scope)
+
+
 def _error(values: NDArray[np.float64]) -> float:
     """Return the standard error of a median: its interval's half, in those of a normal distribution.
 

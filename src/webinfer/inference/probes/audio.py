@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import WebinferError
-from webinfer.core.options import Backend
+from webinfer.inference.route import Choice
 from webinfer.models.preprocessing.audio_features import LogMel, mel_filters
 from webinfer.models.preprocessing.reader import Reader
 from webinfer.pool.pool import Pool
@@ -69,22 +69,44 @@ async def hear(
     return {"input_features": reply.tensors["input_features"]}, reply.answer.timing.run
 
 
+def chosen_workgroup(choice: Choice, *, is_wanted: bool) -> Workgroup | None:
+    """Return the workgroup of the shader that makes a model's features of recordings.
+
+    Args:
+        choice: Where the model is loaded.
+        is_wanted: Whether the option ``audio_shaders`` is on.
+
+    Returns:
+        The shape that a contest found to be faster than numpy, else the default where the shader is wanted; ``None``
+        where numpy makes the features.
+    """
+    if choice.backend != "webgpu":
+        return None
+    shape = choice.standing.candidate.workgroup if choice.standing is not None else None
+    if shape is None:
+        return DEFAULT if is_wanted else None
+    try:
+        return parse(shape)
+    except ValueError as error:  # the file with the result was changed
+        log.warning("the default is taken: %s", error)
+        return DEFAULT
+
+
 class AudioInputs:
     """Makes a model's features of recordings.
 
-    The shader makes them where the option ``audio_shaders`` is on and the model runs on WebGPU, else numpy does.
+    The shader makes them where there is a workgroup for it, else numpy does.
 
     Args:
         pool: Its lanes.
-        backend: Backend that runs the model.
         reader: Its feature extractor.
-        workgroup: Shape of the shader's workgroups.
+        workgroup: Shape of the shader's workgroups; ``None`` has numpy make the features.
     """
 
-    def __init__(self, pool: Pool, backend: Backend, reader: Reader, workgroup: Workgroup = DEFAULT) -> None:
+    def __init__(self, pool: Pool, reader: Reader, workgroup: Workgroup | None) -> None:
         self._pool = pool
         self._reader = reader
-        self._workgroup = workgroup if pool.options.audio_shaders and backend == "webgpu" else None
+        self._workgroup = workgroup
 
     def use_workgroup(self, text: str) -> None:
         """Have the shader run in workgroups of another shape, where it makes the features at all.

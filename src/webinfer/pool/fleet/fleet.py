@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
+from dataclasses import dataclass
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
@@ -25,12 +26,21 @@ from webinfer.pool.events import (
 )
 from webinfer.pool.fleet.registry import Registry, Retirement
 from webinfer.pool.owner import Owner
+from webinfer.pool.plan.assignment import LaneState
 from webinfer.pool.plan.recovery import Loss, Step, next_step
 from webinfer.transport.server import Host
 
 log = logging.getLogger("webinfer.fleet")
 
 _LANE_START = 60.0  # seconds for a worker to start and dial back
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many lanes a browser has, and how many WebAssembly threads each; ``None`` shares the cores out."""
+
+    lanes: int
+    threads: int | None
 
 
 class Fleet:
@@ -54,6 +64,7 @@ class Fleet:
         self._owner = owner
         self._tasks = Tasks()
         self._started = 0  # browsers ever started
+        self._sizes: dict[str, Size] = {}  # that a contest chose, by the browser's name
         self._starting: Counter[str] = Counter()  # lanes that are starting or are to be, by browser's id
         self._closed = False
 
@@ -94,7 +105,8 @@ class Fleet:
         log.info("browser %s: %s %s is ready after %.2f s", *about, extra=log_fields(started))
         self._owner.announce(started)
         try:
-            first = options.lanes if options.min_lanes is None else max(1, min(options.min_lanes, options.lanes))
+            most = self._size(browser.name).lanes
+            first = most if options.min_lanes is None else max(1, min(options.min_lanes, most))
             lanes = (self._start_lane(browser) for _ in range(first))
             outcomes = await asyncio.gather(*lanes, return_exceptions=True)
         except asyncio.CancelledError:
@@ -122,6 +134,33 @@ class Fleet:
                 await self._give_up(browser, error)  # its last lane ended meanwhile
             raise
         self._owner.advance()
+
+    async def resize(self, name: str, lanes: int, threads: int | None) -> None:
+        """Have a browser have as many lanes as a contest found to be the best, now and whenever it starts anew.
+
+        Lanes without a session give way to new ones, since these have other numbers of threads. A lane that does not
+        start is logged.
+
+        Args:
+            name: The browser's name.
+            lanes: The number. One that was asked for before is not lowered.
+            threads: WebAssembly threads of each; ``None`` shares the cores out. The option ``threads`` goes before it.
+        """
+        before, browser = self._size(name), self.registry.named(name)
+        size = self._sizes[name] = Size(max(lanes, before.lanes), self._options.threads or threads)
+        if size == before or browser is None:
+            return
+        states = {id: state for id, state in self.registry.states.items() if id.browser == browser.id}
+        spare = [id for id, state in states.items() if _is_spare(state)]
+        adding = (self.add_lane(browser) for _ in range(size.lanes - len(states) + len(spare)))
+        failures = [outcome for outcome in await asyncio.gather(*adding, return_exceptions=True) if outcome is not None]
+        for failure in failures:
+            if not isinstance(failure, WebinferError):
+                raise failure
+            log.warning("browser %s gets no further lane: %s", browser.id, failure)
+        for id in spare if not failures else ():
+            if id in self.registry.states and _is_spare(self.registry.states[id]):
+                self.retire(self.registry.lanes[id], "Lanes of the size that was tuned take its place.")
 
     # Losses
 
@@ -266,8 +305,12 @@ class Fleet:
         self._owner.announce(started)
 
     def _threads(self, browser: Browser) -> int:
+        size = self._size(browser.name)
         cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-        return self._options.threads or max(1, min(browser.capabilities.cores, cores or 1) // self._options.lanes)
+        return size.threads or max(1, min(browser.capabilities.cores, cores or 1) // size.lanes)
+
+    def _size(self, name: str) -> Size:
+        return self._sizes.get(name) or Size(self._options.lanes, self._options.threads)
 
     # Retirement
 
@@ -375,3 +418,8 @@ class Fleet:
         self._owner.advance()  # its successor need not wait for the end
         await browser.close()
         self.registry.ending.discard(browser)
+
+
+def _is_spare(state: LaneState) -> bool:
+    """Whether a lane holds nothing and does nothing."""
+    return not (state.loaded or state.loading or state.running)

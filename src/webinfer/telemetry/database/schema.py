@@ -25,6 +25,14 @@ MIGRATIONS: Mapping[int, str] = {
             engine_version TEXT, lanes INTEGER, size INTEGER, items INTEGER, seconds DOUBLE
         );
     """,
+    5: """
+        DROP TABLE stretches;
+        CREATE TABLE tunings (
+            id BIGINT, run BIGINT, timestamp TIMESTAMP, machine TEXT, model TEXT, model_name TEXT, browser_name TEXT,
+            engine_version TEXT, backend TEXT, precision TEXT, lanes INTEGER, threads INTEGER, batch_size INTEGER,
+            workgroup TEXT, seconds DOUBLE, gain DOUBLE, gain_low DOUBLE, gain_high DOUBLE, cost DOUBLE, details JSON
+        );
+    """,
 }
 """SQL that makes the tables of the version before into those of this version; ``schema.sql`` is always the newest, and
 the views of ``views.sql`` are made anew after each step."""

@@ -56,15 +56,6 @@ CREATE TABLE batches (                -- runs of models with dynamic batching
     id BIGINT, run BIGINT, timestamp TIMESTAMP, lane TEXT, model TEXT, backend TEXT, size INTEGER, seconds DOUBLE
 );
 
-CREATE TABLE stretches (              -- times in which one model kept every lane of a browser busy, where lanes come and go
-    id BIGINT, run BIGINT, timestamp TIMESTAMP, model TEXT, browser_name TEXT, backend TEXT, precision TEXT,
-    engine_version TEXT,
-    lanes INTEGER,                    -- how many there were
-    size INTEGER,                     -- elements of the inputs of an item, as the nearest power of two
-    items INTEGER,                    -- rows answered meanwhile
-    seconds DOUBLE                    -- how long it took
-);
-
 CREATE TABLE samples (                -- the pool, now and then while it works
     id BIGINT, run BIGINT, timestamp TIMESTAMP, queued INTEGER, running INTEGER, lanes INTEGER, busy INTEGER,
     browsers INTEGER, browser_mb DOUBLE, python_mb DOUBLE, available_mb DOUBLE,
@@ -100,4 +91,16 @@ CREATE TABLE measurements (           -- what a benchmark found
     id BIGINT, benchmark BIGINT, timestamp TIMESTAMP, label TEXT, model_name TEXT, model TEXT, family TEXT, weights TEXT,
     backend TEXT, precision TEXT, browser_name TEXT, engine_version TEXT, verdict TEXT, concurrency INTEGER, batch INTEGER,
     metric TEXT, unit TEXT, value DOUBLE, low DOUBLE, high DOUBLE, count INTEGER, raw DOUBLE[], error TEXT, details JSON
+);
+
+CREATE TABLE tunings (                -- contests that were run on purpose, by `webinfer tune` or model.tune
+    id BIGINT, run BIGINT, timestamp TIMESTAMP, machine TEXT,
+    model TEXT,                       -- hash of the full-precision model
+    model_name TEXT,
+    browser_name TEXT, engine_version TEXT, backend TEXT, precision TEXT,  -- of the winner, with what follows
+    lanes INTEGER, threads INTEGER, batch_size INTEGER, workgroup TEXT,
+    seconds DOUBLE,                   -- of an item
+    gain DOUBLE, gain_low DOUBLE, gain_high DOUBLE,  -- the next one's time in units of the winner's; NULL where it was alone
+    cost DOUBLE,                      -- seconds that the contest took
+    details JSON                      -- the whole result: every candidate, its figures, why it left
 );

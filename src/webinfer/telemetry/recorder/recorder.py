@@ -14,6 +14,7 @@ from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request, is_recorded
 from webinfer.telemetry.counters.counters import Counters
 from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.database.tunings import StoredTunings
 from webinfer.telemetry.recorder.events import EventRows
 from webinfer.telemetry.recorder.rows import RunRows
 from webinfer.telemetry.tracing import trace_failure, trace_result
@@ -38,6 +39,11 @@ class Recorder(RunObserver):
     def store(self) -> Store | None:
         """Where rows go, once ``open`` was called; ``None`` without a database."""
         return None if self._rows is None else self._rows.store
+
+    @property
+    def tunings(self) -> StoredTunings | None:
+        """Results of tuning in the database; ``None`` without one."""
+        return None if self._rows is None else self._rows.tunings
 
     def open(self, store: Store, options: Options) -> None:
         """Record in a database from now on.

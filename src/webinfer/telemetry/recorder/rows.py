@@ -21,6 +21,7 @@ from webinfer.telemetry.counters.bounded import LruMap
 from webinfer.telemetry.database.connection import MEMORY
 from webinfer.telemetry.database.machine import machine, revision
 from webinfer.telemetry.database.store import Store
+from webinfer.telemetry.database.tunings import StoredTunings
 from webinfer.telemetry.database.writer import TableRow
 from webinfer.telemetry.recorder.sessions import SessionRows, describe, describe_failed
 from webinfer.telemetry.report import report as write_report
@@ -38,6 +39,7 @@ class RunRows:
     Attributes:
         store: The same.
         sessions: Rows of sessions.
+        tunings: Rows of contests.
         requests: Whether rows of single requests are wanted.
     """
 
@@ -55,6 +57,7 @@ class RunRows:
         )
         self.store = store
         self.sessions = SessionRows(store, self._run)
+        self.tunings = StoredTunings(store, self._run)
         self.requests = options.store_results
         self._limits = options.accuracy_limits
         self._checked: LruMap[tuple[tuple[str, str], ...], bool] = LruMap(_CHECKS)
