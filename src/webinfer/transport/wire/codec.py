@@ -76,7 +76,7 @@ class Frame:
         try:
             return decoder.decode(self.header)
         except (ValueError, RecursionError) as error:
-            raise _malformed(f"A {self.kind[:40]!r} message has a wrong field", error) from error
+            raise _malformed(f"There is a wrong field in the message {self.kind[:40]!r}", error) from error
 
 
 def encode(message: Message, tensors: Tensors | None = None, max_bytes: int | None = None) -> bytes:
