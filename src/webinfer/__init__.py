@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from webinfer.api.sync.accelerator import Accelerator, pipeline
     from webinfer.api.sync.model import Model
     from webinfer.api.sync.pipeline import Pipeline
-    from webinfer.core.capabilities import Adapter, Capabilities, Verdict
+    from webinfer.core.capabilities import Capabilities, Verdict
     from webinfer.core.errors import WebinferError
     from webinfer.core.options import Options
     from webinfer.core.placement import Placement
     from webinfer.core.profile import Profile
     from webinfer.core.progress import Progress
+    from webinfer.core.verdict import Adapter
     from webinfer.inference.model import AsyncModel
     from webinfer.inference.result import Result
     from webinfer.inference.route import Alternative, Decision
@@ -76,7 +77,7 @@ __all__ = [
 # Where each name lives. A module is imported when a name of its is first asked for, as all of them take their time.
 _HOMES = {
     "Accelerator": "webinfer.api.sync.accelerator",
-    "Adapter": "webinfer.core.capabilities",
+    "Adapter": "webinfer.core.verdict",
     "Alternative": "webinfer.inference.route",
     "AsyncAccelerator": "webinfer.api.accelerator",
     "AsyncModel": "webinfer.inference.model",

@@ -10,7 +10,7 @@ import msgspec
 
 from webinfer.core.options import BACKENDS, Backend
 from webinfer.core.placement import Placement
-from webinfer.core.verdict import VerdictKind, judge_adapter, judge_speed, judge_webnn
+from webinfer.core.verdict import Adapter, VerdictKind, judge_adapter, judge_speed, judge_webnn
 
 Engine = Literal["chromium", "firefox", "webkit"]
 DeviceType = Literal["cpu", "gpu", "npu"]
@@ -18,7 +18,6 @@ DeviceType = Literal["cpu", "gpu", "npu"]
 WEBNN_DEVICE: DeviceType = "cpu"
 """The device that WebNN's contexts are asked for: the only one that every implementation has."""
 _MOSTLY = 0.9  # part of the nodes that must be on a GPU for its verdict to stand for the whole
-_TEXTS = ("vendor", "architecture", "device", "description", "type", "backend", "driver")
 
 
 class AdapterReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,26 +121,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
-    """A WebGPU adapter as the browser describes it; fields are empty where it says nothing."""
-
-    vendor: str = ""
-    architecture: str = ""
-    device: str = ""
-    description: str = ""
-    type: str = ""
-    backend: str = ""
-    driver: str = ""
-    is_fallback: bool = False
-
-    def __str__(self) -> str:
-        words = [self.description or self.device, self.vendor, self.architecture, self.type]
-        return " ".join(dict.fromkeys(word for word in words if word)) or (
-            "unnamed fallback adapter" if self.is_fallback else "unnamed adapter"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Speeds:
     """How fast the WebGPU adapter was, and one thread of WebAssembly beside it, in 10^9 a second.
 
@@ -158,8 +137,8 @@ class Speeds:
     def to_dict(self) -> dict[str, Any]:
         """Return them ready for JSON."""
         named = {
-            name: dict(zip(("gflops", "gbps"), told, strict=True)) if told else None
-            for name, told in (("gpu", self.gpu), ("cpu", self.cpu))
+            name: dict(zip(("gflops", "gbps"), speed, strict=True)) if speed else None
+            for name, speed in (("gpu", self.gpu), ("cpu", self.cpu))
         }
         return {**named, "cores": self.cores}
 
@@ -260,15 +239,23 @@ class Capabilities:
     def _webgpu_verdict(self) -> Verdict:
         if self.adapter is None:
             return Verdict("unproven", (self.errors["webgpu"],))
-        told = {name: getattr(self.adapter, name) for name in _TEXTS}
-        kind, evidence = judge_adapter(told, self.adapter.is_fallback, self.gpus)
+        kind, evidence = judge_adapter(self.adapter, self.gpus)
         if self.speeds is None:
             return Verdict(kind, evidence)
         proven, observed = judge_speed(kind, self.speeds.gpu, self.speeds.cpu, self.speeds.cores)
-        if told["type"] == "virtual GPU":  # another machine's cores may stand behind it
+        if self.adapter.type == "virtual GPU":  # another machine's cores may stand behind it
             proven = kind
         return Verdict(proven, (*evidence, *observed) if proven == kind else (*observed, *evidence))
 
 
 def _adapter(report: AdapterReport) -> Adapter:
-    return Adapter(**{name: getattr(report, name) for name in _TEXTS}, is_fallback=report.is_fallback)
+    return Adapter(
+        vendor=report.vendor,
+        architecture=report.architecture,
+        device=report.device,
+        description=report.description,
+        type=report.type,
+        backend=report.backend,
+        driver=report.driver,
+        is_fallback=report.is_fallback,
+    )

@@ -94,7 +94,7 @@ class Placement:
 
 def operators(counts: Mapping[str, int]) -> str:
     """Say which operators, and how many of each, the most first."""
-    ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in ranked)
 
 

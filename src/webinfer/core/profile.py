@@ -126,18 +126,18 @@ class Profile:
     @property
     def timed(self) -> tuple[Operator, ...]:
         """The operators whose time is told."""
-        return tuple(each for each in self.operators if each.seconds is not None)
+        return tuple(operator for operator in self.operators if operator.seconds is not None)
 
     @property
     def untold(self) -> str | None:
         """What the runtime does not tell of the operators, in a sentence; ``None`` where it tells all."""
         if not self.operators:
             return f"The runtime tells of no operator on {self.backend}."
-        graphs = sum(each.nodes for each in self.operators if each.name == COMPILED)
+        graphs = sum(operator.nodes for operator in self.operators if operator.name == COMPILED)
         if graphs:
             what = "one graph" if graphs == 1 else f"{graphs} graphs"
             return f"WebNN compiles its nodes into {what}, and tells no time of what is inside."
-        if any(each.seconds is None and not each.copies for each in self.operators):
+        if any(operator.seconds is None and not operator.copies for operator in self.operators):
             return (
                 f"The runtime does not tell how long operators take on {self.backend}: the device has no clock for it."
             )
@@ -147,7 +147,7 @@ class Profile:
         """Return it ready for JSON."""
         return {
             "phases": self.phases.to_dict() if self.phases else None,
-            "operators": [each.to_dict() for each in self.operators],
+            "operators": [operator.to_dict() for operator in self.operators],
             "untold": self.untold,
         }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 VerdictKind = Literal["hardware", "software", "mixed", "unproven"]
@@ -19,26 +20,42 @@ _YARDSTICK = 24.0
 _SOFT_MAKERS = {"google": "SwiftShader's", "mesa": "llvmpipe's", "microsoft": "the Basic Render Driver's"}
 
 
-def judge_adapter(
-    told: Mapping[str, str], is_fallback: bool, listed: Sequence[str] | None = None
-) -> tuple[VerdictKind, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A WebGPU adapter as the browser describes it; fields are empty where it says nothing."""
+
+    vendor: str = ""
+    architecture: str = ""
+    device: str = ""
+    description: str = ""
+    type: str = ""
+    backend: str = ""
+    driver: str = ""
+    is_fallback: bool = False
+
+    def __str__(self) -> str:
+        words = [self.description or self.device, self.vendor, self.architecture, self.type]
+        return " ".join(dict.fromkeys(word for word in words if word)) or (
+            "unnamed fallback adapter" if self.is_fallback else "unnamed adapter"
+        )
+
+
+def judge_adapter(adapter: Adapter, listed: Sequence[str] | None = None) -> tuple[VerdictKind, tuple[str, ...]]:
     """Judge an adapter.
 
     Args:
-        told: ``vendor``, ``architecture``, ``device``, ``description``, ``type``, ``backend`` and ``driver``, as far as
-            the browser tells them.
-        is_fallback: What the browser says of that.
+        adapter: What the browser says of it.
         listed: GPUs that the operating system lists; ``None`` where that is not known.
 
     Returns:
         The verdict and the observations that it rests on, those against hardware first.
     """
-    against = _against(told, is_fallback)
-    stated = _stated(told)
+    against = _against(adapter)
+    stated = _stated(adapter)
     system = _system(listed)
     if against:
         return "software", (*against, *stated, *system)
-    kind, vendor = told.get("type", ""), told.get("vendor", "").lower()
+    kind, vendor = adapter.type, adapter.vendor.lower()
     if kind == "virtual GPU":
         return "unproven", ("the adapter's type is virtual GPU: what stands behind it is not told", *stated, *system)
     words = set(re.findall(r"[a-z]+(?:-[a-z]+)?", vendor))
@@ -98,23 +115,23 @@ def judge_webnn(engine: str, platform: str, device: str) -> tuple[VerdictKind, t
     return "unproven", (asked, "WebNN does not tell which device ran a graph")
 
 
-def _against(told: Mapping[str, str], is_fallback: bool) -> list[str]:
-    named = " ".join(
-        told.get(part, "") for part in ("vendor", "architecture", "device", "description", "driver")
-    ).lower()
-    found = [f"the adapter is called {name}" for name in dict.fromkeys(_SOFTWARE.findall(named))]
-    vendor = told.get("vendor", "").lower()
-    if not found and vendor in _SOFT_MAKERS and told.get("type", "") not in _REAL:
-        found.append(f"the vendor {vendor} is {_SOFT_MAKERS[vendor]}")
-    if is_fallback:
-        found.append("the adapter says that it is a fallback")
-    if told.get("type", "").upper() == "CPU":
-        found.append("the adapter's type is CPU")
-    return found
+def _against(adapter: Adapter) -> list[str]:
+    texts = adapter.vendor, adapter.architecture, adapter.device, adapter.description, adapter.driver
+    named = " ".join(texts).lower()
+    signs = [f"the adapter is called {name}" for name in dict.fromkeys(_SOFTWARE.findall(named))]
+    vendor = adapter.vendor.lower()
+    if not signs and vendor in _SOFT_MAKERS and adapter.type not in _REAL:
+        signs.append(f"the vendor {vendor} is {_SOFT_MAKERS[vendor]}")
+    if adapter.is_fallback:
+        signs.append("the adapter says that it is a fallback")
+    if adapter.type.upper() == "CPU":
+        signs.append("the adapter's type is CPU")
+    return signs
 
 
-def _stated(told: Mapping[str, str]) -> list[str]:
-    parts = [f"{part} {told[part]}" for part in ("description", "driver", "backend") if told.get(part)]
+def _stated(adapter: Adapter) -> list[str]:
+    named = ("description", adapter.description), ("driver", adapter.driver), ("backend", adapter.backend)
+    parts = [f"{name} {text}" for name, text in named if text]
     return [f"the browser states {', '.join(parts)}"] if parts else []
 
 
