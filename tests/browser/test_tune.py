@@ -41,6 +41,23 @@ def test_tuning_finds_a_winner_over_backends_and_lanes(perceptron: Path) -> None
     assert any(step.text.startswith("round") for step in steps)
 
 
+def test_auto_takes_the_winner_from_then_on(perceptron: Path) -> None:
+    inputs = {"x": np.zeros((1, 8), np.float32)}
+    with Accelerator(browser="embedded") as accelerator, accelerator.load(perceptron) as model:
+        assert model.run(inputs).chosen_by == "table"
+        tuning = model.tune(BUDGET, platforms=["webnn", "wasm"])
+        assert model.run(inputs).chosen_by == "table"
+        with accelerator.load(perceptron) as again:
+            result = again.run(inputs)
+    with Accelerator(browser="embedded") as accelerator, accelerator.load(perceptron) as later:
+        afterwards = later.run(inputs)
+    for each in (result, afterwards):
+        assert (each.chosen_by, each.backend) == ("tuned", tuning.winner.backend)
+        assert each.routing == tuning.explain(tuning.winner)
+    with Accelerator(browser="embedded", routing="table") as accelerator, accelerator.load(perceptron) as plain:
+        assert plain.run(inputs).chosen_by == "table"
+
+
 def test_what_cannot_run_is_left_out_with_its_reason(perceptron: Path) -> None:
     with Accelerator(browser="embedded") as accelerator, accelerator.load(perceptron) as model:
         tuning = model.tune(10, platforms=["wasm"], precisions=["fp32", "bnb4"], threads=[1, 512])

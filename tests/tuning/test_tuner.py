@@ -72,6 +72,8 @@ async def test_fastest_wins_and_everybody_is_closed() -> None:
     assert tuning.gain is not None
     assert tuning.gain.estimate == pytest.approx(2)
     assert (tuning.model, tuning.name, tuning.machine, tuning.version) == ("f" * 64, "tiny", "m1", "153.0")
+    assert tuning.versions == {"embedded": "153.0"}
+    assert not any(each.failed for each in tuning.standings)
     assert 0 < tuning.cost < 5
     assert tuning.at.endswith("+00:00")
     assert [each.candidate for each in tuning.standings] == [FAST, MIDDLE, SLOW]
@@ -98,6 +100,7 @@ async def test_candidate_that_fails_is_out_and_costs_nobody_else(
     assert [each.candidate for each in tuning.standings if each.failed] == [FAST]
     assert standing.reason is not None
     assert standing.reason.startswith(reason)
+    assert standing.failed
     assert not stage.open
 
 

@@ -105,7 +105,7 @@ class Contest:
         self._field: list[Candidate] = []  # open and still in
         self._leaving: list[Candidate] = []  # open, but out
         self._reasons: dict[Candidate, str] = {}  # why candidates left, in the order in which they did
-        self._failed: set[Candidate] = set()  # those whose figures do not count
+        self._failed: set[Candidate] = set()  # those that left because they failed
         self._costs: dict[Candidate, dict[int, float]] = {candidate: {} for candidate in candidates}
         self._openings: list[float] = []  # seconds of those that succeeded
         self._round = 0  # rounds so far
@@ -223,15 +223,16 @@ class Contest:
     def outcome(self) -> Outcome | None:
         """Return how the contest ended; ``None`` where nobody was measured."""
         for candidate in [each for each in self._field if not self._costs[each]]:
-            self.failed(candidate, OUT_OF_TIME)
+            self._field.remove(candidate)
+            self._reasons[candidate] = OUT_OF_TIME
         if not self._field:
             return None
         winner, *others = self._preferred(self._ranked())
-        slower = [each for each in reversed(self._reasons) if self._rounds_of(winner, each)]
+        slower = [each for each in reversed(self._reasons) if self._is_comparable(winner, each)]
         runner_up = next(iter([*others, *slower]), None)
         compared = self._compare(winner, runner_up) if runner_up is not None else None
         ordered = [winner, *others, *reversed(self._reasons)]
-        ordered.sort(key=lambda candidate: not self._costs[candidate])  # those that were never measured are last
+        ordered.sort(key=lambda candidate: candidate in self._failed or not self._costs[candidate])
         return Outcome(winner, runner_up, _gain(compared), tuple(map(self._standing, ordered)))
 
     def _change(self) -> None:
@@ -315,6 +316,9 @@ class Contest:
     def _rounds_of(self, one: Candidate, other: Candidate) -> list[int]:
         return self._common((one, other))
 
+    def _is_comparable(self, one: Candidate, other: Candidate) -> bool:
+        return other not in self._failed and bool(self._rounds_of(one, other))
+
     def _ranked(self) -> list[Candidate]:
         """Return the field by speed, over the rounds that all of it was in, or else over all rounds."""
         rounds = self._common(self._field)
@@ -346,18 +350,15 @@ class Contest:
         return all(self._costs[candidate][each] >= HOPELESS * self._costs[leader][each] for each in rounds)
 
     def _standing(self, candidate: Candidate) -> Standing:
-        costs, reason = list(self._costs[candidate].values()), self._reasons.get(candidate)
-        is_out = candidate in self._failed
-        if not costs:
-            return Standing(candidate=candidate, reason=reason, failed=is_out)
-        interval = within_launch(costs)
+        costs = list(self._costs[candidate].values())
+        interval = within_launch(costs) if costs else None
         return Standing(
             candidate=candidate,
-            seconds=interval.estimate,
+            seconds=interval.estimate if interval is not None else None,
             interval=interval,
             rounds=len(costs),
-            reason=reason,
-            failed=is_out,
+            reason=self._reasons.get(candidate),
+            failed=candidate in self._failed,
         )
 
 

@@ -149,7 +149,7 @@ class Tuner:
             TuningFailed: No candidate could be measured; the error says why for each.
         """
         began = self._clock() if began is None else began
-        barred = [Standing(candidate=candidate, reason=why) for candidate, why in (excluded or {}).items()]
+        barred = [Standing(candidate=candidate, reason=why, failed=True) for candidate, why in (excluded or {}).items()]
         contest = Contest(candidates, budget)
         versions: dict[Candidate, str] = {}
         start = self._clock()

@@ -159,7 +159,7 @@ class ModelTuner:
         options = self._lifecycle.options
         asked = self._order.platform or options.platform
         backends = BACKENDS if asked == "auto" else (asked,)
-        has_audio = terms.inputs is None and sound(base) is not None
+        has_audio = options.audio_shaders and terms.inputs is None and sound(base) is not None
         return Space(
             browsers=browsers,
             backends=backends if terms.platforms is None else tuple(terms.platforms),

@@ -18,7 +18,7 @@ from webinfer.cli.views.tune import ContestBar, view
 from webinfer.core.errors import OptionError
 from webinfer.core.options import BACKENDS, Backend, BrowserName, ManyName
 
-_FLAGS = ("executable", "db_path", "load_timeout", "run_timeout")
+_FLAGS = ("executable", "db_path", "audio_shaders", "load_timeout", "run_timeout")
 _EXAMPLES = """
 webinfer tune wheel:all-MiniLM-L6-v2
 webinfer tune wheel:all-MiniLM-L6-v2 --browser embedded,firefox --precision fp32,int8
