@@ -227,11 +227,12 @@ async def main() -> None:
     arguments.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS), help="models to measure")
     arguments.add_argument("--browsers", nargs="*", choices=BROWSERS, default=list(BROWSERS), help="to choose from")
     arguments.add_argument("--precisions", nargs="*", default=["fp32"], help="to choose from, the table's choice first")
+    arguments.add_argument("--requests", type=int, default=REQUESTS, help="requests of each choice")
     arguments.add_argument("--budget", type=float, default=60.0, help="seconds for the contest")
     given = arguments.parse_args()
     browsers = there(given.browsers)
     for name in given.models:
-        requests = REQUESTS // 10 if given.quick else REQUESTS
+        requests = given.requests // 10 if given.quick else given.requests
         report(name, await measure(MODELS[name], browsers, given.precisions, requests, given.budget))
 
 

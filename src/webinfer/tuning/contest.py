@@ -245,7 +245,7 @@ class Contest:
             return None
         left = self._budget - spent
         expected = median(self._openings) if self._openings else 0.0
-        is_late = left < self._budget / 16 or expected > left / 2 or expected + LEAST * self._last > left
+        is_late = left < self._budget / 16 or expected > 0.75 * left or expected + LEAST * self._last > left
         if is_late:
             self._leave_waiting()
             return None
@@ -254,7 +254,7 @@ class Contest:
         if not self._openings:
             return Open(self._waiting[0], left / 2)
         # So that nobody can use up everybody's time: three times what is usual, or its part of what is left.
-        return Open(self._waiting[0], min(left / 2, max(3 * expected, left / len(self._waiting))))
+        return Open(self._waiting[0], min(0.75 * left, max(3 * expected, left / len(self._waiting))))
 
     def _leave_waiting(self) -> None:
         for candidate in self._waiting:
