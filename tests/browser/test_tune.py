@@ -13,7 +13,7 @@ import pytest
 from webinfer import Accelerator, AsyncAccelerator, TuningProgress
 from webinfer.core.errors import OptionError, ShapeMismatch, TuningFailed
 
-BUDGET = 25.0
+BUDGET = 45.0  # a quiet machine needs half of it
 
 
 def test_tuning_finds_a_winner_over_backends_and_lanes(perceptron: Path) -> None:

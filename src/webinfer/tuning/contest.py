@@ -245,7 +245,8 @@ class Contest:
             return None
         left = self._budget - spent
         expected = median(self._openings) if self._openings else 0.0
-        is_late = left < self._budget / 16 or expected > 0.75 * left or expected + LEAST * self._last > left
+        reserve = self._budget / (4 if len(self._field) > 1 else 16)  # two that are measured well are worth more
+        is_late = left < reserve or expected > 0.75 * left or expected + LEAST * self._last > left
         if is_late:
             self._leave_waiting()
             return None
