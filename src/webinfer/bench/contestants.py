@@ -247,7 +247,7 @@ class Native:
     def __repr__(self) -> str:
         return f"<Native {self._session!r}>"
 
-    async def open(self, launch: int) -> None:
+    async def open(self, launch: int) -> None:  # noqa: ARG002  # as of one that has launches
         """Warm up."""
         await self._pace.warm_up(self._run, self._warming)
 

@@ -226,7 +226,7 @@ def _parent(pid: str) -> int:
 def _prctl() -> Prctl:
     """Return Linux's prctl, elsewhere a function that does nothing."""
     if sys.platform != "linux":
-        return lambda option, value: 0
+        return lambda _option, _value: 0
     import ctypes
 
     prctl = ctypes.CDLL(None).prctl

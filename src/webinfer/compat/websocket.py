@@ -169,7 +169,7 @@ class WebSocketBridge:
     async def initialize_model(
         self,
         model_name: str,
-        model_type: str | None = None,
+        model_type: str | None = None,  # noqa: ARG002  # the guide passes it; the family is read from the model
         platform: str = "webgpu",
         options: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:

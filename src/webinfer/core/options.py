@@ -207,6 +207,12 @@ class Options:
     def __post_init__(self) -> None:
         for name, hint in _hints().items():
             object.__setattr__(self, name, coerce(name, getattr(self, name), hint))
+        self._check_names()
+        self._check_browsers()
+        self._check_numbers()
+
+    def _check_names(self) -> None:
+        """Refuse what is none of the names that an option knows."""
         one_of("browser", self.browser, BROWSERS)
         one_of("platform", self.platform, PLATFORMS)
         one_of("accuracy", self.accuracy, ACCURACY_MODES)
@@ -219,6 +225,9 @@ class Options:
                 option="routing",
             )
         one_of("routing", self.routing, get_args(RoutingName))
+
+    def _check_browsers(self) -> None:
+        """Refuse browsers that exclude each other."""
         for browser in self.browsers:
             one_of("browsers", browser, MANY)
         if self.browsers and (self.executable is not None or self.browser != "auto"):
@@ -229,6 +238,9 @@ class Options:
             raise OptionError(
                 "browser_preferences needs browsers to choose from: pass browsers too.", option="browsers"
             )
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers out of their range, and a token that is too short."""
         for name in (
             "lanes",
             "max_queue",

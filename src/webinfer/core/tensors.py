@@ -105,7 +105,7 @@ def prepare(signature: Signature, inputs: Any) -> dict[str, NDArray[Any]]:
         ready = _accept(signature, inputs)
         if ready is not None:
             return ready
-    named = inputs if isinstance(inputs, Mapping) else {_only_input(signature, inputs).name: inputs}
+    named = inputs if isinstance(inputs, Mapping) else {_only_input(signature).name: inputs}
     _refuse_unknown(signature, named)
     arrays = {
         spec.name: _fit_rank(spec, _convert(spec, named[spec.name])) for spec in signature.inputs if spec.name in named
@@ -141,7 +141,7 @@ def _accept(signature: Signature, inputs: dict[str, Any]) -> dict[str, NDArray[A
 # Names
 
 
-def _only_input(signature: Signature, value: Any) -> TensorSpec:
+def _only_input(signature: Signature) -> TensorSpec:
     required = signature.required
     if len(required) != 1:
         raise MissingInput(

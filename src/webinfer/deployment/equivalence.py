@@ -95,6 +95,7 @@ class Graph:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: list[Arrays]) -> list[Arrays]:
+        """Return the outputs of each of these inputs, by name."""
         return [dict(zip(self._names, self._session.run(self._names, feeds), strict=True)) for feeds in inputs]
 
 

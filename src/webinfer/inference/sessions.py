@@ -163,7 +163,7 @@ class ModelSessions(Protocol):
             WebinferError: As the lane reported it.
         """
 
-    async def answer(self, request: Request, bucket: Fit) -> Answer:
+    async def answer(self, request: Request, bucket: Fit) -> Answer:  # noqa: ARG002  # as the protocol has it
         """Have a request computed. Its times, its placement and its attempts are in the request afterwards.
 
         Args:
@@ -269,7 +269,7 @@ class Sessions:
             event = await self._pool.load(self.open(EXACT), on_transfer)
         return (event,)
 
-    async def answer(self, request: Request, bucket: Fit) -> Answer:
+    async def answer(self, request: Request, bucket: Fit) -> Answer:  # noqa: ARG002  # as the protocol has it
         """Have a request computed on one lane; see ``ModelSessions.answer``.
 
         Args:

@@ -63,7 +63,7 @@ class StagedSessions:
         """Hashes of the stages."""
         return tuple(package.sha256 for package, _ in self._stages)
 
-    def open(self, bucket: Fit, *, stays: bool = False) -> SessionKey:
+    def open(self, bucket: Fit, *, stays: bool = False) -> SessionKey:  # noqa: ARG002  # as the protocol has it
         """Return the key that describes a request; no lane has such a session. See ``ModelSessions.open``.
 
         Args:
@@ -128,7 +128,7 @@ class StagedSessions:
         request.times = _add_times([step.times for step in steps], time.perf_counter() - began)
         return Answer({name: known[name] for name in names}, tuple(lanes))
 
-    def recipe(self, key: SessionKey) -> NoReturn:
+    def recipe(self, key: SessionKey) -> NoReturn:  # noqa: ARG002  # as the protocol has it
         """Refuse: each stage has a recipe of its own.
 
         Args:

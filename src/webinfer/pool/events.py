@@ -14,6 +14,8 @@ from webinfer.pool.plan.assignment import SessionKey
 
 @dataclass(frozen=True, slots=True)
 class BrowserStarted:
+    """A browser is up, and its page has told what it can do."""
+
     browser: str
     name: str
     engine_version: str
@@ -52,6 +54,8 @@ class HeartbeatMissed:
 
 @dataclass(frozen=True, slots=True)
 class LaneStarted:
+    """A lane can take work."""
+
     lane: LaneId
 
 
@@ -95,6 +99,8 @@ class SessionLoaded:
 
 @dataclass(frozen=True, slots=True)
 class LoadFailedEvent:
+    """A lane could not create a session."""
+
     lane: LaneId
     key: SessionKey
     code: str

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, helper
 
-from webinfer.models.files.package import ModelPackage
 from webinfer.quantization.calibration.activations import session
 from webinfer.quantization.calibration.inputs import Inputs
 from webinfer.quantization.weights.reader import Weights
@@ -84,14 +83,13 @@ class Layer:
             rewriting.filters(self.target, *self.filters)
 
 
-def choose(package: ModelPackage, weights: Weights, layers: list[Layer], inputs: list[Inputs], scratch: Path) -> None:
+def choose(weights: Weights, layers: list[Layer], inputs: list[Inputs], scratch: Path) -> None:
     """Give 8 bits to the layers that gain most by them, byte for byte, until the budget is spent.
 
     Each layer's loss is measured: the model runs with that one weight quantized and all others as they were.
 
     Args:
-        package: The model.
-        weights: Its weights.
+        weights: The weights of the model.
         layers: Its layers with 4 bits, of which some are changed.
         inputs: Inputs to run it with.
         scratch: Where a graph may be written for a while.

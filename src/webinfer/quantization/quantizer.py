@@ -130,7 +130,7 @@ def _blocked(work: _Work, path: Path) -> dict[str, str]:
         _join(weights, found)
     layers = _layers(work, weights, found, path.parent)
     if work.scheme.mixed:
-        choose(work.package, weights, layers, work.samples.calibrating[:2], path.parent)
+        choose(weights, layers, work.samples.calibrating[:2], path.parent)
     rewriting = Rewriting(weights.model)
     for layer in layers:
         layer.write(rewriting)

@@ -220,7 +220,7 @@ class Host:
             response.headers.setdefault("Cache-Control", "no-cache")  # a profile may outlive this version's page
         return response
 
-    async def _page(self, request: web.Request) -> web.StreamResponse:
+    async def _page(self, _request: web.Request) -> web.StreamResponse:
         return web.FileResponse(WEB / "index.html", headers={"Cache-Control": "no-store"})
 
     async def _model(self, request: web.Request) -> web.StreamResponse:

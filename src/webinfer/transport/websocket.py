@@ -114,7 +114,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     # What the event loop calls
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, _sizehint: int) -> memoryview:
         """Return where to put what comes."""
         return self._inbox
 

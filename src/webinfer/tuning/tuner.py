@@ -155,7 +155,7 @@ class Tuner:
         start = self._clock()
         try:
             while (action := contest.advance(self._clock() - start)) is not None:
-                self._report(contest, _describe(action, contest), self._clock() - start, budget, len(candidates))
+                self._report(contest, _describe(action), self._clock() - start, budget, len(candidates))
                 if isinstance(action, Open):
                     await self._admit(contest, action, versions)
                 elif isinstance(action, Close):
@@ -220,7 +220,7 @@ class Tuner:
             raise
 
 
-def _describe(action: Open | Close | Round, contest: Contest) -> str:
+def _describe(action: Open | Close | Round) -> str:
     if isinstance(action, Open):
         return f"open {action.candidate}"
     return f"close {action.candidate}" if isinstance(action, Close) else f"round {action.number}"

@@ -25,11 +25,16 @@ Arrays = Mapping[str, NDArray[Any]]
 class Opened(Protocol):
     """An accelerator, as far as a contestant needs it."""
 
-    async def start(self) -> Capabilities: ...
+    async def start(self) -> Capabilities:
+        """Start a browser, and return what it can do."""
+
     async def load(
         self, reference: str | Path, *, platform: Backend, precision: str | None, part: str | None
-    ) -> AsyncModel: ...
-    async def close(self) -> None: ...
+    ) -> AsyncModel:
+        """Load a model; see ``AsyncAccelerator.load``."""
+
+    async def close(self) -> None:
+        """End the browser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

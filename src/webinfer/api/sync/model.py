@@ -115,7 +115,7 @@ class Model(Resource):
         """As ``AsyncModel.submit``; the future is a ``concurrent.futures.Future``: ask it for ``result()``."""
         work = self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority)
         future = self._portal.start(work)
-        future.add_done_callback(lambda _, kept=self._accelerator: None)  # type: ignore[misc]  # open until then
+        future.add_done_callback(lambda _, _open=self._accelerator: None)  # type: ignore[misc]  # open until then
         return future
 
     def run_batch(

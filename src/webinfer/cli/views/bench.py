@@ -34,8 +34,9 @@ SEVERITIES = {
 
 
 class BenchmarkProgress:
-    """What a benchmark is at: a table that grows in a terminal, a line per launch elsewhere, each with how many
-    configurations are done and since when. Call it with a step.
+    """Shows how far a benchmark is: a growing table in a terminal, a line for each launch elsewhere.
+
+    Both say how many configurations are done, and how long it took. Call it with a step.
 
     Args:
         terminal: Where to draw.

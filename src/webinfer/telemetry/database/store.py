@@ -53,8 +53,9 @@ class Status:
 
 
 class Store:
-    """Rows on their way into a database. Every method may be called from any thread; none waits for the disk, but for
-    ``flush`` and ``close``.
+    """Rows on their way into a database.
+
+    Every method may be called from any thread. Only ``flush`` and ``close`` wait for the disk.
 
     Args:
         path: The file, or ``:memory:``.

@@ -60,7 +60,7 @@ class Cache:
 
         Args:
             ids: The tokens of this run, shape (batch, sequence).
-            kept: 1 for a token and 0 for padding, of the earlier tokens and these, shape (batch, total).
+            attended: 1 for a token and 0 for padding, of the earlier tokens and these, shape (batch, total).
         """
         graph = self._graph
         past = dimension(graph, self._past[0]["key"], 2)

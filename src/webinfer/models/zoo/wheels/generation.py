@@ -86,7 +86,7 @@ def gguf_weights(file: Gguf, config: dict[str, Any]) -> Weights:
     """
     heads = {"self_attn.q_proj": config["num_attention_heads"], "self_attn.k_proj": config["num_key_value_heads"]}
 
-    def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    def weight(name: str, _shape: tuple[int, ...]) -> NDArray[Any]:
         if not name.startswith("model.layers."):
             return file.read({"model.embed_tokens.weight": "token_embd.weight"}.get(name, "output_norm.weight"))
         _, _, number, part = name.removesuffix(".weight").split(".", 3)

@@ -71,7 +71,7 @@ def folded(state: Mapping[str, NDArray[Any]]) -> Weights:
         state: The checkpoint's arrays by name.
     """
 
-    def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    def weight(name: str, _shape: tuple[int, ...]) -> NDArray[Any]:
         layer, _, kind = name.rpartition(".")
         block, dot, convolution = layer.rpartition(".")
         if convolution not in _NORMS:
