@@ -50,6 +50,8 @@ check: $(VENV) $(MODULES) ## Check style, types, layers, docs and licences, with
 	@echo "==> ruff"
 	@$(BIN)/ruff format --quiet --check . || { echo "Fix with: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet . || { echo "Fix with: $(BIN)/ruff check --fix ."; exit 1; }
+	@echo "==> vulture"
+	@$(BIN)/vulture || { echo "Delete what nothing uses, or name it in pyproject.toml where something outside calls it."; exit 1; }
 	@echo "==> mypy"
 	@$(BIN)/mypy
 	@echo "==> tsc"

@@ -163,7 +163,7 @@ class ModelSessions(Protocol):
             WebinferError: As the lane reported it.
         """
 
-    async def answer(self, request: Request, bucket: Fit) -> Answer:  # noqa: ARG002  # as the protocol has it
+    async def answer(self, request: Request, bucket: Fit) -> Answer:  # as the protocol has it
         """Have a request computed. Its times, its placement and its attempts are in the request afterwards.
 
         Args:
