@@ -86,8 +86,8 @@ def admit(model: Any, mode: Any, others: Any = None) -> Any:
         return others(choice)
 
     async def finer() -> Any:
-        return
-        yield
+        for nothing in ():
+            yield nothing
 
     return asyncio.run(Gate(pool, Options(accuracy=mode)).admit(model, make, finer))
 
