@@ -86,7 +86,7 @@ def admit(model: Any, mode: Any, others: Any = None) -> Any:
         return others(choice)
 
     async def finer() -> Any:
-        for nothing in ():
+        for nothing in list[Any]():
             yield nothing
 
     return asyncio.run(Gate(pool, Options(accuracy=mode)).admit(model, make, finer))
