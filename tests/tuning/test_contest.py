@@ -12,9 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from webinfer.tuning.candidate import Candidate
-from webinfer.tuning.contest import AT_ONCE, FAR, MARGIN, OUT_OF_TIME, Close, Contest, Open, Outcome, Round
+from webinfer.tuning.contest import AT_ONCE, FAR, LEAST, MARGIN, OUT_OF_TIME, Close, Contest, Open, Outcome, Round
 
 TURN = 0.1
+SURE_ROUNDS = 8  # from which on a signed-rank test may be as sure as the contest wants
 
 
 def candidates(count: int) -> list[Candidate]:
@@ -195,6 +196,17 @@ def test_slower_candidates_leave_before_the_last_two() -> None:
     reasons = [each.reason for each in outcome.standings]
     assert reasons[:2] == [None, None]
     assert all(reason and "times the time of wasm in embedded" in reason for reason in reasons[2:])
+
+
+@pytest.mark.parametrize("budget", [8.0, 12.0, 16.0])
+def test_slower_half_leaves_when_its_time_has_come(budget: float) -> None:
+    run = course([1.6, 1.5, 1.0, 1.4, 1.3, 1.2], budget, noise=0.01)
+    outcome = run.run()
+    assert outcome is not None
+    rounds = {run.times[each.candidate]: each.rounds for each in outcome.standings}
+    assert LEAST <= rounds[1.6] == rounds[1.4] < SURE_ROUNDS  # too few for a test to be sure of anything
+    assert rounds[1.0] == rounds[1.2] > rounds[1.4]
+    assert run.times[outcome.winner] == 1.0
 
 
 def test_waiting_candidates_come_in_where_others_left() -> None:
