@@ -22,7 +22,7 @@ class Clock:
     def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.perf_counter) -> None:
         self._wall, self._steady = wall, steady
         self._offset = wall() - steady()
-        self._told = 0.0  # by how much the machine's clock was behind when that was last counted
+        self._counted = 0.0  # by how much the machine's clock was behind when that was last counted
         self.jumps = 0
 
     def now(self) -> float:
@@ -38,7 +38,7 @@ class Clock:
         behind = self.now() - self._wall()
         if behind < -_LEAP:
             self._offset -= behind
-            self._told = 0.0
-        elif behind - self._told > _LEAP:
-            self._told = behind
+            self._counted = 0.0
+        elif behind - self._counted > _LEAP:
+            self._counted = behind
             self.jumps += 1

@@ -104,7 +104,7 @@ def group(rows: Sequence[Row], key: str) -> Iterable[Sequence[Row]]:
 # The writer shares the interpreter with the event loop, so what is done for each value here is time that requests wait.
 def _array(kind: str, values: Sequence[Any]) -> NDArray[Any]:
     if kind == "DOUBLE[]":
-        return _objects([None if value is None else [float(each) for each in value] for value in values])
+        return _objects([None if value is None else [float(number) for number in value] for value in values])
     if kind == "JSON":
         return _objects([None if value is None else dumps(value) for value in values])
     if kind == "VARCHAR":

@@ -270,7 +270,7 @@ def _waiting(
     key: SessionKey, queue: Collection[Request], running: int, placed: Sequence[Placement | None], counts: Counts
 ) -> QueueSnapshot:
     own = counts.sessions.get(key, SessionCounts())
-    agreed = placed[0] if placed and all(each == placed[0] for each in placed) else None
+    agreed = placed[0] if placed and all(placement == placed[0] for placement in placed) else None
     return QueueSnapshot(
         session=_session(key, counts, agreed),
         waiting=len(queue),

@@ -96,7 +96,7 @@ def _of(configurations: Rows, bins: Rows) -> Rows:
 
 def _distinct(rows: Rows) -> Rows:
     """Leave out what is said twice."""
-    seen: dict[str, dict[str, Any]] = {}
+    distinct: dict[str, dict[str, Any]] = {}
     for row in rows:
-        seen.setdefault(repr(row), row)
-    return [*seen.values()]
+        distinct.setdefault(repr(row), row)
+    return [*distinct.values()]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-Row = Mapping[str, Any]
-Cell = Callable[[Row], str]
+_Row = Mapping[str, Any]
+Cell = Callable[[_Row], str]
 Column = tuple[str, Cell]
 
 
@@ -224,16 +224,16 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _method(found: Mapping[str, Any]) -> Iterator[str]:
     yield "## How this was measured"
-    yield "\n".join(f"- {each}" for each in found["method"])
+    yield "\n".join(f"- {sentence}" for sentence in found["method"])
 
 
-def _section(title: str, rows: Sequence[Row], *columns: Column) -> Iterator[str]:
+def _section(title: str, rows: Sequence[_Row], *columns: Column) -> Iterator[str]:
     if rows:
         yield f"## {title}"
         yield "\n".join(_table(rows, columns))
 
 
-def _table(rows: Iterable[Row], columns: Sequence[Column]) -> Iterator[str]:
+def _table(rows: Iterable[_Row], columns: Sequence[Column]) -> Iterator[str]:
     yield line(name for name, _ in columns)
     yield line("---" for _ in columns)
     for row in rows:

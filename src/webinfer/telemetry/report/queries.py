@@ -244,7 +244,7 @@ QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY u.started DESC, u.id DESC
 
 # Of what was measured several times, the newest counts: ids of several processes are in no order.
 BENCHED = """
-WITH told AS (
+WITH ranked AS (
     SELECT m.*, row_number() OVER (ORDER BY m.timestamp, m.id) AS place
     FROM measurements m JOIN benchmarks b ON b.id = m.benchmark WHERE value IS NOT NULL AND {since}
 )
@@ -265,7 +265,7 @@ SELECT model_name, backend, precision, browser_name, coalesce(concurrency, 1) AS
     max_by(value, place) FILTER (WHERE metric = 'cold_first_run') AS first,
     max_by(value, place) FILTER (WHERE metric = 'memory') AS mb,
     max_by(value, place) FILTER (WHERE metric = 'difference_from_native') AS difference
-FROM told GROUP BY ALL HAVING time IS NOT NULL ORDER BY ALL
+FROM ranked GROUP BY ALL HAVING time IS NOT NULL ORDER BY ALL
 """
 
 BENCHMARKS = """

@@ -38,46 +38,48 @@ _CALLED = {
 """Sections whose rows have another name."""
 
 
-def machine(found: Mapping[str, Any]) -> str:
+def machine(findings: Mapping[str, Any]) -> str:
     """Describe the machines in a sentence each."""
-    told = [
-        f"{each['cpu']}, {each['cores']} cores, {each['memory_mb'] / 1e3:.0f} GB of memory, {each['os']}, "
-        f"Python {each['python']}"
-        for each in found["machines"]
-        if each["memory_mb"] is not None
+    machines = [
+        f"{row['cpu']}, {row['cores']} cores, {row['memory_mb'] / 1e3:.0f} GB of memory, {row['os']}, "
+        f"Python {row['python']}"
+        for row in findings["machines"]
+        if row["memory_mb"] is not None
     ]
-    return "; ".join(told) or "not recorded"
+    return "; ".join(machines) or "not recorded"
 
 
-def notes(found: Mapping[str, Any]) -> list[str]:
+def notes(findings: Mapping[str, Any]) -> list[str]:
     """Say what a reader must know before believing the figures."""
-    summary, said = found["summary"], []
-    if found["more"]:
-        left = ", ".join(f"{count:,} more {_CALLED.get(name, name)}" for name, count in found["more"].items())
-        said.append(f"Not all is listed, but counted: there are {left}.")
-    if not summary["requests"] and found["benched"]:
-        said.append("Benchmarks alone are in this database: of no single request a row was kept.")
-    elif not summary["requests"] and found["failures"]:
-        said.append("Nothing was measured: every benchmark in this database failed. Why is told below.")
+    summary, sentences = findings["summary"], []
+    if findings["more"]:
+        left = ", ".join(f"{count:,} more {_CALLED.get(name, name)}" for name, count in findings["more"].items())
+        sentences.append(f"Not all is listed, but counted: there are {left}.")
+    if not summary["requests"] and findings["benched"]:
+        sentences.append("Benchmarks alone are in this database: of no single request a row was kept.")
+    elif not summary["requests"] and findings["failures"]:
+        sentences.append("Nothing was measured: every benchmark in this database failed. Why is told below.")
     elif not summary["requests"]:
         nothing = "No request was recorded yet: there is nothing to report. Run a model with db_path set."
-        return [nothing, *said]
-    configurations = [*found["configurations"], *found["benched"]]
+        return [nothing, *sentences]
+    configurations = [*findings["configurations"], *findings["benched"]]
     random = sorted({row["model_name"].removeprefix("random:") for row in configurations if row["weights"] == "random"})
     if random:
         named = ", ".join(random)
-        said.append(f"Random weights: {named}. Their speed is the architecture's; their answers mean nothing.")
+        sentences.append(f"Random weights: {named}. Their speed is the architecture's; their answers mean nothing.")
     kinds = {kind for row in configurations for kind in (row["verdict"] or "").split(", ") if kind}
     if kinds and "hardware" not in kinds:
-        said.append("No hardware acceleration was at work: every verdict is " + ", ".join(sorted(kinds)) + ".")
-    if len(found["machines"]) > 1:
-        said.append("The runs are of several machines: configurations that ran on different ones cannot be compared.")
+        sentences.append("No hardware acceleration was at work: every verdict is " + ", ".join(sorted(kinds)) + ".")
+    if len(findings["machines"]) > 1:
+        sentences.append(
+            "The runs are of several machines: configurations that ran on different ones cannot be compared."
+        )
     if summary["dropped"]:
-        said.append(f"{summary['dropped']:,} rows could not be recorded, so counts are too low.")
+        sentences.append(f"{summary['dropped']:,} rows could not be recorded, so counts are too low.")
     if summary["loss"]:
-        said.append(f"Recording is disturbed: {summary['loss']}")
-    few = [row["label"] for row in found["configurations"] if row["requests"] < 20]
+        sentences.append(f"Recording is disturbed: {summary['loss']}")
+    few = [row["label"] for row in findings["configurations"] if row["requests"] < 20]
     if few:
         more = " and others" if len(few) > 6 else ""
-        said.append(f"Fewer than 20 requests, so the tails mean little: {'; '.join(few[:6])}{more}.")
-    return said
+        sentences.append(f"Fewer than 20 requests, so the tails mean little: {'; '.join(few[:6])}{more}.")
+    return sentences
