@@ -121,7 +121,7 @@ class Space:
                 backend=backend,
                 precision=precision,
                 lanes=lanes,
-                threads=threads if backend == "wasm" else self.threads[0],
+                threads=threads if backend == "wasm" else None,
                 batch_size=size,
                 workgroup=workgroup if backend == "webgpu" else None,
             )
