@@ -29,7 +29,9 @@ PAIRS = {
 
 
 def public(cls: type, kind: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(cls).items() if isinstance(value, kind) and not name.startswith("_")}
+    """Return the public members of a kind, inherited ones included."""
+    members = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    return {name: value for name, value in members.items() if isinstance(value, kind) and not name.startswith("_")}
 
 
 def functions(cls: type) -> dict[str, Any]:

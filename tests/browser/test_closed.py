@@ -36,6 +36,7 @@ MODEL: dict[str, Callable[[Model], object]] = {
     "submit": lambda model: model.submit(ROW).result(60),
     "profile": lambda model: model.profile(ROW),
     "prove_hardware": lambda model: model.prove_hardware(),
+    "tune": lambda model: model.tune(1.0),
     "warm_up": lambda model: model.warm_up(),
 }
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from webinfer.accuracy.record import Accuracy
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import NotANumber
+from webinfer.inference.probes.warmup import Warmup
 from webinfer.inference.result import Result
 from webinfer.inference.route import Choice, Routings
 from webinfer.inference.sessions import Answer, ModelSessions
-from webinfer.inference.warmup import Warmup
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan.buckets import Fit, trim
 from webinfer.pool.pool import Pool

@@ -10,6 +10,8 @@ from webinfer.core.capabilities import Speeds, Verdict
 from webinfer.core.errors import SoftwareAdapter, WebinferError
 from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
+from webinfer.core.placement import refuse_fallback
+from webinfer.inference.route import Choice
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.pool import Pool
 
@@ -46,6 +48,26 @@ async def prove(pool: Pool, id: LaneId, backend: Backend, *, always: bool = Fals
     if (browser := pool.browsers.get(id.browser)) is not None:
         browser.learn(speeds)
     return lane.verdict(backend)
+
+
+async def require(pool: Pool, model: str, choice: Choice, loaded: SessionLoaded) -> None:
+    """Refuse a session that is not what the caller insists on.
+
+    Args:
+        pool: The pool, whose option ``require_hardware`` counts.
+        model: The model's name.
+        choice: Where it runs, and what is required of that.
+        loaded: How the session was created. Another model may have made it, without requiring the same.
+
+    Raises:
+        OperatorFallback: Nodes went to another backend, and ``require`` forbids that.
+        SoftwareAdapter: It does not run in hardware, or nothing proves it, and the option asks for that.
+        WebinferError: As the lane reported it.
+    """
+    if choice.require == "no-fallback":
+        refuse_fallback(loaded.placement, choice.backend)
+    if pool.options.require_hardware:
+        await require_hardware(pool, model, choice.backend, loaded)
 
 
 async def require_hardware(pool: Pool, model: str, backend: Backend, loaded: SessionLoaded) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,16 @@ from webinfer.core.errors import DtypeMismatch, EmptyBatch
 from webinfer.models.preprocessing.pooling import normalize, sentence_vectors
 from webinfer.models.preprocessing.reader import Reader
 
-Outputs = Mapping[str, NDArray[Any]]
-RunBatch = Callable[[list[Any]], Awaitable[list[Outputs]]]
+
+class HasOutputs(Protocol):
+    """What a run gives back, as far as sentences need it."""
+
+    @property
+    def outputs(self) -> Mapping[str, NDArray[Any]]:
+        """Arrays by output name."""
+
+
+RunBatch = Callable[[list[Any]], Awaitable[Sequence[HasOutputs]]]
 
 
 async def embed(
@@ -22,7 +30,7 @@ async def embed(
     """Embed sentences.
 
     Args:
-        run_batch: Runs requests and returns the outputs of each, in order.
+        run_batch: Runs requests and returns their results, in order.
         reader: Has the model's tokenizer.
         texts: One sentence or several.
         normalized: Scale each vector to length 1.
@@ -42,8 +50,8 @@ async def embed(
     tokens = [reader.tokenizer.encode([sentences[at] for at in group]) for group in groups]
     answers = await run_batch([reader.wanted(encoded) for encoded in tokens])
     vectors: NDArray[np.float32] | None = None
-    for members, encoded, outputs in zip(groups, tokens, answers, strict=True):
-        pooled = sentence_vectors(outputs, encoded["attention_mask"])
+    for members, encoded, answer in zip(groups, tokens, answers, strict=True):
+        pooled = sentence_vectors(answer.outputs, encoded["attention_mask"])
         if vectors is None:
             vectors = np.empty((len(sentences), pooled.shape[1]), np.float32)
         vectors[members] = normalize(pooled) if normalized else pooled

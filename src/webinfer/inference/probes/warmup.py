@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
 
 from webinfer.core.errors import WebinferError
 from webinfer.core.lane_id import LaneId
 from webinfer.core.tensors import SOUND
 from webinfer.inference.probes.batch_check import examples
-from webinfer.inference.request_builder import RequestBuilder
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan.buckets import MASK, Fit
 from webinfer.pool.pool import Pool
+from webinfer.pool.requests.request import Request
 
 log = logging.getLogger("webinfer.warming")
 
 _IMAGE = 224  # pixels each way, where a model takes every size
+
+BuildRequest = Callable[[Mapping[str, NDArray[Any]]], tuple[Request, Fit]]
 
 
 class Warmup:
@@ -29,13 +34,13 @@ class Warmup:
     Args:
         pool: The pool.
         package: The model.
-        requests: Makes its requests.
+        build: Makes a request of inputs that counts nowhere.
     """
 
-    def __init__(self, pool: Pool, package: ModelPackage, requests: RequestBuilder) -> None:
+    def __init__(self, pool: Pool, package: ModelPackage, build: BuildRequest) -> None:
         self._pool = pool
         self._package = package
-        self._requests = requests
+        self._build = build
         self._warm: set[tuple[LaneId, tuple[tuple[str, int], ...]]] = set()  # lanes, and sizes that they ran
 
     def __repr__(self) -> str:
@@ -75,7 +80,7 @@ class Warmup:
         return lengths if any(spec.name == MASK for spec in inputs) else (_IMAGE,)
 
     async def _run(self, size: int) -> None:
-        request, bucket = self._requests.build_internal(examples(self._package.signature, size, 0))
+        request, bucket = self._build(examples(self._package.signature, size, 0))
         await self._pool.submit(request)
         if request.lane is not None:
             self._warm.add((request.lane.id, bucket.padded))
