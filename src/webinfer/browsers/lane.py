@@ -142,10 +142,19 @@ class LaneBrowser(Protocol):
         """What the browser can do, as far as is known by now."""
 
     def verdict(self, backend: Backend) -> Verdict:
-        """Return whether a backend is hardware there."""
+        """Return whether a backend is hardware there.
+
+        Args:
+            backend: The backend.
+        """
 
     def lane_lost(self, lane: Lane, reason: WebinferError) -> None:
-        """Take note that a lane cannot be used any more."""
+        """Take note that a lane cannot be used any more.
+
+        Args:
+            lane: The lane.
+            reason: Why.
+        """
 
 
 class Lane:
@@ -190,7 +199,11 @@ class Lane:
         return self._browser.capabilities
 
     def verdict(self, backend: Backend) -> Verdict:
-        """Return whether that backend is hardware here."""
+        """Return whether that backend is hardware here.
+
+        Args:
+            backend: The backend.
+        """
         return self._browser.verdict(backend)
 
     def __repr__(self) -> str:
@@ -238,7 +251,11 @@ class Lane:
         return answer
 
     def placement(self, session: str) -> Placement | None:
-        """Return where the nodes of a session went, where the runtime told."""
+        """Return where the nodes of a session went, where the runtime told.
+
+        Args:
+            session: Its name on the wire.
+        """
         return self._placements.get(session)
 
     def run(
@@ -343,7 +360,11 @@ class Lane:
             raise DeadlineExceeded(f"Measuring took over {timeout:g} s: raise load_timeout.", timeout=timeout) from None
 
     def unload(self, session: str) -> None:
-        """Release a session; nobody waits for it."""
+        """Release a session; nobody waits for it.
+
+        Args:
+            session: Its name on the wire.
+        """
         self._outputs.pop(session, None)
         self._placements.pop(session, None)
         if not self.lost.done():
@@ -351,13 +372,21 @@ class Lane:
                 self._connection.post(UnloadCommand(session=session), lambda _: None)
 
     def free(self, handles: Sequence[str]) -> None:
-        """Release tensors that stayed here; nobody waits for it."""
+        """Release tensors that stayed here; nobody waits for it.
+
+        Args:
+            handles: Names of the tensors.
+        """
         if not self.lost.done():
             with contextlib.suppress(SocketLost):  # then they are gone as well
                 self._connection.post(FreeCommand(handles=handles), lambda _: None)
 
     def lose(self, reason: WebinferError) -> None:
-        """Declare the lane lost. The first reason counts, and the lane's browser is told of it before this returns."""
+        """Declare the lane lost. The first reason counts, and the lane's browser is told of it before this returns.
+
+        Args:
+            reason: Why.
+        """
         if not self.lost.done():
             self.lost.set_result(reason)
             self._browser.lane_lost(self, reason)

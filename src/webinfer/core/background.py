@@ -22,11 +22,22 @@ class Tasks:
         return f"<Tasks {len(self._running)}>"
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start work that nobody waits for; an exception that escapes it is a bug, and logged as one."""
+        """Start work that nobody waits for; an exception that escapes it is a bug, and logged as one.
+
+        Args:
+            work: The work.
+        """
         self.hold(work).add_done_callback(_report)
 
     def hold(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start work that the caller waits for."""
+        """Start work that the caller waits for.
+
+        Args:
+            work: The work.
+
+        Returns:
+            The task, to be awaited.
+        """
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -215,11 +215,19 @@ class Capabilities:
         return tuple(backend for backend in BACKENDS if backend not in self.errors)
 
     def can_run(self, backend: Backend) -> bool:
-        """Whether this browser can run a backend, as far as its report tells."""
+        """Whether this browser can run a backend, as far as its report tells.
+
+        Args:
+            backend: The backend.
+        """
         return backend not in self.errors
 
     def verdict(self, backend: Backend) -> Verdict:
-        """Judge what kind of hardware ``backend`` runs on in this browser."""
+        """Judge what kind of hardware ``backend`` runs on in this browser.
+
+        Args:
+            backend: The backend.
+        """
         if backend == "wasm":
             return Verdict("software", ("WebAssembly runs on the CPU",))
         if backend == "webnn":

@@ -14,12 +14,21 @@ from typing import Any
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """Write values as JSON: times in ISO 8601 and UTC, numbers that are none as null."""
+    """Write values as JSON: times in ISO 8601 and UTC, numbers that are none as null.
+
+    Args:
+        value: Any values.
+        indent: Spaces of each level; ``None`` for one line.
+    """
     return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: what it has no word for as text, numbers that are none as null."""
+    """Return a value as JSON can hold it: what it has no word for as text, numbers that are none as null.
+
+    Args:
+        value: Any value.
+    """
     if isinstance(value, str):
         return clean(value)
     if value is None or isinstance(value, bool | int):
@@ -48,7 +57,11 @@ def told(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Return a text that can be written: halves of characters, as in undecodable names of files, are question marks."""
+    """Return a text that can be written: halves of characters, as in undecodable names of files, are question marks.
+
+    Args:
+        text: Any text.
+    """
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -292,6 +292,10 @@ class Options:
     def given(cls, options: Options | None, keywords: Mapping[str, Any]) -> Options:
         """Return options that come as one object or as keywords.
 
+        Args:
+            options: The object, or ``None``.
+            keywords: Options by name.
+
         Raises:
             OptionError: They come as both or as something else, or a keyword is wrong.
         """
@@ -312,6 +316,10 @@ def _hints() -> dict[str, Any]:
 def check_memory_limit(browser: str, megabytes: float) -> None:
     """Check one of ``memory_limits``.
 
+    Args:
+        browser: Name of the browser.
+        megabytes: The limit.
+
     Raises:
         OptionError: There is no such browser, or no browser could do with so little.
     """
@@ -326,7 +334,16 @@ def describe() -> list[tuple[Field[Any], str]]:
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not among those allowed."""
+    """Refuse a value that is not among those allowed.
+
+    Args:
+        name: Name of the option.
+        value: Its value.
+        allowed: The values it may have.
+
+    Raises:
+        OptionError: It is another; the nearest one is named.
+    """
     if value not in allowed:
         near = difflib.get_close_matches(str(value), allowed, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -334,6 +351,14 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def positive(name: str, value: float) -> None:
-    """Refuse a value that is not above 0."""
+    """Refuse a value that is not above 0.
+
+    Args:
+        name: Name of the option.
+        value: Its value.
+
+    Raises:
+        OptionError: It is 0 or less.
+    """
     if value <= 0:
         raise OptionError(f"{name} must be above 0, not {value}.", option=name)

@@ -93,13 +93,21 @@ class Placement:
 
 
 def operators(counts: Mapping[str, int]) -> str:
-    """Say which operators, and how many of each, the most first."""
+    """Say which operators, and how many of each, the most first.
+
+    Args:
+        counts: Counts by operator.
+    """
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in ranked)
 
 
 def refuse_fallback(placement: Placement | None, backend: Backend) -> None:
     """Refuse a session some of whose nodes went to another backend than the one asked for.
+
+    Args:
+        placement: Where the nodes went; ``None`` where that is not known.
+        backend: The backend that was asked for.
 
     Raises:
         OperatorFallback: Some did, or the runtime does not tell.

@@ -388,6 +388,11 @@ def _derived(spec: TensorSpec, ids: NDArray[Any], arrays: Mapping[str, NDArray[A
 def refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> None:
     """Refuse outputs that a model does not have.
 
+    Args:
+        outputs: Names of the outputs wanted.
+        signature: The model's.
+        model: The model's name, for the error.
+
     Raises:
         UnknownOutput: One is not among its own.
     """

@@ -48,6 +48,10 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
 def seconds(name: str, value: Any) -> float:
     """Return a time, which must be above 0.
 
+    Args:
+        name: Name of the argument.
+        value: Its value.
+
     Raises:
         OptionError: It is not.
     """

@@ -106,7 +106,16 @@ def judge_speed(
 
 
 def judge_webnn(engine: str, platform: str, device: str) -> tuple[VerdictKind, tuple[str, ...]]:
-    """Judge WebNN by the device that its context was asked for, since no browser tells which one ran a graph."""
+    """Judge WebNN by the device that its context was asked for, since no browser tells which one ran a graph.
+
+    Args:
+        engine: The browser's engine.
+        platform: The browser's platform.
+        device: The device that was asked for.
+
+    Returns:
+        The verdict, and its evidence.
+    """
     asked = f"the context was asked for {device}"
     if engine == "chromium" and "linux" in platform.lower():
         return "software", (asked, "on Linux Chromium's WebNN is LiteRT with XNNPACK, which runs on the CPU")

@@ -22,7 +22,11 @@ class JsonFormatter(BaseJsonFormatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line.
+
+        Args:
+            record: The record.
+        """
         return super().format(logging.makeLogRecord({**record.__dict__, "msg": _message(record), "args": None}))
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
@@ -54,7 +58,11 @@ class JsonFormatter(BaseJsonFormatter):
             }
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Write the fields as one object, in ASCII: the stream may have any encoding."""
+        """Write the fields as one object, in ASCII: the stream may have any encoding.
+
+        Args:
+            log_data: The fields.
+        """
         return "{" + ", ".join(f"{_written(told(name))}: {_written(value)}" for name, value in log_data.items()) + "}"
 
 

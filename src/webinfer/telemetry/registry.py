@@ -68,6 +68,9 @@ class Entry:
     def status(self, timeout: float = 2.0) -> dict[str, Any]:
         """Ask for its snapshot; blocks.
 
+        Args:
+            timeout: Seconds to wait.
+
         Returns:
             The snapshot's fields, as ``Snapshot.to_dict`` gives them.
 
@@ -91,6 +94,13 @@ class Entry:
 def announce(origin: str, token: str) -> Entry:
     """Tell other processes of an accelerator of this one; blocks.
 
+    Args:
+        origin: Address of its host.
+        token: What opens its snapshot.
+
+    Returns:
+        The entry, to be taken back.
+
     Raises:
         OSError: The file cannot be written.
         OptionError: There is no cache directory.
@@ -108,7 +118,11 @@ def announce(origin: str, token: str) -> Entry:
 
 
 def retract(entry: Entry) -> None:
-    """Take an entry back; it may be gone already."""
+    """Take an entry back; it may be gone already.
+
+    Args:
+        entry: The entry.
+    """
     with contextlib.suppress(OSError):
         entry.path.unlink(missing_ok=True)
 

@@ -33,6 +33,9 @@ def trace_result(result: Result) -> None:
     """Make the span of an answered request and of its stages, below the caller's own span.
 
     Both ways of the transfer are one stage; it is shown before the run.
+
+    Args:
+        result: The result.
     """
     tracer = _tracer()
     if tracer is None:

@@ -162,7 +162,11 @@ class Connection:
         self._transfers.pop(number, None)
 
     def watch(self, on_notice: OnNotice) -> None:
-        """Have ``on_notice`` called with every message that answers no request, past ones included."""
+        """Have ``on_notice`` called with every message that answers no request, past ones included.
+
+        Args:
+            on_notice: Called on the event loop.
+        """
         self.on_notice = on_notice
         for notice in self._notices:
             on_notice(notice)

@@ -172,7 +172,14 @@ class Host:
             return self.address == "localhost"
 
     def invite(self, role: str) -> Ticket:
-        """Issue a token for one socket of ``role``, ``"page"`` or ``"lane"``."""
+        """Issue a token for one socket of ``role``, ``"page"`` or ``"lane"``.
+
+        Args:
+            role: Who may use it.
+
+        Returns:
+            The ticket, with the token in it.
+        """
         ticket = Ticket(role)
         self._tickets[ticket.token] = ticket
         ticket.connected.add_done_callback(lambda _: self._tickets.pop(ticket.token, None))
@@ -180,6 +187,10 @@ class Host:
 
     def publish(self, path: Path, sha256: str) -> str:
         """Serve a file under its hash.
+
+        Args:
+            path: The file.
+            sha256: Its hash.
 
         Returns:
             Its URL path. The contents of a hash never change, so browsers may keep them for ever.

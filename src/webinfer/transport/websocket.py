@@ -55,6 +55,10 @@ class WebSocket(asyncio.BufferedProtocol):
     async def accept(cls, request: web.Request, max_bytes: int) -> tuple[WebSocket, web.StreamResponse]:
         """Answer a handshake and take the connection over (RFC 6455, section 4.2.2). No extension is agreed to.
 
+        Args:
+            request: The handshake.
+            max_bytes: Bytes that a message may have.
+
         Returns:
             The socket, and the response that the request's handler must return once the socket is closed.
 
@@ -79,7 +83,11 @@ class WebSocket(asyncio.BufferedProtocol):
         return socket, response
 
     def listen(self, on_message: Callable[[memoryview], None]) -> None:
-        """Have ``on_message`` called with each binary message, in memory of its own, past ones included."""
+        """Have ``on_message`` called with each binary message, in memory of its own, past ones included.
+
+        Args:
+            on_message: Called on the event loop.
+        """
         self.on_message = on_message
         early, self._early = self._early, []
         for data in early:
@@ -99,7 +107,12 @@ class WebSocket(asyncio.BufferedProtocol):
             write(part)
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Close the socket, and hang up on a side that does not answer: it may be frozen, with megabytes under way."""
+        """Close the socket, and hang up on a side that does not answer: it may be frozen, with megabytes under way.
+
+        Args:
+            code: Status code of RFC 6455, section 7.4.
+            reason: Why, in words.
+        """
         self._part(code, reason.encode())
         try:
             async with asyncio.timeout(_PARTING):
@@ -119,7 +132,11 @@ class WebSocket(asyncio.BufferedProtocol):
         return self._inbox
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take in what came."""
+        """Take in what came.
+
+        Args:
+            nbytes: Bytes that came.
+        """
         try:
             for opcode, data in self._reader.feed(self._inbox[:nbytes]):
                 if opcode != BINARY:
@@ -138,7 +155,11 @@ class WebSocket(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell everybody."""
+        """Tell everybody.
+
+        Args:
+            exc: What broke it; ``None`` where it was closed.
+        """
         self._end("it broke off" if exc is None else str(exc))
         if not self._gone.done():
             self._gone.set_result(None)

@@ -31,10 +31,19 @@ class TuningRows(Protocol):
     """Results in a database; telemetry implements it."""
 
     def add(self, tuning: Tuning) -> None:
-        """Have a result written. It does not block."""
+        """Have a result written. It does not block.
+
+        Args:
+            tuning: The result.
+        """
 
     def find(self, model: str, machine: str) -> Sequence[Tuning]:
-        """Return what is known of a model on a machine, benchmarks included. It waits for the disk."""
+        """Return what is known of a model on a machine, benchmarks included. It waits for the disk.
+
+        Args:
+            model: Hash of the full-precision model.
+            machine: Id of the machine.
+        """
 
 
 class TuningResults:

@@ -31,7 +31,14 @@ class Opened(Protocol):
     async def load(
         self, reference: str | Path, *, platform: Backend, precision: str | None, part: str | None
     ) -> AsyncModel:
-        """Load a model; see ``AsyncAccelerator.load``."""
+        """Load a model; see ``AsyncAccelerator.load``.
+
+        Args:
+            reference: The model.
+            platform: The backend.
+            precision: Name of the precision; ``None`` for full precision.
+            part: Part of a model that is split.
+        """
 
     async def close(self) -> None:
         """End the browser."""
@@ -62,7 +69,11 @@ class Setup:
     warm_up: float = 3.0
 
     def options_of(self, candidate: Candidate) -> Options:
-        """Return the options that a candidate runs with: the caller's, as far as a contest leaves them."""
+        """Return the options that a candidate runs with: the caller's, as far as a contest leaves them.
+
+        Args:
+            candidate: The candidate.
+        """
         is_named = bool(self.options.browsers)
         return replace(
             self.options,
@@ -85,6 +96,9 @@ class Setup:
 
     def check(self, result: Result) -> None:
         """Hold an answer against native onnxruntime's.
+
+        Args:
+            result: The answer.
 
         Raises:
             AccuracyError: It is another one.

@@ -38,12 +38,19 @@ class AudioFeatures(dict[str, NDArray[Any]]):
 
 
 def name(workgroup: Workgroup) -> str:
-    """Return a shape as people write it: ``256x1x1``."""
+    """Return a shape as people write it: ``256x1x1``.
+
+    Args:
+        workgroup: Threads along each of three dimensions.
+    """
     return f"{workgroup[0]}x{workgroup[1]}x1"
 
 
 def parse(text: str) -> Workgroup:
     """Read what ``name`` returned.
+
+    Args:
+        text: Such as ``256x1x1``.
 
     Raises:
         ValueError: It is something else.
@@ -58,6 +65,12 @@ async def hear(
     lane: Lane, features: LogMel, samples: NDArray[np.float32], workgroup: Workgroup = DEFAULT
 ) -> tuple[dict[str, NDArray[Any]], float]:
     """Return what ``features`` would make of samples, made on a lane's GPU, and the milliseconds that it took there.
+
+    Args:
+        lane: A lane whose browser has WebGPU.
+        features: The feature extractor.
+        samples: float32 array of shape (samples,).
+        workgroup: Threads along each of three dimensions.
 
     Raises:
         TimeoutError: It took over a minute.
@@ -124,6 +137,9 @@ class AudioInputs:
     async def prepare(self, inputs: Any) -> Any:
         """Return inputs with their images and recordings as tensors; what holds none, as it is.
 
+        Args:
+            inputs: Inputs as ``Model.run`` takes them.
+
         Raises:
             InputError: As ``Reader.prepare_files``.
         """
@@ -143,7 +159,11 @@ class AudioInputs:
         return tensors if shader is None else AudioFeatures(tensors, parse(shader))
 
     async def hear(self, samples: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
-        """Return what the model's feature extractor makes of samples, as ``AudioFeatures`` where the shader made it."""
+        """Return what the model's feature extractor makes of samples, as ``AudioFeatures`` where the shader made it.
+
+        Args:
+            samples: float32 array of shape (samples,), at the extractor's rate.
+        """
         features, lane = self._reader.features, self._lane()
         if self._workgroup is not None and lane is not None and isinstance(features, LogMel):
             try:

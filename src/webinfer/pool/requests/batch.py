@@ -50,7 +50,11 @@ class Batch:
         return self.requests[0].key
 
     def is_wanted(self, but_for: Request | None = None) -> bool:
-        """Whether somebody waits for one of them, another than ``but_for``."""
+        """Whether somebody waits for one of them, another than ``but_for``.
+
+        Args:
+            but_for: A request that does not count.
+        """
         return any(not request.settled for request in self.requests if request is not but_for)
 
     @property
@@ -79,7 +83,12 @@ class Batch:
                 request.losses += 1
 
     def finished(self, reply: Reply[RunAnswer], now: float) -> BatchFinished:
-        """Return the event of its end, and have its model's next batches profit from it."""
+        """Return the event of its end, and have its model's next batches profit from it.
+
+        Args:
+            reply: The lane's answer.
+            now: Now, on the steady clock, in seconds.
+        """
         seconds = reply.answer.timing.run / 1e3
         group = self.requests[0].group
         if group:

@@ -92,7 +92,14 @@ class Request:
         return f"<Request {self.key.model[:8]} {self.key.backend} {where} attempts={self.attempts}>"
 
     def sent(self, lane: Lane, together: int, now: float, placement: Placement | None = None) -> None:
-        """Note that it was sent, with so many, to a session whose nodes are there."""
+        """Note that it was sent, with so many, to a session whose nodes are there.
+
+        Args:
+            lane: Where to.
+            together: Requests in the batch.
+            now: Now, on the steady clock, in seconds.
+            placement: Where the session's nodes are, where that is known.
+        """
         self.lane = self.place = lane
         self.placement = placement
         self.together = together
@@ -126,7 +133,11 @@ class Request:
             self.future.set_result(reply)
 
     def fail(self, error: WebinferError) -> None:
-        """Fail it."""
+        """Fail it.
+
+        Args:
+            error: Why.
+        """
         self.settle()
         if not self.future.done():
             self.future.set_exception(error)

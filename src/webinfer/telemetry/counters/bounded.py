@@ -25,7 +25,12 @@ class LruMap(OrderedDict[K, V]):
         self._limit = limit
 
     def put(self, key: K, value: V) -> V:
-        """Set an entry and return its value."""
+        """Set an entry and return its value.
+
+        Args:
+            key: The key.
+            value: The value.
+        """
         self[key] = value
         self.move_to_end(key)
         if len(self) > self._limit:
@@ -33,7 +38,11 @@ class LruMap(OrderedDict[K, V]):
         return value
 
     def use(self, key: K) -> V | None:
-        """Return an entry's value, if there is one; it counts as used."""
+        """Return an entry's value, if there is one; it counts as used.
+
+        Args:
+            key: The key.
+        """
         value = self.get(key)
         if value is not None:
             self.move_to_end(key)
@@ -55,7 +64,11 @@ class Ended:
         return f"<Ended {len(self._ids)} of {len(self._known)}>"
 
     def add(self, id: str) -> None:
-        """Note that one ended."""
+        """Note that one ended.
+
+        Args:
+            id: Its id.
+        """
         self._ids.append(id)
         if len(self._ids) > LATE:
             self._known.pop(self._ids.popleft(), None)

@@ -57,7 +57,11 @@ class Counters:
         self.read().name(sha256, name, cid, precision)
 
     def look_up(self, found: bool) -> None:
-        """Count a look-up of a model: found loaded, or not."""
+        """Count a look-up of a model: found loaded, or not.
+
+        Args:
+            found: Whether it was loaded.
+        """
         self._counts.hits += found
         self._counts.misses += not found
 

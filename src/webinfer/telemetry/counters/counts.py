@@ -138,7 +138,11 @@ class Counts:
         yield from self.past.items()
 
     def sum(self, number: Callable[[Series], int]) -> int:
-        """Return the sum of a number over every series."""
+        """Return the sum of a number over every series.
+
+        Args:
+            number: Reads the number from a series.
+        """
         return sum(number(series) for _, series in self.labelled())
 
     def faults_of(self, *kinds: str) -> Counter[str]:
@@ -159,14 +163,25 @@ class Counts:
         return labelled
 
     def uptime(self, browser: str) -> float:
-        """Return the seconds since a running browser was ready."""
+        """Return the seconds since a running browser was ready.
+
+        Args:
+            browser: The browser's label.
+        """
         now = self._clock()
         return now - self.browsers.get(browser, now)
 
     # Counting
 
     def name(self, sha256: str, name: str, cid: str | None, precision: str | None) -> None:
-        """Remember what a model is called; its counts are found under the name that it was given last."""
+        """Remember what a model is called; its counts are found under the name that it was given last.
+
+        Args:
+            sha256: Hash of the model.
+            name: Its name.
+            cid: CID of its files, where it is known.
+            precision: Precision of its weights.
+        """
         self.names.put(sha256, name, cid, precision)
         model = self.models.get(sha256)
         if model is not None and self._name_of[sha256] != name:
@@ -192,7 +207,12 @@ class Counts:
         self.busy.add(began, now)
 
     def add_run(self, now: float, event: RunFinished) -> None:
-        """Count what a lane did."""
+        """Count what a lane did.
+
+        Args:
+            now: Now, on the steady clock, in seconds.
+            event: The event.
+        """
         key = event.key
         self._series(key, self._browser_names.get(event.browser, "")).runs.add(event)
         self._session(key).runs += 1
@@ -205,7 +225,11 @@ class Counts:
             lane.add(event.run, now)
 
     def add(self, event: Event) -> None:
-        """Count an event other than ``RunFinished``."""
+        """Count an event other than ``RunFinished``.
+
+        Args:
+            event: The event.
+        """
         match event:
             case BatchFinished():
                 self.batches[event.size] += 1

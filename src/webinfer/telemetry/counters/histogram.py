@@ -54,14 +54,22 @@ class Histogram:
         return f"<Histogram count={self.count} total={self.total:g}>"
 
     def add(self, value: float) -> None:
-        """Count a value."""
+        """Count a value.
+
+        Args:
+            value: The value, in the unit of the bounds.
+        """
         bucket = bisect_left(self.bounds, value)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
         self.count += 1
         self.total += value
 
     def merge(self, other: Histogram) -> None:
-        """Add what another histogram of the same bounds counted."""
+        """Add what another histogram of the same bounds counted.
+
+        Args:
+            other: The other one.
+        """
         for bucket, count in other.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
         self.count += other.count

@@ -57,7 +57,14 @@ class ModelNames:
         return f"<ModelNames {len(self._names)} labels={len(self._labels)}>"
 
     def put(self, sha256: str, name: str, cid: str | None, precision: str | None) -> None:
-        """Remember what a model is called."""
+        """Remember what a model is called.
+
+        Args:
+            sha256: Hash of the model.
+            name: Its name.
+            cid: CID of its files, where it is known.
+            precision: Precision of its weights.
+        """
         known = self._names.use(sha256)
         label = known.label if known is not None else OTHER
         if label == OTHER and (name in self._labels or len(self._labels) < LABELS):
@@ -66,15 +73,27 @@ class ModelNames:
         self._names.put(sha256, ModelName(name, cid, precision, label))
 
     def get(self, sha256: str) -> ModelName | None:
-        """Return what a model is called, where that is known."""
+        """Return what a model is called, where that is known.
+
+        Args:
+            sha256: Hash of the model.
+        """
         return self._names.get(sha256)
 
     def label(self, sha256: str) -> str:
-        """Return a model's name in time series."""
+        """Return a model's name in time series.
+
+        Args:
+            sha256: Hash of the model.
+        """
         known = self._names.get(sha256)
         return OTHER if known is None else known.label
 
     def short(self, sha256: str) -> str:
-        """Return a model's name, or the start of its hash where it is not known."""
+        """Return a model's name, or the start of its hash where it is not known.
+
+        Args:
+            sha256: Hash of the model.
+        """
         known = self._names.get(sha256)
         return sha256[:12] if known is None else known.name

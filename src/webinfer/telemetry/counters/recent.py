@@ -72,11 +72,21 @@ class RecentRuns:
         return f"<RecentRuns {len(self._runs)}>"
 
     def add(self, now: float, total: float, items: int) -> None:
-        """Remember a run that ended now."""
+        """Remember a run that ended now.
+
+        Args:
+            now: Now, on the steady clock, in seconds.
+            total: What the run took, in seconds.
+            items: Items in it.
+        """
         self._runs.append((now, total, items))
 
     def look(self, now: float) -> Recent:
-        """Return the figures of the last seconds."""
+        """Return the figures of the last seconds.
+
+        Args:
+            now: Now, on the steady clock, in seconds.
+        """
         full = len(self._runs) == _RUNS
         span = min(WINDOW, now - (self._runs[0][0] if full else self._began))
         runs = [(total, items) for at, total, items in self._runs if at >= now - span]
@@ -100,7 +110,16 @@ class FaultLog:
         return f"<FaultLog {len(self._faults)}>"
 
     def add(self, now: float, kind: str, code: str, where: str | None, model: str | None, reason: str) -> None:
-        """Note a fault that happened now; see ``Fault``."""
+        """Note a fault that happened now; see ``Fault``.
+
+        Args:
+            now: Now, on the steady clock, in seconds.
+            kind: What failed: ``request``, ``load``, ``lane``, ``browser``, ``launch`` or ``host``.
+            code: Code of the error.
+            where: The lane or browser.
+            model: Name of the model, where one is concerned.
+            reason: The error's message.
+        """
         times = 1
         if self._faults:
             last = self._faults[-1][1]
@@ -110,7 +129,11 @@ class FaultLog:
         self._faults.append((now, fault))
 
     def look(self, now: float) -> tuple[Fault, ...]:
-        """Return the last faults, the newest first."""
+        """Return the last faults, the newest first.
+
+        Args:
+            now: Now, on the steady clock, in seconds.
+        """
         return tuple(replace(fault, age=now - at) for at, fault in reversed(self._faults))
 
 

@@ -43,7 +43,11 @@ class RunCounts:
     together: Histogram = field(default_factory=lambda: Histogram(SIZES))
 
     def add(self, event: RunFinished) -> None:
-        """Count an answer."""
+        """Count an answer.
+
+        Args:
+            event: The event.
+        """
         self.answered += 1
         self.items += event.items
         total, spent, run, transfer = event.total, event.queue, event.run, event.transfer
@@ -56,7 +60,11 @@ class RunCounts:
         between.add(transfer)
 
     def merge(self, other: RunCounts) -> None:
-        """Add what others counted."""
+        """Add what others counted.
+
+        Args:
+            other: The others.
+        """
         self.answered += other.answered
         self.failed += other.failed
         self.retried += other.retried
@@ -89,14 +97,24 @@ class AnswerCounts:
         return self.latency.count
 
     def add(self, times: Times, items: int, batch: int) -> None:
-        """Count an answer."""
+        """Count an answer.
+
+        Args:
+            times: Where its time went.
+            items: Items in it.
+            batch: Requests that ran together.
+        """
         self.items += items
         self.largest_batch = max(self.largest_batch, items, batch)
         self.latency.add(times.total)
         self.run.add(times.run / batch)
 
     def merge(self, other: AnswerCounts) -> None:
-        """Add what others counted."""
+        """Add what others counted.
+
+        Args:
+            other: The others.
+        """
         self.items += other.items
         self.largest_batch = max(self.largest_batch, other.largest_batch)
         self.latency.merge(other.latency)
@@ -121,12 +139,20 @@ class LoadCounts:
         return self.seconds.count
 
     def add(self, event: SessionLoaded) -> None:
-        """Count a session."""
+        """Count a session.
+
+        Args:
+            event: The event.
+        """
         self.nbytes = max(self.nbytes, event.nbytes)
         self.seconds.add(event.seconds)
 
     def merge(self, other: LoadCounts) -> None:
-        """Add what others counted."""
+        """Add what others counted.
+
+        Args:
+            other: The others.
+        """
         self.nbytes = max(self.nbytes, other.nbytes)
         self.seconds.merge(other.seconds)
 
@@ -145,7 +171,11 @@ class Series:
         return bool(self.loads.count or self.answers.count)
 
     def merge(self, other: Series) -> None:
-        """Add what others counted."""
+        """Add what others counted.
+
+        Args:
+            other: The others.
+        """
         self.runs.merge(other.runs)
         self.answers.merge(other.answers)
         self.loads.merge(other.loads)

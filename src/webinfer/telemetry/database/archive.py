@@ -61,6 +61,9 @@ class Contents:
 def contents(path: Path) -> Contents:
     """Look at a database.
 
+    Args:
+        path: The database.
+
     Raises:
         DatabaseError: It cannot be opened.
     """
@@ -83,6 +86,10 @@ def merge(target: Path, source: Path) -> dict[str, int]:
 
     One of an older version is left as it is: a copy of it is brought up to date, and taken in.
 
+    Args:
+        target: The database that takes the other in.
+        source: The other one; it stays as it is.
+
     Returns:
         Rows that were new, by table.
 
@@ -104,6 +111,10 @@ def merge(target: Path, source: Path) -> dict[str, int]:
 
 def export(source: Path, directory: Path) -> dict[str, Path]:
     """Write every table of a database, and the view ``results``, as a Parquet file.
+
+    Args:
+        source: The database.
+        directory: Where the files go; it is made if it is missing.
 
     Returns:
         The files, by table.

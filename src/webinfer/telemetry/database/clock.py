@@ -30,7 +30,11 @@ class Clock:
         return self.at(self._steady())
 
     def at(self, moment: float) -> float:
-        """Return the seconds since 1970 of a moment on the steady clock."""
+        """Return the seconds since 1970 of a moment on the steady clock.
+
+        Args:
+            moment: Seconds, as ``time.perf_counter`` gives them.
+        """
         return moment + self._offset
 
     def check(self) -> None:

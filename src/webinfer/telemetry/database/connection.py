@@ -67,6 +67,9 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
 def current(path: str | Path) -> Iterator[Path]:
     """Lend the path of a database of the current version with the same rows: its own, or of a copy brought up to date.
 
+    Args:
+        path: The database.
+
     Raises:
         DatabaseError: It cannot be opened, or not be copied.
     """
@@ -101,14 +104,31 @@ def current(path: str | Path) -> Iterator[Path]:
 def select(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
 ) -> list[dict[str, Any]]:
-    """Return the rows that a query finds, by column."""
+    """Return the rows that a query finds, by column.
+
+    Args:
+        connection: The database, open.
+        sql: The query.
+        parameters: Values of its placeholders.
+
+    Raises:
+        DatabaseError: The query fails.
+    """
     found = connection.execute(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def explain(path: str | Path, error: Exception) -> DatabaseError:
-    """Turn an error of DuckDB, or of a value that it cannot take, into ours, with what can be done about it."""
+    """Turn an error of DuckDB, or of a value that it cannot take, into ours, with what can be done about it.
+
+    Args:
+        path: The database.
+        error: What DuckDB raised.
+
+    Returns:
+        The error, to be raised.
+    """
     text = (str(error).strip() or repr(error)).splitlines()[0]
     data = {"path": str(path)}
     if "lock on file" in text:
@@ -134,7 +154,11 @@ def explain(path: str | Path, error: Exception) -> DatabaseError:
 
 
 def quote(name: str | Path) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as SQL writes it.
+
+    Args:
+        name: The text.
+    """
     return "'" + str(name).replace("'", "''") + "'"
 
 

@@ -34,6 +34,9 @@ def revision(directory: Path | None = None) -> str | None:
     """Return the git revision of a directory, by default of this package's source, with ``+`` where it was changed.
 
     ``None`` where it is no checkout, or git is missing.
+
+    Args:
+        directory: The directory; ``None`` for this package's source.
     """
     place = directory or Path(__file__).parent
     try:

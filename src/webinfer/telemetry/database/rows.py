@@ -45,7 +45,14 @@ class Packing:
         self.pack = Struct("=" + "".join(formats)).pack
 
     def turn(self, rows: Sequence[bytes]) -> dict[str, NDArray[Any]]:
-        """Turn rows into columns."""
+        """Turn rows into columns.
+
+        Args:
+            rows: Rows, as they were packed.
+
+        Returns:
+            An array for each column.
+        """
         packed = np.frombuffer(b"".join(rows), self._dtype)
         return {
             name: _moments(packed[name]) if kind == "TIMESTAMP" else packed[name].copy()
@@ -65,7 +72,13 @@ def turn(columns: Mapping[str, str], rows: Sequence[Row]) -> dict[str, NDArray[A
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Insert rows, turned into columns, in place of those with the same key where the table has one."""
+    """Insert rows, turned into columns, in place of those with the same key where the table has one.
+
+    Args:
+        connection: The database, open.
+        table: Name of the table.
+        columns: Arrays of equal length by column.
+    """
     incoming = {f"c{at}": values for at, values in enumerate(columns.values())}  # DuckDB finds it by this name
     wanted = ", ".join(f'"{name}"' for name in columns)
     verb = "INSERT OR REPLACE" if table in KEYS else "INSERT"
@@ -74,6 +87,13 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[s
 
 def fold(columns: Mapping[str, str], values: Row) -> Row:
     """Put what is no column of a table into its ``details``.
+
+    Args:
+        columns: Types of the table's columns by name.
+        values: Values by name.
+
+    Returns:
+        Values by column.
 
     Raises:
         KeyError: The table has no ``details``.
@@ -91,6 +111,10 @@ def group(rows: Sequence[Row], key: str) -> Iterable[Sequence[Row]]:
     """Merge rows of the same key, the later values over the earlier, and part them by the columns that they give.
 
     So a column that one row does not give is not emptied because another gives it.
+
+    Args:
+        rows: Rows of one table.
+        key: Name of the column that tells rows apart.
     """
     merged: dict[Any, dict[str, Any]] = {}
     for row in rows:

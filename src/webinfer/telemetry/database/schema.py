@@ -43,6 +43,10 @@ VERSION = max(MIGRATIONS, default=1)
 def prepare(connection: duckdb.DuckDBPyConnection, migrations: Mapping[int, str] = MIGRATIONS) -> None:
     """Make the schema in an empty database, or bring an older one up to date; all of it or nothing.
 
+    Args:
+        connection: The database, open for writing.
+        migrations: SQL that leads to each version from the one before.
+
     Raises:
         DatabaseTooNew: A newer webinfer wrote it.
     """
@@ -78,7 +82,11 @@ def _text(name: str) -> str:
 
 
 def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """Return the version of a database's schema; ``None`` of one that is not ours."""
+    """Return the version of a database's schema; ``None`` of one that is not ours.
+
+    Args:
+        connection: The database, open.
+    """
     tables = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_version' AND NOT internal"
     if not connection.execute(tables).fetchall()[0][0]:
         return None
@@ -87,7 +95,11 @@ def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return each table's columns and their types."""
+    """Return each table's columns and their types.
+
+    Args:
+        connection: The database, open.
+    """
     found: dict[str, dict[str, str]] = {}
     rows = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
     views = {name for (name,) in connection.execute("SELECT view_name FROM duckdb_views()").fetchall()}

@@ -128,7 +128,12 @@ class Store:
         return identity if isinstance(identity, int) else 0
 
     def row(self, table: str, **values: Any) -> TableRow:
-        """Return a row as it is written: what is no column is in its ``details``; see ``Writer.row``."""
+        """Return a row as it is written: what is no column is in its ``details``; see ``Writer.row``.
+
+        Args:
+            table: Name of the table.
+            values: Values by name.
+        """
         return self._writer.row(table, **values)
 
     def put(self, expand: Expand | None, payload: Any) -> bool:
@@ -211,6 +216,13 @@ class Store:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Ask the database, with all that was put so far.
+
+        Args:
+            sql: The query.
+            parameters: Values of its placeholders.
+
+        Returns:
+            Rows, by column.
 
         Raises:
             DatabaseError: It does not understand, or the store was closed.

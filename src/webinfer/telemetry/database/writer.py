@@ -73,13 +73,21 @@ class Writer:
     def row(self, table: str, **values: Any) -> TableRow:
         """Return a row as it is written: what is no column is in its ``details``.
 
+        Args:
+            table: Name of the table.
+            values: Values by name.
+
         Raises:
             KeyError: There is no such table, or it has no such column and no ``details``.
         """
         return table, fold(self.tables[table], values)
 
     def add(self, row: TableRow) -> None:
-        """Hold a row for the next write; where there is no room, the oldest of its table is dropped by then."""
+        """Hold a row for the next write; where there is no room, the oldest of its table is dropped by then.
+
+        Args:
+            row: The row.
+        """
         table, values = row
         self._rows.setdefault(table, []).append(values)
 
@@ -92,6 +100,9 @@ class Writer:
 
     def write(self, answers: list[bytes]) -> bool:
         """Write everything that is held, and the packed rows of answered requests.
+
+        Args:
+            answers: Packed rows.
 
         Returns:
             Whether that succeeded; if not, ``error`` says why, and everything is still held.

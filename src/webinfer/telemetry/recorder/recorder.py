@@ -65,18 +65,32 @@ class Recorder(RunObserver):
         pool.listen(self)
 
     def model(self, package: ModelPackage) -> None:
-        """Take note of a model that was loaded."""
+        """Take note of a model that was loaded.
+
+        Args:
+            package: The model.
+        """
         self.counters.name(package.sha256, package.name, package.cid, package.precision)
         if self._rows is not None:
             self._rows.model(package)
 
     def checked(self, model: ModelDescription, browser: str, accuracy: Accuracy) -> None:
-        """Take note of how a model's answers in a browser compare with the reference, whatever followed from it."""
+        """Take note of how a model's answers in a browser compare with the reference, whatever followed from it.
+
+        Args:
+            model: The model.
+            browser: Name of the browser.
+            accuracy: How its answers compare.
+        """
         if self._rows is not None:
             self._rows.checked(model, browser, accuracy)
 
     def hit(self, found: bool) -> None:
-        """Take note of a look-up of a model: found loaded, or not."""
+        """Take note of a look-up of a model: found loaded, or not.
+
+        Args:
+            found: Whether it was loaded.
+        """
         self.counters.look_up(found)
 
     async def take(self, model: ModelDescription, request: Request, work: Awaitable[Result]) -> Result:
@@ -134,7 +148,14 @@ class Recorder(RunObserver):
             self._events(event)
 
     def report(self, format: str) -> str:
-        """Write a report of this run, in a format that ``webinfer report`` knows. It waits for the disk."""
+        """Write a report of this run, in a format that ``webinfer report`` knows. It waits for the disk.
+
+        Args:
+            format: ``markdown``, ``html`` or ``json``.
+
+        Raises:
+            OptionError: There is no such format.
+        """
         assert self._rows is not None
         return self._rows.report(format)
 

@@ -66,11 +66,23 @@ class RunRows:
         return f"<RunRows of {self.store}>"
 
     def add(self, table: str, **values: Any) -> int:
-        """Have a row of this run written; see ``Store.add``."""
+        """Have a row of this run written; see ``Store.add``.
+
+        Args:
+            table: Name of the table.
+            values: Values by name.
+
+        Returns:
+            Id of the row.
+        """
         return self.store.add(table, **{"run": self._run, **values})
 
     def model(self, package: ModelPackage) -> None:
-        """Write a model's row."""
+        """Write a model's row.
+
+        Args:
+            package: The model.
+        """
         known = {name: getattr(package, name) for name in ("name", "cid", "family", "weights", "nbytes", "origin")}
         if "from" in package.quantized:
             known["variant_of"] = package.quantized["from"]
@@ -113,11 +125,24 @@ class RunRows:
         self.add("inferences", session=session, error_code=code, error=str(error), **tried)
 
     def checked(self, model: ModelDescription, browser: str, accuracy: Accuracy) -> None:
-        """Write how a model's answers in a browser compare with the reference; see ``RunObserver.checked``."""
+        """Write how a model's answers in a browser compare with the reference; see ``RunObserver.checked``.
+
+        Args:
+            model: The model.
+            browser: Name of the browser.
+            accuracy: How its answers compare.
+        """
         self.store.put(self._write_checks, (model, browser, accuracy))
 
     def report(self, format: str) -> str:
-        """Write a report of this run, in a format that ``webinfer report`` knows. It waits for the disk."""
+        """Write a report of this run, in a format that ``webinfer report`` knows. It waits for the disk.
+
+        Args:
+            format: ``markdown``, ``html`` or ``json``.
+
+        Raises:
+            OptionError: There is no such format.
+        """
         status = self.store.status
         loss = status.error or (f"{status.dropped:,} rows were lost so far." if status.dropped else None)
         path = "" if self.store.path == MEMORY else self.store.path

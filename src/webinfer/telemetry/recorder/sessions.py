@@ -64,16 +64,30 @@ class SessionRows:
         return f"<SessionRows of {len(self._lanes)} lanes>"
 
     def cached(self, sha256: str, whole: bool) -> None:
-        """Note of a model from IPFS whether nothing of it had to be fetched."""
+        """Note of a model from IPFS whether nothing of it had to be fetched.
+
+        Args:
+            sha256: Hash of the model.
+            whole: Whether all of it was in the store.
+        """
         if sha256 not in self._cached:
             self._cached.put(sha256, whole)
 
     def lane_started(self, lane: LaneId, browser: int | None) -> None:
-        """Note in which browser a lane started, by that one's row."""
+        """Note in which browser a lane started, by that one's row.
+
+        Args:
+            lane: The lane.
+            browser: Id of the browser's row.
+        """
         self._browsers[str(lane)] = browser
 
     def lane_ended(self, lane: LaneId) -> None:
-        """Note that a lane ended: its sessions are forgotten when more have ended after it."""
+        """Note that a lane ended: its sessions are forgotten when more have ended after it.
+
+        Args:
+            lane: The lane.
+        """
         self._ended.add(str(lane))
         self._ended_browsers.add(str(lane))
 

@@ -47,7 +47,11 @@ _WHERE: list[Column] = [
 
 
 def write(found: Mapping[str, Any]) -> str:
-    """Write findings as Markdown."""
+    """Write findings as Markdown.
+
+    Args:
+        found: What ``gather`` found.
+    """
     parts = [*_head(found), *_speed(found), *_loading(found), *_scaling(found), *_truth(found), *_trouble(found)]
     parts += [*_comparisons(found), *_method(found)]
     return "\n\n".join(parts) + "\n"
@@ -241,7 +245,11 @@ def _table(rows: Iterable[_Row], columns: Sequence[Column]) -> Iterator[str]:
 
 
 def line(cells: Iterable[str]) -> str:
-    """Write a line of a table in Markdown: each text stays one cell, and no element begins in it."""
+    """Write a line of a table in Markdown: each text stays one cell, and no element begins in it.
+
+    Args:
+        cells: Texts.
+    """
     return "| " + " | ".join(_BAR.sub(r"\1\1\|", _plain(" ".join(cell.split()))) for cell in cells) + " |"
 
 

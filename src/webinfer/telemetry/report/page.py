@@ -15,6 +15,12 @@ _PARTS = Path(__file__).parents[2] / "_web" / "report"
 def render(found: Mapping[str, Any]) -> str:
     """Write findings as a page.
 
+    Args:
+        found: What ``gather`` found.
+
+    Returns:
+        HTML, in one file.
+
     Raises:
         OptionError: The page's parts were not built.
     """

@@ -12,7 +12,13 @@ NEWEST = 100  # likewise, of what comes with every run: then these are listed
 
 
 def scoped(sql: str, runs: Sequence[int] | None, newest: str = "TRUE") -> str:
-    """Return a query over some runs, and the benchmarks made since the first of them began; ``None`` for all."""
+    """Return a query over some runs, and the benchmarks made since the first of them began; ``None`` for all.
+
+    Args:
+        sql: A query with a place for the condition.
+        runs: Ids of runs; ``None`` for all.
+        newest: Condition for what is newest.
+    """
     numbers = ", ".join(map(str, map(int, runs or ()))) or "NULL"
     chosen = "TRUE" if runs is None else f"run IN ({numbers})"
     since = "TRUE" if runs is None else f"b.started >= (SELECT min(started) FROM runs WHERE id IN ({numbers}))"

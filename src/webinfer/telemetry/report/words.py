@@ -39,7 +39,11 @@ _CALLED = {
 
 
 def machine(findings: Mapping[str, Any]) -> str:
-    """Describe the machines in a sentence each."""
+    """Describe the machines in a sentence each.
+
+    Args:
+        findings: What ``gather`` found.
+    """
     machines = [
         f"{row['cpu']}, {row['cores']} cores, {row['memory_mb'] / 1e3:.0f} GB of memory, {row['os']}, "
         f"Python {row['python']}"
@@ -50,7 +54,14 @@ def machine(findings: Mapping[str, Any]) -> str:
 
 
 def notes(findings: Mapping[str, Any]) -> list[str]:
-    """Say what a reader must know before believing the figures."""
+    """Say what a reader must know before believing the figures.
+
+    Args:
+        findings: What ``gather`` found.
+
+    Returns:
+        A sentence or two each.
+    """
     summary, sentences = findings["summary"], []
     if findings["more"]:
         left = ", ".join(f"{count:,} more {_CALLED.get(name, name)}" for name, count in findings["more"].items())

@@ -179,6 +179,9 @@ class Conversation:
 
         Call it every ``heartbeat`` seconds. What a tick is late by is time in which nobody here listened or pinged, and
         is not held against the other side.
+
+        Args:
+            now: Now, on the steady clock, in seconds.
         """
         assert self.heartbeat is not None
         self.stalled = max(0.0, now - self._last_tick - self.heartbeat)

@@ -45,12 +45,21 @@ class Incoming(NamedTuple):
 
 
 def accept_key(key: str) -> str:
-    """Return the ``Sec-WebSocket-Accept`` that answers a ``Sec-WebSocket-Key`` (RFC 6455, section 4.2.2)."""
+    """Return the ``Sec-WebSocket-Accept`` that answers a ``Sec-WebSocket-Key`` (RFC 6455, section 4.2.2).
+
+    Args:
+        key: The client's key.
+    """
     return base64.b64encode(hashlib.sha1((key + _GUID).encode(), usedforsecurity=False).digest()).decode()
 
 
 def frame_header(opcode: int, nbytes: int) -> bytes:
-    """Return the header of an unmasked, unfragmented frame."""
+    """Return the header of an unmasked, unfragmented frame.
+
+    Args:
+        opcode: Opcode of RFC 6455, section 5.2.
+        nbytes: Bytes of the payload.
+    """
     if nbytes < 126:
         return bytes((0x80 | opcode, nbytes))
     if nbytes < 1 << 16:
@@ -79,6 +88,9 @@ class FrameReader:
 
     def feed(self, data: memoryview) -> Iterator[Incoming]:
         """Take in bytes, which may be overwritten once this has ended.
+
+        Args:
+            data: Bytes as they came, cut anywhere.
 
         Yields:
             What they completed, in order.
