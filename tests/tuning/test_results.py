@@ -111,7 +111,7 @@ BENCHMARK = result(source="benchmark", winner=NEXT, version="153.0.1", at="2026-
     ],
     ids=["newer", "older", "the winner was not in it"],
 )
-def test_benchmark_counts_where_it_is_newer_and_had_the_winner_in_it(
+def test_benchmark_goes_first_where_it_is_newer_and_had_the_winner_in_it(
     results: TuningResults, benchmark: Tuning, taken: Tuning
 ) -> None:
     results.keep(result())

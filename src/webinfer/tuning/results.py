@@ -82,8 +82,8 @@ class TuningResults:
     def find(self, model: str, machine: str) -> list[Tuning]:
         """Return what is known of a model on a machine, the newest first, in whatever version of a browser.
 
-        A benchmark counts where no contest was run, or where it is newer and had the contest's winner in it: what it
-        did not measure cannot lose in it.
+        A benchmark counts where no contest was run, or where it had the winner of the newest contest in it: what it did
+        not measure cannot lose in it.
 
         Args:
             model: SHA-256 of the full-precision model.
@@ -163,4 +163,4 @@ def _counts(benchmark: Tuning, contests: Sequence[Tuning]) -> bool:
     newest = contests[0]
     measured = {(one.candidate.browser, one.candidate.backend, one.candidate.precision) for one in benchmark.standings}
     winner = newest.winner
-    return benchmark.at > newest.at and (winner.browser, winner.backend, winner.precision) in measured
+    return (winner.browser, winner.backend, winner.precision) in measured
