@@ -90,14 +90,16 @@ def chosen_workgroup(choice: Choice, *, is_wanted: bool) -> Workgroup | None:
         is_wanted: Whether the option ``audio_shaders`` is on.
 
     Returns:
-        The shape that a contest found to be faster than numpy, else the default where the shader is wanted; ``None``
+        The shape that won a contest, or the default where the shader is wanted and no contest compared shapes; ``None``
         where numpy makes the features.
     """
     if choice.backend != "webgpu":
         return None
+    standings = choice.tuning.standings if choice.tuning is not None else ()
+    is_contested = any(standing.candidate.workgroup is not None for standing in standings)
     shape = choice.standing.candidate.workgroup if choice.standing is not None else None
     if shape is None:
-        return DEFAULT if is_wanted else None
+        return DEFAULT if is_wanted and not is_contested else None
     try:
         return parse(shape)
     except ValueError as error:  # the file with the result was changed
