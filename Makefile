@@ -72,6 +72,7 @@ bench: $(PAGE) ## Measure: the bridge, models against native, the pool, whole ta
 	@$(PY) -m benchmarks.native
 	@$(PY) -m benchmarks.pool
 	@$(PY) -m benchmarks.store
+	@$(PY) -m benchmarks.counting
 	@$(PY) -m benchmarks.models
 
 docs: $(VENV) ## Write the generated pages of docs/reference, and build the documentation site
