@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from webinfer.api.loading import ModelLoader
-from webinfer.api.precisions import obstacle
+from webinfer.api.router import precision_obstacle
 from webinfer.core.errors import BrowserLost, LostError
 from webinfer.inference.route import Choice
 
@@ -24,7 +24,7 @@ def test_weights_of_8_bits_that_webnn_cannot_restore_are_refused_before_they_cos
 ) -> None:
     package: Any = SimpleNamespace(precision="q8", quantized={"weights_by_bits": {"8": count}})
     capabilities: Any = SimpleNamespace(report={})
-    why = obstacle(package, backend, capabilities)
+    why = precision_obstacle(package, backend, capabilities)
     assert why is None if fits else "134 million weights of 8 bits" in str(why)
 
 

@@ -11,8 +11,7 @@ from dataclasses import replace
 from webinfer.api.gate import Gate
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
-from webinfer.api.precisions import obstacle
-from webinfer.api.router import Router, Wish, avoid_fixed_shapes
+from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import (
     AccuracyError,
@@ -90,7 +89,7 @@ class ModelLoader:
         options = self._lifecycle.options
         if candidate is not None and options.lanes == DEFAULT_LANES and options.min_lanes is None:
             await pool.resize(candidate.browser, candidate.lanes, candidate.threads)
-        why, other = obstacle(package, choice.backend, capabilities), order.instead(package)
+        why, other = precision_obstacle(package, choice.backend, capabilities), order.instead(package)
         if why and other:
             return await self._load_instead(order, other, f"{why}, so {other} was taken")
         if why and choice.asked == "auto" and choice.backend != "wasm":  # which runs every precision

@@ -15,8 +15,7 @@ from webinfer.api.contest.contestant import Arrays, BrowserContestant, Opened, S
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.loading import find_package
 from webinfer.api.order import Order
-from webinfer.api.precisions import obstacle
-from webinfer.api.router import identity
+from webinfer.api.router import identity, precision_obstacle
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import LoadFailed, ModelError, OptionError, RunFailed, WebinferError
 from webinfer.core.options import BACKENDS, Options
@@ -76,7 +75,7 @@ class ModelTuner:
                 lambda each: missing.get(each.browser) or absent.get(each.precision),
                 thread_obstacle(os.cpu_count() or 1),
                 lambda each: _backend_obstacle(each, capabilities[each.browser]),
-                lambda each: obstacle(packages[each.precision], each.backend, capabilities[each.browser]),
+                lambda each: precision_obstacle(packages[each.precision], each.backend, capabilities[each.browser]),
                 lambda each: _batch_obstacle(each, packages[each.precision]),
             ),
         )
