@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator, AsyncModel, Result
-from webinfer.accuracy.record import Accuracy
+from webinfer.accuracy.outcome import Accuracy
 from webinfer.core.statistics import bootstrap
 from webinfer.inference.result import ModelDescription
 from webinfer.models.zoo.probe import echo_model

@@ -23,13 +23,13 @@ import numpy as np
 from benchmarks.measure import machine, parser, show
 from benchmarks.precision_tasks import TASKS, Task
 from webinfer import Accelerator
+from webinfer.accuracy.measures import cosine
 from webinfer.core.cache import cache_dir, claim
 from webinfer.core.errors import WebinferError
 from webinfer.core.options import BACKENDS
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.sources.resolve import resolve
 from webinfer.quantization import SCHEMES, quantize
-from webinfer.quantization.loss import cosine
 
 OUT = Path("precision.json")
 _BASELINES = ("q3", "q2")  # beside which plain rounding is shown

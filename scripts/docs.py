@@ -35,7 +35,7 @@ def options_page() -> str:
     return "\n".join(
         [
             "# Options",
-            MADE.format(source="src/webinfer/core/options.py"),
+            MADE.format(source="src/webinfer/core/options/options.py"),
             str(inspect.getdoc(options.Options)).replace("``", "`"),
             "Give them as keywords: `Accelerator(lanes=2, run_timeout=None)`.\n",
             *table(("Option", "Values", "Default", "Meaning"), rows),
@@ -56,7 +56,7 @@ def errors_page() -> str:
     return "\n".join(
         [
             "# Errors",
-            MADE.format(source="src/webinfer/core/errors.py"),
+            MADE.format(source="src/webinfer/core/errors"),
             said,
             "",
             f"```text\n{drawn}\n```\n",
@@ -170,7 +170,7 @@ def spell(hint: Any) -> str:
 def walk(cls: type[errors.WebinferError]) -> Iterator[type[errors.WebinferError]]:
     yield cls
     for child in cls.__subclasses__():
-        if child.__module__ == errors.__name__:
+        if child.__module__.startswith(errors.__name__):
             yield from walk(child)
 
 

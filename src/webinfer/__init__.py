@@ -27,12 +27,11 @@ if TYPE_CHECKING:
     from webinfer.api.sync.model import Model
     from webinfer.api.sync.pipeline import Pipeline
     from webinfer.core.capabilities import Capabilities, Verdict
+    from webinfer.core.capabilities.verdict import Adapter
     from webinfer.core.errors import WebinferError
     from webinfer.core.options import Options
-    from webinfer.core.placement import Placement
-    from webinfer.core.profile import Profile
+    from webinfer.core.placement import Placement, Profile
     from webinfer.core.progress import Progress
-    from webinfer.core.verdict import Adapter
     from webinfer.inference.model import AsyncModel
     from webinfer.inference.result import Result
     from webinfer.inference.route import Alternative, Decision
@@ -77,7 +76,7 @@ __all__ = [
 # Where each name lives. A module is imported when a name of its is first asked for, as all of them take their time.
 _HOMES = {
     "Accelerator": "webinfer.api.sync.accelerator",
-    "Adapter": "webinfer.core.verdict",
+    "Adapter": "webinfer.core.capabilities.verdict",
     "Alternative": "webinfer.inference.route",
     "AsyncAccelerator": "webinfer.api.accelerator",
     "AsyncModel": "webinfer.inference.model",
@@ -89,7 +88,7 @@ _HOMES = {
     "Options": "webinfer.core.options",
     "Pipeline": "webinfer.api.sync.pipeline",
     "Placement": "webinfer.core.placement",
-    "Profile": "webinfer.core.profile",
+    "Profile": "webinfer.core.placement",
     "Progress": "webinfer.core.progress",
     "Result": "webinfer.inference.result",
     "SessionLoaded": "webinfer.pool.events",
@@ -107,7 +106,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from webinfer.core.version import package_version
+        from webinfer.core import package_version
 
         value: Any = package_version()
     elif name in _HOMES:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from tests.modelfiles import Write
 from webinfer.accuracy.native import NativeSession, run_native
+from webinfer.accuracy.profiler import profile_native
 from webinfer.core.errors import LoadFailed, RunFailed, ShapeMismatch
+from webinfer.models.graphs.outline import outline
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.probe import echo_model, probe_model
 
@@ -69,3 +71,48 @@ def test_onnxruntime_reports_to_nobody(write: Write, tmp_path: Path) -> None:
     environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "WEBINFER_CACHE": str(tmp_path / "own")}
     subprocess.run([sys.executable, "-c", code, str(write())], env=environment, check=True, timeout=60)
     assert not list((home / "cache").iterdir())
+
+
+def test_graph_in_place_of_the_models_own_runs_with_its_weights(write: Write) -> None:
+    weights = numpy_helper.from_array(np.arange(600, dtype=np.float32), "w")
+    nodes = [helper.make_node("Add", ["x", "w"], ["h"]), helper.make_node("Neg", ["h"], ["y"])]
+    package = resolve(write(nodes=nodes, initializers=[weights]))
+    graph = outline(package.model.path, package.model.sha256)
+    graph.graph.node[0].op_type = "Sub"
+    x = np.ones(600, np.float32)
+    session = NativeSession(package, graph=graph, extra_outputs=["h", "y"], optimize=False)
+    assert session.outputs == ["y", "h"]
+    np.testing.assert_array_equal(session.run({"x": x})["h"], x - np.arange(600))
+    named = outline(package.model.path, "elsewhere")
+    (answer,) = NativeSession(package, graph=named, files={"elsewhere": package.model.path}).run({"x": x}).values()
+    np.testing.assert_array_equal(answer, -x - np.arange(600))
+    assert graph.graph.output[0].name == "y"  # the caller's graph stays as it is
+    assert len(graph.graph.output) == 1
+
+
+def test_graph_runs_as_it_stands_only_where_it_must_not_be_optimized(write: Write) -> None:
+    nodes = [helper.make_node("Identity", ["x"], ["h"]), helper.make_node("Neg", ["h"], ["y"])]
+    package = resolve(write(nodes=nodes))
+    session = NativeSession(package, optimize=False, profile=True)
+    session.run([1.0])
+    operators = {event["args"]["op_name"] for event in session.end_profile() if event["name"].endswith("kernel_time")}
+    assert operators == {"Identity", "Neg"}
+    assert {operator.name for operator in profile_native(package, [1.0])} == {"Neg"}
+
+
+def test_profile_counts_the_runs_after_the_first(write: Write) -> None:
+    package = resolve(write(nodes=[helper.make_node("Neg", ["x"], ["h"]), helper.make_node("Neg", ["h"], ["y"])]))
+    (operator,) = profile_native(package, np.ones(1000, np.float32), runs=5)
+    assert (operator.name, operator.backend, operator.nodes) == ("Neg", "native", 2)
+    assert operator.seconds is not None
+    assert operator.seconds > 0
+
+
+def test_profile_ends_once_and_only_where_it_was_asked_for(write: Write) -> None:
+    package = resolve(write())
+    session = NativeSession(package, profile=True)
+    session.run([1.0])
+    assert session.end_profile()
+    for ended in (session, NativeSession(package)):
+        with pytest.raises(ValueError, match="keeps no profile"):
+            ended.end_profile()

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from webinfer.accuracy import record as accuracies
+from webinfer.accuracy import outcome as accuracies
 from webinfer.api import gate
 from webinfer.api.gate import Gate
 from webinfer.core.errors import (
@@ -27,8 +27,8 @@ from webinfer.core.errors import (
     RunFailed,
     WebinferError,
 )
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
+from webinfer.core.placement import LaneId
 from webinfer.inference.route import Choice
 from webinfer.models.sources.resolve import resolve
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.bench.records import WASM, WEBNN, WRONG, record
+from webinfer.accuracy.comparison import compare, limits_for
+from webinfer.accuracy.native import run_native
+from webinfer.accuracy.outcome import Accuracy
+from webinfer.accuracy.samples import sample
 from webinfer.bench import exit_code, read, storage
-from webinfer.bench.record import Cell, Together
+from webinfer.bench.contestants import agreement
+from webinfer.bench.record import Agreement, Cell, Together
 from webinfer.core.errors import BenchmarkError
+from webinfer.models.sources.resolve import resolve
 from webinfer.telemetry.database.archive import merge
 from webinfer.telemetry.database.connection import connect
 from webinfer.telemetry.database.store import Store
@@ -125,3 +133,61 @@ def test_the_exit_code_is_1_where_nothing_was_measured() -> None:
 def test_gain_is_work_done_beside_each_other_in_units_of_that_of_one_after_the_other() -> None:
     rates = Together(models=["a", "b"], place="wasm in embedded", lanes=2, alone=[2.0, 4.0], together=[1.0, 3.0])
     assert rates.gain == 1.25
+
+
+# Answers held against native's
+
+Y = np.linspace(-1, 1, 50, dtype=np.float32)
+
+
+def held(output: Any, right: Any = Y, precision: str = "fp32", name: str = "y") -> Agreement:
+    return agreement({} if output is None else {name: output}, {name: right}, precision, {})
+
+
+def test_answers_agree_within_the_limits_and_hashes_to_the_bit() -> None:
+    same = held(Y)
+    assert (same.passed, same.fault, same.digest == same.native, same.difference) == (True, None, True, 0)
+    near = held(Y + np.float32(1e-5))
+    assert (near.passed, near.digest == near.native) == (True, False)
+    far = held(Y + np.float32(1e-2))
+    assert (far.passed, far.fault) == (False, "y is off by 0.01 of its largest value, over 0.002")
+    assert held(Y + np.float32(1e-2), precision="fp16").passed
+
+
+@pytest.mark.parametrize("wrong", [None, np.zeros(3, np.float32), np.full(50, np.nan, np.float32)])
+def test_answers_that_cannot_be_compared_are_wrong(wrong: Any) -> None:
+    found = held(wrong)
+    assert (found.passed, found.difference) == (False, None)
+    assert "NaN or infinite" in (found.fault or "")
+
+
+def test_the_worse_of_two_is_kept_whichever_comes_first() -> None:
+    right, near, wrong, strange = held(Y), held(Y + np.float32(1e-5)), held(Y * 2), held(None)
+    ranks = held(np.eye(3, 32)[::-1] * 1e-4, np.eye(3, 32) * 1e-4 + np.eye(3, 32, 9), name="logits")
+    for better, worse in [(right, near), (near, wrong), (wrong, strange), (near, ranks)]:
+        assert better.worse(worse) is worse
+        assert worse.worse(better) is worse
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "q4"])
+@pytest.mark.parametrize("name", ["random:bert-tiny", "random:gpt2-tiny"])
+def test_what_the_gate_admits_is_right_in_a_benchmark_and_nothing_else_is(name: str, precision: str) -> None:
+    package, verdicts = resolve(name), set()
+    native, limits = run_native(package, sample(package, 16)), limits_for(precision)
+    noise = np.random.default_rng(0)
+    for error in np.geomspace(1e-6, 1, 25):
+        outputs = {
+            key: array + (error * np.abs(array).max() * noise.uniform(-1, 1, array.shape)).astype(array.dtype)
+            for key, array in native.items()
+        }
+        admitted = Accuracy(combination={}, deviations=tuple(compare(outputs, native))).fault(limits)
+        benchmarked = agreement(outputs, native, precision, {})
+        assert (benchmarked.passed, benchmarked.fault) == (admitted is None, admitted)
+        verdicts.add(admitted is None)
+    assert verdicts == {True, False}
+
+
+def test_limits_of_the_caller_count_in_a_benchmark_too() -> None:
+    options = {"accuracy_limits": {"fp32": {"error": 0.5}}}
+    assert not agreement({"y": Y * 1.1}, {"y": Y}, "fp32", {}).passed
+    assert agreement({"y": Y * np.float32(1.1)}, {"y": Y}, "fp32", options).passed

@@ -19,7 +19,7 @@ from tests.frames import TIMING, frame
 from webinfer import AsyncAccelerator
 from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import MalformedFrame
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.models.sources.resolve import resolve
 
 Tensors = dict[str, np.ndarray[Any, Any]]

@@ -106,7 +106,7 @@ def quantized(save: Save) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("centred", "differs by"), ("quantized", "differs by"), ("unbatched", "one row per item")]
+    ("name", "why"), [("centred", "in a batch"), ("quantized", "in a batch"), ("unbatched", "one row per item")]
 )
 async def test_model_whose_answers_would_change_runs_each_request_alone(
     name: str, why: str, save: Save, request: pytest.FixtureRequest

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from webinfer import Accelerator
+from webinfer.core.capabilities.verdict import Adapter
 from webinfer.core.errors import SoftwareAdapter
-from webinfer.core.verdict import Adapter
 
 
 @pytest.mark.browser

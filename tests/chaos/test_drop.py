@@ -13,8 +13,8 @@ from tests.chaos import debugger
 from tests.chaos.target import transport_of
 from tests.chaos.workload import SIDE, make_endless
 from webinfer import AsyncAccelerator
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import Event, RunFailedEvent, RunFinished
 from webinfer.pool.pool import Pool
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from webinfer.core.json import dumps
+from webinfer.core.json import dumps, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,39 @@ def test_everything_has_a_word_in_json(value: Any, written: Any) -> None:
     text = dumps(value)
     assert json.loads(text.encode()) == written
     assert "NaN" not in text
+
+
+def test_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "note.json"
+    write_json(path, {"a": float("nan"), "b": Path("x")})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": None, "b": "x"}
+
+    def fail(self: Path, target: Path) -> Path:
+        assert self.parent == target.parent  # on the same disk, so that renaming is one step
+        assert self.read_text(encoding="utf-8") == "new"
+        raise OSError("full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="full"):
+        write_text(path, "new")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": None, "b": "x"}
+    assert [file.name for file in path.parent.iterdir()] == ["note.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_secrets_are_nobody_elses_to_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "secret.json", {}, mode=0o600)
+    assert (tmp_path / "secret.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_writers_at_the_same_time_leave_one_of_their_files(tmp_path: Path) -> None:
+    path, texts = tmp_path / "note.json", [str(number) * 50_000 for number in range(8)]
+
+    def write(text: str) -> None:
+        for _ in range(20):
+            write_text(path, text)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, texts))
+    assert path.read_text(encoding="utf-8") in texts
+    assert list(tmp_path.iterdir()) == [path]

@@ -14,8 +14,9 @@ import pytest
 from onnx import GraphProto, helper, numpy_helper
 
 from tests.modelfiles import Write, value
+from webinfer.accuracy.comparison import limits_for
 from webinfer.deployment import prepare as delivery
-from webinfer.deployment.equivalence import HALF_TOLERANCE, ROUNDED_TOLERANCE, TOLERANCE, compare_graphs
+from webinfer.deployment.equivalence import compare_graphs
 from webinfer.deployment.prepare import deliver
 from webinfer.deployment.sharding import split
 from webinfer.models.graphs import fusion
@@ -49,6 +50,10 @@ def gelu(write: Write) -> Path:
         outputs=[value("y", shape=("n", 24))],
         initializers=[numpy_helper.from_array(array, name) for name, array in tensors.items()],
     )
+
+
+def tolerance(activations: str) -> float:
+    return limits_for(activations, use="rewrite").error
 
 
 def wrong_gelu(graph: GraphProto) -> int:
@@ -135,15 +140,15 @@ def test_weights_beside_the_model_and_behind_links_are_found(gelu: Path, tmp_pat
     equality = compare_graphs(model, changed, package)
     assert equality.fault is None
     assert equality.error is not None
-    assert equality.error < equality.tolerance == TOLERANCE
+    assert equality.error < equality.tolerance == tolerance("fp32")
 
 
 def test_tolerance_is_that_of_the_activations(gelu: Path) -> None:
     package, model = resolve(gelu), outline(gelu, resolve(gelu).model.sha256)
-    assert compare_graphs(model, model, package).tolerance == TOLERANCE
-    assert compare_graphs(model, model, replace(package, precision="fp16")).tolerance == HALF_TOLERANCE
+    assert compare_graphs(model, model, package).tolerance == tolerance("fp32")
+    assert compare_graphs(model, model, replace(package, precision="fp16")).tolerance == tolerance("fp16")
     model.graph.node.insert(0, node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]))
-    assert compare_graphs(model, model, package).tolerance == ROUNDED_TOLERANCE
+    assert compare_graphs(model, model, package).tolerance == tolerance("rounded")
 
 
 def test_sound_is_long_enough_for_convolutions(write: Write) -> None:

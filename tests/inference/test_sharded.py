@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from webinfer.core.lane_id import LaneId
-from webinfer.core.placement import Placement
+from webinfer.core.placement import LaneId, Placement
 from webinfer.inference.sharded import join_loads
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey

@@ -17,8 +17,8 @@ from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.lane import Lane
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import LaneLost, SocketLost, WebinferError
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import Event
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.registry import Registry

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import BrowserEnded, Event, RunFailedEvent, log_fields
 from webinfer.pool.plan.assignment import SessionKey
 

@@ -23,8 +23,8 @@ from webinfer.core.errors import (
     RunFailed,
     WebinferError,
 )
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend, Options
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import (
     BatchFinished,
     BrowserEnded,

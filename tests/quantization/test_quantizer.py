@@ -91,8 +91,9 @@ def test_integers_are_packed_lowest_first(bits: int) -> None:
         assert ((packed[:, index // each] >> (bits * (index % each))) & (2**bits - 1) == levels[:, index]).all()
 
 
-@pytest.mark.parametrize("bits", [4, 3, 2])
-def test_search_and_calibration_lose_less_than_rounding(bits: int) -> None:
+@pytest.mark.parametrize(("bits", "part"), [(4, 0.98), (3, 0.95), (2, 0.87)])  # above the worst of 30 draws each
+def test_search_and_calibration_lose_less_than_rounding(bits: int, part: float) -> None:
+    random = np.random.default_rng(3)  # its own, so that the numbers are the same whichever tests run before
     weights = random.standard_t(4, (48, 128)).astype(np.float32)
     inputs = (random.standard_normal((400, 128)) @ random.standard_normal((128, 128))).astype(np.float32)
     expected = inputs @ weights.T
@@ -102,7 +103,7 @@ def test_search_and_calibration_lose_less_than_rounding(bits: int) -> None:
 
     rounded = nearest(weights, bits, 32).restored()
     better = searched(weights, bits, 32).restored()
-    assert np.linalg.norm(weights - better) < 0.97 * np.linalg.norm(weights - rounded)
+    assert np.linalg.norm(weights - better) < part * np.linalg.norm(weights - rounded)
     best = calibrated(weights, bits, 32, inputs.T @ inputs).restored()
     assert lost(best) < 0.8 * lost(rounded)
 

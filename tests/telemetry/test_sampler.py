@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import RunFinished
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.telemetry.counters.counters import Counters

@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 
 import webinfer
 from webinfer.core.errors import LaneLost
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.requests.request import Request
 from webinfer.telemetry.recorder import Recorder

@@ -1,14 +1,16 @@
-"""How far one set of outputs is from another: a browser's from the native ones, or one precision's from another's."""
+"""How far one set of outputs is from another, and how far it may be: the only comparator of this package."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from webinfer.accuracy import measures
 from webinfer.core.errors import OptionError
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -35,30 +37,56 @@ class Limits:
     equal: float = 0.999
 
 
-LIMITS: Mapping[str, Limits] = {
-    "fp32": Limits(cosine=0.9999, error=2e-3),  # another order of summing: 1e-6 to 1e-4 over a deep graph
-    "fp16": Limits(cosine=0.999, error=3e-2, top=0.8),  # 11 bits, and sums in them on some backends
-    "": Limits(cosine=0.99, error=0.15, top=0.6),  # whole numbers in between: rounding flips at other places
+Use = Literal["native", "batch", "rewrite"]
+"""What is compared: a browser with native onnxruntime, rows of a batch with the same requests run alone, or a rewritten
+graph with the original in the same runtime."""
+
+
+def _within(error: float, equal: float = 0.999) -> Limits:
+    """Return limits for the same computation in the same runtime, where values decide and ranks say nothing more."""
+    return Limits(cosine=1 - error, error=error, top=0.0, equal=equal)
+
+
+LIMITS: Mapping[Use, Mapping[str, Limits]] = {
+    "native": {
+        "fp32": Limits(cosine=0.9999, error=2e-3),  # another order of summing: 1e-6 to 1e-4 over a deep graph
+        "fp16": Limits(cosine=0.999, error=3e-2, top=0.8),  # 11 bits, and sums in them on some backends
+        "": Limits(cosine=0.99, error=0.15, top=0.6),  # whole numbers in between: rounding flips at other places
+    },
+    # Another order of summing makes 1e-6 to 1e-5 in float32. Another scale of 8 bits makes 4e-3 or more: a fault.
+    "batch": {"fp16": _within(1e-2, 1.0), "q4f16": _within(1e-2, 1.0), "": _within(1e-3, 1.0)},
+    "rewrite": {
+        "fp16": _within(5e-3),  # another rounding makes 4e-4 to 8e-4 where activations are float16
+        "q4f16": _within(5e-3),
+        "rounded": _within(2e-2),  # an activation of 8 bits between two steps may take the other one, 4e-3 away
+        "": _within(1e-5),  # another rounding of Gelu makes 2e-6 over twelve layers; a wrong third digit makes 1e-3
+    },
 }
-"""Limits by precision; the empty name stands for all that are quantized. The reference runs the same weights, so what
-quantizing itself loses does not count here."""
+"""Limits by use and by precision of the weights; the empty name stands for all other precisions. The reference always
+runs the same weights, so what quantizing itself loses does not count here. ``rounded`` is no precision: it stands for
+graphs that round activations to 8 bits."""
 
 
-def limits_for(precision: str, overrides: Mapping[str, Mapping[str, float]] | None = None) -> Limits:
+def limits_for(
+    precision: str, overrides: Mapping[str, Mapping[str, float]] | None = None, use: Use = "native"
+) -> Limits:
     """Return the limits of a precision.
 
     Args:
-        precision: Its name, ``fp16``.
-        overrides: Fields of ``Limits`` that differ, by precision; ``*`` holds for all of them.
+        precision: Its name, such as ``fp16``.
+        overrides: Fields of ``Limits`` that differ, by precision, as the option ``accuracy_limits`` has them; ``*``
+            holds for all precisions.
+        use: What is compared.
 
     Raises:
         OptionError: A field is unknown.
     """
-    values = asdict(LIMITS.get(precision, LIMITS[""]))
+    table = LIMITS[use]
+    values = asdict(table.get(precision, table[""]))
     for name in ("*", precision):
         for field, value in ((overrides or {}).get(name) or {}).items():
             if field not in values:
-                names = ", ".join(each.name for each in fields(Limits))
+                names = ", ".join(known.name for known in fields(Limits))
                 raise OptionError(f"accuracy_limits knows {names}, not {field!r}.", option="accuracy_limits")
             values[field] = float(value)
     return Limits(**values)
@@ -90,10 +118,10 @@ class Deviation:
         """Say which limit it is beyond, or ``None``."""
         if self.strange:
             return f"{self.output} holds {self.strange} values that are NaN or infinite and should not be, or should"
-        if self.cosine is not None and not self.cosine >= limits.cosine:
-            return f"{self.output} has a cosine of {self.cosine:.4f}, under {limits.cosine:g}"
         if self.cosine is not None and not self.error <= limits.error:
             return f"{self.output} is off by {self.error:.2g} of its largest value, over {limits.error:g}"
+        if self.cosine is not None and not self.cosine >= limits.cosine:
+            return f"{self.output} has a cosine of {self.cosine:.4f}, under {limits.cosine:g}"
         if self.top is not None and self.top < limits.top:
             return f"{self.output} has {self.top:.0%} of its {TOP} highest classes right, under {limits.top:.0%}"
         if self.equal is not None and self.equal < limits.equal:
@@ -112,74 +140,75 @@ class Deviation:
         return asdict(self)
 
 
-def compare(made: Arrays, right: Arrays) -> list[Deviation]:
+def compare(outputs: Arrays, right: Arrays) -> list[Deviation]:
     """Compare outputs, by name.
 
     Args:
-        made: What was computed. An output that is missing, or of another shape, counts as wrong in every value.
+        outputs: What was computed. An output that is missing, or of another shape, counts as wrong in every value.
         right: What is right.
+
+    Returns:
+        A deviation for each output of ``right``, in its order.
     """
-    return [_deviation(name, made.get(name), array) for name, array in right.items()]
+    return [_deviation(name, outputs.get(name), array) for name, array in right.items()]
 
 
-def worst(deviations: list[list[Deviation]]) -> list[Deviation]:
+def worst(comparisons: Sequence[Sequence[Deviation]]) -> list[Deviation]:
     """Return for each output the worst of several comparisons, measure by measure."""
     by_output: dict[str, list[Deviation]] = {}
-    for each in (one for several in deviations for one in several):
-        by_output.setdefault(each.output, []).append(each)
-    return [_worst(several) for several in by_output.values()]
+    for deviation in (deviation for comparison in comparisons for deviation in comparison):
+        by_output.setdefault(deviation.output, []).append(deviation)
+    return [_worst(deviations) for deviations in by_output.values()]
 
 
-def _worst(several: list[Deviation]) -> Deviation:
+def fault(deviations: Iterable[Deviation], limits: Limits) -> str | None:
+    """Say what is wrong with outputs: the first that is beyond its limits; ``None`` where none is."""
+    return next((said for deviation in deviations if (said := deviation.beyond(limits))), None)
+
+
+def digest(outputs: Arrays) -> str:
+    """Return a hash of outputs: SHA-256 of their names, dtypes, shapes and every bit of their values."""
+    state = hashlib.sha256()
+    for name in sorted(outputs):
+        array = np.ascontiguousarray(outputs[name])
+        state.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
+
+
+def _worst(deviations: Sequence[Deviation]) -> Deviation:
     def least(name: str) -> float | None:
-        known = [value for each in several if (value := getattr(each, name)) is not None]
+        known = [value for deviation in deviations if (value := getattr(deviation, name)) is not None]
         return min(known) if known else None
 
     return Deviation(
-        output=several[0].output,
+        output=deviations[0].output,
         cosine=least("cosine"),
-        largest=max(each.largest for each in several),
-        error=max(each.error for each in several),
-        strange=max(each.strange for each in several),
+        largest=max(deviation.largest for deviation in deviations),
+        error=max(deviation.error for deviation in deviations),
+        strange=max(deviation.strange for deviation in deviations),
         top=least("top"),
         equal=least("equal"),
     )
 
 
-def _deviation(name: str, made: NDArray[Any] | None, right: NDArray[Any]) -> Deviation:
-    if made is None or made.shape != right.shape:
+def _deviation(name: str, output: NDArray[Any] | None, right: NDArray[Any]) -> Deviation:
+    if output is None or output.shape != right.shape:
         return Deviation(output=name, strange=max(1, right.size))
     if right.dtype.kind != "f":
-        same = float(np.mean(made == right)) if right.size else 1.0
-        return Deviation(output=name, equal=same)
-    a, b = made.astype(np.float64), right.astype(np.float64)
-    usual, odd = np.isfinite(b), ~np.isfinite(b) & ~np.isfinite(a)
-    # Infinities must be the same ones; any NaN is as good as another.
-    strange = int(np.sum(usual != np.isfinite(a)) + np.sum(odd & (a != b) & ~(np.isnan(a) & np.isnan(b))))
-    both = usual & np.isfinite(a)
-    a_both, b_both = np.where(both, a, 0.0), np.where(both, b, 0.0)
-    difference = np.abs(a_both - b_both)
-    far, most = float(difference.max(initial=0.0)), float(np.abs(b[usual]).max(initial=0.0))
+        return Deviation(output=name, equal=measures.equal_share(right, output))
+    strange = measures.count_strange(right, output)
+    finite = np.isfinite(right) & np.isfinite(output)
+    difference, largest = measures.largest_difference(right, output), measures.largest_value(right)
     return Deviation(
         output=name,
-        cosine=_cosine(a_both, b_both),
-        largest=far,
-        error=far / most if most else far,
+        cosine=measures.cosine(np.where(finite, right, 0.0), np.where(finite, output, 0.0)),
+        largest=difference,
+        error=difference / largest if largest else difference,
         strange=strange,
-        top=_top(a, b) if _is_scores(name, right) and not strange else None,
+        top=measures.top_share(right, output, TOP) if _is_scores(name, right) and not strange else None,
     )
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    scale = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.vdot(a, b)) / scale if scale else float(not a.any() and not b.any())
 
 
 def _is_scores(name: str, array: NDArray[Any]) -> bool:
     return array.ndim > 1 and array.shape[-1] >= _CLASSES and any(word in name.lower() for word in _SCORES)
-
-
-def _top(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    rows, other = (array.reshape(-1, array.shape[-1]) for array in (a, b))
-    highest, wanted = (np.argpartition(each, -TOP, axis=-1)[:, -TOP:] for each in (rows, other))
-    return float(np.mean([len(set(one) & set(two)) / TOP for one, two in zip(highest, wanted, strict=True)]))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from webinfer.core.errors import RunFailed
-from webinfer.core.profile import Operator
-from webinfer.core.tensors import prepare
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.placement import Operator
 from webinfer.models.files.package import ModelPackage
 
 
@@ -27,24 +23,13 @@ def profile_native(package: ModelPackage, inputs: Any, runs: int = 3) -> tuple[O
         Each operator's nodes and seconds in their kernels in one run, the most first.
 
     Raises:
+        LoadFailed: onnxruntime refused the model.
         RunFailed: onnxruntime failed.
     """
-    import onnxruntime
-
-    arrays = prepare(package.signature, inputs)
-    with tempfile.TemporaryDirectory(prefix="webinfer-") as place:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(place) / "profile")
-        try:
-            session = onnxruntime.InferenceSession(str(package.model.path), options, providers=["CPUExecutionProvider"])
-            for _ in range(runs + 1):
-                session.run(None, arrays)
-            events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        except Exception as error:  # onnxruntime's exceptions have no public base
-            raise RunFailed(f"Native onnxruntime failed on {package.name}: {error}") from error
-    return _sums(events, runs)
+    session = NativeSession(package, profile=True)
+    for _ in range(runs + 1):
+        session.run(inputs)
+    return _sums(session.end_profile(), runs)
 
 
 def _sums(events: Sequence[dict[str, Any]], runs: int) -> tuple[Operator, ...]:

@@ -13,11 +13,11 @@ from webinfer.api.contest.model_tuner import ModelTuner
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.loading import ModelLoader
 from webinfer.api.order import Order, allowed
-from webinfer.core.background import gather_all
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import OptionError
+from webinfer.core.lifetime.background import gather_all
+from webinfer.core.lifetime.process_bound import AsyncResource
 from webinfer.core.options import Options, Platform, Requirement
-from webinfer.core.process_bound import AsyncResource
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.model import AsyncModel, Inputs
 from webinfer.inference.result import Result

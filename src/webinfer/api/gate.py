@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import compare, limits_for, worst
 from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.record import Accuracy, canaries, recall, remember
+from webinfer.accuracy.outcome import Accuracy, recall, remember
+from webinfer.accuracy.samples import answered_canaries
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import (
     AccuracyError,
@@ -41,7 +42,6 @@ from webinfer.core.options import Backend, Options
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelPackage
-from webinfer.models.preprocessing.vocabulary import Vocabulary
 from webinfer.pool.pool import Pool
 
 log = logging.getLogger("webinfer.gate")
@@ -248,9 +248,8 @@ async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
         WebinferError: The browser did not answer them, for a reason that may have passed the next time.
     """
     began = time.monotonic()
-    inputs = canaries(model.package.signature, Vocabulary.of(model.package))
     try:
-        version, right = await asyncio.to_thread(_natively, model.package, inputs)
+        version, inputs, right = await asyncio.to_thread(_natively, model.package)
     except WebinferError as error:
         return Accuracy(combination=about, reason=f"the canaries do not run natively: {error}")
     if any(np.isnan(array).any() for each in right for array in each.values() if array.dtype.kind == "f"):
@@ -274,6 +273,7 @@ async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
     )
 
 
-def _natively(package: ModelPackage, inputs: list[Arrays]) -> tuple[str, list[Arrays]]:
+def _natively(package: ModelPackage) -> tuple[str, list[Arrays], list[Arrays]]:
+    """Return onnxruntime's version, the canaries, and its answers to them."""
     session = NativeSession(package)
-    return session.version, [session.run(each) for each in inputs]
+    return session.version, *answered_canaries(session, package)

@@ -155,7 +155,7 @@ def _find(a: Record, b: Record, before: Cell | None, now: Cell | None, asked: Co
         native = between(launches(natives[0].turns), launches(natives[1].turns), confidence=confidence)
     made = Finding(configuration=asked, kind="compared", raw=raw, relative=relative, native=native)
     if before.agreement and now.agreement and before.agreement.passed and not now.agreement.passed:
-        why = f"its answers are off by {now.agreement.difference} of the largest value, and were right before"
+        why = f"its answers are wrong, and were right before: {now.agreement.fault}"
         return replace(made, kind="wrong", why=why)
     return made
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -13,9 +14,9 @@ from typing import Any, Protocol
 import psutil
 from numpy.typing import NDArray
 
+from webinfer.accuracy.comparison import digest, limits_for
 from webinfer.accuracy.native import NativeSession
 from webinfer.api.accelerator import AsyncAccelerator
-from webinfer.bench.agreement import agree, digest
 from webinfer.bench.record import Agreement, Cell, LoadTimes, Method, Reference, Turn
 from webinfer.core.errors import DeadlineExceeded, LoadFailed
 from webinfer.core.options import Options
@@ -213,14 +214,22 @@ class InBrowser:
         cell.observed = {name: value for name, value in result.observed().items() if name != "times"}
         cell.observed |= {"browser": result.browser, "family": result.family}
         if self._native is not None:
-            found = agree(result.outputs, self._native, result.precision)
-            cell.agreement = _worse(cell.agreement, found)
+            latest = agreement(result.outputs, self._native, result.precision, self._options)
+            cell.agreement = latest if cell.agreement is None else cell.agreement.worse(latest)
 
 
-def _worse(known: Agreement | None, found: Agreement) -> Agreement:
-    if known is None or found.difference is None:
-        return found
-    return known if known.difference is None or known.difference >= found.difference else found
+def agreement(
+    outputs: Mapping[str, NDArray[Any]], native: Inputs, precision: str, options: Mapping[str, Any]
+) -> Agreement:
+    """Hold an answer against native onnxruntime's, by the limits that admit a model when it is loaded.
+
+    Args:
+        outputs: The answer.
+        native: Native's, for the same inputs.
+        precision: Of the weights.
+        options: Options of the accelerator, whose ``accuracy_limits`` count here, too.
+    """
+    return Agreement.of(outputs, native, limits_for(precision, options.get("accuracy_limits")))
 
 
 class Native:

@@ -12,9 +12,9 @@ from typing import Any
 from webinfer.api.accelerator import AsyncAccelerator
 from webinfer.bench.record import Cell, Configuration, Method, Record
 from webinfer.browsers.discovery.find import find, version
+from webinfer.core import package_version
 from webinfer.core.errors import OptionError, WebinferError
 from webinfer.core.options import BACKENDS, BROWSERS, PLATFORMS
-from webinfer.core.version import package_version
 from webinfer.models.files.variants import PRECISIONS
 from webinfer.models.sources.cached import here
 from webinfer.models.sources.resolve import listed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from webinfer.accuracy.comparison import Arrays, Limits, compare, digest, fault
 from webinfer.core.errors import BenchmarkError
-from webinfer.core.json import dumps
+from webinfer.core.json import write_json
 from webinfer.core.statistics import Interval
 from webinfer.tuning.turns import cost
 
@@ -122,12 +122,14 @@ class Agreement:
     """How an answer compares with native onnxruntime's for the same inputs and the same file.
 
     Attributes:
-        passed: Within the tolerance.
-        difference: Largest difference of a value, as a part of the output's largest one; ``None`` where it is infinite.
-        tolerance: The largest that passes.
+        passed: Within every limit of the comparison.
+        difference: Largest difference of a value, as a part of the output's largest one; ``None`` where there is none,
+            since an output is missing, of another shape, or NaN or infinite where native's is not.
+        tolerance: The largest difference that passes.
         cosine: The smallest cosine of an output.
         digest: Hash of the answer: equal hashes are equal to the last bit.
         native: Hash of native's.
+        fault: Which limit is passed, if any.
     """
 
     passed: bool
@@ -136,6 +138,33 @@ class Agreement:
     cosine: float
     digest: str
     native: str
+    fault: str | None = None
+
+    @classmethod
+    def of(cls, outputs: Arrays, native: Arrays, limits: Limits) -> Agreement:
+        """Compare an answer with native onnxruntime's.
+
+        Args:
+            outputs: The answer, by output name.
+            native: Native's.
+            limits: What they may differ by.
+        """
+        deviations = compare(outputs, native)
+        wrong = fault(deviations, limits)
+        strange = any(deviation.strange for deviation in deviations)
+        return cls(
+            passed=wrong is None,
+            difference=None if strange else max((deviation.error for deviation in deviations), default=0.0),
+            tolerance=limits.error,
+            cosine=min((value for each in deviations if (value := each.cosine) is not None), default=1.0),
+            digest=digest(outputs),
+            native=digest(native),
+            fault=wrong,
+        )
+
+    def worse(self, other: Agreement) -> Agreement:
+        """Return the worse of two: one that did not pass, else the one with the larger difference."""
+        return max(other, self, key=lambda one: (not one.passed, one.difference is None, one.difference or 0.0))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -287,10 +316,7 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write it; another process, or a crash, finds the old file or the new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_bytes(msgspec.json.format(dumps(self.to_dict()).encode(), indent=1))
-        beside.replace(path)
+        write_json(path, self.to_dict(), indent=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""

@@ -114,8 +114,9 @@ def answers(cell: Cell) -> str:
     repeated = "" if len(hashes) <= 1 else f", {len(hashes)} different hashes"
     if found.digest == found.native:
         return f"equal to the bit{repeated}"
-    far = "not comparable" if found.difference is None else f"{found.difference:.1g}"
-    return f"within {far}{repeated}" if found.passed else f"WRONG: off by {far}, {found.tolerance:g} allowed"
+    if not found.passed:
+        return f"WRONG: {found.fault}"
+    return f"within {found.difference:.1g}{repeated}"
 
 
 def curves(record: Record) -> list[tuple[str, dict[int, float], Scaling | None, Limit]]:

@@ -14,9 +14,9 @@ from webinfer.bench.concurrency import together
 from webinfer.bench.plan import Ask
 from webinfer.bench.record import Method, Record, read
 from webinfer.bench.runner import Step, Tell, ahead, counting, measure
+from webinfer.core import package_version
 from webinfer.core.cache import cache_dir
 from webinfer.core.errors import BenchmarkError
-from webinfer.core.version import package_version
 from webinfer.telemetry.database.machine import machine, revision
 
 HARDWARE, FAILED, SOFTWARE = 0, 1, 2

@@ -16,8 +16,8 @@ from webinfer.browsers.launch import BrowserProcess, launch
 from webinfer.browsers.remote import Visit, expect, is_visitor
 from webinfer.core.capabilities import Capabilities, Speeds, Verdict
 from webinfer.core.errors import BrowserLost, LaneLost, LaunchFailed, WebinferError
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
+from webinfer.core.placement import LaneId
 from webinfer.transport.connection import Connection
 from webinfer.transport.server import Host, Ticket
 from webinfer.transport.wire.commands import Goodbye, StartLaneCommand, StopLaneCommand, Welcome

@@ -21,9 +21,8 @@ from webinfer.core.errors import (
     SocketLost,
     WebinferError,
 )
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
-from webinfer.core.placement import Placement, refuse_fallback
+from webinfer.core.placement import LaneId, Placement, refuse_fallback
 from webinfer.transport.connection import Connection, OnOutcome, OnTransfer, Outcome
 from webinfer.transport.wire.answers import FeatureAnswer, LoadAnswer, MeasureAnswer, ProfileAnswer, RunAnswer
 from webinfer.transport.wire.codec import Tensors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import BackendUnavailable, OptionError
+from webinfer.core.errors.suggestions import suggestion
 from webinfer.core.options import BACKENDS, MANY, ManyName, NamedBrowsers, Options, Platform
 from webinfer.pool.plan.preferences import merge
 from webinfer.pool.plan.timeouts import FAMILIES, LARGE_FACTOR
@@ -76,7 +76,7 @@ def read(**keywords: Any) -> Settings:
     """
     for name in keywords:
         if name not in _NOW:
-            raise OptionError(f"Unknown keyword {name!r}.{_near(name, _NOW)}", option=name)
+            raise OptionError(f"Unknown keyword {name!r}. {suggestion(name, _NOW)}".rstrip(), option=name)
     standard, run = _timeouts(keywords)
     settings = Settings(
         options=Options(
@@ -166,9 +166,8 @@ def family_of(name: str, option: str = "model_type") -> str:
         OptionError: There is no such family.
     """
     if name not in FAMILIES:
-        raise OptionError(
-            f"{option} must be one of {', '.join(FAMILIES)}, not {name!r}.{_near(name, FAMILIES)}", option=option
-        )
+        said = f"{option} must be one of {', '.join(FAMILIES)}, not {name!r}. {suggestion(name, FAMILIES)}"
+        raise OptionError(said.rstrip(), option=option)
     return name
 
 
@@ -266,8 +265,3 @@ def _number(name: str, value: Any, *, above: float | None = None, at_least: floa
     if at_least is not None and not number >= at_least:
         raise OptionError(f"{name} must be {at_least:g} or more, not {value!r}.", option=name)
     return number
-
-
-def _near(name: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f" Did you mean {near[0]!r}?" if near else ""

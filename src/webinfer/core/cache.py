@@ -16,6 +16,7 @@ import platformdirs
 from filelock import FileLock
 
 from webinfer.core.errors import OptionError
+from webinfer.core.json import write_json
 
 _CHUNK = 1 << 20  # Bytes hashed at a time: large enough that Python's share is nothing, small enough for any memory.
 _BELIEVED = re.compile(r"[0-9a-f]{64}|b[a-z2-7]{58} \d+")  # SHA-256; CID and size. Nothing else comes from here.
@@ -141,8 +142,4 @@ def _remember(key: str, digest: str) -> None:
     with contextlib.suppress(OSError), FileLock(memory.with_suffix(".lock")):
         known = _recall()
         known[key] = digest
-        kept = dict(list(known.items())[-_REMEMBERED:])
-        handle, name = tempfile.mkstemp(prefix=".hashes.", dir=memory.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(kept, file)
-        Path(name).replace(memory)  # In one step, so that a reader never sees half of it.
+        write_json(memory, dict(list(known.items())[-_REMEMBERED:]))

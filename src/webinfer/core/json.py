@@ -65,26 +65,28 @@ def clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def write_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """Write a file of JSON in one step: a reader, or who comes after a crash, finds the old file or the new one.
+def write_json(path: Path, value: Any, indent: int | None = None, mode: int = 0o666) -> None:
+    """Write a file of JSON in one step, as ``write_text`` does.
 
     Args:
         path: The file. Directories on the way are made.
         value: What to write. Numbers that are none become null, as in ``dumps``.
         indent: Spaces of each level; ``None`` writes one line.
+        mode: Who may read and write it, less the process's umask: 0o600 for secrets.
 
     Raises:
         OSError: It cannot be written. The old file is as it was.
     """
-    write_whole(path, dumps(value, indent).encode())
+    write_text(path, dumps(value, indent), mode)
 
 
-def write_whole(path: Path, contents: bytes) -> None:
-    """Write a file in one step, as ``write_json`` does.
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a file in one step: a reader, or who comes after a crash, finds the old file or the new one.
 
     Args:
         path: The file. Directories on the way are made.
-        contents: Its bytes.
+        text: What to write, as UTF-8.
+        mode: Who may read and write it, less the process's umask.
 
     Raises:
         OSError: It cannot be written. The old file is as it was.
@@ -92,7 +94,9 @@ def write_whole(path: Path, contents: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")  # no other writer's
     try:
-        beside.write_bytes(contents)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

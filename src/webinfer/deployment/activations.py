@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, helper
+from onnx import ModelProto
 
-from webinfer.deployment.equivalence import Graph
+from webinfer.accuracy.native import NativeSession
+from webinfer.accuracy.samples import SampleMaker
 from webinfer.models.files.package import ModelPackage
-from webinfer.quantization.calibration.inputs import samples
 
 _SAMPLES = 8
 
@@ -24,16 +24,14 @@ def largest(model: ModelProto, package: ModelPackage, names: list[str]) -> dict[
         names: Names of the activations.
 
     Raises:
-        Exception: The model cannot be run natively; onnxruntime's exceptions have no public base.
+        InputError: No samples can be made up for the model.
+        LoadFailed: The model cannot be loaded natively.
+        RunFailed: It cannot be run natively.
     """
-    watched = ModelProto()
-    watched.CopyFrom(model)
-    del watched.graph.output[:]
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
-    graph, seen = Graph(watched, package), dict[str, NDArray[Any]]()
-    for inputs in samples(package, _SAMPLES).calibrating:
-        (activations,) = graph.run([inputs])
-        for name, array in activations.items():
-            now = np.abs(array).reshape(-1, array.shape[-1]).max(0, initial=0)
-            seen[name] = np.maximum(seen[name], now) if name in seen else now
-    return seen
+    session = NativeSession(package, graph=model, extra_outputs=names, optimize=False)
+    maker, magnitudes = SampleMaker(package, "calibration"), dict[str, NDArray[Any]]()
+    for seed in range(_SAMPLES):
+        for name, array in session.run(maker.make(seed=seed), names).items():
+            channels = np.abs(array).reshape(-1, array.shape[-1]).max(0, initial=0)
+            magnitudes[name] = np.maximum(magnitudes[name], channels) if name in magnitudes else channels
+    return magnitudes

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.accuracy.record import Accuracy
+from webinfer.accuracy.outcome import Accuracy
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import NotANumber
 from webinfer.inference.probes.warmup import Warmup

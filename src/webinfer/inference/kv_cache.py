@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Residents
 from webinfer.core.errors import BackendUnavailable, UnknownOutput
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.core.tensors import Signature, prepare
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.result import Result

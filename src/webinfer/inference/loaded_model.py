@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from webinfer.core.capabilities import Verdict
 from webinfer.core.errors import OptionError, PoolClosed
+from webinfer.core.lifetime.process_bound import AsyncResource
 from webinfer.core.options import Backend
-from webinfer.core.process_bound import AsyncResource
-from webinfer.core.profile import Profile
+from webinfer.core.placement import Profile
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.assembly import ResultAssembly
 from webinfer.inference.probes.audio import chosen_workgroup

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.core.background import gather_all
 from webinfer.core.errors import EmptyBatch, WebinferError
+from webinfer.core.lifetime.background import gather_all
 from webinfer.inference.loaded_model import LoadedModel
 from webinfer.inference.request_builder import Inputs
 from webinfer.inference.result import Result

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Residents
 from webinfer.core.errors import HandleLost, OptionError
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
+from webinfer.core.options.validation import seconds
+from webinfer.core.placement import LaneId
 from webinfer.core.tensors import prepare, refuse_unknown
-from webinfer.core.validation import seconds
 from webinfer.inference.probes.audio import AudioInputs, Workgroup
 from webinfer.inference.sessions import ModelSessions
 from webinfer.models.files.package import ModelPackage

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from webinfer.accuracy.record import Accuracy
+from webinfer.accuracy.outcome import Accuracy
 from webinfer.core.capabilities import Verdict
 from webinfer.core.options import Backend, ChosenBy, Platform
 from webinfer.core.placement import Placement

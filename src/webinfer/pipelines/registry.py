@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from webinfer.core.errors import OptionError
+from webinfer.core.errors.suggestions import suggestion
 from webinfer.pipelines.audio.speech_recognition import SpeechRecognition
 from webinfer.pipelines.base.pipeline import AsyncPipeline
 from webinfer.pipelines.text.feature_extraction import FeatureExtraction
@@ -50,7 +49,6 @@ def pipeline_class(task: str) -> type[AsyncPipeline]:
     """
     pipeline = TASKS.get(ALIASES.get(task, task))
     if pipeline is None:
-        near = difflib.get_close_matches(str(task), [*TASKS, *ALIASES], 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(TASKS)}."
+        hint = suggestion(task, [*TASKS, *ALIASES], f"There are: {', '.join(TASKS)}.")
         raise OptionError(f"Unknown task {task!r}. {hint}", option="task", known=list(TASKS))
     return pipeline

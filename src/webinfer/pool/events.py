@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from webinfer.core.lane_id import LaneId
-from webinfer.core.placement import Placement
+from webinfer.core.placement import LaneId, Placement
 from webinfer.pool.plan.assignment import SessionKey
 
 

@@ -14,9 +14,8 @@ from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.lane import Lane, Recipe
 from webinfer.core.errors import PoolClosed, QueueFull, WrongLoop
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend, Options
-from webinfer.core.placement import Placement
+from webinfer.core.placement import LaneId, Placement
 from webinfer.pool.dispatcher import Dispatcher
 from webinfer.pool.events import Event, HostStalled, Listener, SessionLoaded
 from webinfer.pool.fleet.fleet import Fleet

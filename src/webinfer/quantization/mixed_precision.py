@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from onnx import ModelProto, helper
 
-from webinfer.quantization.calibration.activations import session
+from webinfer.accuracy.measures import relative_error
+from webinfer.accuracy.native import NativeSession
+from webinfer.models.files.package import ModelPackage
 from webinfer.quantization.calibration.inputs import Inputs
 from webinfer.quantization.weights.reader import Weights
 from webinfer.quantization.weights.rewrite import Rewriting
-from webinfer.quantization.weights.rounding import Array, Blocks, Floats
+from webinfer.quantization.weights.rounding import Array, Blocks
 from webinfer.quantization.weights.targets import Target
 
 BUDGET = 1.25  # of the bytes that the weights take in 4 bits
-_GRAPH = "trial.onnx"
 
 
 @dataclass(slots=True)
@@ -83,18 +82,18 @@ class Layer:
             rewriting.filters(self.target, *self.filters)
 
 
-def choose(weights: Weights, layers: list[Layer], inputs: list[Inputs], scratch: Path) -> None:
+def choose(package: ModelPackage, weights: Weights, layers: list[Layer], inputs: list[Inputs]) -> None:
     """Give 8 bits to the layers that gain most by them, byte for byte, until the budget is spent.
 
     Each layer's loss is measured: the model runs with that one weight quantized and all others as they were.
 
     Args:
-        weights: The weights of the model.
+        package: The model.
+        weights: Its weights.
         layers: Its layers with 4 bits, of which some are changed.
         inputs: Inputs to run it with.
-        scratch: Where a graph may be written for a while.
     """
-    trial = _Trial(weights, layers, inputs, scratch)
+    trial = _Trial(package, weights, layers, inputs)
     room = (BUDGET - 1) * sum(layer.target.size * layer.stored / 8 for layer in layers)
     lost = {id(layer): trial.loss(layer) for layer in layers if layer.extra}
     for layer in sorted(
@@ -108,52 +107,32 @@ def choose(weights: Weights, layers: list[Layer], inputs: list[Inputs], scratch:
 class _Trial:
     """The model with its weights as inputs, so that one session can run it with any of them replaced."""
 
-    def __init__(self, weights: Weights, layers: list[Layer], inputs: list[Inputs], scratch: Path) -> None:
-        import onnxruntime
-
-        self._value = onnxruntime.OrtValue.ortvalue_from_numpy
+    def __init__(self, package: ModelPackage, weights: Weights, layers: list[Layer], inputs: list[Inputs]) -> None:
         names = {name for layer in layers for name in (layer.target.name, *layer.target.same)}
-        model = ModelProto()
-        model.CopyFrom(weights.model)
-        for tensor in [initializer for initializer in model.graph.initializer if initializer.name in names]:
-            model.graph.initializer.remove(tensor)
-            if tensor.name not in {value.name for value in model.graph.input}:
+        graph = ModelProto()
+        graph.CopyFrom(weights.model)
+        for tensor in [tensor for tensor in graph.graph.initializer if tensor.name in names]:
+            graph.graph.initializer.remove(tensor)
+            if tensor.name not in {value.name for value in graph.graph.input}:
                 dims = list(tensor.dims)
-                model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, dims))
-        place = scratch / "trial"
-        place.mkdir()
-        weights.link(place)
-        (place / _GRAPH).write_bytes(model.SerializeToString())
-        self._session: Any = session(place / _GRAPH)
-        self._scratch = place
-        self._weights = {name: self._value(weights.read(name)) for name in names}
-        self._inputs = [{name: self._value(array) for name, array in one.items()} for one in inputs]
-        self._outputs = [output.name for output in self._session.get_outputs()]
+                graph.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, dims))
+        self._session = NativeSession(package, threads=1, graph=graph, files=weights.files)
+        self._weights = {name: weights.read(name) for name in names}
+        self._inputs = inputs
         self._expected = self._run({})
-        _remove(place)
 
     def loss(self, layer: Layer) -> float:
         """Return the square of the relative error that a layer alone makes."""
         weight = layer.weight()
         replaced = {layer.target.name: weight, **{name: np.ascontiguousarray(weight.T) for name in layer.target.same}}
         for name in layer.target.same:
-            if self._weights[name].shape() != list(replaced[name].shape):
+            if self._weights[name].shape != replaced[name].shape:
                 replaced[name] = weight
-        dtype = self._weights[layer.target.name].numpy().dtype
-        got = self._run({name: self._value(array.astype(dtype)) for name, array in replaced.items()})
-        difference = sum(float(((one - other) ** 2).sum()) for one, other in zip(self._expected, got, strict=True))
-        return difference / sum(float((one**2).sum()) for one in self._expected)
+        dtype = self._weights[layer.target.name].dtype
+        outputs = self._run({name: np.ascontiguousarray(array, dtype) for name, array in replaced.items()})
+        return relative_error(self._expected, outputs) ** 2
 
-    def _run(self, replaced: dict[str, Any]) -> list[Floats]:
-        found: list[Floats] = []
-        for one in self._inputs:
-            answers = self._session.run_with_ort_values(self._outputs, {**one, **self._weights, **replaced})
-            arrays = [answer.numpy() for answer in answers]
-            found += [array.astype(np.float64) for array in arrays if array.dtype.kind == "f" and array.size]
-        return found
-
-
-def _remove(place: Path) -> None:
-    import shutil
-
-    shutil.rmtree(place)
+    def _run(self, replaced: dict[str, Array]) -> list[Array]:
+        answers = [self._session.run({**inputs, **self._weights, **replaced}) for inputs in self._inputs]
+        arrays = [array for outputs in answers for array in outputs.values()]
+        return [array for array in arrays if array.dtype.kind == "f" and array.size]

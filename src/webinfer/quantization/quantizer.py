@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ import onnx
 from webinfer.core.errors import NotQuantizable
 from webinfer.core.tensors import SOUND
 from webinfer.models.files.package import ORIGIN, ModelPackage
-from webinfer.models.files.variants import FOLDER, PRECISIONS
+from webinfer.models.files.variants import COMPANIONS, FOLDER, PRECISIONS
 from webinfer.quantization import convert
 from webinfer.quantization.calibration.activations import answers, hessians
-from webinfer.quantization.calibration.inputs import Samples, companions, samples
+from webinfer.quantization.calibration.inputs import CalibrationInputs
 from webinfer.quantization.filters import filter_blocks
 from webinfer.quantization.loss import loss
 from webinfer.quantization.mixed_precision import Layer, choose
@@ -43,7 +43,7 @@ class _Work:
     package: ModelPackage
     scheme: Scheme
     method: Method
-    samples: Samples
+    inputs: CalibrationInputs
     tell: Tell
     methods: dict[str, int] = field(default_factory=dict)
     bits: dict[int, int] = field(default_factory=dict)  # weights by the bits that they take in the file
@@ -78,8 +78,8 @@ def make(
     """
     began = time.perf_counter()
     check(onnx.load(package.model.path, load_external_data=False), package.name)
-    work = _Work(package, scheme, method, samples(package, _count(package), given), tell)
-    full = answers(package.model.path, work.samples.held_out, package.name)
+    work = _Work(package, scheme, method, CalibrationInputs.of(package, _count(package), given), tell)
+    full = answers(package, work.inputs.held_out)
     tell(0.1)
     folder = directory / FOLDER
     folder.mkdir(parents=True)
@@ -88,7 +88,7 @@ def make(
         left = _blocked(work, path)
     else:
         left = convert.to_half(package, path) if scheme.half else convert.to_dynamic(package, path)
-    lost = loss(full, answers(path, work.samples.held_out, package.name))
+    lost = loss(full, answers(package, work.inputs.held_out, path))
     if not lost["finite"]:
         raise NotQuantizable(
             f"{package.name} in {scheme.name} answers NaN or infinities: take a precision with more bits.",
@@ -105,7 +105,7 @@ def make(
         "nbytes_before": package.nbytes,
         "nbytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
         "loss": lost,
-        "inputs": work.samples.kind,
+        "inputs": work.inputs.kind,
         "seconds": time.perf_counter() - began,
     }
     _describe(package, directory, path, report)
@@ -128,9 +128,9 @@ def _blocked(work: _Work, path: Path) -> dict[str, str]:
         convert.raise_opset(weights.model)
         found, left = targets(weights.model)
         _join(weights, found)
-    layers = _layers(work, weights, found, path.parent)
+    layers = _layers(work, weights, found)
     if work.scheme.mixed:
-        choose(weights, layers, work.samples.calibrating[:2], path.parent)
+        choose(work.package, weights, layers, work.inputs.calibrating[:2])
     rewriting = Rewriting(weights.model)
     for layer in layers:
         layer.write(rewriting)
@@ -142,7 +142,7 @@ def _blocked(work: _Work, path: Path) -> dict[str, str]:
     return left
 
 
-def _layers(work: _Work, weights: Weights, found: list[Target], scratch: Path) -> list[Layer]:
+def _layers(work: _Work, weights: Weights, found: list[Target]) -> list[Layer]:
     """Quantize each weight, those first whose inputs were seen."""
     waiting = {target.name: target for target in found}
     layers: list[Layer] = []
@@ -157,15 +157,11 @@ def _layers(work: _Work, weights: Weights, found: list[Target], scratch: Path) -
 
     if work.method == "calibrated" and work.scheme.bits < _UNCALIBRATED:
         widths = {value: _width(target) for target in found for value in target.seen if _is_calibrated(target)}
-        place = scratch / "observed"
-        place.mkdir()
-        weights.link(place)
         for value, hessian in hessians(
-            weights.model, place, widths, work.samples.calibrating, lambda part: work.tell(0.1 + 0.2 * part)
+            work.package, weights, widths, work.inputs.calibrating, lambda part: work.tell(0.1 + 0.2 * part)
         ):
             for target in [waiter for waiter in waiting.values() if value in waiter.seen]:
                 quantize(waiting.pop(target.name), hessian)
-        shutil.rmtree(place)
     for target in waiting.values():
         quantize(target, None)
     return layers
@@ -240,9 +236,17 @@ def _stem(package: ModelPackage) -> str:
     return package.model.path.stem
 
 
+def _companions(package: ModelPackage) -> Iterator[Path]:
+    """Yield the files that describe a model, beside it or above ``onnx/``."""
+    folder = package.model.path.parent
+    places = [folder, folder.parent] if folder.name == FOLDER else [folder]
+    for name in COMPANIONS:
+        yield from [place / name for place in places if (place / name).is_file()][:1]
+
+
 def _describe(package: ModelPackage, directory: Path, path: Path, report: dict[str, Any]) -> None:
     """Lay what describes the model beside it: its companions, and how it was made."""
-    for companion in companions(package):
+    for companion in _companions(package):
         shutil.copyfile(companion, directory / companion.name)
     note = {
         "origin": package.origin or package.reference,

@@ -21,6 +21,7 @@ import psutil
 
 from webinfer.core.cache import cache_dir
 from webinfer.core.errors import HostError
+from webinfer.core.json import write_json
 
 _SLACK = 1.0  # seconds by which a process's age, as the system counts it, may be off
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no business on the loopback
@@ -109,11 +110,7 @@ def announce(origin: str, token: str) -> Entry:
     _directory().mkdir(mode=0o700, exist_ok=True)
     for other in _entries():
         _forget_stale(other)
-    partial = entry.path.with_suffix(".part")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(entry), file)
-    partial.replace(entry.path)  # in one step, so that a reader never sees half of it
+    write_json(entry.path, asdict(entry), mode=0o600)
     return entry
 
 

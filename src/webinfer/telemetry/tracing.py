@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from webinfer.core.version import package_version
+from webinfer.core import package_version
 from webinfer.inference.result import ModelDescription, Result
 from webinfer.pool.requests.request import Request
 

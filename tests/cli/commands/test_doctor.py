@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.cli.conftest import Call
 from webinfer.browsers.discovery.find import Installation
-from webinfer.cli.commands.doctor import absent, chosen, deviation
+from webinfer.cli.commands.doctor import absent, chosen
 from webinfer.core.options import Options
 
 
@@ -47,12 +46,6 @@ def test_only_an_explicit_browser_is_started_by_its_path() -> None:
     found = chosen(Installation("firefox", "firefox", path, "system"), Options(launch_timeout=7))
     assert (found.browser, found.executable, found.launch_timeout) == ("firefox", None, 7)
     assert chosen(Installation("firefox", "firefox", path, "explicit"), Options()).executable == path
-
-
-@pytest.mark.parametrize(("got", "off"), [([0.0, 10.0], 0.0), ([0.0, 9.0], 1.0), ([np.nan, 10.0], np.inf)])
-def test_deviation_is_the_largest_and_nan_is_never_right(got: list[float], off: float) -> None:
-    right = {"y": np.array([0.0, 10.0], np.float32)}
-    assert deviation({"y": np.array(got, np.float32)}, right) == pytest.approx(off)
 
 
 @pytest.mark.browser

@@ -18,8 +18,7 @@ from webinfer.cli.views.explain import Account
 from webinfer.cli.views.explanations import reasons
 from webinfer.core.capabilities import Verdict
 from webinfer.core.errors import BackendUnavailable
-from webinfer.core.placement import Placement
-from webinfer.core.profile import COMPILED, Operator, Phases, Profile
+from webinfer.core.placement import COMPILED, Operator, Phases, Placement, Profile
 
 
 @pytest.fixture

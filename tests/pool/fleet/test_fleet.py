@@ -6,7 +6,7 @@ import pytest
 
 from tests.pool.standins import Yard
 from webinfer.core.errors import BackendUnavailable, BrowserLost, DeviceLost, LaneLost, SocketLost
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import BrowserEnded, BrowserStarted, HeartbeatMissed, LaneEnded, LaneStarted
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.pool.standins import NAME, Yard
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 
 
 async def test_lane_works_then_retires_then_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webinfer.core.capabilities import Capabilities
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.plan.affinity import BrowserState
 from webinfer.pool.plan.assignment import LaneState, SessionKey, State, least_busy, plan
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.plan.scaling import PATIENCE, BrowserLoad, LaneLoad, Limits, scale
 
 LIMITS = Limits(least=1, most=3, idle=60)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
+from webinfer.core.placement import LaneId
 from webinfer.pool.plan.assignment import LaneState, SessionKey
 from webinfer.pool.requests.batch import Batch
 from webinfer.pool.requests.in_flight import InFlight

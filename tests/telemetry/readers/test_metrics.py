@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.telemetry.results import result
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import (
     BatchFinished,
     BrowserEnded,

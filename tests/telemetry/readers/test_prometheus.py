@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.telemetry.results import MODEL
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import BrowserStarted, HostStalled, RunFinished, SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.telemetry.counters.counters import Counters

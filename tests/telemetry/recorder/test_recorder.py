@@ -14,10 +14,10 @@ import pytest
 
 from tests.frames import report as page_report
 from tests.telemetry import results
-from webinfer.accuracy.record import Accuracy
+from webinfer.accuracy.outcome import Accuracy
 from webinfer.core.capabilities import Capabilities
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Options
+from webinfer.core.placement import LaneId
 from webinfer.inference.result import Result
 from webinfer.inference.route import Alternative, Decision, Place
 from webinfer.pool.events import (

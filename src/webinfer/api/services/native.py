@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from webinfer.accuracy.comparison import Deviation, compare, limits_for
+from webinfer.accuracy.comparison import Deviation, compare, fault, limits_for
 from webinfer.accuracy.native import NativeSession, run_native
 from webinfer.accuracy.profiler import profile_native
-from webinfer.accuracy.record import canaries
+from webinfer.accuracy.samples import answered_canaries
 from webinfer.inference.probes.hardware import prove
-from webinfer.models.preprocessing.vocabulary import Vocabulary
 
 __all__ = [
     "Deviation",
     "NativeSession",
-    "Vocabulary",
-    "canaries",
+    "answered_canaries",
     "compare",
+    "fault",
     "limits_for",
     "profile_native",
     "prove",

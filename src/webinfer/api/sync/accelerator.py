@@ -17,8 +17,8 @@ from webinfer.api.sync.model import Model
 from webinfer.api.sync.pipeline import Pipeline
 from webinfer.api.sync.portal import Portal
 from webinfer.core.capabilities import Capabilities
+from webinfer.core.lifetime.process_bound import Resource
 from webinfer.core.options import Options, Platform, Requirement, describe
-from webinfer.core.process_bound import Resource
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.model import Inputs
 from webinfer.inference.result import Result

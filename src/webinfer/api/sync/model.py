@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from webinfer.api.sync.docstrings import mirroring
 from webinfer.api.sync.portal import Portal
 from webinfer.core.capabilities import Verdict
+from webinfer.core.lifetime.process_bound import Resource
 from webinfer.core.options import Backend
-from webinfer.core.process_bound import Resource
-from webinfer.core.profile import Profile
+from webinfer.core.placement import Profile
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.model import AsyncModel, Inputs
 from webinfer.inference.result import Result

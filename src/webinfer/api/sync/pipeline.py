@@ -8,7 +8,7 @@ from typing import Any
 from webinfer.api.sync.docstrings import mirroring
 from webinfer.api.sync.model import Model
 from webinfer.api.sync.portal import Portal
-from webinfer.core.process_bound import Resource
+from webinfer.core.lifetime.process_bound import Resource
 from webinfer.inference.result import Result
 from webinfer.pipelines import AsyncPipeline
 

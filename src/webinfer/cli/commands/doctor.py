@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 import webinfer
 from webinfer import Accelerator, Capabilities, Model, Options, Verdict, WebinferError
 from webinfer.api.services.browsers import GETTING, Installation, find, find_all, uses_gpu, version
 from webinfer.api.services.models import probe_model
-from webinfer.api.services.native import run_native
+from webinfer.api.services.native import compare, fault, limits_for, run_native
 from webinfer.cli.command import command
 from webinfer.cli.output.progress import Steps
 from webinfer.cli.output.terminal import FAILED, Terminal
@@ -33,7 +31,6 @@ webinfer doctor
 webinfer doctor --browser firefox
 webinfer doctor --executable /opt/chrome/chrome --json
 """
-_TOLERANCE = 1e-3  # The probe's values are small whole numbers, which any precision holds.
 
 
 def register(app: typer.Typer) -> None:
@@ -125,10 +122,10 @@ def attempt(accelerator: Accelerator, backend: Backend, capabilities: Capabiliti
         result = model.run(inputs)
     except WebinferError as error:
         return Trial(backend=backend, verdict=capabilities.verdict(backend), error=error)
-    wrong = deviation(result.outputs, run_native(model.package, inputs))
-    failed = (
-        RunFailed(f"It ran and gave a wrong answer, off by {wrong:.3g}.", off=wrong) if wrong > _TOLERANCE else None
-    )
+    deviations = compare(result.outputs, run_native(model.package, inputs))
+    wrong = fault(deviations, limits_for("fp32"))  # small whole numbers, which any precision holds
+    off = max(deviation.largest for deviation in deviations)
+    failed = RunFailed(f"It ran and gave a wrong answer: {wrong}.", off=off) if wrong else None
     verdict, speeds = timed(accelerator, model)
     return Trial(
         backend=backend,
@@ -145,9 +142,3 @@ def timed(accelerator: Accelerator, model: Model) -> tuple[Verdict, Speeds | Non
     """Have the adapter that a model runs on timed, where it runs on one."""
     verdict = model.prove_hardware()
     return verdict, accelerator.start().speeds if model.backend == "webgpu" else None
-
-
-def deviation(outputs: Mapping[str, NDArray[Any]], right: Mapping[str, NDArray[Any]]) -> float:
-    """Return the largest difference of any value; one that is no number counts as infinitely far off."""
-    differences = [np.abs(outputs[name].astype(np.float64) - array).max() for name, array in right.items()]
-    return float(np.nan_to_num(max(differences), nan=np.inf))

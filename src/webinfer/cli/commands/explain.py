@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from webinfer import Accelerator, Capabilities, Decision, Model, Options, Profile, Result, WebinferError
 from webinfer.api.services.models import ModelPackage, resolve
-from webinfer.api.services.native import Vocabulary, canaries, compare, limits_for, profile_native, run_native
+from webinfer.api.services.native import NativeSession, answered_canaries, compare, fault, limits_for, profile_native
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import FAILED, Terminal
@@ -51,10 +51,10 @@ def explain(
     The inputs are made up. Exits with 0 when at least one backend ran it.
     """
     package = resolve(model, precision=precision, part=part)
-    inputs = canaries(package.signature, Vocabulary.of(package))[0]
     with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
         with steps.step("run natively"):
-            right, native = run_native(package, inputs), profile_native(package, inputs)
+            (inputs, *_), (right, *_) = answered_canaries(NativeSession(package), package)
+            native = profile_native(package, inputs)
         capabilities = accelerator.start()
         accounts = []
         for backend in BACKENDS:
@@ -118,7 +118,6 @@ def account(
         return Account(backend=backend, verdict=capabilities.verdict(backend), error=error)
     run = _median(later, "run")
     deviations = tuple(compare(first.outputs, right))
-    limits = limits_for(package.precision)
     return Account(
         backend=backend,
         verdict=first.verdict,
@@ -133,7 +132,7 @@ def account(
         profile=profile,
         unmeasured=unmeasured,
         deviations=deviations,
-        fault=next((fault for each in deviations if (fault := each.beyond(limits))), None),
+        fault=fault(deviations, limits_for(package.precision)),
     )
 
 

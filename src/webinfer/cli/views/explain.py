@@ -19,7 +19,7 @@ from webinfer.cli.output.layout import BACKEND_NAMES, browser_name, heading
 from webinfer.cli.output.units import seconds
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.options import Backend
-from webinfer.core.profile import Operator
+from webinfer.core.placement import Operator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

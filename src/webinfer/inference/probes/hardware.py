@@ -8,9 +8,8 @@ import os
 from webinfer.browsers.lane import Lane
 from webinfer.core.capabilities import Speeds, Verdict
 from webinfer.core.errors import SoftwareAdapter, WebinferError
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
-from webinfer.core.placement import refuse_fallback
+from webinfer.core.placement import LaneId, refuse_fallback
 from webinfer.inference.route import Choice
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.pool import Pool

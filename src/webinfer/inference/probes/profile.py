@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from webinfer.browsers.lane import Recipe
 from webinfer.core.errors import LaneLost
-from webinfer.core.lane_id import LaneId
-from webinfer.core.profile import Profile
+from webinfer.core.placement import LaneId, Profile
 from webinfer.pool.pool import Pool
 from webinfer.transport.wire.codec import Tensors
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from webinfer.accuracy.samples import sample
 from webinfer.core.errors import WebinferError
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.core.tensors import SOUND
-from webinfer.inference.probes.batch_check import examples
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan.buckets import MASK, Fit
 from webinfer.pool.pool import Pool
@@ -80,7 +80,7 @@ class Warmup:
         return lengths if any(spec.name == MASK for spec in inputs) else (_IMAGE,)
 
     async def _run(self, size: int) -> None:
-        request, bucket = self._build(examples(self._package.signature, size, 0))
+        request, bucket = self._build(sample(self._package, size, purpose="check"))
         await self._pool.submit(request)
         if request.lane is not None:
             self._warm.add((request.lane.id, bucket.padded))

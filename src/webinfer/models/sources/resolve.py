@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from webinfer.core.errors import FetchError, ModelNotFound, OptionError
+from webinfer.core.errors.suggestions import nearest
 from webinfer.core.progress import ProgressCallback
 from webinfer.models.files import directory, variants
 from webinfer.models.files.package import ModelPackage
@@ -160,5 +160,5 @@ def _near(reference: str) -> list[str]:
     """Return known references like this one, with or without their scheme and organization."""
     short = {known: re.split(r"[:/]", known)[-1].lower() for known in listed()}
     wanted = re.split(r"[:/\\]", reference)[-1].lower().removesuffix(".onnx")
-    like = difflib.get_close_matches(wanted, list(short.values()), 3)
+    like = nearest(wanted, short.values(), 3)
     return [known for known, name in short.items() if name in like][:3]

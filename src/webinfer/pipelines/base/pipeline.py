@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol, Self
 
 from webinfer.core.errors import OptionError, PoolClosed, TaskMismatch
-from webinfer.core.process_bound import AsyncResource
+from webinfer.core.errors.suggestions import suggestion
+from webinfer.core.lifetime.process_bound import AsyncResource
 from webinfer.inference.model import AsyncModel, Inputs
 from webinfer.inference.result import Result
 
@@ -157,8 +157,7 @@ class AsyncPipeline(AsyncResource):
         ]
         for name in parameters:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(known) or 'none'}."
+                hint = suggestion(name, known, f"It has: {', '.join(known) or 'none'}.")
                 raise OptionError(f"{cls.task} has no parameter {name!r}. {hint}", option=name, known=known)
 
     def _check_models(self) -> None:

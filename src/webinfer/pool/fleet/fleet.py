@@ -12,10 +12,10 @@ from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.lane import Lane
 from webinfer.browsers.process_tree import tree_memory
-from webinfer.core.background import Tasks
 from webinfer.core.errors import BrowserLost, DeviceLost, LaneLost, WebinferError
-from webinfer.core.lane_id import LaneId
+from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Backend, Options
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import (
     BrowserEnded,
     BrowserStarted,

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
-from webinfer.core.background import Tasks
 from webinfer.core.errors import BackendUnavailable, BrowserError, LostError, WebinferError
+from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Backend, Options
 from webinfer.pool.events import BrowserRefused, log_fields
 from webinfer.pool.fleet.fleet import Fleet

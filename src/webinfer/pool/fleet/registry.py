@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.lane import Lane
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.plan.affinity import BrowserState
 from webinfer.pool.plan.assignment import LaneState
 

@@ -7,10 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Set
 
-from webinfer.core.background import Tasks
 from webinfer.core.errors import WebinferError
-from webinfer.core.lane_id import LaneId
+from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Options
+from webinfer.core.placement import LaneId
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.plan.affinity import home

@@ -11,10 +11,10 @@ import psutil
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.lane import Lane
-from webinfer.core.background import Tasks
 from webinfer.core.errors import WebinferError
-from webinfer.core.lane_id import LaneId
+from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Options
+from webinfer.core.placement import LaneId
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.plan.recycling import REST, SAMPLES, Sample, Wear, limit_of, overgrown, pressing

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from webinfer.core.lane_id import LaneId
 from webinfer.core.options import Backend
+from webinfer.core.placement import LaneId
 from webinfer.pool.plan.affinity import BrowserState, home
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from webinfer.core.errors import OptionError
+from webinfer.core.errors.suggestions import suggestion
 from webinfer.core.options import BROWSERS, NamedBrowsers
 
 PREFERENCES: Mapping[str, tuple[str, ...]] = {
@@ -113,6 +113,5 @@ def explain(chosen: Route, name: str, obstacles: Iterable[tuple[str, str]]) -> s
 
 def _known(what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
-        raise OptionError(f"browser_preferences names no {what} with {name!r}.{hint}", option="browser_preferences")
+        hint = suggestion(name, known, f"Known: {', '.join(known)}.")
+        raise OptionError(f"browser_preferences names no {what} with {name!r}. {hint}", option="browser_preferences")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 
 PATIENCE = 0.25
 """Seconds for which requests must wait before a lane is added, counted anew with each lane: a short burst is done

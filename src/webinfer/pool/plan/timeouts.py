@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from webinfer.core.errors import OptionError
+from webinfer.core.errors.suggestions import suggestion
 from webinfer.pool.plan.preferences import GROUPS, PREFERENCES
 
 LARGE_BYTES = 1_000_000
@@ -61,9 +61,8 @@ def check_factors(factors: Mapping[str, float]) -> None:
     """
     for family, factor in factors.items():
         if family not in FAMILIES:
-            near = difflib.get_close_matches(str(family), FAMILIES, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(FAMILIES)}."
-            raise OptionError(f"timeout_factors names no family with {family!r}.{hint}", option="timeout_factors")
+            hint = suggestion(family, FAMILIES, f"Known: {', '.join(FAMILIES)}.")
+            raise OptionError(f"timeout_factors names no family with {family!r}. {hint}", option="timeout_factors")
         if not factor > 0:
             raise OptionError(
                 f"The timeout factor of {family} must be above 0, not {factor}.", option="timeout_factors"

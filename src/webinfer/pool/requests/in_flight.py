@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from webinfer.core.errors import LaneLost
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.requests.batch import Batch
 from webinfer.pool.requests.request import Request

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Lane, Residents
 from webinfer.core.errors import WebinferError
-from webinfer.core.lane_id import LaneId
-from webinfer.core.placement import Placement
+from webinfer.core.placement import LaneId, Placement
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.batching import BatchGroup
 from webinfer.transport.wire.answers import RunAnswer

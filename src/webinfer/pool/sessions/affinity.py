@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from webinfer.core.background import Tasks
 from webinfer.core.errors import WebinferError
-from webinfer.core.lane_id import LaneId
+from webinfer.core.lifetime.background import Tasks
+from webinfer.core.placement import LaneId
 from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.owner import Owner
 from webinfer.pool.plan.affinity import home

@@ -6,10 +6,10 @@ import logging
 import time
 
 from webinfer.browsers.lane import Lane, Recipe
-from webinfer.core.background import Tasks
 from webinfer.core.errors import BackendUnavailable, DeadlineExceeded, DeviceLost, PoolClosed, WebinferError
-from webinfer.core.lane_id import LaneId
+from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Backend, Options
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import LoadFailedEvent, SessionLoaded, log_fields
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.launcher import Launcher

@@ -2,72 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from onnx import ModelProto, helper
 
-from webinfer.core.errors import NotQuantizable
+from webinfer.accuracy.native import NativeSession
+from webinfer.core.errors import LoadFailed, NotQuantizable
+from webinfer.models.files.package import ModelPackage
 from webinfer.quantization.calibration.inputs import Inputs
+from webinfer.quantization.weights.reader import Weights
 from webinfer.quantization.weights.rounding import Array, Floats
 
 _MEMORY = 1_500_000_000  # bytes of matrices that are gathered in one pass over the inputs
-_GRAPH = "observed.onnx"
 
 
-def session(path: Path | bytes, name: str = "The model") -> Any:
-    """Return a native session of a file, on one thread: the machine is others' too.
+def native_session(
+    package: ModelPackage, weights: Weights | None = None, extra_outputs: Sequence[str] = ()
+) -> NativeSession:
+    """Return a native session on one thread, since the machine has other work, too.
 
     Args:
-        path: The file, or its bytes.
-        name: The model's name, for errors.
+        package: The model.
+        weights: Its graph, as it was changed; ``None`` for the model's own.
+        extra_outputs: Values inside of that graph that are outputs besides.
 
     Raises:
         NotQuantizable: The runtime refuses the model, so nothing about it can be measured.
     """
-    import onnxruntime  # late: it takes a while to import
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    source = path if isinstance(path, bytes) else str(path)
+    graph, files = (weights.model, weights.files) if weights is not None else (None, None)
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions have no public base
+        return NativeSession(package, threads=1, graph=graph, files=files, extra_outputs=extra_outputs)
+    except LoadFailed as error:
         raise NotQuantizable(
-            f"{name} cannot be run natively, so what quantizing loses could not be told: {error}", reason="runtime"
+            f"{package.name} cannot be run natively, so what quantizing loses could not be told: {error}",
+            reason="runtime",
         ) from error
 
 
-def answers(path: Path, inputs: Iterable[Inputs], name: str = "The model") -> list[dict[str, Array]]:
+def answers(package: ModelPackage, inputs: Iterable[Inputs], path: Path | None = None) -> list[dict[str, Array]]:
     """Return a model's outputs for each of its inputs.
 
     Args:
-        path: The file.
-        inputs: Inputs by name, of each run.
-        name: The model's name, for errors.
-
-    Returns:
-        Outputs by name, of each run.
+        package: The model.
+        inputs: What to run it with.
+        path: An ONNX file with the same inputs, to run in place of the model's own.
 
     Raises:
         NotQuantizable: The runtime refuses the model.
+        RunFailed: The runtime fails on an input.
     """
-    loaded = session(path, name)
-    names = [output.name for output in loaded.get_outputs()]
-    return [dict(zip(names, loaded.run(names, one), strict=True)) for one in inputs]
+    if path is not None:
+        package = replace(package, model=replace(package.model, path=path))
+    session = native_session(package)
+    return [session.run(arrays) for arrays in inputs]
 
 
 def hessians(
-    model: ModelProto, directory: Path, widths: Mapping[str, int], inputs: list[Inputs], tell: Callable[[float], None]
+    package: ModelPackage,
+    weights: Weights,
+    widths: Mapping[str, int],
+    inputs: list[Inputs],
+    tell: Callable[[float], None],
 ) -> Iterator[tuple[str, Floats]]:
     """Yield, by value's name, the sum of the outer products of its rows: what errors in weights are weighed with.
 
     Args:
-        model: The model, or its outline.
-        directory: Where the files that it refers to lie, and where it may be written.
+        package: The model.
+        weights: Its weights.
         widths: Length of a row of each value; values with an axis of channels after the first are turned.
         inputs: Inputs to run it with.
         tell: Called with the part that is done.
@@ -79,24 +82,20 @@ def hessians(
         def go_on(part: float, before: float = before) -> None:
             tell(before + part / len(groups))
 
-        yield from _gathered(model, directory, group, inputs, go_on).items()
+        yield from _gathered(package, weights, group, inputs, go_on).items()
 
 
 def _gathered(
-    model: ModelProto, directory: Path, widths: Mapping[str, int], inputs: list[Inputs], tell: Callable[[float], None]
+    package: ModelPackage,
+    weights: Weights,
+    widths: Mapping[str, int],
+    inputs: list[Inputs],
+    tell: Callable[[float], None],
 ) -> dict[str, Floats]:
-    watched = ModelProto()
-    watched.CopyFrom(model)
-    results = {value.name for value in watched.graph.output}
-    watched.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in widths if name not in results)
-    path = directory / _GRAPH
-    path.write_bytes(watched.SerializeToString())
-    loaded = session(path)
-    path.unlink()
+    session = native_session(package, weights, list(widths))
     sums = {name: np.zeros((width, width), np.float32) for name, width in widths.items()}
-    names = list(widths)
     for index, one in enumerate(inputs):
-        for name, array in zip(names, loaded.run(names, one), strict=True):
+        for name, array in session.run(one, list(widths)).items():
             rows = _rows(array.astype(np.float32), widths[name])
             sums[name] += rows.T @ rows
         tell((index + 1) / len(inputs))

@@ -79,18 +79,10 @@ class Weights:
             )
         return np.ascontiguousarray(array.T) if target.role == "columns" else array
 
-    def link(self, directory: Path) -> None:
-        """Have the files that the model refers to lie in a directory, without copying them where that can be.
-
-        Args:
-            directory: The directory.
-
-        Raises:
-            OSError: It cannot be written.
-        """
-        _link(self.path, directory / _SELF)
-        for location in self._locations():
-            _link(self.path.parent / location, directory / location)
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that hold the weights, by the names that ``model`` has for them."""
+        return {_SELF: self.path} | {location: self.path.parent / location for location in self._locations()}
 
     def save(self, path: Path) -> list[str]:
         """Write the model as it is now; weights that were external stay in their files, which are laid beside it.

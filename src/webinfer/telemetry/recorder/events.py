@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Any
 
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.pool.events import (
     BatchFinished,
     BrowserEnded,

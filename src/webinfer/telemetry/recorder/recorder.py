@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable
 
-from webinfer.accuracy.record import Accuracy
+from webinfer.accuracy.outcome import Accuracy
 from webinfer.core.options import Options
 from webinfer.inference.result import ModelDescription, Result, RunObserver
 from webinfer.models.files.package import ModelPackage

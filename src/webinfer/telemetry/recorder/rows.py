@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 
 from webinfer.accuracy.comparison import limits_for
-from webinfer.accuracy.record import Accuracy
+from webinfer.accuracy.outcome import Accuracy
+from webinfer.core import package_version
 from webinfer.core.options import Options
-from webinfer.core.version import package_version
 from webinfer.inference.result import ModelDescription, Result
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.requests.request import Request

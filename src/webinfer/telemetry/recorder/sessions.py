@@ -8,7 +8,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 from webinfer.core.capabilities import Verdict
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 from webinfer.inference.result import ModelDescription, Result
 from webinfer.inference.route import Decision
 from webinfer.telemetry.counters.bounded import Ended, LruMap

@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from webinfer.core.placement import PlacementReport
-from webinfer.core.profile import OperatorReport, PhaseReport
+from webinfer.core.placement import OperatorReport, PhaseReport, PlacementReport
 from webinfer.transport.wire.messages import Count, Message
 
 Milliseconds = Annotated[float, Meta(ge=0, le=1e10)]

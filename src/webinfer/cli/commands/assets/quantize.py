@@ -21,6 +21,7 @@ from webinfer.cli.files.outputs import fillable
 from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.output.units import size
 from webinfer.core.errors import NotQuantizable
+from webinfer.core.json import write_json
 
 _EXAMPLES = """
 webinfer quantize wheel:all-MiniLM-L6-v2 --precision q4
@@ -94,7 +95,7 @@ def _copy(package: ModelPackage, output: Path) -> None:
         shutil.copytree(source, output, dirs_exist_ok=True)
         after = json.loads(note.read_text(encoding="utf-8"))
         after["quantized"] = {**before.get("quantized", {}), **after["quantized"]}
-        note.write_text(json.dumps({**before, **after}, indent=2), encoding="utf-8")
+        write_json(note, {**before, **after}, indent=2)
     except OSError as error:
         raise NotQuantizable(f"{output} cannot be written: {error.strerror}.", reason="output") from error
 

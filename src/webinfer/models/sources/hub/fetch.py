@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from webinfer.core import package_version
 from webinfer.core.errors import IntegrityError
 from webinfer.core.progress import Progress, ProgressCallback
-from webinfer.core.version import package_version
 from webinfer.models.sources.hub.errors import explain, failures
 from webinfer.models.sources.hub.listing import Listing, matches
 

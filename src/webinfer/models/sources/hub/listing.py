@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from webinfer.core import package_version
 from webinfer.core.cache import hash_file
 from webinfer.core.errors import FetchError
-from webinfer.core.version import package_version
+from webinfer.core.json import write_text
 from webinfer.models.sources.hub.errors import explain, failures
 
 CARD = "README.md"
@@ -113,12 +112,7 @@ def remember(repo: str, revision: str, commit: str) -> None:
     try:
         if note.is_file() and note.read_text(encoding="utf-8") == commit:
             return
-        note.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{note.name}.", dir=note.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(commit)
-        Path(name).chmod(0o644)  # mkstemp makes it private, and caches are shared
-        Path(name).replace(note)
+        write_text(note, commit)
     except OSError as error:  # a cache that may only be read
         logger.debug("%s cannot be written: %s", note, error)
 

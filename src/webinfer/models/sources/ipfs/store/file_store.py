@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
 
 from webinfer.core.cache import hash_file
+from webinfer.core.json import write_json
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.ipfs.unixfs import Get
 from webinfer.models.sources.ipfs.store.block_store import failure
@@ -80,7 +79,4 @@ class Written:
         return known if isinstance(known, dict) else {}
 
     def _remember(self, name: str, sha256: str) -> None:
-        handle, work = tempfile.mkstemp(prefix=f"{self._note.name}.", dir=self._note.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(self._hashes() | {name: sha256}, file)
-        Path(work).replace(self._note)  # in one step, so that a reader never sees half of it
+        write_json(self._note, self._hashes() | {name: sha256})

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from webinfer.core.lane_id import LaneId
+from webinfer.core.placement import LaneId
 
 
 def test_lane_is_shown_as_its_browser_and_number() -> None:

@@ -1,4 +1,4 @@
-"""What a browser reported of itself, and what that proves about hardware."""
+"""What a browser reported of itself: its backends, its WebGPU adapter, and how fast that is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from webinfer.core.capabilities.verdict import Adapter, VerdictKind, judge_adapter, judge_speed, judge_webnn
 from webinfer.core.options import BACKENDS, Backend
 from webinfer.core.placement import Placement
-from webinfer.core.verdict import Adapter, VerdictKind, judge_adapter, judge_speed, judge_webnn
 
 Engine = Literal["chromium", "firefox", "webkit"]
 DeviceType = Literal["cpu", "gpu", "npu"]

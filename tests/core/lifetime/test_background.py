@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from webinfer.core.background import gather_all
+from webinfer.core.lifetime.background import gather_all
 
 
 async def test_results_keep_their_order() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
@@ -10,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from webinfer.core.errors import OptionError
-from webinfer.core.validation import coerce
+from webinfer.core.errors.suggestions import suggestion
+from webinfer.core.options.validation import coerce
 
 Backend = Literal["webgpu", "webnn", "wasm"]
 Platform = Literal["auto", "webgpu", "webnn", "wasm"]
@@ -280,12 +280,8 @@ class Options:
         known = [option.name for option in fields(cls)]
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                raise OptionError(
-                    f"Unknown option {name!r}."
-                    + (f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."),
-                    option=name,
-                )
+                hint = suggestion(name, known, f"Known: {', '.join(known)}.")
+                raise OptionError(f"Unknown option {name!r}. {hint}", option=name)
         return cls(**values)
 
     @classmethod
@@ -345,9 +341,8 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         OptionError: It is another; the nearest one is named.
     """
     if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise OptionError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.{hint}", option=name)
+        said = f"{name} must be one of {', '.join(allowed)}, not {value!r}. {suggestion(value, allowed)}"
+        raise OptionError(said.rstrip(), option=name)
 
 
 def positive(name: str, value: float) -> None:

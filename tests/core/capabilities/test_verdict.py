@@ -16,8 +16,8 @@ import pytest
 from tests.frames import report as page_report
 from webinfer.browsers.discovery.gpus import list_gpus, uses_gpu
 from webinfer.core.capabilities import Capabilities, Speeds
+from webinfer.core.capabilities.verdict import judge_speed, judge_webnn
 from webinfer.core.placement import Placement
-from webinfer.core.verdict import judge_speed, judge_webnn
 
 ADAPTERS = {
     "here: SwiftShader in Chromium": (

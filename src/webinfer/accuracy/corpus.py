@@ -50,3 +50,17 @@ TEXTS = (
     "You can cancel your subscription at any time, and we will refund what you have not used.",
     "The capital of Australia is Canberra, not Sydney, as many visitors believe.",
 )
+
+
+def passage(index: int) -> str:
+    """Return one to four texts in a row.
+
+    Passages follow each other through the corpus, so that those that a method learns from and those that its loss is
+    measured with share few texts. The first 96 passages all differ.
+
+    Args:
+        index: Number of the passage.
+    """
+    rounds, rest = divmod(index, 4)  # four passages take ten texts: one, two, three and four
+    start = rounds * 10 + rest * (rest + 1) // 2
+    return " ".join(TEXTS[(start + step) % len(TEXTS)] for step in range(rest + 1))

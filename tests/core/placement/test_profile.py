@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from webinfer.core.profile import Operator, OperatorReport, PhaseReport, Phases, Profile
+from webinfer.core.placement import Operator, OperatorReport, PhaseReport, Phases, Profile
 
 
 def told(operator: str, provider: str, ms: float | None, nodes: float = 1) -> OperatorReport:

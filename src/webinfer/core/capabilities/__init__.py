@@ -1,0 +1,37 @@
+"""What a browser reported of itself, and what that proves about hardware."""
+
+from webinfer.core.capabilities.report import (
+    WEBNN_DEVICE,
+    AdapterReport,
+    Capabilities,
+    CapabilityReport,
+    ContextReport,
+    DeviceType,
+    Engine,
+    Speeds,
+    Verdict,
+    WasmReport,
+    WebGpuReport,
+    WebNnReport,
+)
+from webinfer.core.capabilities.verdict import Adapter, VerdictKind, judge_adapter, judge_speed, judge_webnn
+
+__all__ = [
+    "Adapter",
+    "AdapterReport",
+    "Capabilities",
+    "CapabilityReport",
+    "ContextReport",
+    "DeviceType",
+    "Engine",
+    "Speeds",
+    "Verdict",
+    "VerdictKind",
+    "WEBNN_DEVICE",
+    "WasmReport",
+    "WebGpuReport",
+    "WebNnReport",
+    "judge_adapter",
+    "judge_speed",
+    "judge_webnn",
+]
