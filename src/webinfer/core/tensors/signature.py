@@ -76,6 +76,11 @@ class Signature:
 def refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> None:
     """Refuse outputs that a model does not have.
 
+    Args:
+        outputs: Names of the outputs wanted.
+        signature: The model's.
+        model: The model's name, for the error.
+
     Raises:
         UnknownOutput: One is not among its own.
     """
