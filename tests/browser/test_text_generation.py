@@ -139,7 +139,7 @@ def test_wrong_use_is_said(embedded: Accelerator, writer: Path, perceptron: Path
     with embedded.pipeline("text-generation", writer) as generate:
         with pytest.raises(InputError, match="takes 64, with those that it writes"):
             generate("x" * 64)
-        with pytest.raises(InputError, match="the text is empty"):
+        with pytest.raises(InputError, match="this one is empty"):
             generate("")
         with pytest.raises(EmptyBatch):
             generate([])

@@ -1,4 +1,4 @@
-"""Commands with the same manners: flags made from options, ``--json``, verbosity, errors and exit codes."""
+"""What all commands share: flags made from options, ``--json``, verbosity, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def command(
     Args:
         app: The app.
         name: The command's name.
-        flags: Options that become flags; the body gets them as one ``Options``, as its second argument.
+        flags: Options that become flags. The body gets them as one ``Options``, its second argument.
         examples: Example lines for the end of the help.
-        default: It is what the app, a group of commands, does when none of them is named.
+        default: Whether the group runs it when no command of the group is named.
 
     Returns:
         A decorator for the body, which takes a ``Terminal`` first.
@@ -71,19 +71,27 @@ def command(
                 given = {key: values.pop(key) for key in flags}
                 body(terminal, *([options_of(given)] if flags else []), **values)
 
-        run.__signature__ = inspect.Signature([one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters])  # type: ignore[attr-defined]  # typer reads it
-        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+        run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # typer reads it
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         if default:
-            app.callback(invoke_without_command=True, help=body.__doc__, epilog=epilog(examples))(run)
+            app.callback(invoke_without_command=True, help=body.__doc__, epilog=_epilog(examples))(run)
         else:
-            app.command(name, help=body.__doc__, epilog=epilog(examples), context_settings=HELP)(run)
+            app.command(name, help=body.__doc__, epilog=_epilog(examples), context_settings=HELP)(run)
         return body
 
     return decorate
 
 
 def flag(option: Field[Any]) -> inspect.Parameter:
-    """Return the command-line flag of an option: its name, values, default and help come from the option."""
+    """Return the command-line flag of an option. Its name, values, default and help come from the option.
+
+    Args:
+        option: The option.
+
+    Returns:
+        A parameter for the signature that typer reads.
+    """
     hint = get_type_hints(Options)[option.name]
     spelled = "--" + option.name.replace("_", "-")
     kind, default, several = hint, option.default, get_origin(hint) is tuple
@@ -105,6 +113,12 @@ def flag(option: Field[Any]) -> inspect.Parameter:
 def options_of(values: Mapping[str, Any]) -> Options:
     """Make options from flags.
 
+    Args:
+        values: Values of the flags by the option's name.
+
+    Returns:
+        The options.
+
     Raises:
         OptionError: A value cannot be.
     """
@@ -112,12 +126,19 @@ def options_of(values: Mapping[str, Any]) -> Options:
 
 
 def split(values: list[str] | None) -> tuple[str, ...]:
-    """Return the parts of values that may be lists with commas, once each."""
+    """Return the values of a flag that takes lists with commas, once each.
+
+    Args:
+        values: What the command line has, one string for each use of the flag.
+
+    Returns:
+        The parts, without spaces around them.
+    """
     parts = (part.strip() for value in values or () for part in value.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
-def epilog(examples: str) -> str | None:
+def _epilog(examples: str) -> str | None:
     """Lay out examples so that their lines stay as they are."""
     lines = inspect.cleandoc(examples).splitlines()
     return "\b\nExamples:\n" + "\n".join(f"  {line}".rstrip() for line in lines) if lines and lines[0] else None

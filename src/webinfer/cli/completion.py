@@ -1,4 +1,4 @@
-"""What a shell proposes for a model's name: those that can be listed, and those in the caches."""
+"""Shell completion of model names: known names, and models in the caches."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import shlex
 import sys
 from collections.abc import Iterator, MutableMapping
 
-_ASKED = ("_WEBINFER_COMPLETE", "complete_bash")  # by typer's script for bash
+_BASH = ("_WEBINFER_COMPLETE", "complete_bash")  # variable and value that typer's script for bash sets
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Return the names of models that begin like this; none for what looks like a path, which shells know themselves.
+    """Return the names of models that start with some text. A path has none, because shells complete paths.
 
     Args:
-        incomplete: What was typed so far; what stands before its last comma is kept.
+        incomplete: What was typed so far. Text before its last comma stays.
+
+    Returns:
+        Completions.
     """
     head, comma, begun = incomplete.rpartition(",")
     if begun.startswith(("/", ".", "~")):
         return []
-    from webinfer.api.services.references import ready_references  # late: a command that only runs has no use for it
+    from webinfer.api.services.references import ready_references  # imported late: most commands do not need it
 
     names = sorted(set(ready_references()))
     return [f"{head}{comma}{name}" for name in names if name.startswith(begun)]
@@ -28,32 +31,32 @@ def model_names(incomplete: str) -> list[str]:
 
 @contextlib.contextmanager
 def as_bash_has_it(environment: MutableMapping[str, str]) -> Iterator[None]:
-    """Complete for bash, which takes words apart at their colons, and replaces only what stands behind the last.
+    """Adapt completion to bash, which splits words at colons and replaces only the text after the last colon.
 
     Args:
-        environment: Of this process; words that were taken apart are put together in it.
+        environment: Environment variables of this process. The split words are joined in it.
     """
-    if environment.get(_ASKED[0]) != _ASKED[1]:
+    if environment.get(_BASH[0]) != _BASH[1]:
         yield
         return
-    kept, told = _rejoin(environment), io.StringIO()
+    prefix, printed = _rejoin(environment), io.StringIO()
     try:
-        with contextlib.redirect_stdout(told):
+        with contextlib.redirect_stdout(printed):
             yield
     finally:
-        lines = told.getvalue().splitlines()
-        sys.stdout.write("".join(f"{line.removeprefix(kept)}\n" for line in lines))
+        lines = printed.getvalue().splitlines()
+        sys.stdout.write("".join(f"{line.removeprefix(prefix)}\n" for line in lines))
 
 
 def _rejoin(environment: MutableMapping[str, str]) -> str:
-    """Put words together, and return what bash keeps of the one that is asked for."""
+    """Join the words again, and return the part of the current word that bash keeps."""
     try:
         apart, at = shlex.split(environment.get("COMP_WORDS", "")), int(environment.get("COMP_CWORD", ""))
     except ValueError:
-        return ""  # a quotation that is not closed yet
+        return ""  # an open quotation mark
     words: list[str] = []
     now, joined = 0, False
-    for number, word in enumerate([*apart, ""]):  # the last is one that was not begun yet
+    for number, word in enumerate([*apart, ""]):  # the last word is empty: it has not been started
         belongs = bool(words and word) and (word.startswith(":") or words[-1].endswith(":"))
         if belongs:
             words[-1] += word
@@ -63,4 +66,4 @@ def _rejoin(environment: MutableMapping[str, str]) -> str:
             now, joined = len(words) - 1, belongs
     environment["COMP_WORDS"], environment["COMP_CWORD"] = shlex.join(words[:-1]), str(now)
     head, colon, _ = words[now].rpartition(":")
-    return head + colon if joined else ""  # a shell may have been told to leave colons alone
+    return head + colon if joined else ""  # a shell may be configured not to split at colons

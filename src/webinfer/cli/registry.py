@@ -1,4 +1,4 @@
-"""The commands by name. A command's module is imported when the command is, for most bring numpy and more."""
+"""The commands by name. A command's module is imported only when it is used, because most import NumPy and more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-# Each is a module of `commands`. The summaries are those of its help, which a test compares.
+# Each name is a module of `commands`. Its help starts with the summary; a test compares them.
 SUMMARIES = {
     "demo": "Embed sentences in a browser; show what did it, and how fast.",
     "doctor": "Try every backend of every browser found, on a small model.",
@@ -25,7 +25,7 @@ SUMMARIES = {
     "pull": "Fetch or build a model, and verify it, unless it is here.",
     "quantize": "Bring a model to fewer bits; show sizes and losses.",
     "report": "Write a report of a database of results.",
-    "models": "List the models that can be named, and which lie ready.",
+    "models": "List the known models, and which of them are ready.",
     "ipfs": "Publish and fetch models by the hash of their contents.",
     "db": "Look into databases of results, merge, export and query them.",
 }
@@ -45,23 +45,23 @@ _MODULES = {
 
 
 class Commands(Mapping[str, Any]):
-    """The commands, each made when it is first asked for."""
+    """The commands. Each is made when it is first used."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
+        self._loaded: dict[str, Any] = {}
 
     def __repr__(self) -> str:
-        return f"<Commands {len(self._made)} of {len(self)}>"
+        return f"<Commands {len(self._loaded)} of {len(self)}>"
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
+        if name not in self._loaded:
             if name not in SUMMARIES:
                 raise KeyError(name)
             app = typer.Typer(rich_markup_mode=None)
             import_module(f"webinfer.cli.commands.{_MODULES.get(name, name)}").register(app)
-            app.callback()(_nothing)  # so that it is a group, though of one
-            self._made[name] = get_group(app).commands[name]
-        return self._made[name]
+            app.callback()(_nothing)  # so that typer makes a group, even of one command
+            self._loaded[name] = get_group(app).commands[name]
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(SUMMARIES)
@@ -74,17 +74,26 @@ class Commands(Mapping[str, Any]):
 
 
 class Root(TyperGroup):
-    """The command line without a command; its help imports none."""
+    """The command line without a command. Its help imports no command."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": Commands()})
 
     def list_commands(self, _ctx: Any) -> list[str]:
-        """Return the names, in the order of the help."""
+        """Return the names, in the order of the help.
+
+        Args:
+            _ctx: The context of the call, from Click.
+        """
         return list(self.commands)
 
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
-        """Write the names and summaries down."""
+        """Write the names and summaries of the commands into the help.
+
+        Args:
+            _ctx: The context of the call, from Click.
+            formatter: The writer of the help.
+        """
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
 

@@ -39,8 +39,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(show: bool) -> None:
+    if show:
         typer.echo(f"webinfer {webinfer.__version__}")
         raise typer.Exit
 
@@ -57,7 +57,7 @@ def root(
 def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # A pipe's encoding may lack a character; that is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):  # a pipe's encoding may lack a character, which must not be an error
             stream.reconfigure(errors="replace")
     with as_bash_has_it(os.environ):
         app(prog_name="webinfer")

@@ -10,7 +10,7 @@ import pytest
 from tests.bench.records import WASM, WEBNN, record
 from tests.cli.conftest import Call
 from webinfer.bench import report, storage
-from webinfer.cli.commands.benchmarks.bench import written
+from webinfer.cli.commands.benchmarks.bench import write_files
 from webinfer.telemetry.database.machine import machine
 from webinfer.telemetry.database.store import Store
 
@@ -95,7 +95,7 @@ def test_files_are_written_whatever_an_error_holds(call: Call, files: Path, monk
     made = record(6)
     made.cells[0].status, made.cells[0].why = "failed", "boom\x00\udcff"
     monkeypatch.setenv(report.SUMMARY, str(files / "summary.md"))
-    written(made, files / "bench.json", files / "bench.md", files / "bench.xml", github_summary=True)
+    write_files(made, files / "bench.json", files / "bench.md", files / "bench.xml", github_summary=True)
     made.save(files / "kept.json")
     for name in ("bench.json", "bench.md", "bench.xml", "summary.md", "kept.json"):
         assert "boom" in (files / name).read_text(encoding="utf-8"), name

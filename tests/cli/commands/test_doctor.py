@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Call
 from webinfer.browsers.discovery.find import Installation
-from webinfer.cli.commands.doctor import absent, chosen
+from webinfer.cli.commands.doctor import missing_browsers, options_for
 from webinfer.core.options import Options
 
 
@@ -36,16 +36,16 @@ def test_program_that_is_no_browser_is_an_error(call: Call) -> None:
 
 def test_absent_browsers_come_with_how_to_get_them() -> None:
     there = [Installation("firefox", "firefox", Path("/usr/bin/firefox"), "system")]
-    ways = absent(there)
+    ways = missing_browsers(there)
     assert "firefox" not in ways
     assert ways["embedded"] == "webinfer install chromium"
 
 
 def test_only_an_explicit_browser_is_started_by_its_path() -> None:
     path = Path("/usr/bin/firefox")
-    found = chosen(Installation("firefox", "firefox", path, "system"), Options(launch_timeout=7))
+    found = options_for(Installation("firefox", "firefox", path, "system"), Options(launch_timeout=7))
     assert (found.browser, found.executable, found.launch_timeout) == ("firefox", None, 7)
-    assert chosen(Installation("firefox", "firefox", path, "explicit"), Options()).executable == path
+    assert options_for(Installation("firefox", "firefox", path, "explicit"), Options()).executable == path
 
 
 @pytest.mark.browser

@@ -51,7 +51,7 @@ def test_reasons_are_what_was_observed_of_the_slower_backends() -> None:
     )
     assert best == "webnn is the fastest, in software, with all 10 nodes on webnn."
     assert slower == (
-        "webnn is 4.0 times as fast as webgpu: its GPU is made in software (the adapter is called swiftshader); "
+        "webnn is 4.0 times as fast as webgpu: its GPU is emulated in software (the adapter is called swiftshader); "
         "only 8 of 10 nodes on webgpu, 2 on wasm (2 Shape), and 3 copies go between them."
     )
     assert absent == "wasm did not run it: It is gone."
@@ -60,9 +60,9 @@ def test_reasons_are_what_was_observed_of_the_slower_backends() -> None:
 def test_a_cause_that_nothing_shows_is_not_given() -> None:
     whole = {name: Placement(backend=name, nodes={name: 10}, fallen={}, graphs=1) for name in ("webnn", "wasm")}
     told = [account("webnn", 0.1, placement=whole["webnn"]), account("wasm", 0.3, placement=whole["wasm"])]
-    assert reasons(told)[1].endswith(": nothing observed explains it but its kernels: all nodes are on it.")
+    assert reasons(told)[1].endswith(": no cause was observed other than its kernels: all nodes are on it.")
     untold = [account("webnn", 0.1, placement=whole["webnn"]), account("wasm", 0.3)]
-    assert reasons(untold)[1].endswith(": nothing observed explains it but its kernels.")
+    assert reasons(untold)[1].endswith(": no cause was observed other than its kernels.")
 
 
 def profile(backend: Any, run: float, *operators: Operator) -> Profile:
@@ -103,16 +103,16 @@ def test_a_view_has_bars_for_the_parts_and_a_table_of_operators() -> None:
     line = next(each for each in said.splitlines() if each.strip().startswith("Run"))
     assert line.split()[:3] == ["Run", "297", "ms"]
     assert "█████" in line
-    assert "not told" in next(each for each in said.splitlines() if each.strip().startswith("Upload"))
+    assert "unknown" in next(each for each in said.splitlines() if each.strip().startswith("Upload"))
     row = next(each for each in said.splitlines() if each.strip().startswith("MatMul"))
     assert row.split() == ["MatMul", "180", "ms", "100%", "42", "x", "90.0", "ms", "100%", "42", "x"]
     flowing = " ".join(said.split())
-    assert "tells no time of what is inside. Native onnxruntime's times are the nearest there is." in flowing
+    assert "tells no time of what is inside. Native onnxruntime's times are the best substitute." in flowing
     assert "WebGPU could not be measured: Memory ran out." in said
 
 
 def test_backends_that_are_about_as_fast_are_called_so() -> None:
-    assert reasons([account("webnn", 0.1), account("wasm", 0.11)])[1] == "wasm is as fast, within what runs differ by."
+    assert reasons([account("webnn", 0.1), account("wasm", 0.11)])[1] == "wasm is as fast, within the scatter of runs."
 
 
 def test_nothing_ran_and_nothing_is_said() -> None:

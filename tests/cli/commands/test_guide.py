@@ -39,7 +39,7 @@ def ask(line: str, monkeypatch: pytest.MonkeyPatch, models: Path) -> tuple[Ask, 
     name, *arguments = line.split()
     with pytest.raises(SystemExit):
         (guide.benchmark_resource_pool if name == BENCHMARK else guide.run_acceleration_test)(arguments)
-    return guide.asked(taken[0])
+    return guide.matrix_of(taken[0])
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_a_script_takes_up_what_was_begun_also_where_that_was_the_browsers_own_c
         made.save(tmp_path / f"{made.id}.json")
     taken: list[tuple[Ask, bool]] = []
 
-    def measured(terminal: Terminal, ask: Ask, method: Method, **how: Any) -> Record:
+    def measure(terminal: Terminal, ask: Ask, method: Method, **how: Any) -> Record:
         taken.append((ask, how["resume"]))
         none = Seen(name="auto", errors={"webgpu": "there is none"}, chosen="wasm")
         return begin(ask, method, {"auto": none}, how["options"])
 
-    monkeypatch.setattr(guide, "measured", measured)
+    monkeypatch.setattr(guide, "measure", measure)
     with pytest.raises(SystemExit):
         guide.run_acceleration_test(["--model", BERT, "--resume"])
     platforms = [ask.platforms for ask, _ in taken]

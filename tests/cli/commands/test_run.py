@@ -33,10 +33,10 @@ def test_without_inputs_says_what_the_model_takes(call: Call, probe: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("hello", "--input", ONES), "either text, or inputs by name"),
+        (("hello", "--input", ONES), "either text or inputs by name"),
         (("--input", ONES, "--embed"), "it needs text"),
         (("--input", ONES, "--repeat", "0"), "--repeat"),
-        (("--input", ONES, "--output", "/nowhere/out.npz"), "there is no directory /nowhere"),
+        (("--input", ONES, "--output", "/nowhere/out.npz"), "the directory /nowhere of out.npz does not exist"),
         (("--input", ONES, "--output", "/"), "is a directory"),
     ],
 )

@@ -20,7 +20,7 @@ CAT = str(photo("chelsea.png"))
 def test_without_inputs_says_that_images_will_do(call: Call, tmp_path: Path) -> None:
     answer = call("run", str(vision(tmp_path / "vit")), "--quiet")
     assert "pixel_values: float32[batch, 3, 32, 32]" in answer.err
-    assert "a file will do: webinfer run" in " ".join(answer.err.split())
+    assert "takes image files too: webinfer run" in " ".join(answer.err.split())
 
 
 @pytest.mark.browser("embedded")

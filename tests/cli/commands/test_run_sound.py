@@ -15,7 +15,7 @@ WHISPER = "wheel:whisper-tiny.en"
 def test_without_inputs_says_that_recordings_will_do(call: Call) -> None:
     answer = call("run", WHISPER, "--quiet")
     assert "input_features: float32[batch, 80, 3000]" in answer.err
-    assert f"a file will do: webinfer run {WHISPER} recording.wav" in " ".join(answer.err.split())
+    assert f"takes audio files too: webinfer run {WHISPER} recording.wav" in " ".join(answer.err.split())
     assert "text will do" not in answer.err
 
 

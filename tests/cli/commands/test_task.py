@@ -20,9 +20,9 @@ from webinfer.models.zoo.architectures.text.bert import bert
     ("arguments", "code", "complaint"),
     [
         (("--task", "text-clasification", "a"), 2, "Did you mean 'text-classification'"),
-        (("--task", "fill-mask"), 1, "No inputs were given"),
+        (("--task", "fill-mask"), 1, "There are no inputs"),
         (("--task", "fill-mask", "a", "--embed"), 2, "it takes text, paths"),
-        (("--task", "fill-mask", "a", "--json-input", "x.json"), 2, "either text, or --json-input"),
+        (("--task", "fill-mask", "a", "--json-input", "x.json"), 2, "either text or --json-input"),
         (("--task", "fill-mask", "a", "--set", "top_k"), 2, "has no name"),
         (("a", "--set", "top_k=3"), 2, "parameters of a --task"),
     ],

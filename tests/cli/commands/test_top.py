@@ -94,7 +94,7 @@ def drawn(*seen: dict[str, Any], width: int = 100, height: int = 30) -> str:
     watches = []
     for number, fields in enumerate(seen):
         watch = Watch(Entry(f"http://127.0.0.1:{number}", "", os.getpid(), 0.0, ""))
-        watch.seen, watch.rates = fields, compare(snapshot(fields["uptime"] - 1), fields)
+        watch.snapshot, watch.rates = fields, compare(snapshot(fields["uptime"] - 1), fields)
         watch.history.extend([1.0, 4.0, 2.0])
         watches.append(watch)
     console = Console(width=width, height=height, theme=THEME, color_system=None, force_terminal=True)
@@ -178,7 +178,7 @@ def test_loading_and_lasting_runs_show_on_their_lane() -> None:
 def test_accelerators_without_room_are_counted() -> None:
     several = [copy.deepcopy(snapshot()) for _ in range(4)]
     text = drawn(*several)
-    assert "3 more: enlarge the window, or see one with --pid" in text
+    assert "3 more: enlarge the window, or show one with --pid" in text
     assert "more:" not in drawn(*several, height=100)
 
 

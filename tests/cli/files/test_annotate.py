@@ -57,7 +57,7 @@ def test_command_writes_the_picture_beside_the_table(call: Call, embedded: str, 
     [
         (("--task", "fill-mask", "a", "-o", "a.png"), "takes object-detection and one image"),
         (("--task", "object-detection", "a.png", "b.png", "-o", "c.png"), "takes object-detection and one image"),
-        (("--task", "object-detection", "a.png", "-o", "c.npz"), "names no picture"),
+        (("--task", "object-detection", "a.png", "-o", "c.npz"), "is no image file"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_anything_starts(

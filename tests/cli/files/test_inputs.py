@@ -61,7 +61,7 @@ def test_json_comes_from_a_file_or_standard_input(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("[1]", "no JSON object"), ("{", "is no JSON"), ("\xff", "is no JSON")]
+    ("text", "complaint"), [("[1]", "no JSON object"), ("{", "is not JSON"), ("\xff", "is not JSON")]
 )
 def test_json_that_is_no_object_is_an_error(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "in.json"

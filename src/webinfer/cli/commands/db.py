@@ -1,4 +1,4 @@
-"""``webinfer db``: what is in a database of results, and what can be done with it."""
+"""``webinfer db``: look into a database of results, merge, export and query it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ webinfer db query results.duckdb 'FROM faults' --json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands.
+
+    Args:
+        app: The command line.
+    """
     group = typer.Typer(
         name="db",
         help="Look into databases of results, merge, export and query them. Tables: docs/reference/database.md.",
@@ -45,13 +49,13 @@ def register(app: typer.Typer) -> None:
 
 
 def info(terminal: Terminal, database: Database) -> None:
-    """Tell what is in a database."""
-    found = contents(database)
+    """Show what is in a database."""
+    summary = contents(database)
     if terminal.json:
-        told = {name: getattr(found, name) for name in ("version", "nbytes", "rows", "dropped", "unended")}
-        terminal.emit({"path": database, **told, "first": _iso(found.first), "last": _iso(found.last)})
+        facts = {name: getattr(summary, name) for name in ("version", "nbytes", "rows", "dropped", "unended")}
+        terminal.emit({"path": database, **facts, "first": _iso(summary.first), "last": _iso(summary.last)})
     else:
-        terminal.show(_view(database, found))
+        terminal.show(_view(database, summary))
 
 
 def merge_(
@@ -61,7 +65,7 @@ def merge_(
         list[Path], typer.Argument(metavar="OTHER...", help="Databases to take in; they stay as they are.")
     ],
 ) -> None:
-    """Take databases into one, which is made if it is missing. What is there already is not doubled."""
+    """Merge databases into one, which is made if it is missing. Rows that it has already are not added again."""
     for other in others:
         new = merge(database, other)
         if terminal.json:
@@ -89,7 +93,7 @@ def query(
     database: Database,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="A query, in DuckDB's SQL.")],
 ) -> None:
-    """Ask a database. It is opened to be read only."""
+    """Query a database. It is opened read-only."""
     connection = connect(database, read_only=True)
     try:
         rows = select(connection, sql)
@@ -106,17 +110,17 @@ def query(
         terminal.show(table)
 
 
-def _view(database: Path, found: Contents) -> Padding:
-    rows = pairs([(table, Text(f"{count:>12,}")) for table, count in found.rows.items()])
-    span = f"{_minute(found.first)} to {_minute(found.last)} UTC" if found.first else "no request yet"
+def _view(database: Path, summary: Contents) -> Padding:
+    rows = pairs([(table, Text(f"{count:>12,}")) for table, count in summary.rows.items()])
+    span = f"{_minute(summary.first)} to {_minute(summary.last)} UTC" if summary.first else "no request yet"
     lines = [
-        Text(f"{database}, {size(found.nbytes)}, schema version {found.version}", style="title"),
+        Text(f"{database}, {size(summary.nbytes)}, schema version {summary.version}", style="title"),
         Text(span, style="quiet"),
     ]
-    if found.dropped:
-        lines.append(Text(f"{found.dropped:,} rows could not be recorded.", style="warn"))
-    if found.unended:
-        lines.append(Text(f"{found.unended} of the runs have no end: they were killed.", style="quiet"))
+    if summary.dropped:
+        lines.append(Text(f"{summary.dropped:,} rows could not be recorded.", style="warn"))
+    if summary.unended:
+        lines.append(Text(f"{summary.unended} of the runs have no end, because they were killed.", style="quiet"))
     grid = Table.grid()
     for line in (*lines, Text("")):
         grid.add_row(line)

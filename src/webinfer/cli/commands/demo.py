@@ -24,7 +24,7 @@ from webinfer.cli.views import demo as demo_view
 from webinfer.cli.views.demo import Demonstration
 
 MODEL = "wheel:all-MiniLM-L6-v2"
-SENTENCES = (  # in pairs that mean alike
+SENTENCES = (  # in pairs of similar meaning
     "A cat sleeps by the window.",
     "The kitten naps in the sun.",
     "The bank raised its rates.",
@@ -33,7 +33,7 @@ SENTENCES = (  # in pairs that mean alike
     "How long do I cook lentils?",
 )
 ROUNDS = 10
-PATIENCE = 20.0  # seconds of measuring after which fewer rounds must do
+PATIENCE = 20.0  # seconds after which no more rounds start
 FEWEST = 3
 
 _EXAMPLES = """
@@ -47,7 +47,11 @@ Tokens = Mapping[str, NDArray[Any]]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "demo", flags=("browser", "executable", "platform", "threads"), examples=_EXAMPLES)(demo)
 
 
@@ -62,29 +66,37 @@ def demo(
     the call. The model's weights are prepared once and kept in the cache directory.
     """
     with terminal.steps() as steps:
-        seen = demonstrate(options, model, steps)
+        demonstration = demonstrate(options, model, steps)
     if terminal.json:
-        terminal.emit(seen.to_dict())
+        terminal.emit(demonstration.to_dict())
     else:
-        terminal.show(demo_view.view(seen))
+        terminal.show(demo_view.view(demonstration))
 
 
 def demonstrate(options: Options, reference: str, steps: Steps) -> Demonstration:
     """Embed the sentences in a browser and natively, in turns.
 
+    Args:
+        options: Options of the accelerator.
+        reference: The model.
+        steps: Shows the progress.
+
+    Returns:
+        What was observed.
+
     Raises:
         WebinferError: The model or the browser could not be had, or the model is none that embeds text.
     """
-    installation = find(options.browser, options.executable)  # first, because what follows may take a minute
+    installation = find(options.browser, options.executable)  # first, because the next steps may take a minute
     package = resolve(reference, progress=steps)
     threads = options.threads or os.cpu_count() or 1
     with closing(Accelerator(replace(options, threads=threads))) as accelerator:
         with steps.step(f"start {installation.name}"):
-            capabilities, browser_start = timed(accelerator.start)
-        model, load = timed(lambda: accelerator.load(reference, progress=steps))
-        tokens = tokenize(model)
+            capabilities, browser_start = _timed(accelerator.start)
+        model, load = _timed(lambda: accelerator.load(reference, progress=steps))
+        tokens = _tokenize(model)
         with steps.step("first run"):
-            first, first_run = timed(lambda: model.run(tokens))
+            first, first_run = _timed(lambda: model.run(tokens))
             ours = model.embed(SENTENCES)
         with steps.step("native onnxruntime"):
             native = NativeSession(package, threads)
@@ -93,7 +105,7 @@ def demonstrate(options: Options, reference: str, steps: Steps) -> Demonstration
             later_runs, native_runs = take_turns(lambda: model.run(tokens), lambda: native.run(tokens))
         loaded = model.load()
     return Demonstration(
-        **observed(package, capabilities, first),
+        **_observed(package, capabilities, first),
         similarity=(ours @ ours.T).tolist(),
         cosine_to_native=np.sum(ours * theirs, axis=1).tolist(),
         threads=threads,
@@ -108,8 +120,8 @@ def demonstrate(options: Options, reference: str, steps: Steps) -> Demonstration
     )
 
 
-def observed(package: ModelPackage, capabilities: Capabilities, result: Result) -> dict[str, Any]:
-    """Return what the model, the browser and a result say of themselves."""
+def _observed(package: ModelPackage, capabilities: Capabilities, result: Result) -> dict[str, Any]:
+    """Return the facts of the model, the browser and a result."""
     return {
         "reference": package.reference,
         "model": result.model,
@@ -130,25 +142,33 @@ def observed(package: ModelPackage, capabilities: Capabilities, result: Result) 
     }
 
 
-def tokenize(model: Model) -> Tokens:
+def _tokenize(model: Model) -> Tokens:
     """Return the sentences as one batch of the inputs that the model takes."""
     encoded = model.tokenizer.encode(list(SENTENCES))
     return {spec.name: encoded[spec.name] for spec in model.package.signature.inputs if spec.name in encoded}
 
 
 def take_turns(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """Measure two things in turns, so that whatever else the machine does meets both alike."""
+    """Measure two functions in turns, so that other load on the machine affects both alike.
+
+    Args:
+        ours: Runs the model in the browser.
+        theirs: Runs it natively.
+
+    Returns:
+        Seconds of each run, of both.
+    """
     mine: list[float] = []
     others: list[float] = []
     end = time.perf_counter() + PATIENCE
     while len(mine) < ROUNDS and (len(mine) < FEWEST or time.perf_counter() < end):
-        mine.append(timed(ours)[1])
-        others.append(timed(theirs)[1])
+        mine.append(_timed(ours)[1])
+        others.append(_timed(theirs)[1])
     return mine, others
 
 
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """Return what a call returns, and the seconds that it took."""
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    """Call a function. Return its result and its time in seconds."""
     began = time.perf_counter()
-    made = work()
-    return made, time.perf_counter() - began
+    answer = work()
+    return answer, time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""``webinfer doctor``: what each browser on this machine can do, found out by doing it."""
+"""``webinfer doctor``: try what each browser on this machine can do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ webinfer doctor --executable /opt/chrome/chrome --json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "doctor", flags=("executable", "headless", "launch_timeout"), examples=_EXAMPLES)(doctor)
 
 
@@ -53,18 +57,20 @@ def doctor(
     everything = browser is None and options.executable is None
     installations = find_all() if everything else [find(browser or "auto", options.executable)]
     with terminal.steps() as steps:
-        examined = [examine(installation, options, steps) for installation in installations]
-    missing = absent(installations) if everything else {}
+        examined = [_examine(installation, options, steps) for installation in installations]
+    missing = missing_browsers(installations) if everything else {}
     if terminal.json:
-        terminal.emit({**machine(), "browsers": [one.to_dict() for one in examined], "missing": missing})
+        terminal.emit(
+            {**machine(), "browsers": [examination.to_dict() for examination in examined], "missing": missing}
+        )
     else:
         terminal.show(doctor_view.view(machine(), examined, missing))
-    if not any(one.works for one in examined):
+    if not any(examination.works for examination in examined):
         raise typer.Exit(FAILED)
 
 
 def machine() -> dict[str, Any]:
-    """Return what we run on."""
+    """Return the machine and the versions."""
     return {
         "webinfer": webinfer.__version__,
         "python": platform.python_version(),
@@ -73,48 +79,63 @@ def machine() -> dict[str, Any]:
     }
 
 
-def absent(installations: list[Installation]) -> dict[str, str]:
-    """Return how to get each browser that is not there, by name."""
+def missing_browsers(installations: list[Installation]) -> dict[str, str]:
+    """Return the browsers that are not installed, with the way to get each one.
+
+    Args:
+        installations: The installed browsers.
+
+    Returns:
+        The way, by name.
+    """
     there = {installation.name for installation in installations}
     return {name: way for name, way in GETTING.items() if name not in there}
 
 
-def examine(installation: Installation, options: Options, steps: Steps) -> Examination:
-    """Start a browser, ask what it can do and try its backends. Whatever fails is part of the answer."""
+def _examine(installation: Installation, options: Options, steps: Steps) -> Examination:
+    """Start a browser, read its capabilities and try its backends. Failures are part of the answer."""
     with steps.step(f"examine {installation.name}"):
-        seen = Examination(installation=installation, version=version(installation))
-        with closing(Accelerator(chosen(installation, options))) as accelerator:
+        examination = Examination(installation=installation, version=version(installation))
+        with closing(Accelerator(options_for(installation, options))) as accelerator:
             try:
-                fill(seen, accelerator, steps)
+                _examine_backends(examination, accelerator, steps)
             except WebinferError as error:
-                seen.error = error
-    return seen
+                examination.error = error
+    return examination
 
 
-def fill(seen: Examination, accelerator: Accelerator, steps: Steps) -> None:
-    """Find out what there is to find out about a browser.
+def _examine_backends(examination: Examination, accelerator: Accelerator, steps: Steps) -> None:
+    """Try all backends of a browser.
 
     Raises:
-        WebinferError: It did not start.
+        WebinferError: The browser did not start.
     """
-    name = seen.installation.name
+    name = examination.installation.name
     with steps.step(f"start {name}", brief=True):
         began = time.perf_counter()
-        seen.capabilities = accelerator.start()
-        seen.start = time.perf_counter() - began
+        examination.capabilities = accelerator.start()
+        examination.start = time.perf_counter() - began
     for backend in BACKENDS:
         with steps.step(f"try {backend} in {name}", brief=True):
-            seen.trials.append(attempt(accelerator, backend, seen.capabilities))
-    seen.gpu = next((uses_gpu(running.pid) for running in accelerator.snapshot().browsers), None)
+            examination.trials.append(_try_backend(accelerator, backend, examination.capabilities))
+    examination.gpu = next((uses_gpu(running.pid) for running in accelerator.snapshot().browsers), None)
 
 
-def chosen(installation: Installation, options: Options) -> Options:
-    """Return options for a certain browser."""
+def options_for(installation: Installation, options: Options) -> Options:
+    """Return options that start one certain browser.
+
+    Args:
+        installation: The browser.
+        options: Options of the command.
+
+    Returns:
+        The options.
+    """
     executable = installation.executable if installation.source == "explicit" else None
     return replace(options, browser=cast(BrowserName, installation.name), executable=executable)
 
 
-def attempt(accelerator: Accelerator, backend: Backend, capabilities: Capabilities) -> Trial:
+def _try_backend(accelerator: Accelerator, backend: Backend, capabilities: Capabilities) -> Trial:
     """Load the probe on a backend, run it, and compare its answer."""
     inputs = {"x": np.array([[1, 2, 3, 4]], np.float32)}
     try:
@@ -126,7 +147,7 @@ def attempt(accelerator: Accelerator, backend: Backend, capabilities: Capabiliti
     wrong = fault(deviations, limits_for("fp32"))  # small whole numbers, which any precision holds
     off = max(deviation.largest for deviation in deviations)
     failed = RunFailed(f"It ran and gave a wrong answer: {wrong}.", off=off) if wrong else None
-    verdict, speeds = timed(accelerator, model)
+    verdict, speeds = _time_adapter(accelerator, model)
     return Trial(
         backend=backend,
         verdict=verdict.over(result.placement),
@@ -138,7 +159,7 @@ def attempt(accelerator: Accelerator, backend: Backend, capabilities: Capabiliti
     )
 
 
-def timed(accelerator: Accelerator, model: Model) -> tuple[Verdict, Speeds | None]:
-    """Have the adapter that a model runs on timed, where it runs on one."""
+def _time_adapter(accelerator: Accelerator, model: Model) -> tuple[Verdict, Speeds | None]:
+    """Time the GPU adapter that a model runs on, if it runs on one."""
     verdict = model.prove_hardware()
     return verdict, accelerator.start().speeds if model.backend == "webgpu" else None

@@ -1,4 +1,4 @@
-"""``webinfer explain``: where a model's nodes and its time go on each backend, and why one is faster than another."""
+"""``webinfer explain``: where a model's nodes and time go on each backend, and why one backend is faster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ _RUNS = 5
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "explain", flags=_FLAGS, examples=_EXAMPLES)(explain)
 
 
@@ -48,7 +52,7 @@ def explain(
 ) -> None:
     """Show where a model's nodes and time go on each backend, and why.
 
-    The inputs are made up. Exits with 0 when at least one backend ran it.
+    The inputs are generated. Exits with 0 if at least one backend ran the model.
     """
     package = resolve(model, precision=precision, part=part)
     with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
@@ -59,12 +63,12 @@ def explain(
         accounts = []
         for backend in BACKENDS:
             with steps.step(f"run on {backend}"):
-                accounts.append(account(accelerator, (model, part), package, backend, inputs, right, capabilities))
+                accounts.append(_account(accelerator, (model, part), package, backend, inputs, right, capabilities))
         with steps.step("ask the router"):
-            decision = decide(accelerator, (model, part), package, inputs)
+            decision = _decide(accelerator, (model, part), package, inputs)
     words = reasons(accounts)
     if terminal.json:
-        backends = {each.backend: each.to_dict() for each in accounts}
+        backends = {account.backend: account.to_dict() for account in accounts}
         about = {"engine": capabilities.engine, "engine_version": capabilities.engine_version}
         about |= {"model": package.name, "precision": package.precision}
         chosen = decision.to_dict() if decision else None
@@ -74,32 +78,32 @@ def explain(
                 "decision": chosen,
                 "backends": backends,
                 "why": words,
-                "native": [each.to_dict() for each in native],
+                "native": [account.to_dict() for account in native],
             }
         )
     else:
         terminal.show(explain_view.view(package, capabilities, accounts, native, words))
         if decision is not None:
             terminal.show(decision_view(decision))
-    if all(each.error for each in accounts):
+    if all(account.error for account in accounts):
         raise typer.Exit(FAILED)
 
 
-def decide(
+def _decide(
     accelerator: Accelerator,
     named: tuple[str, str | None],
     package: ModelPackage,
     inputs: Mapping[str, NDArray[Any]],
 ) -> Decision | None:
-    """Have a model, by its reference and part, run where it is not said; ``None`` where it does not."""
+    """Run a model where the router decides, and return the decision; ``None`` if it does not run."""
     try:
         with accelerator.load(named[0], platform="auto", precision=package.precision, part=named[1]) as loaded:
             return loaded.run(inputs).decision
     except WebinferError:
-        return None  # the backends' own accounts say why
+        return None  # the accounts of the backends say why
 
 
-def account(
+def _account(
     accelerator: Accelerator,
     named: tuple[str, str | None],
     package: ModelPackage,
@@ -108,11 +112,11 @@ def account(
     right: Mapping[str, NDArray[Any]],
     capabilities: Capabilities,
 ) -> Account:
-    """Load a model, by its reference and part, on a backend and run it some times."""
+    """Load a model on a backend and run it a few times."""
     try:
         with accelerator.load(named[0], platform=backend, precision=package.precision, part=named[1]) as loaded:
             first, *later = (loaded.run(inputs) for _ in range(1 + _RUNS))
-            made = loaded.loaded
+            session = loaded.loaded
             profile, unmeasured = _profile(loaded, inputs)
     except WebinferError as error:
         return Account(backend=backend, verdict=capabilities.verdict(backend), error=error)
@@ -123,7 +127,7 @@ def account(
         verdict=first.verdict,
         placement=first.placement,
         rewritten=first.rewritten,
-        loaded=made,
+        loaded=session,
         first=first.times.run,
         compile=max(0.0, first.times.run - run),
         queue=_median(later, "queue"),
@@ -137,7 +141,7 @@ def account(
 
 
 def _profile(model: Model, inputs: Mapping[str, NDArray[Any]]) -> tuple[Profile | None, str | None]:
-    """Measure a model, or say why that failed: it ran all the same."""
+    """Profile a model, or say why that failed. The account is complete without a profile."""
     try:
         return model.profile(inputs), None
     except WebinferError as error:
@@ -145,4 +149,4 @@ def _profile(model: Model, inputs: Mapping[str, NDArray[Any]]) -> tuple[Profile 
 
 
 def _median(results: Sequence[Result], name: str) -> float:
-    return float(statistics.median(getattr(each.times, name) for each in results))
+    return float(statistics.median(getattr(result.times, name) for result in results))

@@ -43,7 +43,11 @@ Given = Mapping[str, Any] | list[str]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "run", flags=_FLAGS, examples=_EXAMPLES)(run)
 
 
@@ -123,17 +127,17 @@ def run(
 ) -> None:
     """Run a model in a browser; show outputs, and where the time went.
 
-    Lists take the dtype that the model declares, and a missing batch axis is added. Without inputs, says which
-    ones the model wants. With --task, takes what the task takes and shows its answer.
+    Lists get the dtype that the model declares. A missing batch axis is added. Without inputs, it lists the model's
+    inputs. With --task, it takes the task's inputs and shows the task's answer.
     """
-    wanted = split(precisions)
-    precision = wanted if len(wanted) > 1 else next(iter(wanted), None)
+    names = split(precisions)
+    precision = names if len(names) > 1 else next(iter(names), None)
     first, _ = allowed(precision)
     if task is not None:
         if inputs or npz or embed:
             raise typer.BadParameter("it takes text, paths of files or --json-input", param_hint="--task")
-        said = [*(texts or []), *(text or [])]
-        run_task(terminal, options, task, model, said, json_input, parameters or [], precision, repeat, output)
+        task_inputs = [*(texts or []), *(text or [])]
+        run_task(terminal, options, task, model, task_inputs, json_input, parameters or [], precision, repeat, output)
         return
     if parameters:
         raise typer.BadParameter("it sets parameters of a --task", param_hint="--set")
@@ -141,7 +145,9 @@ def run(
     with terminal.steps() as steps:
         package = obtain(model, progress=steps, precision=first)
         if not given:
-            raise MissingInput(run_view.wanted(package), inputs=[spec.name for spec in package.signature.inputs])
+            raise MissingInput(
+                run_view.describe_inputs(package), inputs=[spec.name for spec in package.signature.inputs]
+            )
         with closing(Accelerator(options)) as accelerator:
             with steps.step("start the browser"):
                 accelerator.start()
@@ -149,17 +155,27 @@ def run(
             loaded = accelerator.load(model, precision=precision, progress=steps)
             load = time.perf_counter() - began
             with steps.step("run"):
-                runs = repeated(loaded, given, load, repeat, embed)
+                runs = _run_repeatedly(loaded, given, load, repeat, embed)
     if output is not None:
-        save(output, runs.outputs)
+        _save(output, runs.outputs)
     if terminal.json:
-        terminal.emit({"outputs": summaries(runs.outputs, whole=output is None), "output": output, **runs.to_dict()})
+        terminal.emit({"outputs": _summaries(runs.outputs, whole=output is None), "output": output, **runs.to_dict()})
     else:
         terminal.show(run_view.view(runs, output))
 
 
 def gather(texts: Sequence[str], pairs: Sequence[str], npz: Path | None, json_input: str | None, embed: bool) -> Given:
-    """Put the inputs together; named ones may come from several places, the later one counts.
+    """Combine the inputs. If an input is named twice, the later source counts.
+
+    Args:
+        texts: Texts.
+        pairs: Inputs as ``name=value``.
+        npz: File of arrays.
+        json_input: File of JSON, or ``-``.
+        embed: Whether ``--embed`` is on.
+
+    Returns:
+        Inputs by name, or texts.
 
     Raises:
         typer.BadParameter: Text and named inputs were mixed, or ``--embed`` came without text.
@@ -167,14 +183,14 @@ def gather(texts: Sequence[str], pairs: Sequence[str], npz: Path | None, json_in
     """
     named = (read_arrays(npz) if npz else {}) | (read_json(json_input) if json_input else {}) | read_named(pairs)
     if texts and named:
-        raise typer.BadParameter("give either text, or inputs by name", param_hint="inputs")
+        raise typer.BadParameter("pass either text or inputs by name", param_hint="inputs")
     if embed and not texts:
         raise typer.BadParameter("it needs text", param_hint="--embed")
     return named or list(texts)
 
 
-def repeated(model: Model, given: Given, load: float, repeat: int, embed: bool) -> Runs:
-    """Run a model as often as asked, and keep the last outputs."""
+def _run_repeatedly(model: Model, given: Given, load: float, repeat: int, embed: bool) -> Runs:
+    """Run a model ``repeat`` times, and keep the last outputs."""
     seconds = []
     for _ in range(repeat):
         result = model.run(given)
@@ -186,7 +202,7 @@ def repeated(model: Model, given: Given, load: float, repeat: int, embed: bool) 
     return Runs(outputs, result, model.load(), load, seconds)
 
 
-def save(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
+def _save(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
     """Write outputs to a ``.npz`` file.
 
     Raises:
@@ -199,8 +215,8 @@ def save(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
         raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--output") from error
 
 
-def summaries(outputs: Mapping[str, NDArray[Any]], *, whole: bool) -> dict[str, Any]:
-    """Return dtype and shape of each output, and its values where they were not written to a file."""
+def _summaries(outputs: Mapping[str, NDArray[Any]], *, whole: bool) -> dict[str, Any]:
+    """Return dtype and shape of each output, and its values if they were not written to a file."""
     return {
         name: {"dtype": str(array.dtype), "shape": list(array.shape), **({"values": array.tolist()} if whole else {})}
         for name, array in outputs.items()

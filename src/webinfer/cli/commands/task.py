@@ -1,4 +1,4 @@
-"""``webinfer run --task``: a model's answer to a task, rather than its outputs."""
+"""``webinfer run --task``: a model's answer to a task, instead of its outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from webinfer.pipelines import pipeline_class
 
 _TWO_SIDES = {"sentence-similarity"}  # the first input is compared with the rest
 _PICTURED = "object-detection"  # the task whose answer can be drawn
-_NOTHING = "No inputs were given: {} takes text, or the path of a file, after the model's name."
+_NOTHING = "There are no inputs: {} takes text, or the path of a file, after the model's name."
 
 
 def run_task(
@@ -39,7 +39,24 @@ def run_task(
     repeat: int,
     output: Path | None = None,
 ) -> None:
-    """Answer, and show the answer."""
+    """Answer a task, and show the answer.
+
+    Args:
+        terminal: Where to print.
+        options: Options of the accelerator.
+        task: Name of the task.
+        model: The model; or the input, for a task with a default model.
+        given: The task's inputs.
+        json_input: File of JSON with the input, or ``-``.
+        parameters: Parameters as ``name=value``.
+        precision: Precision of the model, or several to choose from.
+        repeat: Number of answers, for the times.
+        output: File for the annotated image.
+
+    Raises:
+        MissingInput: There is no input.
+        WebinferError: The model cannot be loaded or run.
+    """
     kind = pipeline_class(task)
     if kind.default is not None and not given and not json_input:
         if not _is_input(model):
@@ -48,7 +65,7 @@ def run_task(
     inputs = gather(kind.task, given, json_input)
     if output is not None:
         _check_output(kind.task, inputs, output)
-    named = read_parameters(parameters)
+    named = _read_parameters(parameters)
     with closing(Accelerator(options)) as accelerator:
         with terminal.steps() as steps:
             with steps.step("start the browser"):
@@ -56,25 +73,25 @@ def run_task(
             began = time.perf_counter()
             pipeline = accelerator.pipeline(task, model, precision=precision, progress=steps, **named)
             load = time.perf_counter() - began
-        told = kind.streams and not terminal.json and repeat == 1 and isinstance(inputs[0], str)
-        if told:
-            answered = streamed(terminal, pipeline, inputs, load)
+        printed = kind.streams and not terminal.json and repeat == 1 and isinstance(inputs[0], str)
+        if printed:
+            answered = _stream(terminal, pipeline, inputs, load)
         else:
             with terminal.steps() as steps, steps.step("answer"):
-                answered = repeated(pipeline, inputs, load, repeat)
+                answered = _answer_repeatedly(pipeline, inputs, load, repeat)
     if output is not None:
         annotate.draw(inputs[0], answered.answer, output)
     if terminal.json:
         terminal.emit(answered.to_dict() | ({} if output is None else {"output": output}))
     else:
-        terminal.show(task_view.view(answered, told=told, picture=output))
+        terminal.show(task_view.view(answered, printed=printed, picture=output))
 
 
 def _check_output(task: str, inputs: tuple[Any, ...], output: Path) -> None:
-    """Refuse a file to write where the answer is no picture.
+    """Refuse an output file if the task's answer cannot be drawn.
 
     Raises:
-        typer.BadParameter: The task is another, there are several images, or the file is no picture's.
+        typer.BadParameter: The task is not object detection, there are several images, or the file is not an image's.
     """
     if task != _PICTURED or not isinstance(inputs[0], str):
         raise typer.BadParameter(f"with --task it takes {_PICTURED} and one image", param_hint="--output")
@@ -82,13 +99,13 @@ def _check_output(task: str, inputs: tuple[Any, ...], output: Path) -> None:
 
 
 def _is_input(argument: str) -> bool:
-    """Tell whether the only argument is not the model but what to answer, such as a recording."""
+    """Tell whether the only argument is an input, such as a recording, instead of a model."""
     path = Path(argument).expanduser()
     return path.is_file() and path.suffix != ".onnx"
 
 
-def repeated(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: int) -> Answered:
-    """Ask as often as wanted, and keep the last answer."""
+def _answer_repeatedly(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: int) -> Answered:
+    """Answer ``repeat`` times, and keep the last answer."""
     seconds = []
     for _ in range(repeat):
         began = time.perf_counter()
@@ -98,8 +115,8 @@ def repeated(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: i
     return Answered(pipeline.task, inputs, answer, pipeline.result, load, seconds)
 
 
-def streamed(terminal: Terminal, pipeline: Pipeline, inputs: tuple[Any, ...], load: float) -> Answered:
-    """Print an answer as it comes, behind what it goes on from."""
+def _stream(terminal: Terminal, pipeline: Pipeline, inputs: tuple[Any, ...], load: float) -> Answered:
+    """Print an answer as it is written, after its prompt."""
     began = time.perf_counter()
     terminal.out.print(Text(f"\n{inputs[0]}", style="quiet"), end="", soft_wrap=True)
     pieces = []
@@ -113,7 +130,15 @@ def streamed(terminal: Terminal, pipeline: Pipeline, inputs: tuple[Any, ...], lo
 
 
 def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any, ...]:
-    """Make a pipeline's inputs of what the command line brought.
+    """Combine the command line's inputs to those of a pipeline.
+
+    Args:
+        task: Name of the task.
+        given: Texts or paths.
+        json_input: File of JSON, or ``-``.
+
+    Returns:
+        Arguments of the pipeline.
 
     Raises:
         typer.BadParameter: Two kinds of input were mixed.
@@ -121,7 +146,7 @@ def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any
         InputError: A file cannot be read.
     """
     if given and json_input:
-        raise typer.BadParameter("give either text, or --json-input", param_hint="inputs")
+        raise typer.BadParameter("pass either text or --json-input", param_hint="inputs")
     if json_input:
         return (read_json(json_input),)
     if task in _TWO_SIDES and len(given) > 1:
@@ -131,8 +156,8 @@ def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any
     return (given[0] if len(given) == 1 else list(given),)
 
 
-def read_parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs; a value that is JSON counts as such, any other as text.
+def _read_parameters(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs. A value is read as JSON if it is JSON, else as text.
 
     Raises:
         typer.BadParameter: A pair has no name.

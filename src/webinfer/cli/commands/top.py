@@ -29,7 +29,11 @@ webinfer top --json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "top", examples=_EXAMPLES)(top)
 
 
@@ -43,18 +47,18 @@ def top(
 ) -> None:
     """Watch the accelerators that run in other processes.
 
-    Shows browsers and lanes and how busy they are, throughput, what waits, memory, errors and the last faults. q or
-    Ctrl-C leaves. Where the output is no terminal, it is printed once, as text; --json prints one snapshot of each.
+    Shows browsers and lanes with their load, throughput, waiting requests, memory, errors and the last faults. q or
+    Ctrl-C ends it. If the output is not a terminal, it is printed once, as text. --json prints one snapshot of each.
     """
     if not 0.05 <= interval <= 3600:
         raise OptionError(f"--interval must be between 0.05 and 3600 seconds, not {interval:g}.", option="interval")
     watches = Watches(pid)
-    found = watches.look()
-    if pid is not None and not found:
-        raise HostError(f"No accelerator runs in process {pid}. `webinfer top` shows those that do.", pid=pid)
+    running = watches.look()
+    if pid is not None and not running:
+        raise HostError(f"No accelerator runs in process {pid}. `webinfer top` shows all that run.", pid=pid)
     if terminal.json:
-        terminal.emit({"accelerators": [watch.seen for watch in found if watch.seen is not None]})
-    elif not found:
+        terminal.emit({"accelerators": [watch.snapshot for watch in running if watch.snapshot is not None]})
+    elif not running:
         terminal.show(top_view.nothing())
     elif once or not terminal.out.is_terminal:
         threading.Event().wait(interval)  # rates are differences
@@ -64,7 +68,7 @@ def top(
 
 
 def _live(terminal: Terminal, watches: Watches, interval: float) -> None:
-    """Draw until somebody wants to leave."""
+    """Draw until the user presses q or Ctrl-C."""
     drawn = Live(console=terminal.out, screen=True, auto_refresh=False)
     with contextlib.suppress(KeyboardInterrupt), _keys() as leave, drawn as live:
         due = time.monotonic()
@@ -78,7 +82,7 @@ def _live(terminal: Terminal, watches: Watches, interval: float) -> None:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Callable[[float], bool]]:
-    """Read keys as they are pressed; yields what waits for so many seconds, and tells whether q was pressed."""
+    """Read single keys. Yield a function that waits some seconds, and returns whether q was pressed."""
     if importlib.util.find_spec("termios") is None or not sys.stdin.isatty():
         yield threading.Event().wait
         return

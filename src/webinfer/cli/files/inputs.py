@@ -15,11 +15,17 @@ from webinfer.core.errors import InputError
 from webinfer.core.tensors import SOUND
 
 STDIN = "-"
-_FILES = ("pixel_values", *SOUND)  # inputs that are made of files
+_FILES = ("pixel_values", *SOUND)  # inputs that can be made from files
 
 
 def read_named(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read inputs given as ``name=file.npy`` or ``name=JSON``; the path of an image or a recording stays one.
+    """Read inputs given as ``name=file.npy`` or ``name=JSON``. The path of an image or a recording stays a path.
+
+    Args:
+        pairs: The pairs.
+
+    Returns:
+        Inputs by name.
 
     Raises:
         InputError: A pair has no name, or its value is neither a file of numpy's nor JSON.
@@ -38,11 +44,17 @@ def _value(name: str, value: str) -> Any:
         return read_array(Path(value))
     if name in _FILES and Path(value).is_file():
         return Path(value)
-    return parse(value, f"--input {name} is neither a .npy file nor")
+    return _parse(value, f"--input {name} is neither a .npy file nor")
 
 
 def read_array(path: Path) -> Any:
     """Read a ``.npy`` file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The array.
 
     Raises:
         InputError: It cannot be read, or holds Python objects.
@@ -52,12 +64,18 @@ def read_array(path: Path) -> Any:
             return np.lib.format.read_array(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"{path} is no array of numpy's: {_reason(error)}. Write one with numpy.save.", file=str(path)
+            f"{path} is not a NumPy array: {_reason(error)}. Write one with numpy.save.", file=str(path)
         ) from error
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """Read a ``.npz`` file: one array for each input.
+    """Read a ``.npz`` file, with one array for each input.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Arrays by name.
 
     Raises:
         InputError: It cannot be read, or holds Python objects.
@@ -65,17 +83,23 @@ def read_arrays(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise ValueError("a single array is given as --input name=file.npy")
+                raise ValueError("pass a single array as --input name=file.npy")
             with np.load(path, allow_pickle=False) as archive:
                 return dict(archive)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path} is no archive of numpy's: {_reason(error)}. Write one with numpy.savez.", file=str(path)
+            f"{path} is not a NumPy archive: {_reason(error)}. Write one with numpy.savez.", file=str(path)
         ) from error
 
 
 def read_json(source: str) -> dict[str, Any]:
-    """Read a JSON object of inputs by name from a file, or from standard input for ``-``.
+    """Read a JSON object of inputs by name.
+
+    Args:
+        source: The file; ``-`` reads standard input.
+
+    Returns:
+        Inputs by name.
 
     Raises:
         InputError: It cannot be read, or is no object.
@@ -84,22 +108,13 @@ def read_json(source: str) -> dict[str, Any]:
         text = sys.stdin.read() if source == STDIN else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source} cannot be read: {_reason(error)}.", file=source) from error
-    value = parse(text, "Standard input is no" if source == STDIN else f"{source} is no")
+    value = _parse(text, "Standard input is not" if source == STDIN else f"{source} is not")
     if not isinstance(value, Mapping):
-        raise InputError(f'{source} holds no JSON object: write {{"name": [[1, 2, 3]]}}.', file=source)
+        raise InputError(f'{source} has no JSON object: write {{"name": [[1, 2, 3]]}}.', file=source)
     return dict(value)
 
 
-def parse(text: str, complaint: str) -> Any:
-    """Parse JSON.
-
-    Args:
-        text: What should be JSON.
-        complaint: How the error begins where it is not.
-
-    Raises:
-        InputError: It is not.
-    """
+def _parse(text: str, complaint: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Files and directories to write: looked at before the work whose outcome they are for."""
+"""Files and directories to write. They are checked before the work starts."""
 
 from __future__ import annotations
 
@@ -9,34 +9,46 @@ import typer
 
 
 def writable(path: Path | None) -> Path | None:
-    """Refuse a file that cannot be written to, as the callback of an option.
+    """Refuse a file that cannot be written. It is the callback of an option.
+
+    Args:
+        path: The option's value.
+
+    Returns:
+        The same value.
 
     Raises:
-        typer.BadParameter: It is a directory, or in none, or may not be written to.
+        typer.BadParameter: It is a directory, its directory does not exist, or it cannot be written.
     """
     if path is not None and path.is_dir():
         raise typer.BadParameter(f"{path} is a directory: name a file in it.")
     if path is not None and not path.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no directory {path.absolute().parent} to write {path.name} to.")
+        raise typer.BadParameter(f"the directory {path.absolute().parent} of {path.name} does not exist.")
     if path is not None:
         _refuse_locked(path if path.exists() else path.absolute().parent)
     return path
 
 
 def fillable(path: Path | None) -> Path | None:
-    """Refuse a directory that cannot be made or written to, as the callback of an option.
+    """Refuse a directory that cannot be made or written to. It is the callback of an option.
+
+    Args:
+        path: The option's value.
+
+    Returns:
+        The same value.
 
     Raises:
-        typer.BadParameter: It is a file, or would lie in one, or may not be written to.
+        typer.BadParameter: It is a file, lies in a file, or cannot be written to.
     """
     if path is not None:
         there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
         if not there.is_dir():
-            raise typer.BadParameter(f"{there} is no directory to write to.")
+            raise typer.BadParameter(f"{there} is not a directory.")
         _refuse_locked(there)
     return path
 
 
 def _refuse_locked(place: Path) -> None:
     if not os.access(place, os.W_OK):
-        raise typer.BadParameter(f"{place} may not be written to: it is read-only, or another user's.")
+        raise typer.BadParameter(f"{place} cannot be written to: it is read-only, or another user's.")

@@ -1,4 +1,4 @@
-"""What the commands' answers have in common in how they look."""
+"""Parts that the commands' answers share in their layout."""
 
 from __future__ import annotations
 
@@ -18,12 +18,27 @@ BACKEND_NAMES = {"webgpu": "WebGPU", "webnn": "WebNN", "wasm": "WebAssembly"}
 
 
 def heading(text: str) -> RenderableType:
-    """Return a heading with a line of space above."""
+    """Return a heading with an empty line above it.
+
+    Args:
+        text: The heading.
+
+    Returns:
+        Something to print.
+    """
     return Padding(Text(text, style="title"), (1, 0, 0, 0))
 
 
 def pairs(rows: Iterable[tuple[str, RenderableType]], style: str = "label") -> Table:
-    """Lay out names and what is said of them, in two columns."""
+    """Lay out names and their values in two columns.
+
+    Args:
+        rows: Names and values.
+        style: Style of the names.
+
+    Returns:
+        A table.
+    """
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style=style, no_wrap=True)
     table.add_column()
@@ -33,15 +48,37 @@ def pairs(rows: Iterable[tuple[str, RenderableType]], style: str = "label") -> T
 
 
 def verdict(judged: Verdict) -> Text:
-    """Say a verdict and what it rests on."""
+    """Write a verdict with its evidence.
+
+    Args:
+        judged: The verdict.
+
+    Returns:
+        Text.
+    """
     return Text.assemble((judged.kind, _KINDS[judged.kind]), f": {'; '.join(judged.evidence)}")
 
 
 def browser_name(name: str) -> str:
-    """Return a browser's name as people write it."""
+    """Return a browser's name as people write it.
+
+    Args:
+        name: Name of the browser in options and results.
+
+    Returns:
+        The name, such as ``Google Chrome``.
+    """
     return _BROWSERS.get(name, name.capitalize())
 
 
-def timed(value: float, said: str) -> Text:
-    """Say a time, and what it is the time of."""
-    return Text.assemble(f"{seconds(value):>10}  ", (said, "quiet"))
+def timed(value: float, note: str) -> Text:
+    """Write a time with a note.
+
+    Args:
+        value: Seconds.
+        note: What took the time.
+
+    Returns:
+        Text.
+    """
+    return Text.assemble(f"{seconds(value):>10}  ", (note, "quiet"))

@@ -16,11 +16,11 @@ from rich.text import Text
 from webinfer.cli.output.units import seconds, size
 from webinfer.core.progress import Progress
 
-_WHOLE = 1  # the length of a step of unknown length, once it is over
+_WHOLE = 1  # length of a finished step whose length was unknown
 
 
 class Steps:
-    """The steps of a command; call it with a ``Progress``, from any thread.
+    """The steps of a command. Call it with a ``Progress``, from any thread.
 
     Args:
         console: Where to draw.
@@ -52,7 +52,11 @@ class Steps:
         self._bars.stop()
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far a step is, in bytes."""
+        """Show the progress of a step, in bytes.
+
+        Args:
+            progress: Bytes that are done, and bytes in all.
+        """
         if progress.stage not in self._tasks:
             total = progress.total
             self._tasks[progress.stage] = self._begin(
@@ -62,11 +66,11 @@ class Steps:
 
     @contextlib.contextmanager
     def step(self, text: str, *, brief: bool = False) -> Iterator[None]:
-        """Show a step whose length is not known, as long as the block runs.
+        """Show a step of unknown length while the block runs.
 
         Args:
-            text: What is being done.
-            brief: It is not worth a line where bars cannot be drawn.
+            text: Description of the step.
+            brief: Print no line for it where bars cannot be drawn.
         """
         if brief:
             task = self._bars.add_task(text, total=None)
@@ -84,14 +88,14 @@ class Steps:
 
 
 class _Bar(BarColumn):
-    """A bar where bytes are counted, and a moving one while it is not known how long a step takes."""
+    """A bar of bytes, or a moving bar for a step of unknown length."""
 
     def render(self, task: Task) -> ProgressBar | Text:  # type: ignore[override]  # rich draws whatever it gets
         return Text("") if task.finished and task.total == _WHOLE else super().render(task)
 
 
 class _Amount(ProgressColumn):
-    """Bytes done, of bytes in all, and the time that a step has taken."""
+    """The bytes that are done, the bytes in all, and the time of a step."""
 
     def render(self, task: Task) -> Text:
         parts = [seconds((task.finished_time if task.finished else task.elapsed) or 0.0)]

@@ -1,4 +1,4 @@
-"""What a command prints to, and how an error looks there."""
+"""The terminal of a command, and the layout of an error in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from webinfer.core.errors import OptionError, WebinferError
 from webinfer.core.json import dumps
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-WIDTH = 100  # columns of what does not go to a terminal
+WIDTH = 100  # columns of output that does not go to a terminal
 
 THEME = Theme(
     {
@@ -49,8 +49,8 @@ class Terminal:
         json: Print answers as JSON objects, and nothing else, to standard output.
         quiet: Print no progress, and log errors only.
         verbosity: 1 logs the life cycle, 2 everything.
-        log_json: Write logs, and the error that ends a command, to standard error as JSON lines, and no progress.
-            The life cycle is logged then, unless ``quiet``.
+        log_json: Write logs and the error that ends a command to standard error, as JSON lines. Show no progress.
+            The life cycle is logged, unless ``quiet``.
     """
 
     def __init__(self, *, json: bool = False, quiet: bool = False, verbosity: int = 0, log_json: bool = False) -> None:
@@ -77,18 +77,25 @@ class Terminal:
         sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
     def emit(self, value: Mapping[str, Any]) -> None:
-        """Print a JSON object."""
+        """Print a JSON object.
+
+        Args:
+            value: The object.
+        """
         sys.stdout.write(dumps(value, indent=2) + "\n")
 
     def steps(self) -> Steps:
-        """Return the progress of what comes next, to be used as a context manager."""
+        """Return a progress display, to be used as a context manager."""
         return Steps(self.err, silent=self.quiet)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
-        """Turn our errors, Ctrl-C and SIGTERM into a few calm lines and an exit code; log while inside.
+        """Turn our errors, Ctrl-C and SIGTERM into a few lines and an exit code. Log while the block runs.
 
-        A ``KeyboardInterrupt`` may carry what else there is to say.
+        A ``KeyboardInterrupt`` may have more sentences to print as its arguments.
+
+        Raises:
+            typer.Exit: An error of ours or an interrupt ended the block.
         """
         handler = self._log_handler()
         logger = logging.getLogger("webinfer")
@@ -102,20 +109,24 @@ class Terminal:
             self.fail(error)
             raise typer.Exit(USAGE if isinstance(error, OptionError) else FAILED) from None
         except KeyboardInterrupt as interrupt:
-            # A call that was cut off between being made and being sent; Python tells of it once this is over.
+            # An interrupt may end a call before it is sent. Python warns about that later; the warning helps nobody.
             warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
             if self.log_json:
                 logger.warning(": ".join(["interrupted", *map(str, interrupt.args)]))
             else:
-                said = ["Interrupted; nothing is left running.", *map(str, interrupt.args)]
-                self.err.print(Text(" ".join(said), style="quiet"), soft_wrap=True)
+                sentences = ["Interrupted; nothing is left running.", *map(str, interrupt.args)]
+                self.err.print(Text(" ".join(sentences), style="quiet"), soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from None
         finally:
             logger.removeHandler(handler)
             logger.setLevel(before)
 
     def fail(self, error: WebinferError) -> None:
-        """Print an error: with ``--json`` as an object, for people as one block."""
+        """Print an error: as an object with ``--json``, else as one block of text.
+
+        Args:
+            error: The error.
+        """
         if self.json:
             self.emit({"error": error.to_dict()})
         if self.log_json:
@@ -149,13 +160,28 @@ def _level(quiet: bool, verbosity: int) -> int:
 
 
 def console(file: Any) -> Console:
-    """Return a console for a stream; what is piped gets a fixed width and no control codes."""
+    """Return a console for a stream. A stream that is not a terminal has a fixed width and no control codes.
+
+    Args:
+        file: The stream.
+
+    Returns:
+        The console.
+    """
     width = None if file.isatty() else int(os.environ.get("COLUMNS") or WIDTH)
     return Console(file=file, theme=THEME, width=width, highlight=False, emoji=False, soft_wrap=False)
 
 
 def block(error: WebinferError, width: int) -> Text:
-    """Lay out an error: its code, then what, culprit and remedy."""
+    """Lay out an error: its code, then the message.
+
+    Args:
+        error: The error.
+        width: Columns of the terminal.
+
+    Returns:
+        Text of several lines.
+    """
     head = Text.assemble(("error", "bad"), ": ", (error.code, "title"))
     fill = textwrap.TextWrapper(
         max(40, min(width, WIDTH)),
@@ -169,7 +195,7 @@ def block(error: WebinferError, width: int) -> Text:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Have SIGTERM, which CI sends, end the work inside as Ctrl-C does, so that what was found is kept."""
+    """Let SIGTERM, which CI sends, end the block as Ctrl-C does, so that results so far are saved."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""How a demonstration looks: the similarities, then what computed them, then the times."""
+"""Layout of a demonstration: the similarities, then what computed them, then the times."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Demonstration:
 
     @property
     def ratios(self) -> list[float]:
-        """The browser's time by the native one, round by round."""
+        """The browser's time divided by the native time, for each round."""
         return [ours / theirs for ours, theirs in zip(self.later_runs, self.native_runs, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,46 +66,53 @@ class Demonstration:
         return asdict(self) | medians | {"verdict": self.verdict.kind, "evidence": list(self.verdict.evidence)}
 
 
-_ALIKE = 0.25  # From here on a cell is shaded.
-_LIGHT, _DEEP = (112, 156, 205), (22, 88, 160)  # White text reads on both, and both show on dark and light terminals.
+_ALIKE = 0.25  # cosine from which a cell is shaded
+_LIGHT, _DEEP = (112, 156, 205), (22, 88, 160)  # white text is readable on both, and both show on any terminal
 _WHITE = Color.from_rgb(255, 255, 255)
 _CELL = 6  # columns
 _FIRST_WORK = {"webnn": "; makes a session", "webgpu": "; compiles shaders", "wasm": ""}
 
 
-def view(seen: Demonstration) -> RenderableType:
-    """Lay out a demonstration, for 100 columns and some 40 lines."""
+def view(shown: Demonstration) -> RenderableType:
+    """Lay out a demonstration, for 100 columns and some 40 lines.
+
+    Args:
+        shown: What was observed.
+
+    Returns:
+        Something to print.
+    """
     parts = (
         Text.assemble(
             (f"webinfer {webinfer.__version__}", "title"),
             ("  "),
-            (f"{seen.model}, {seen.weights} weights, {size(seen.nbytes)}", "quiet"),
+            (f"{shown.model}, {shown.weights} weights, {size(shown.nbytes)}", "quiet"),
         ),
-        heading("How alike the sentences are, as the browser embedded them (cosine)"),
-        _similarities(seen),
-        heading("What did it"),
-        pairs(_who(seen)),
-        heading("How long it took"),
-        pairs(_times(seen)),
+        heading("Similarity of the sentences, from the browser's vectors (cosine)"),
+        _similarities(shown),
+        heading("What ran it"),
+        pairs(_who(shown)),
+        heading("Times"),
+        pairs(_times(shown)),
         heading("Try next"),
-        pairs(_next(seen)),
+        pairs(_next(shown)),
     )
     return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
 
 
-def _similarities(seen: Demonstration) -> Table:
+def _similarities(shown: Demonstration) -> Table:
     table = Table.grid()
     table.add_column(style="quiet", no_wrap=True)
     table.add_column()
-    for _ in seen.sentences:
+    for _ in shown.sentences:
         table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    numbers = [Text(str(number).center(_CELL), style="quiet") for number in range(1, len(seen.sentences) + 1)]
+    numbers = [Text(str(number).center(_CELL), style="quiet") for number in range(1, len(shown.sentences) + 1)]
     table.add_row("", "", *numbers, Text("  to native", style="quiet"))
-    rows = zip(seen.sentences, seen.similarity, seen.cosine_to_native, strict=True)
+    rows = zip(shown.sentences, shown.similarity, shown.cosine_to_native, strict=True)
     for number, (sentence, row, cosine) in enumerate(rows, 1):
-        said = Text(f"{sentence}  ", no_wrap=True, overflow="ellipsis")
-        table.add_row(f"{number} ", said, *map(_cell, row), f"{cosine:.6f}")
+        text = Text(f"{sentence}  ", no_wrap=True, overflow="ellipsis")
+        table.add_row(f"{number} ", text, *map(_cell, row), f"{cosine:.6f}")
     return table
 
 
@@ -118,49 +125,49 @@ def _cell(cosine: float) -> Text:
     return Text(text, style=Style(color=_WHITE, bgcolor=ground))
 
 
-def _who(seen: Demonstration) -> list[tuple[str, Text]]:
-    chosen = f"chosen among {', '.join(seen.backends)}" if seen.asked == "auto" else "as asked"
-    unused = "  (not used)" if seen.adapter and seen.backend != "webgpu" else ""
+def _who(shown: Demonstration) -> list[tuple[str, Text]]:
+    chosen = f"chosen among {', '.join(shown.backends)}" if shown.asked == "auto" else "as asked"
+    unused = "  (not used)" if shown.adapter and shown.backend != "webgpu" else ""
     return [
-        ("Browser", Text(f"{browser_name(seen.browser)} {seen.engine_version} on {seen.system}")),
-        ("Backend", Text.assemble((BACKEND_NAMES[seen.backend], "title"), f", {chosen}")),
-        ("Runtime", Text(f"{seen.runtime}, {_threads(seen)} allowed")),
-        ("Adapter", Text.assemble(seen.adapter or "none", (unused, "quiet"))),
-        ("Verdict", verdict(seen.verdict)),
+        ("Browser", Text(f"{browser_name(shown.browser)} {shown.engine_version} on {shown.system}")),
+        ("Backend", Text.assemble((BACKEND_NAMES[shown.backend], "title"), f", {chosen}")),
+        ("Runtime", Text(f"{shown.runtime}, {_threads(shown)} allowed")),
+        ("Adapter", Text.assemble(shown.adapter or "none", (unused, "quiet"))),
+        ("Verdict", verdict(shown.verdict)),
     ]
 
 
-def _times(seen: Demonstration) -> list[tuple[str, Text]]:
-    later, native = statistics.median(seen.later_runs), statistics.median(seen.native_runs)
-    spread = f"{seconds(min(seen.later_runs))} to {seconds(max(seen.later_runs))}"
-    ratio = f"{times(statistics.median(seen.ratios)):>10}"
+def _times(shown: Demonstration) -> list[tuple[str, Text]]:
+    later, native = statistics.median(shown.later_runs), statistics.median(shown.native_runs)
+    spread = f"{seconds(min(shown.later_runs))} to {seconds(max(shown.later_runs))}"
+    ratio = f"{times(statistics.median(shown.ratios)):>10}"
     return [
-        ("Browser start", timed(seen.browser_start, "until its page had told what it can do")),
-        ("Cold load", timed(seen.load, f"fetch {seconds(seen.fetch)}, create the session {seconds(seen.create)}")),
-        ("First run", timed(seen.first_run, _first(seen))),
-        ("Later runs", timed(later, f"median of {len(seen.later_runs)}, {spread}")),
-        ("Native runs", timed(native, f"{seen.native}, {_threads(seen)}, in turns")),
+        ("Browser start", timed(shown.browser_start, "until its page reported its capabilities")),
+        ("Cold load", timed(shown.load, f"fetch {seconds(shown.fetch)}, create the session {seconds(shown.create)}")),
+        ("First run", timed(shown.first_run, _first(shown))),
+        ("Later runs", timed(later, f"median of {len(shown.later_runs)}, {spread}")),
+        ("Native runs", timed(native, f"{shown.native}, {_threads(shown)}, in turns")),
         ("Ratio", Text.assemble((ratio, "title"), ("  the native time, median of the turns", "quiet"))),
     ]
 
 
-def _first(seen: Demonstration) -> str:
-    together = f"{len(seen.sentences)} sentences"
-    if not seen.shape:
+def _first(shown: Demonstration) -> str:
+    together = f"{len(shown.sentences)} sentences"
+    if not shown.shape:
         return f"{together} at once"
-    padded = " x ".join(str(length) for length in seen.shape.values())
-    return f"{together}, padded to {padded}{_FIRST_WORK[seen.backend]}"
+    padded = " x ".join(str(length) for length in shown.shape.values())
+    return f"{together}, padded to {padded}{_FIRST_WORK[shown.backend]}"
 
 
-def _next(seen: Demonstration) -> list[tuple[str, Text]]:
-    other = "firefox" if seen.engine == "chromium" else "embedded"
+def _next(shown: Demonstration) -> list[tuple[str, Text]]:
+    other = "firefox" if shown.engine == "chromium" else "embedded"
     commands = {
         "All browsers here": "webinfer doctor",
-        "Your own text": f'webinfer run {seen.reference} "Hello" --embed',
+        "Your own text": f'webinfer run {shown.reference} "Hello" --embed',
         "Another browser": f"webinfer demo --browser {other}",
     }
     return [(what, Text(command, style="command")) for what, command in commands.items()]
 
 
-def _threads(seen: Demonstration) -> str:
-    return "1 thread" if seen.threads == 1 else f"{seen.threads} threads"
+def _threads(shown: Demonstration) -> str:
+    return "1 thread" if shown.threads == 1 else f"{shown.threads} threads"

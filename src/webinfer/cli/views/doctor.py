@@ -1,4 +1,4 @@
-"""How an examination looks: one block for each browser, then what is not there."""
+"""Layout of an examination: one block for each browser, then the browsers that are not installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from webinfer.core.options import Backend
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """How a backend did on the probe. Times in seconds."""
+    """The result of a backend on the probe model. Times are in seconds."""
 
     backend: Backend
     verdict: Verdict
@@ -51,9 +51,9 @@ class Examination:
 
     Attributes:
         start: Seconds until its page had reported.
-        capabilities: Its page's report; ``None`` where it did not start.
-        error: Why it did not.
-        gpu: What its processes hold of GPUs after the trials; ``None`` where the system does not tell.
+        capabilities: Its page's report; ``None`` if it did not start.
+        error: Why it did not start.
+        gpu: GPU devices that its processes hold open after the trials; ``None`` if the system does not tell.
     """
 
     installation: Installation
@@ -71,13 +71,13 @@ class Examination:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
-        found = self.installation
+        installation = self.installation
         return {
-            "name": found.name,
-            "engine": found.engine,
+            "name": installation.name,
+            "engine": installation.engine,
             "version": self.version,
-            "executable": found.executable,
-            "source": found.source,
+            "executable": installation.executable,
+            "source": installation.source,
             "start": self.start,
             "error": self.error.to_dict() if self.error else None,
             "backends": {trial.backend: trial.to_dict() for trial in self.trials},
@@ -86,7 +86,7 @@ class Examination:
         }
 
 
-_FEATURES = ("shader-f16", "subgroups", "timestamp-query")  # what models profit from; --json has them all
+_FEATURES = ("shader-f16", "subgroups", "timestamp-query")  # features that models use; --json lists all
 _LIMITS = (
     ("buffer", "maxBufferSize"),
     ("binding", "maxStorageBufferBindingSize"),
@@ -94,32 +94,43 @@ _LIMITS = (
 )
 
 
-def view(machine: Mapping[str, Any], examined: Sequence[Examination], missing: Mapping[str, str]) -> RenderableType:
-    """Lay out an examination."""
+def view(machine: Mapping[str, Any], examinations: Sequence[Examination], missing: Mapping[str, str]) -> RenderableType:
+    """Lay out the examination of all browsers.
+
+    Args:
+        machine: The machine and the program.
+        examinations: What was found out about each browser.
+        missing: The way to get each browser that is not installed.
+
+    Returns:
+        Something to print.
+    """
     cores = "1 core" if machine["cores"] == 1 else f"{machine['cores']} cores"
     about = f"Python {machine['python']}, {machine['system']}, {cores}"
     parts: list[RenderableType] = [Text.assemble((f"webinfer {machine['webinfer']}", "title"), "  ", (about, "quiet"))]
-    for one in examined:
-        parts += _browser(one)
+    for examination in examinations:
+        parts += _browser(examination)
     if missing:
         parts += [heading("Not installed"), pairs(((name, Text(way)) for name, way in missing.items()), style="")]
-    if not any(one.works for one in examined):
+    if not any(examination.works for examination in examinations):
         parts.append(Padding(Text("No backend works in any browser. " + _advice(missing), style="bad"), (1, 0, 0, 0)))
     return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
 
 
-def _browser(seen: Examination) -> list[RenderableType]:
-    found = seen.installation
-    name = browser_name(found.name)
-    where = (_home(found.executable), "quiet")
-    title = Text.assemble((name, "title"), f" {seen.version or ''}  ", where, overflow="ellipsis", no_wrap=True)
-    if seen.error is not None:
-        return [Padding(title, (1, 0, 0, 0)), pairs([("Broken", Text(str(seen.error), style="bad"))])]
-    assert seen.capabilities is not None
-    rows = [(BACKEND_NAMES[trial.backend], _trial(trial, seen.capabilities.errors)) for trial in seen.trials]
-    if seen.gpu is not None:
-        rows.append(("GPU in use", Text("; ".join(seen.gpu) or "its processes hold no GPU device open")))
-    return [Padding(title, (1, 0, 0, 0)), pairs(rows + _report(seen.capabilities, seen.start or 0.0))]
+def _browser(examination: Examination) -> list[RenderableType]:
+    installation = examination.installation
+    name = browser_name(installation.name)
+    where = (_home(installation.executable), "quiet")
+    title = Text.assemble((name, "title"), f" {examination.version or ''}  ", where, overflow="ellipsis", no_wrap=True)
+    if examination.error is not None:
+        return [Padding(title, (1, 0, 0, 0)), pairs([("Broken", Text(str(examination.error), style="bad"))])]
+    assert examination.capabilities is not None
+    rows = [
+        (BACKEND_NAMES[trial.backend], _trial(trial, examination.capabilities.errors)) for trial in examination.trials
+    ]
+    if examination.gpu is not None:
+        rows.append(("GPU in use", Text("; ".join(examination.gpu) or "its processes hold no GPU device open")))
+    return [Padding(title, (1, 0, 0, 0)), pairs(rows + _report(examination.capabilities, examination.start or 0.0))]
 
 
 def _trial(trial: Trial, missing: Mapping[str, str]) -> Text:
@@ -128,8 +139,8 @@ def _trial(trial: Trial, missing: Mapping[str, str]) -> Text:
     if trial.error is not None:
         return Text.assemble(("fails", "bad"), f": {trial.error}")
     style = "good" if trial.verdict.kind == "hardware" else "warn"
-    said = f": {'; '.join(trial.verdict.evidence)}"
-    return Text.assemble(("works", "good"), ", in ", (trial.verdict.kind, style), said)
+    evidence = f": {'; '.join(trial.verdict.evidence)}"
+    return Text.assemble(("works", "good"), ", in ", (trial.verdict.kind, style), evidence)
 
 
 def _report(capabilities: Capabilities, start: float) -> list[tuple[str, Text]]:
@@ -153,15 +164,15 @@ def _report(capabilities: Capabilities, start: float) -> list[tuple[str, Text]]:
 
 
 def _features(names: Sequence[str]) -> Text:
-    told = [_yes(name, name in names) for name in _FEATURES]
-    return _joined(*told, Text(f"{len(names)} in all"))
+    known = [_yes(name, name in names) for name in _FEATURES]
+    return _joined(*known, Text(f"{len(names)} in all"))
 
 
 def _limits(limits: Mapping[str, Any]) -> str:
-    told = [f"{name} {size(limits[key])}" for name, key in _LIMITS if key in limits]
+    known = [f"{name} {size(limits[key])}" for name, key in _LIMITS if key in limits]
     if "maxComputeInvocationsPerWorkgroup" in limits:
-        told.append(f"{limits['maxComputeInvocationsPerWorkgroup']:.0f} invocations")
-    return ", ".join(told) or "not told"
+        known.append(f"{limits['maxComputeInvocationsPerWorkgroup']:.0f} invocations")
+    return ", ".join(known) or "unknown"
 
 
 def _yes(name: str, has: bool) -> Text:

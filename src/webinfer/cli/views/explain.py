@@ -1,4 +1,4 @@
-"""How an explanation looks: facts and times with a column for each backend, then the operators, then the words."""
+"""Layout of an explanation: facts and times with a column for each backend, then the operators, then the reasons."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from webinfer.core.placement import Operator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What a backend did with a model. All times in seconds; those of runs are medians over the later ones.
+    """What a backend did with a model. Times are in seconds. Times of runs are medians over the later runs.
 
     Attributes:
-        error: Why it did nothing.
+        error: Why the backend could not run the model.
         first: The first run, in the runtime.
-        compile: By how much the first run was longer than the later ones.
-        profile: The parts of a run and its operators, measured apart from those runs.
+        compile: Time that the first run took longer than the later ones.
+        profile: The parts of a run and its operators, from a separate measurement.
         unmeasured: Why there is no profile.
     """
 
@@ -52,7 +52,7 @@ class Account:
 
     @property
     def parts(self) -> dict[str, float | None]:
-        """The parts of a request's time; those of its run are ``None`` where the runtime did not tell."""
+        """The parts of a request's time. A part is ``None`` if the runtime does not report it."""
         phases = self.profile.phases if self.profile else None
         parts = phases.to_dict() if phases else {"upload": None, "run": self.run, "readback": None}
         return {"queue": self.queue, "transfer": self.transfer, **parts}
@@ -73,7 +73,7 @@ class Account:
             "parts": self.parts,
             "profile": self.profile.to_dict() if self.profile else None,
             "unmeasured": self.unmeasured,
-            "deviations": [each.to_dict() for each in self.deviations],
+            "deviations": [deviation.to_dict() for deviation in self.deviations],
         }
 
 
@@ -97,15 +97,26 @@ def view(
     native: Sequence[Operator],
     words: Sequence[str],
 ) -> RenderableType:
-    """Lay out an explanation."""
+    """Lay out an explanation.
+
+    Args:
+        package: The model.
+        capabilities: What the browser can do.
+        accounts: What each backend did.
+        native: Native onnxruntime's operators, with times.
+        words: The reasons, one sentence each.
+
+    Returns:
+        Something to print.
+    """
     about = f"{package.precision}, {capabilities.engine} {capabilities.engine_version}"
-    ran = [each for each in accounts if each.error is None]
+    ran = [account for account in accounts if account.error is None]
     parts: list[RenderableType] = [Text.assemble((package.name, "title"), "  ", (about, "quiet")), _facts(ran)]
     if ran:
         parts += [heading("Where the time of a request goes"), _times(ran)]
         parts += [heading("Operators, the most time first"), _operators(ran, native), *_untold(ran)]
     parts.append(heading("Why"))
-    parts += [Text(f"- {each}") for each in words]
+    parts += [Text(f"- {account}") for account in words]
     return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
 
 
@@ -114,94 +125,106 @@ def _facts(ran: Sequence[Account]) -> RenderableType:
     table.add_column(style="label", no_wrap=True)
     for _ in ran:
         table.add_column()
-    table.add_row("", *(Text(BACKEND_NAMES[each.backend], style="title") for each in ran))
+    table.add_row("", *(Text(BACKEND_NAMES[account.backend], style="title") for account in ran))
     rows: list[tuple[str, Callable[[Account], str]]] = [
-        ("Nodes", lambda each: str(each.placement or "not told")),
-        ("Copies between", lambda each: str(each.placement.copies) if each.placement else "not told"),
-        ("Verdict", lambda each: each.verdict.kind),
-        ("Load: fetch", lambda each: seconds(each.loaded.fetch) if each.loaded else ""),
-        ("Load: create", lambda each: seconds(each.loaded.create) if each.loaded else ""),
-        ("First run", lambda each: seconds(each.first)),
-        ("  of it compiling", lambda each: seconds(each.compile)),
-        ("Later runs", lambda each: seconds(each.run)),
-        ("Largest error", lambda each: f"{max((one.error for one in each.deviations), default=0.0):.1g}"),
+        ("Nodes", lambda account: str(account.placement or "unknown")),
+        ("Copies between", lambda account: str(account.placement.copies) if account.placement else "unknown"),
+        ("Verdict", lambda account: account.verdict.kind),
+        ("Load: fetch", lambda account: seconds(account.loaded.fetch) if account.loaded else ""),
+        ("Load: create", lambda account: seconds(account.loaded.create) if account.loaded else ""),
+        ("First run", lambda account: seconds(account.first)),
+        ("  of it compiling", lambda account: seconds(account.compile)),
+        ("Later runs", lambda account: seconds(account.run)),
+        ("Largest error", lambda account: f"{max((one.error for one in account.deviations), default=0.0):.1g}"),
     ]
     for name, tell in rows:
-        table.add_row(name, *(tell(each) for each in ran))
+        table.add_row(name, *(tell(account) for account in ran))
     return table
 
 
 def _times(ran: Sequence[Account]) -> RenderableType:
-    """Lay out the parts of a request, a bar beginning where the one above it ends."""
+    """Lay out the parts of a request. Each bar starts where the bar above it ends."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="label", no_wrap=True)
     for _ in ran:
         table.add_column(justify="right", no_wrap=True)
         table.add_column(width=_BAR)
-    names = ((Text(BACKEND_NAMES[each.backend], style="title"), "") for each in ran)
+    names = ((Text(BACKEND_NAMES[account.backend], style="title"), "") for account in ran)
     table.add_row("", *(cell for pair in names for cell in pair))
-    wholes = [sum(part or 0.0 for part in each.parts.values()) for each in ran]
+    wholes = [sum(part or 0.0 for part in account.parts.values()) for account in ran]
     before = [0.0] * len(ran)
-    for name, said in _PARTS.items():
+    for name, label in _PARTS.items():
         cells: list[RenderableType] = []
-        for column, each in enumerate(ran):
-            part = each.parts[name]
+        for column, account in enumerate(ran):
+            part = account.parts[name]
             after = before[column] + (part or 0.0)
             bar = Bar(wholes[column] or 1.0, before[column], after, width=_BAR, color="cyan")
-            cells += ["not told", ""] if part is None else [seconds(part), bar]
+            cells += ["unknown", ""] if part is None else [seconds(part), bar]
             before[column] = after
-        table.add_row(said, *cells)
+        table.add_row(label, *cells)
     table.add_row("Whole", *(cell for whole in wholes for cell in (seconds(whole), "")))
     return table
 
 
 def _operators(ran: Sequence[Account], native: Sequence[Operator]) -> RenderableType:
-    """Lay out the operators that take most anywhere, with a column for each who tells their times."""
-    told = {BACKEND_NAMES[each.backend]: each.profile.timed for each in ran if each.profile and each.profile.timed}
-    told[_NATIVE] = tuple(native)
-    shares = {name: _shares(operators) for name, operators in told.items()}
-    names = dict.fromkeys(operator for column in shares.values() for operator in column)
-    top = sorted(names, key=lambda name: -max(column.get(name, 0.0) for column in shares.values()))[:_OPERATORS]
+    """Lay out the operators that take the most time, with a column for each backend that reports times."""
+    columns = {
+        BACKEND_NAMES[account.backend]: account.profile.timed
+        for account in ran
+        if account.profile and account.profile.timed
+    }
+    columns[_NATIVE] = tuple(native)
+    shares = {name: _shares(operators) for name, operators in columns.items()}
+    names = dict.fromkeys(operator for shares_of in shares.values() for operator in shares_of)
+    top = sorted(names, key=lambda name: -max(shares_of.get(name, 0.0) for shares_of in shares.values()))[:_OPERATORS]
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="label", no_wrap=True)
-    for _ in told:
+    for _ in columns:
         table.add_column(justify="right", no_wrap=True)
-    table.add_row("", *(Text(name, style="quiet" if name == _NATIVE else "title") for name in told))
+    table.add_row("", *(Text(name, style="quiet" if name == _NATIVE else "title") for name in columns))
     for name in top:
-        table.add_row(name, *(_cell(told[column], name, shares[column].get(name, 0.0)) for column in told))
+        table.add_row(
+            name, *(_cell(columns[shares_of], name, shares[shares_of].get(name, 0.0)) for shares_of in columns)
+        )
     return table
 
 
 def _shares(operators: Iterable[Operator]) -> dict[str, float]:
     spent: dict[str, float] = {}
-    for each in operators:
-        spent[each.name] = spent.get(each.name, 0.0) + (each.seconds or 0.0)
+    for operator in operators:
+        spent[operator.name] = spent.get(operator.name, 0.0) + (operator.seconds or 0.0)
     total = sum(spent.values())
     return {name: part / total if total else 0.0 for name, part in spent.items()}
 
 
 def _cell(operators: Sequence[Operator], name: str, share: float) -> str:
-    found = [each for each in operators if each.name == name]
-    if not found:
+    matching = [operator for operator in operators if operator.name == name]
+    if not matching:
         return ""
-    return (
-        f"{seconds(sum(each.seconds or 0.0 for each in found))} {share:>4.0%} {sum(each.nodes for each in found):>4} x"
-    )
+    spent, nodes = sum(operator.seconds or 0.0 for operator in matching), sum(operator.nodes for operator in matching)
+    return f"{seconds(spent)} {share:>4.0%} {nodes:>4} x"
 
 
 def _untold(ran: Sequence[Account]) -> list[RenderableType]:
-    """Say what is not told of operators, and what else there is."""
-    said = []
-    for each in ran:
-        if each.profile is None:
-            said.append(f"{BACKEND_NAMES[each.backend]} could not be measured: {each.unmeasured}")
-        elif each.profile.untold is not None:
-            said.append(f"{each.profile.untold} Native onnxruntime's times are the nearest there is.")
-    return [Text(each, style="quiet") for each in said]
+    """Say which operators' times are missing, and what to look at instead."""
+    sentences = []
+    for account in ran:
+        if account.profile is None:
+            sentences.append(f"{BACKEND_NAMES[account.backend]} could not be measured: {account.unmeasured}")
+        elif account.profile.untold is not None:
+            sentences.append(f"{account.profile.untold} Native onnxruntime's times are the best substitute.")
+    return [Text(account, style="quiet") for account in sentences]
 
 
 def decision_view(decision: Decision) -> RenderableType:
-    """Lay out what was taken, what else there was, and why not that."""
+    """Lay out the router's choice, the alternatives, and why it did not take them.
+
+    Args:
+        decision: The router's decision.
+
+    Returns:
+        Something to print.
+    """
     table = Table.grid(padding=(0, 3, 0, 0))
     for style in ("label", "", "quiet", ""):
         table.add_column(style=style)

@@ -1,4 +1,4 @@
-"""Running accelerators over time: what each did between two looks at it."""
+"""Running accelerators over time: their rates between two snapshots."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from webinfer.api.services.results import Entry, running
 from webinfer.core.errors import HostError
 
-HISTORY = 30  # looks whose throughput is drawn
+HISTORY = 30  # snapshots whose throughput is drawn
 
-Seen = Mapping[str, Any]  # a snapshot's fields
+Fields = Mapping[str, Any]  # a snapshot's fields
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What went on between two looks. ``busy`` is a share of the time; a lane that was not there before is left out."""
+    """Rates between two snapshots. ``busy`` is a share of the time. New lanes are left out."""
 
     seconds: float
     runs: float
@@ -32,16 +32,16 @@ class Watch:
     """One accelerator over time.
 
     Attributes:
-        entry: Where it is.
-        seen: What it was doing when last looked at; ``None`` before that.
-        rates: What went on since the look before; ``None`` before the second.
-        error: Why the last look failed, if it did.
-        history: Runs per second between the last looks.
+        entry: Its process and address.
+        snapshot: Its latest snapshot; ``None`` before the first.
+        rates: Rates since the snapshot before; ``None`` before the second.
+        error: Why the latest snapshot failed, if it did.
+        history: Runs per second between the latest snapshots.
     """
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.seen: Seen | None = None
+        self.snapshot: Fields | None = None
         self.rates: Rates | None = None
         self.error: HostError | None = None
         self.history: deque[float] = deque(maxlen=HISTORY)
@@ -50,21 +50,21 @@ class Watch:
         return f"<Watch {self.entry!r} looks={len(self.history)}>"
 
     def look(self) -> None:
-        """Ask it again."""
+        """Take a snapshot."""
         try:
-            seen = self.entry.status()
+            snapshot = self.entry.status()
         except HostError as error:
             self.error = error
             return
         self.error = None
-        if self.seen is not None and seen["uptime"] > self.seen["uptime"]:
-            self.rates = compare(self.seen, seen)
+        if self.snapshot is not None and snapshot["uptime"] > self.snapshot["uptime"]:
+            self.rates = compare(self.snapshot, snapshot)
             self.history.append(self.rates.runs)
-        self.seen = seen
+        self.snapshot = snapshot
 
 
 class Watches:
-    """The accelerators that run, or the ones of one process."""
+    """The accelerators that run, or those of one process."""
 
     def __init__(self, pid: int | None = None) -> None:
         self._pid = pid
@@ -74,7 +74,7 @@ class Watches:
         return f"<Watches {len(self._known)}>"
 
     def look(self) -> list[Watch]:
-        """Look at each, at new ones too, and forget those that are gone; the oldest comes first."""
+        """Take a snapshot of each accelerator, also of new ones. Forget those that ended. The oldest comes first."""
         entries = [entry for entry in running() if self._pid in (None, entry.pid)]
         keys = [(entry.origin, entry.pid, entry.started) for entry in entries]
         self._known = {key: self._known.get(key) or Watch(entry) for key, entry in zip(keys, entries, strict=True)}
@@ -83,8 +83,16 @@ class Watches:
         return [watch for watch in self._known.values() if watch.error is None or not watch.entry.stale]
 
 
-def compare(before: Seen, now: Seen) -> Rates:
-    """Return what went on between two snapshots of one accelerator."""
+def compare(before: Fields, now: Fields) -> Rates:
+    """Return the rates between two snapshots of one accelerator.
+
+    Args:
+        before: Fields of the earlier snapshot.
+        now: Fields of the later one.
+
+    Returns:
+        The rates.
+    """
     span = now["uptime"] - before["uptime"]
     lanes, sessions = _lanes(before), _runs(before)
     pairs = [(lane, lanes[name]) for name, lane in _lanes(now).items() if name in lanes]
@@ -99,21 +107,28 @@ def compare(before: Seen, now: Seen) -> Rates:
     )
 
 
-def session_id(session: Seen) -> str:
-    """Return what tells a session from all others."""
+def session_id(session: Fields) -> str:
+    """Return a text that identifies a session.
+
+    Args:
+        session: Fields of the session.
+
+    Returns:
+        The text.
+    """
     return repr((session["model_sha256"], session["backend"], session["precision"], session["dimensions"]))
 
 
-def _busy(before: Seen, now: Seen, span: float) -> float:
+def _busy(before: Fields, now: Fields, span: float) -> float:
     if now["oldest"] is not None and now["oldest"] >= span:
-        return 1.0  # one run lasts all the while, and is counted when it ends
+        return 1.0  # one run takes the whole time, and counts only when it ends
     share: float = (now["busy"] - before["busy"]) / span
     return max(0.0, min(1.0, share))
 
 
-def _lanes(seen: Seen) -> dict[str, Seen]:
-    return {lane["id"]: lane for browser in seen["browsers"] for lane in browser["lanes"]}
+def _lanes(snapshot: Fields) -> dict[str, Fields]:
+    return {lane["id"]: lane for browser in snapshot["browsers"] for lane in browser["lanes"]}
 
 
-def _runs(seen: Seen) -> dict[str, int]:
-    return {session_id(each["session"]): each["runs"] for each in seen["queue"]}
+def _runs(snapshot: Fields) -> dict[str, int]:
+    return {session_id(entry["session"]): entry["runs"] for entry in snapshot["queue"]}

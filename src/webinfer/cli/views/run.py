@@ -1,4 +1,4 @@
-"""How runs look: the outputs, then where the time went."""
+"""Layout of runs: the outputs, then the times."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from webinfer.core.tensors import SOUND
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What was run. Times in seconds, from asking to answer.
+    """The runs of a model. Times are in seconds, from request to answer.
 
     Attributes:
-        outputs: Outputs of the last run; with ``--embed`` one, ``embedding``.
+        outputs: Outputs of the last run; with ``--embed`` only ``embedding``.
         result: The last run's result.
         loaded: Times and size of the model's loading.
-        load: From asking for the model until it could run.
-        seconds: Of each run.
+        load: Time until the model was ready to run.
+        seconds: Time of each run.
     """
 
     outputs: Mapping[str, NDArray[Any]]
@@ -61,7 +61,15 @@ _SHOWN = 3  # values of an output
 
 
 def view(runs: Runs, output: Path | None) -> RenderableType:
-    """Lay out runs."""
+    """Lay out runs.
+
+    Args:
+        runs: The runs.
+        output: File that the outputs were written to.
+
+    Returns:
+        Something to print.
+    """
     result = runs.result
     parts: list[RenderableType] = [
         Text.assemble((result.model, "title"), ("  ", ""), (f"{result.weights} weights, {result.precision}", "quiet")),
@@ -70,26 +78,33 @@ def view(runs: Runs, output: Path | None) -> RenderableType:
     ]
     if output is not None:
         parts.append(Text.assemble("Written to ", (str(output), "command")))
-    parts += [heading("What did it"), pairs(who(runs.result)), heading("Where the time went"), pairs(_times(runs))]
+    parts += [heading("What ran it"), pairs(who(runs.result)), heading("Where the time went"), pairs(_times(runs))]
     return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
 
 
-def wanted(package: ModelPackage) -> str:
-    """Say which inputs a model wants."""
+def describe_inputs(package: ModelPackage) -> str:
+    """Describe the inputs that a model takes.
+
+    Args:
+        package: The model.
+
+    Returns:
+        Lines of text.
+    """
     first = package.signature.inputs[0].name
-    lines = [f"No inputs were given. {package.name} takes:"]
+    lines = [f"There are no inputs. {package.name} takes:"]
     lines += [
         f"  {spec}{'' if spec in package.signature.required else '  (may be left out)'}"
         for spec in package.signature.inputs
     ]
-    lines.append(f"Give each as --input {first}=FILE.npy or as --input '{first}=[...]'")
+    lines.append(f"Pass each as --input {first}=FILE.npy or as --input '{first}=[...]'")
     takes = {spec.name for spec in package.signature.inputs}
     if package.tokenizer and "input_ids" in takes and "pixel_values" not in takes:
-        lines.append(f'It has a tokenizer, so text will do: webinfer run {package.reference} "Some text."')
+        lines.append(f'It has a tokenizer and takes text too: webinfer run {package.reference} "Some text."')
     if "pixel_values" in takes and "input_ids" not in takes and package.settings(PROCESSOR_FILE):
-        lines.append(f"It prepares images, so a file will do: webinfer run {package.reference} photo.jpg")
+        lines.append(f"It takes image files too: webinfer run {package.reference} photo.jpg")
     if takes & set(SOUND) and package.settings(PROCESSOR_FILE):
-        lines.append(f"It prepares sound, so a file will do: webinfer run {package.reference} recording.wav")
+        lines.append(f"It takes audio files too: webinfer run {package.reference} recording.wav")
     return "\n".join(lines)
 
 
@@ -108,7 +123,14 @@ def _outputs(runs: Runs) -> Table:
 
 
 def who(result: Result) -> list[tuple[str, Text]]:
-    """Say what ran it."""
+    """Describe the browser and the backend that ran a request.
+
+    Args:
+        result: The result.
+
+    Returns:
+        Names and values.
+    """
     asked = (
         "chosen by auto"
         if result.asked == "auto"
@@ -135,10 +157,10 @@ def _times(runs: Runs) -> list[tuple[str, Text]]:
     rows = [("Load", timed(runs.load, load))]
     if len(runs.seconds) > 1:
         later = runs.seconds[1:]
-        said = f"median of {len(later)}, {seconds(min(later))} to {seconds(max(later))}"
+        spread = f"median of {len(later)}, {seconds(min(later))} to {seconds(max(later))}"
         rows += [
             ("First run", timed(runs.seconds[0], "")),
-            ("Later runs", timed(statistics.median(later), said)),
+            ("Later runs", timed(statistics.median(later), spread)),
         ]
     parts = (("queue", times.queue), ("wait", times.wait), ("run", times.run), ("transfer", times.transfer))
     spent = ", ".join(f"{name} {seconds(value)}" for name, value in parts)
@@ -149,7 +171,14 @@ def _times(runs: Runs) -> list[tuple[str, Text]]:
 
 
 def first_values(array: NDArray[Any]) -> str:
-    """Write the first values of an array."""
+    """Write the first values of an array.
+
+    Args:
+        array: Array of any shape.
+
+    Returns:
+        Text of up to three values.
+    """
     values = array.ravel()[:_SHOWN]
     shown = [f"{value:.4g}" if array.dtype.kind == "f" else str(value) for value in values]
     return ", ".join(shown) + (", ..." if array.size > _SHOWN else "")

@@ -1,4 +1,4 @@
-"""How answers to tasks look: whatever their form, as tables for people."""
+"""Layout of answers to tasks, as tables, whatever their form."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from webinfer.cli.views.run import first_values, who
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What was asked and answered. Times in seconds.
+    """The inputs and answers of a task. Times are in seconds.
 
     Attributes:
         task: The task's name.
-        inputs: What was given, as the pipeline got it.
+        inputs: The pipeline's inputs.
         answer: The last answer.
-        result: What was observed of its last run.
-        load: From asking for the model until it could run.
-        seconds: Of each answer, everything included.
+        result: The result of its last run.
+        load: Time until the model was ready to run.
+        seconds: Time of each whole answer.
     """
 
     task: str
@@ -45,7 +45,7 @@ class Answered:
         runs = {"first": self.seconds[0], "median": statistics.median(self.seconds), "all": self.seconds}
         return {
             "task": self.task,
-            "answer": listed(self.answer),
+            "answer": _to_json(self.answer),
             **self.result.observed(),
             "browser": self.result.browser,
             "family": self.result.family,
@@ -54,14 +54,14 @@ class Answered:
         }
 
 
-def listed(value: Any) -> Any:
-    """Return an answer as JSON can hold it."""
+def _to_json(value: Any) -> Any:
+    """Return an answer as values of JSON."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, dict):
-        return {key: listed(each) for key, each in value.items()}
+        return {key: _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [listed(each) for each in value]
+        return [_to_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -69,21 +69,24 @@ _BAR = 24  # columns of a score of 1
 _LONG = 60  # characters of an input that are shown
 
 
-def view(answered: Answered, *, told: bool = False, picture: Path | None = None) -> RenderableType:
-    """Lay out an answer, what gave it, and its times.
+def view(answered: Answered, *, printed: bool = False, picture: Path | None = None) -> RenderableType:
+    """Lay out an answer, what computed it, and its times.
 
     Args:
-        answered: What was asked and answered.
-        told: The answer stands there already.
-        picture: Where it was drawn.
+        answered: The inputs and the answer.
+        printed: Whether the answer has been printed already.
+        picture: File of the annotated image.
+
+    Returns:
+        Something to print.
     """
     result = answered.result
     head = f"{result.weights} weights, {result.precision}"
     parts: list[RenderableType] = [
         Text.assemble((answered.task, "title"), "  ", (f"{result.model}, {head}", "quiet")),
-        *(() if told else _answers(answered.inputs, answered.answer)),
+        *(() if printed else _answers(answered.inputs, answered.answer)),
         *(() if picture is None else (Text(f"Drawn: {picture}"),)),
-        heading("What did it"),
+        heading("What ran it"),
         pairs(who(result)),
         heading("Where the time went"),
         pairs(_times(answered)),
@@ -92,13 +95,13 @@ def view(answered: Answered, *, told: bool = False, picture: Path | None = None)
 
 
 def _answers(inputs: tuple[Any, ...], answer: Any) -> Iterator[RenderableType]:
-    """Yield an answer under its input, or one for each of several inputs."""
+    """Yield the answer below its input, for each input."""
     if len(inputs) == 2 and _is_scores(answer):
         yield heading(f"Compared with: {_short(inputs[0])}")
         yield _records([{"score": score, "sentence": text} for score, text in zip(answer, inputs[1], strict=True)])
     elif isinstance(inputs[0], list) and isinstance(answer, list) and len(answer) == len(inputs[0]):
-        for each, part in zip(inputs[0], answer, strict=True):
-            yield heading(_short(each))
+        for item, part in zip(inputs[0], answer, strict=True):
+            yield heading(_short(item))
             yield _shown(part)
     else:
         yield heading("Answer" if isinstance(inputs[0], list | Mapping) else _short(inputs[0]))
@@ -111,9 +114,9 @@ def _shown(answer: Any) -> RenderableType:
     if isinstance(answer, np.ndarray):
         return Text.assemble(f"{answer.dtype} {list(answer.shape)}  ", (first_values(answer), "quiet"))
     if isinstance(answer, Sequence) and not isinstance(answer, str):
-        if answer and all(isinstance(each, Mapping) for each in answer):
+        if answer and all(isinstance(item, Mapping) for item in answer):
             return _records(answer)
-        return Group(*(_shown(each) for each in answer))
+        return Group(*(_shown(item) for item in answer))
     return Text(f"{answer:.4f}" if isinstance(answer, float) else str(answer))
 
 
@@ -124,7 +127,7 @@ def _record(answer: Mapping[str, Any]) -> Table:
 def _records(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Lay out records with the same keys as a table, scores with bars."""
     names = list(rows[0])
-    names.sort(key=lambda name: name != "score")  # stable: the score first, the rest as they came
+    names.sort(key=lambda name: name != "score")  # a stable sort: the score comes first, the others keep their order
     table = Table.grid(padding=(0, 3, 0, 0))
     for name in names:
         table.add_column(justify="right" if isinstance(rows[0][name], int | float) else "left")
@@ -147,7 +150,7 @@ def _bar(score: float) -> Text:
 
 def _cell(value: Any) -> Text:
     if isinstance(value, Mapping):
-        return Text(", ".join(f"{key} {_cell(each)}" for key, each in value.items()))
+        return Text(", ".join(f"{key} {_cell(item)}" for key, item in value.items()))
     if isinstance(value, np.ndarray):
         return Text(f"{value.dtype} {list(value.shape)}")
     if isinstance(value, float):
@@ -164,20 +167,20 @@ def _fields(answer: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
 
 def _times(answered: Answered) -> list[tuple[str, RenderableType]]:
     rows: list[tuple[str, RenderableType]] = [
-        ("Load", timed(answered.load, "fetch or find the model, make its session"))
+        ("Load", timed(answered.load, "fetch or find the model, create its session"))
     ]
     first, *later = answered.seconds
-    rows.append(("First answer" if later else "Answer", timed(first, "from asking to answer, all included")))
+    rows.append(("First answer" if later else "Answer", timed(first, "from request to answer")))
     if later:
-        said = f"median of {len(later)}, {seconds(min(later))} to {seconds(max(later))}"
-        rows.append(("Later ones", timed(statistics.median(later), said)))
+        spread = f"median of {len(later)}, {seconds(min(later))} to {seconds(max(later))}"
+        rows.append(("Later answers", timed(statistics.median(later), spread)))
     return rows
 
 
 def _is_scores(answer: Any) -> bool:
-    return isinstance(answer, list) and all(isinstance(each, float) for each in answer)
+    return isinstance(answer, list) and all(isinstance(score, float) for score in answer)
 
 
 def _short(text: Any) -> str:
-    said = str(text)
-    return said if len(said) <= _LONG else said[: _LONG - 3] + "..."
+    shown = str(text)
+    return shown if len(shown) <= _LONG else shown[: _LONG - 3] + "..."

@@ -1,4 +1,4 @@
-"""How running accelerators look: for each its figures, browsers with lanes, models, and what went wrong."""
+"""Layout of running accelerators: figures, browsers with lanes, models, and errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from webinfer.cli.output.layout import browser_name
 from webinfer.cli.output.units import seconds, size
-from webinfer.cli.views.rates import Rates, Seen, Watch, session_id
+from webinfer.cli.views.rates import Fields, Rates, Watch, session_id
 from webinfer.core.placement import operators
 
 _BAR = 16  # columns
@@ -36,17 +36,33 @@ def nothing() -> RenderableType:
     """Say that no accelerator runs."""
     return Text.assemble(
         ("No accelerator is running.", "title"),
-        "\nOne shows here while its browser runs, in any Python process of yours with the same cache directory.",
+        "\nAccelerators show here while their browsers run, in all your Python processes with this cache directory.",
     )
 
 
 def view(watches: Sequence[Watch]) -> RenderableType:
-    """Lay out accelerators one after another."""
+    """Lay out all accelerators, one below the other.
+
+    Args:
+        watches: The accelerators.
+
+    Returns:
+        Something to print.
+    """
     return Padding(Group(*_spaced([accelerator(watch) for watch in watches])), (1, 0, 1, 2), expand=False)
 
 
 def screen(watches: Sequence[Watch], interval: float, console: Console) -> RenderableType:
-    """Lay out as many accelerators as the terminal has room for, below a line that says how to leave."""
+    """Lay out as many accelerators as fit into the terminal, below a line that says how to leave.
+
+    Args:
+        watches: The accelerators.
+        interval: Seconds between two looks.
+        console: The terminal.
+
+    Returns:
+        Something to print.
+    """
     width, height = console.width - 4, console.height - 3
     shown: list[RenderableType] = []
     for watch in watches:
@@ -57,7 +73,7 @@ def screen(watches: Sequence[Watch], interval: float, console: Console) -> Rende
         shown.append(block)
     left = len(watches) - len(shown)
     if left:
-        shown[-1:] = [shown[-1], Text(f"{left} more: enlarge the window, or see one with --pid", style="quiet")]
+        shown[-1:] = [shown[-1], Text(f"{left} more: enlarge the window, or show one with --pid", style="quiet")]
     body = _spaced(shown) if watches else [nothing()]
     note = f"{time.strftime('%H:%M:%S')}, every {interval:g} s, q leaves"
     head = _beside(Text("webinfer top", "title"), Text(note, "quiet"))
@@ -73,30 +89,43 @@ def _beside(left: Text, right: Text) -> RenderableType:
 
 
 def accelerator(watch: Watch) -> RenderableType:
-    """Lay out one accelerator."""
+    """Lay out one accelerator.
+
+    Args:
+        watch: The accelerator.
+
+    Returns:
+        Something to print.
+    """
     title = Text.assemble(
-        (program(watch.entry.pid), "title"),
+        (_program(watch.entry.pid), "title"),
         (f"  pid {watch.entry.pid}  {watch.entry.origin.removeprefix('http://')}", "quiet"),
         no_wrap=True,
         overflow="ellipsis",
     )
     if watch.error is not None:
         return Group(title, Text(str(watch.error), style="warn"))
-    if watch.seen is None:
+    if watch.snapshot is None:
         return title
-    seen, rates = watch.seen, watch.rates
-    title.append(f"  up {age(seen['uptime'])}", "quiet")
-    parts: list[RenderableType] = [_beside(title, Text(spark(watch.history), "label")), _figures(seen, rates), Text()]
-    parts.append(_lanes(seen["browsers"], rates) if seen["browsers"] else Text("No browser is up.", style="warn"))
-    if seen["queue"]:
-        parts += [Text(), _models(seen, rates)]
-    if seen["errors"] or seen["faults"]:
-        parts += [Text(), _errors(seen), _faults(seen["faults"][:_FAULTS])]
+    snapshot, rates = watch.snapshot, watch.rates
+    title.append(f"  up {age(snapshot['uptime'])}", "quiet")
+    parts: list[RenderableType] = [
+        _beside(title, Text(_spark(watch.history), "label")),
+        _figures(snapshot, rates),
+        Text(),
+    ]
+    parts.append(
+        _lanes(snapshot["browsers"], rates) if snapshot["browsers"] else Text("No browser runs.", style="warn")
+    )
+    if snapshot["queue"]:
+        parts += [Text(), _models(snapshot, rates)]
+    if snapshot["errors"] or snapshot["faults"]:
+        parts += [Text(), _errors(snapshot), _faults(snapshot["faults"][:_FAULTS])]
     return Group(*parts)
 
 
-def _figures(seen: Seen, rates: Rates | None) -> RenderableType:
-    recent, totals = seen["recent"], seen["totals"]
+def _figures(snapshot: Fields, rates: Rates | None) -> RenderableType:
+    recent, totals = snapshot["recent"], snapshot["totals"]
     span = max(recent["seconds"], 1e-9)
     runs = rates.runs if rates else recent["runs"] / span
     items = rates.items if rates else recent["items"] / span
@@ -115,7 +144,7 @@ def _figures(seen: Seen, rates: Rates | None) -> RenderableType:
     return table
 
 
-def _lanes(browsers: Sequence[Seen], rates: Rates | None) -> RenderableType:
+def _lanes(browsers: Sequence[Fields], rates: Rates | None) -> RenderableType:
     table = _table(("Browsers", _NAME), ("busy", _BAR + 6), *_COUNTS)
     for browser in browsers:
         memory = size(browser["memory_mb"] * 1e6) if browser["memory_mb"] is not None else ""
@@ -126,16 +155,16 @@ def _lanes(browsers: Sequence[Seen], rates: Rates | None) -> RenderableType:
     return table
 
 
-def _short(browser: Seen) -> str:
+def _short(browser: Fields) -> str:
     return f"{browser_name(browser['name'])} {browser['version'].split('.')[0]}"
 
 
-def _lane(lane: Seen, rates: Rates | None) -> list[RenderableType]:
+def _lane(lane: Fields, rates: Rates | None) -> list[RenderableType]:
     busy = rates.lane_busy.get(lane["id"]) if rates else None
     runs = rates.lane_runs.get(lane["id"]) if rates else None
     return [
         Text(f"  {lane['id']}", style="label"),
-        bar(busy) if busy is not None else Text(),
+        _bar(busy) if busy is not None else Text(),
         f"{lane['runs']:,}",
         rate(runs) if runs is not None else "",
         Text(str(lane["errors"]), style="bad" if lane["errors"] else "quiet"),
@@ -144,7 +173,7 @@ def _lane(lane: Seen, rates: Rates | None) -> list[RenderableType]:
     ]
 
 
-def _now(lane: Seen) -> Text:
+def _now(lane: Fields) -> Text:
     if lane["loading"]:
         return Text(f"loads {lane['loading']['model']}", style="label")
     if not lane["running"]:
@@ -152,22 +181,22 @@ def _now(lane: Seen) -> Text:
     return Text(f"{lane['running']} running, for {seconds(lane['oldest'])}")
 
 
-def _models(seen: Seen, rates: Rates | None) -> RenderableType:
+def _models(snapshot: Fields, rates: Rates | None) -> RenderableType:
     table = _table(("Models", _NAME + _BAR + 6), *_COUNTS)
-    for each in seen["queue"]:
-        session = each["session"]
+    for entry in snapshot["queue"]:
+        session = entry["session"]
         runs = rates.session_runs.get(session_id(session)) if rates else None
-        placed = _placements(seen, session)
+        placed = _placements(snapshot, session)
         nodes = f" {_nodes(placed[0])}" if len(placed) == 1 else ""
         sizes = "".join(f" {name}={length}" for name, length in session["dimensions"].items())
-        kind = f"  {session['backend']}{nodes} {session['precision']}{sizes}, {_lanes_of(each['lanes'])}"
+        kind = f"  {session['backend']}{nodes} {session['precision']}{sizes}, {_lanes_of(entry['lanes'])}"
         table.add_row(
             Text.assemble(session["model"], (kind, "quiet"), no_wrap=True, overflow="ellipsis"),
-            f"{each['runs']:,}",
+            f"{entry['runs']:,}",
             rate(runs) if runs is not None else "",
-            Text(str(each["errors"]), style="bad" if each["errors"] else "quiet"),
+            Text(str(entry["errors"]), style="bad" if entry["errors"] else "quiet"),
             "",
-            _wanted(each),
+            _wanted(entry),
         )
         for placement in placed:
             if placement["fallen"]:
@@ -175,25 +204,25 @@ def _models(seen: Seen, rates: Rates | None) -> RenderableType:
     return table
 
 
-def _placements(seen: Seen, session: Seen) -> list[Seen]:
-    """Return the different ways in which lanes placed a session's nodes: one, unless their browsers differ."""
+def _placements(snapshot: Fields, session: Fields) -> list[Fields]:
+    """Return the different placements of a session's nodes. There are several only if browsers differ."""
     key = session_id(session)
-    held = (each for browser in seen["browsers"] for lane in browser["lanes"] for each in lane["sessions"])
-    found: list[Seen] = []
-    for each in held:
-        placement = each.get("placement")
-        if placement and session_id(each) == key and placement not in found:
-            found.append(placement)
-    return found
+    held = (session for browser in snapshot["browsers"] for lane in browser["lanes"] for session in lane["sessions"])
+    placements: list[Fields] = []
+    for session in held:
+        placement = session.get("placement")
+        if placement and session_id(session) == key and placement not in placements:
+            placements.append(placement)
+    return placements
 
 
-def _nodes(placement: Seen) -> str:
-    """Say how many nodes of how many are where they should be."""
+def _nodes(placement: Fields) -> str:
+    """Write how many of the nodes run on the chosen backend."""
     return f"{placement['nodes'].get(placement['backend'], 0)}/{sum(placement['nodes'].values())}"
 
 
-def _fallen(placement: Seen) -> str:
-    """Say where the nodes are and which operators fell back: ``webnn 120, wasm 2: Mod, Erf``."""
+def _fallen(placement: Fields) -> str:
+    """Write the nodes of each backend and the operators that fell back: ``webnn 120, wasm 2: Mod, Erf``."""
     nodes = ", ".join(f"{name} {count:,}" for name, count in placement["nodes"].items() if count)
     return f"{nodes}: {operators(placement['fallen'])}"
 
@@ -202,20 +231,24 @@ def _lanes_of(count: int) -> str:
     return f"on {count} lane{'' if count == 1 else 's'}" if count else "on no lane"
 
 
-def _wanted(each: Seen) -> Text:
-    if not each["waiting"]:
+def _wanted(entry: Fields) -> Text:
+    if not entry["waiting"]:
         return Text("none waits", style="quiet")
-    return Text(f"{each['waiting']:,} wait, {seconds(each['oldest'])}", style="warn")
+    return Text(f"{entry['waiting']:,} wait, {seconds(entry['oldest'])}", style="warn")
 
 
-def _errors(seen: Seen) -> Text:
-    counts = ", ".join(f"{code} {count:,}" for code, count in sorted(seen["errors"].items(), key=lambda pair: -pair[1]))
-    recovered = [f"{said} {seen['recoveries'][key]:,}" for key, said in _RECOVERIES if seen["recoveries"].get(key)]
-    said = Text.assemble(("Errors  ", "title"), (counts, "bad"), no_wrap=True, overflow="ellipsis")
-    return said.append(("; " if counts else "") + ", ".join(recovered), "quiet") if recovered else said
+def _errors(snapshot: Fields) -> Text:
+    counts = ", ".join(
+        f"{code} {count:,}" for code, count in sorted(snapshot["errors"].items(), key=lambda pair: -pair[1])
+    )
+    recovered = [
+        f"{line} {snapshot['recoveries'][key]:,}" for key, line in _RECOVERIES if snapshot["recoveries"].get(key)
+    ]
+    line = Text.assemble(("Errors  ", "title"), (counts, "bad"), no_wrap=True, overflow="ellipsis")
+    return line.append(("; " if counts else "") + ", ".join(recovered), "quiet") if recovered else line
 
 
-def _faults(faults: Sequence[Seen]) -> RenderableType:
+def _faults(faults: Sequence[Fields]) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     table.add_column(style="quiet", justify="right", no_wrap=True)
     table.add_column(style="red", no_wrap=True)
@@ -230,7 +263,7 @@ def _faults(faults: Sequence[Seen]) -> RenderableType:
 
 
 def _table(*columns: tuple[str, int]) -> Table:
-    """Return a table of a name, of figures, and of what is going on now."""
+    """Return a table with a name, figures, and what happens now."""
     table = Table(box=None, padding=0, pad_edge=False, expand=True, show_edge=False)
     for name, width in columns:
         title, justify = name.istitle(), "right" if (name, width) in _COUNTS else "left"
@@ -246,14 +279,14 @@ def _table(*columns: tuple[str, int]) -> Table:
     return table
 
 
-def bar(share: float) -> Text:
+def _bar(share: float) -> Text:
     """Draw how much of the time was used."""
     full = round(share * _BAR)
     return Text.assemble(("━" * full, "label"), ("╌" * (_BAR - full), "quiet"), f"{share:5.0%}")
 
 
-def spark(values: Sequence[float]) -> str:
-    """Draw how a value went, by the largest; nothing, where there is too little to see."""
+def _spark(values: Sequence[float]) -> str:
+    """Draw a value over time, relative to its largest. Return nothing for fewer than three values."""
     if len(values) < 3:
         return ""
     largest = max(values, default=0.0)
@@ -261,14 +294,28 @@ def spark(values: Sequence[float]) -> str:
 
 
 def rate(value: float) -> str:
-    """Write a number per second with three digits that mean something."""
+    """Write a number per second with three significant digits.
+
+    Args:
+        value: The rate.
+
+    Returns:
+        Text.
+    """
     if value >= 99.95 or value == 0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def age(value: float) -> str:
-    """Write a span of time in its two largest units: ``12 s``, ``3 min 12 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    """Write an age in its two largest units: ``12 s``, ``3 min 12 s``, ``2 h 5 min``, ``3 d 4 h``.
+
+    Args:
+        value: Seconds.
+
+    Returns:
+        Text.
+    """
     parts: list[tuple[int, str]] = []
     rest = int(value)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -278,8 +325,8 @@ def age(value: float) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count or len(parts) == 1)
 
 
-def program(pid: int) -> str:
-    """Name what a process runs: its script or module, where it is Python."""
+def _program(pid: int) -> str:
+    """Return the name of what a process runs: its script or module, if it is Python."""
     try:
         words = psutil.Process(pid).cmdline()
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""``webinfer install``: bring the embedded browser."""
+"""``webinfer install``: install the embedded browser."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ class Installable(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "install", examples="webinfer install\nWEBINFER_CACHE=/data/webinfer webinfer install chromium")(
         install
     )

@@ -30,7 +30,11 @@ Gateways = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands.
+
+    Args:
+        app: The command line.
+    """
     group = typer.Typer(
         name="ipfs",
         help="Publish and fetch models by the hash of their contents.",
@@ -146,7 +150,7 @@ def export(
 ) -> None:
     """Write a file or directory as one archive (CARv1).
 
-    It carries a model to machines that no network joins.
+    The archive takes a model to machines without a network.
     """
     with terminal.steps() as steps:
         written = ipfs.export_archive(reference, file, gateways=gateway, progress=steps)
@@ -187,8 +191,8 @@ def serve_(
 ) -> None:
     """Serve the store as a trustless gateway, until interrupted.
 
-    Whoever asks verifies what comes, so any machine may feed any other. Everybody who can reach the address and knows a
-    CID can read what it names.
+    Clients verify what they fetch, so that any machine can serve any other. Everybody who can reach the address and
+    knows a CID can read its contents.
     """
 
     async def run() -> None:

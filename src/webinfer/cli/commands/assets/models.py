@@ -1,4 +1,4 @@
-"""``webinfer models``: which models there are, and which of them lie ready."""
+"""``webinfer models``: the known models, and which of them are ready."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ webinfer models rm hf:Xenova/all-MiniLM-L6-v2 --json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the commands.
+
+    Args:
+        app: The command line.
+    """
     group = typer.Typer(name="models", context_settings=HELP, rich_markup_mode=None)
     command(group, "models", examples=_EXAMPLES, default=True)(models)
     command(group, "rm", examples=_REMOVE_EXAMPLES)(rm)
@@ -37,10 +41,10 @@ def register(app: typer.Typer) -> None:
 
 
 def models(terminal: Terminal) -> None:
-    """List the models that can be named, and which lie ready.
+    """List the known models, and which of them are ready.
 
-    Each that lies ready is shown with its size, its family, and the CID of its files, shortened; --json has it whole. A
-    path of an ONNX file, or of a directory with onnx/model.onnx in it, names a model as well.
+    A ready model is shown with its size, its family, and the shortened CID of its files; --json has the whole CID. The
+    path of an ONNX file, or of a directory with onnx/model.onnx in it, is a model's name too.
     """
     with terminal.steps() as steps, steps.step("read what there is", brief=True):
         listed = list(listed_models())
@@ -60,8 +64,8 @@ def rm(
 ) -> None:
     """Remove models from the caches; they can be fetched or built again.
 
-    Models of the Hugging Face hub go from the cache that its library shares with other programs. Files under
-    WEBINFER_MODELS are yours, and stay.
+    Models of the Hugging Face hub are removed from the cache that other programs share. Files under WEBINFER_MODELS are
+    yours, and stay.
     """
     freed = {reference: remove(reference) for reference in references}
     if terminal.json:
@@ -82,14 +86,14 @@ def _view(listed: list[ListedModel], cache: Path) -> RenderableType:
     for entry in ready:
         table.add_row(entry.reference, *_row(entry))
     rest = [entry.reference for entry in listed if entry not in ready]
-    more = [heading("Not here yet, made on first use"), Text(", ".join(rest), style="quiet")] if rest else []
+    more = [heading("Fetched or built on first use"), Text(", ".join(rest), style="quiet")] if rest else []
     roots = model_roots()
     where = Text(
         f"{VARIABLE}: {roots}" if roots else f"{VARIABLE}, which names directories of models, is not set.", "quiet"
     )
     taken = Text.assemble(f"Cache: {cache}, {size(weigh(cache))}", style="quiet")
     return Padding(
-        Group(Text("Models that lie ready", style="title"), table, *more, heading("Where they are"), where, taken),
+        Group(Text("Models that are ready", style="title"), table, *more, heading("Where they are"), where, taken),
         (1, 0, 1, 2),
         expand=False,
     )

@@ -1,4 +1,4 @@
-"""``webinfer pull``: bring a model here before it is needed."""
+"""``webinfer pull``: fetch a model before it is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ HF_ENDPOINT=https://hub.example webinfer pull org/name
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "pull", examples=_EXAMPLES)(pull)
 
 
@@ -43,8 +47,8 @@ def pull(
 ) -> None:
     """Fetch or build a model, and verify it, unless it is here.
 
-    Only the files that are needed are fetched. Those of the hub go to the cache that other programs share. Prints the
-    path of the ONNX file.
+    Only the necessary files are fetched. Files of the hub go to the cache that other programs share. Prints the path of
+    the ONNX file.
     """
     with terminal.steps() as steps:
         package = resolve(model, progress=steps, precision=precision)
@@ -59,6 +63,6 @@ def pull(
 
 def _about(package: ModelPackage) -> Text:
     family = package.family.replace("_", " ")
-    said = f" is here: {family}, {package.weights} weights, {package.precision}, {size(package.nbytes)}"
+    text = f" is here: {family}, {package.weights} weights, {package.precision}, {size(package.nbytes)}"
     origin = f", from {package.origin}" if package.origin else ""
-    return Text.assemble((package.name, "title"), said + origin + ":")
+    return Text.assemble((package.name, "title"), text + origin + ":")

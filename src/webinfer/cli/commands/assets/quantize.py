@@ -1,4 +1,4 @@
-"""``webinfer quantize``: bring a model to a precision, and say what that gains and loses."""
+"""``webinfer quantize``: quantize a model, and show what that gains and loses."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ webinfer quantize model.onnx --precision q4 --output models/mine
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "quantize", examples=_EXAMPLES)(quantize)
 
 
@@ -64,30 +68,31 @@ def quantize(
 ) -> None:
     """Bring a model to fewer bits; show sizes and losses.
 
-    It is kept in the cache, where 'run --precision' and Accelerator.load find it. The loss is measured natively, with
-    inputs that it did not learn from; the cosine is the least of all runs. Of a model in several files, each is done.
+    The result goes to the cache, where 'run --precision' and Accelerator.load find it. The loss is measured natively,
+    with inputs that the quantizer did not use. The cosine is the smallest of all runs. A model in several files is
+    quantized file by file.
     """
-    made: list[ModelPackage] = []
+    packages: list[ModelPackage] = []
     with terminal.steps() as steps:
         full = resolve(model, progress=steps)
         parts = [full, *(resolve(model, progress=steps, part=part) for part in full.parts[1:])]
         for name in precision:
-            made += [quantized(part, name, method=method, progress=steps) for part in parts]
+            packages += [quantized(part, name, method=method, progress=steps) for part in parts]
     if output is not None:
-        for package in made:
+        for package in packages:
             _copy(package, output)
     if terminal.json:
-        terminal.emit({"model": model, "output": output, "made": [_told(package) for package in made]})
+        terminal.emit({"model": model, "output": output, "made": [_facts(package) for package in packages]})
     else:
-        terminal.show(_view(made, output))
+        terminal.show(_view(packages, output))
 
 
-def _told(package: ModelPackage) -> dict[str, Any]:
+def _facts(package: ModelPackage) -> dict[str, Any]:
     return {**package.quantized, "path": package.model.path, "sha256": package.sha256, "cid": package.cid}
 
 
 def _copy(package: ModelPackage, output: Path) -> None:
-    """Lay a model beside others of its directory, whose note keeps what it says of them."""
+    """Copy a model into a directory, and add it to the note there, which may list other models already."""
     source = package.model.path.parent.parent
     note = output / ORIGIN
     try:
@@ -100,31 +105,31 @@ def _copy(package: ModelPackage, output: Path) -> None:
         raise NotQuantizable(f"{output} cannot be written: {error.strerror}.", reason="output") from error
 
 
-def _view(made: list[ModelPackage], output: Path | None) -> RenderableType:
+def _view(packages: list[ModelPackage], output: Path | None) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="label", overflow="fold")
     heads = ("", "before", "after", "ratio", "cosine", "relative error", "same top")
     for _ in heads[1:]:
         table.add_column(justify="right", no_wrap=True)
     table.add_row(*(Text(head, style="quiet") for head in heads))
-    for package in made:
-        told = package.quantized
-        lost = told["loss"]
+    for package in packages:
+        facts = package.quantized
+        loss = facts["loss"]
         table.add_row(
-            f"{package.model.path.stem}, {told['precision']}",
-            size(told["nbytes_before"]),
-            size(told["nbytes"]),
-            f"{told['nbytes_before'] / told['nbytes']:.1f}x",
-            f"{lost['cosine']:.5f}",
-            f"{lost['relative_error']:.4f}",
-            f"{lost['agreement']:.1%}",
+            f"{package.model.path.stem}, {facts['precision']}",
+            size(facts["nbytes_before"]),
+            size(facts["nbytes"]),
+            f"{facts['nbytes_before'] / facts['nbytes']:.1f}x",
+            f"{loss['cosine']:.5f}",
+            f"{loss['relative_error']:.4f}",
+            f"{loss['agreement']:.1%}",
         )
-    told = made[-1].quantized
-    methods = ", ".join(f"{count} {method}" for method, count in told["methods"].items())
-    lines = [Text(f"Measured with {told['inputs']}{f'; weights: {methods}' if methods else ''}.", style="quiet")]
-    left = [f"{name} ({why})" for name, why in list(told["left"].items())[:5]]
+    facts = packages[-1].quantized
+    methods = ", ".join(f"{count} {method}" for method, count in facts["methods"].items())
+    lines = [Text(f"Measured with {facts['inputs']}{f'; weights: {methods}' if methods else ''}.", style="quiet")]
+    left = [f"{name} ({why})" for name, why in list(facts["left"].items())[:5]]
     if left:
-        lines.append(Text(f"Left as they are: {'; '.join(left)}.", style="quiet"))
+        lines.append(Text(f"Not quantized: {'; '.join(left)}.", style="quiet"))
     if output is not None:
         lines.append(Text(f"Written to {output}.", style="quiet"))
-    return Padding(Group(Text(made[-1].name, style="title"), table, *lines), (1, 0, 1, 2), expand=False)
+    return Padding(Group(Text(packages[-1].name, style="title"), table, *lines), (1, 0, 1, 2), expand=False)

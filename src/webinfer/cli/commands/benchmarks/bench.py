@@ -28,7 +28,11 @@ _QUICK: dict[str, Any] = {"launches": 1, "least": 6, "most": 6, "turn": 0.1, "pa
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "bench", examples=_EXAMPLES)(bench)
 
 
@@ -72,7 +76,7 @@ def bench(
         bool,
         typer.Option(
             "--comprehensive",
-            help="Every browser, backend and precision; of the models that lie ready, unless some are named.",
+            help="Every browser, backend and precision, for the named models or all that are ready.",
         ),
     ] = False,
     db_path: Annotated[Path | None, typer.Option(metavar="FILE", help="Database to write to.")] = None,
@@ -111,11 +115,11 @@ def bench(
     docs/explanation/benchmarks.md tells the method. The exit code is 0 where real hardware computed, and 2 where only
     software did or the command line was wrong. It is 1 where an answer was wrong or there was none.
     """
-    how = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
-    how |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}
-    ask = asked(models, platforms, browsers, precisions, concurrency, comprehensive)
-    record = measured(terminal, ask, Method(**how), resume=resume, db_path=str(db_path) if db_path else None)
-    written(record, output, markdown, junit, github_summary)
+    settings = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
+    settings |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}
+    ask = matrix_of(models, platforms, browsers, precisions, concurrency, comprehensive)
+    record = measure(terminal, ask, Method(**settings), resume=resume, db_path=str(db_path) if db_path else None)
+    write_files(record, output, markdown, junit, github_summary)
     if terminal.json:
         terminal.emit(record.to_dict())
     else:
@@ -123,7 +127,7 @@ def bench(
     raise typer.Exit(exit_code(record))
 
 
-def asked(
+def matrix_of(
     models: list[str] | None,
     platforms: list[str] | None,
     browsers: list[str] | None,
@@ -131,12 +135,23 @@ def asked(
     concurrency: list[str] | None,
     comprehensive: bool,
 ) -> Ask:
-    """Put together what is asked for.
+    """Make the matrix of configurations from the flags.
+
+    Args:
+        models: Models.
+        platforms: Backends, or ``all``.
+        browsers: Browsers, or ``all``.
+        precisions: Precisions.
+        concurrency: Numbers of requests at once.
+        comprehensive: Take every value of what is not named.
+
+    Returns:
+        The matrix.
 
     Raises:
         OptionError: There is no such thing.
     """
-    lanes = tuple(_number(each) for each in split(concurrency)) or (1,)
+    lanes = tuple(_lanes(number) for number in split(concurrency)) or (1,)
     whole = everything(split(models), lanes) if comprehensive else None
     return Ask(
         models=whole.models if whole else split(models),
@@ -149,8 +164,17 @@ def asked(
     )
 
 
-def measured(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Record:
-    """Measure, and show how far it is.
+def measure(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Record:
+    """Run a benchmark, and show its progress.
+
+    Args:
+        terminal: Where to show it.
+        ask: What to measure.
+        method: How to measure.
+        more: As ``benchmark`` takes it.
+
+    Returns:
+        The record.
 
     Raises:
         KeyboardInterrupt: It was interrupted; says how to go on.
@@ -163,10 +187,17 @@ def measured(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Recor
         raise KeyboardInterrupt(*progress.left) from None
 
 
-def written(
+def write_files(
     record: Record, output: Path | None, markdown: Path | None, junit: Path | None, github_summary: bool
 ) -> None:
-    """Write the files that were asked for.
+    """Write the files that the flags name.
+
+    Args:
+        record: The benchmark.
+        output: File for JSON.
+        markdown: File for Markdown.
+        junit: File for JUnit's XML.
+        github_summary: Add the report to GitHub's summary.
 
     Raises:
         BenchmarkError: One cannot be written.
@@ -184,6 +215,10 @@ def written(
 def write(path: Path, text: str) -> None:
     """Write a file.
 
+    Args:
+        path: The file.
+        text: Its contents.
+
     Raises:
         BenchmarkError: It cannot be written.
     """
@@ -193,11 +228,11 @@ def write(path: Path, text: str) -> None:
         raise BenchmarkError(f"{path} cannot be written: {error}.") from error
 
 
-def _all(values: tuple[str, ...], word: str, meant: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(each for value in values for each in (meant if value == word else (value,))))
+def _all(values: tuple[str, ...], word: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(choice for value in values for choice in (choices if value == word else (value,))))
 
 
-def _number(text: str) -> int:
+def _lanes(text: str) -> int:
     if not text.isdecimal():
         raise OptionError(f"--lanes takes whole numbers, not {text!r}.", option="lanes")
     return int(text)

@@ -24,7 +24,11 @@ webinfer compare previous latest --db-path results.duckdb
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "compare", examples=_EXAMPLES)(run)
 
 
@@ -56,19 +60,19 @@ def run(
     runs, or whose answers are no longer right, fails as well.
     """
     limit = _fraction(fail_on) if fail_on is not None else None
-    a, b = (_taken(each, db_path) for each in (first, second))
+    a, b = (_taken(finding, db_path) for finding in (first, second))
     if limit is not None:
         check_launches(a, b)
         check_finished(a, b)
     findings = compare(a, b) if limit is None else compare(a, b, limit=limit)
-    failing = [each for each in findings if limit is not None and each.fails]
+    failing = [finding for finding in findings if limit is not None and finding.fails]
     if junit is not None:
         write(junit, of_findings(findings))
     if github_summary:
         report.to_summary(report.compared(a, b, findings, gate=limit is not None))
     if terminal.json:
         terminal.emit(
-            {"a": a.id, "b": b.id, "failing": len(failing), "findings": [each.to_dict() for each in findings]}
+            {"a": a.id, "b": b.id, "failing": len(failing), "findings": [finding.to_dict() for finding in findings]}
         )
     else:
         terminal.show(findings_view(a, b, findings, gate=limit is not None))

@@ -1,4 +1,4 @@
-"""``webinfer history``: since when something is slower, or faster."""
+"""``webinfer history``: find when something became slower or faster."""
 
 from __future__ import annotations
 
@@ -25,44 +25,48 @@ webinfer history --db-path results.duckdb --margin 0.1 --json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "history", examples=_EXAMPLES)(history)
 
 
 def history(
     terminal: Terminal,
     db_path: Annotated[Path, typer.Option(metavar="FILE", help="Database of benchmarks.")],
-    margin: Annotated[float, typer.Option(min=0.0, help="Relative change that nobody minds.")] = MARGIN,
+    margin: Annotated[float, typer.Option(min=0.0, help="Relative change that does not matter.")] = MARGIN,
 ) -> None:
     """Find where the benchmarks in a database changed for good.
 
-    Looks at the benchmarks of this machine, in units of native onnxruntime's time where all of them have that. The
-    effect is how much more often a later one is slower than faster, from -1 to 1. At least three benchmarks on each
-    side of a change can tell it.
+    It looks at the benchmarks of this machine. Times are in units of native onnxruntime's time, if all benchmarks have
+    that. The effect is how much more often a later benchmark is slower than faster, from -1 to 1. A change needs at
+    least three benchmarks on each side.
     """
     figures = storage.history(str(db_path))
-    found = {label: changes([value for _, value in known], margin=margin) for label, known in figures.items()}
+    by_label = {label: changes([value for _, value in values], margin=margin) for label, values in figures.items()}
     if terminal.json:
-        told = {label: _told(figures[label], every) for label, every in found.items()}
-        terminal.emit({"configurations": told})
+        facts = {label: _facts(figures[label], breaks) for label, breaks in by_label.items()}
+        terminal.emit({"configurations": facts})
         return
     rows = [
         [
             Text(label),
             Text(str(len(figures[label]))),
             Text(since),
-            Text(each.severity, style=SEVERITIES[each.severity]),
-            Text(report.percent(each.compared)),
-            Text(f"{each.compared.effect:+.2f}"),
-            Text(f"{each.p_value:.2g}"),
+            Text(change.severity, style=SEVERITIES[change.severity]),
+            Text(report.percent(change.compared)),
+            Text(f"{change.compared.effect:+.2f}"),
+            Text(f"{change.p_value:.2g}"),
         ]
-        for label, every in found.items()
-        for each, since in ((each, figures[label][each.index][0]) for each in every)
+        for label, breaks in by_label.items()
+        for change, since in ((change, figures[label][change.index][0]) for change in breaks)
     ]
     steady = [
-        [Text(label), Text(str(len(known))), Text(_unchanged(len(known)), style="quiet"), *_NOTHING]
-        for label, known in figures.items()
-        if not found[label]
+        [Text(label), Text(str(len(values))), Text(_unchanged(len(values)), style="quiet"), *_NOTHING]
+        for label, values in figures.items()
+        if not by_label[label]
     ]
     columns = ("Configuration", "Benchmarks", "Since", "Severity", "Change", "Effect", "p-value")
     if figures:
@@ -77,22 +81,22 @@ def _unchanged(count: int) -> str:
     return "no change found" if count >= ENOUGH else f"too few: needs {ENOUGH}"
 
 
-def _told(known: list[tuple[str, float]], found: list[Change]) -> dict[str, Any]:
+def _facts(values: list[tuple[str, float]], breaks: list[Change]) -> dict[str, Any]:
     return {
-        "benchmarks": len(known),
+        "benchmarks": len(values),
         "changes": [
             {
-                "since": known[each.index][0],
-                "before": each.before,
-                "after": each.after,
-                "severity": each.severity,
-                "change": each.change,
-                "low": each.compared.low,
-                "high": each.compared.high,
-                "confidence": each.compared.confidence,
-                "effect": each.compared.effect,
-                "p_value": each.p_value,
+                "since": values[change.index][0],
+                "before": change.before,
+                "after": change.after,
+                "severity": change.severity,
+                "change": change.change,
+                "low": change.compared.low,
+                "high": change.compared.high,
+                "confidence": change.compared.confidence,
+                "effect": change.compared.effect,
+                "p_value": change.p_value,
             }
-            for each in found
+            for change in breaks
         ],
     }

@@ -1,4 +1,4 @@
-"""``webinfer report``: what a database says, for people."""
+"""``webinfer report``: a readable report of a database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ _FORMATS = {".html": "html", ".htm": "html", ".json": "json", ".md": "markdown"}
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "report", examples=_EXAMPLES)(report)
 
 
@@ -81,6 +85,6 @@ def report(
 
 
 def _newest(connection: duckdb.DuckDBPyConnection) -> list[int] | None:
-    """Return the newest run; ``None``, for everything, where benchmarks alone are recorded."""
+    """Return the newest run; ``None`` means everything, if the database has only benchmarks."""
     rows = connection.execute("SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT 1").fetchall()
     return [row[0] for row in rows] or None
