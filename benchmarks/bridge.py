@@ -20,7 +20,7 @@ from playwright.async_api import async_playwright
 from benchmarks.measure import Contestant, machine, median_ms, parser, show, take_turns
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.browsers.discovery.find import Installation, find
-from webinfer.browsers.launch import launch
+from webinfer.browsers.processes.launch import launch
 from webinfer.models.zoo.probe import echo_model
 from webinfer.transport.server import WEB
 

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from webinfer.browsers.discovery.find import Installation
-from webinfer.browsers.launch import launch
+from webinfer.browsers.processes.launch import launch
 from webinfer.core.errors import LoadFailed
 from webinfer.models.files.package import ModelPackage
 from webinfer.transport.server import WEB

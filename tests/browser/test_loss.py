@@ -21,7 +21,7 @@ from tests.chaos.workload import make_endless
 from tests.processes import having, send
 from webinfer import AsyncAccelerator, AsyncModel
 from webinfer.accuracy.native import run_native
-from webinfer.browsers.process_tree import processes
+from webinfer.browsers.processes.process_tree import processes
 from webinfer.core.errors import DeadlineExceeded, LaunchFailed, LostError, PoolClosed
 from webinfer.models.sources.resolve import resolve
 from webinfer.pool.events import BrowserEnded, BrowserStarted

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, unrecorded
-from webinfer.browsers.process_tree import processes
+from webinfer.browsers.processes.process_tree import processes
 from webinfer.core.errors import DatabaseDamaged, MissingInput, NotANumber, ShapeMismatch
 from webinfer.inference.result import Result
 from webinfer.telemetry.database.connection import connect

@@ -16,7 +16,7 @@ import pytest
 from tests.chaos.target import transport_of
 from tests.processes import send
 from webinfer import AsyncAccelerator
-from webinfer.browsers.process_tree import processes
+from webinfer.browsers.processes.process_tree import processes
 from webinfer.pool.events import Event, HeartbeatMissed, HostStalled
 from webinfer.transport.wire.conversation import MISSED
 

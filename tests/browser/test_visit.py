@@ -14,7 +14,7 @@ import pytest
 
 from webinfer import Accelerator
 from webinfer.browsers.discovery.find import find
-from webinfer.browsers.launch import launch
+from webinfer.browsers.processes.launch import launch
 from webinfer.core.errors import BrowserNotFound, LaunchFailed
 
 pytestmark = pytest.mark.browser

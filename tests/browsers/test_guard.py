@@ -17,10 +17,10 @@ import pytest
 
 from tests.browsers.conftest import poll, survivors
 from tests.processes import command_line, name
-from webinfer.browsers import launch as launching
 from webinfer.browsers.discovery.find import Installation
-from webinfer.browsers.launch import Exit, launch
-from webinfer.browsers.process_tree import processes
+from webinfer.browsers.processes import launch as launching
+from webinfer.browsers.processes.launch import Exit, launch
+from webinfer.browsers.processes.process_tree import processes
 from webinfer.browsers.remote import expect
 from webinfer.core.errors import LaunchFailed
 

@@ -16,8 +16,8 @@ import pytest
 
 from tests.browsers.conftest import Site, survivors
 from webinfer.browsers.discovery.find import Installation, find_all, version
-from webinfer.browsers.launch import launch
-from webinfer.browsers.process_tree import processes, tree_memory
+from webinfer.browsers.processes.launch import launch
+from webinfer.browsers.processes.process_tree import processes, tree_memory
 from webinfer.core.errors import LaunchFailed
 from webinfer.core.options import BrowserName
 

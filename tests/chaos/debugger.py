@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from webinfer.browsers.browser import Browser
-from webinfer.browsers.launch import BrowserProcess
+from webinfer.browsers.processes.launch import BrowserProcess
 
 FLAGS = ("--remote-debugging-port=0",)  # each browser writes the port that it took into its profile
 PATIENCE = 5.0  # seconds for the debugger's answer

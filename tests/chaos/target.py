@@ -17,7 +17,7 @@ from tests.processes import name
 from webinfer import AsyncAccelerator
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.lane import Lane
-from webinfer.browsers.process_tree import processes
+from webinfer.browsers.processes.process_tree import processes
 from webinfer.inference.model import AsyncModel
 from webinfer.pool.events import BrowserRefused, Event, HostStalled, RunFailedEvent, RunFinished
 from webinfer.pool.pool import Pool

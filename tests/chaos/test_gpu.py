@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.workload import make_subjects
 from tests.processes import having, send
 from webinfer import AsyncAccelerator
-from webinfer.browsers.process_tree import processes
+from webinfer.browsers.processes.process_tree import processes
 from webinfer.core.errors import DeadlineExceeded
 
 

@@ -14,7 +14,7 @@ from fixed_web_platform.resource_pool_bridge import BrowserConnection
 from tests.compat.models import BERT, SLOW, TOKENS
 from tests.processes import send
 from webinfer.accuracy.native import NativeSession
-from webinfer.browsers.process_tree import processes
+from webinfer.browsers.processes.process_tree import processes
 from webinfer.core.errors import BrowserNotFound, ModelNotFound, OptionError, PoolClosed
 from webinfer.models.sources.resolve import resolve
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.pool.standins import NAME, StandInBrowser, StandInConnection
 from webinfer.browsers.browser import Browser
-from webinfer.browsers.lane import Recipe
+from webinfer.browsers.recipe import Recipe
 from webinfer.core.errors import (
     BackendUnavailable,
     DeadlineExceeded,

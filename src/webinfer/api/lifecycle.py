@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from webinfer.browsers.discovery.find import find, find_each
-from webinfer.browsers.profiles import note_port, port_of
+from webinfer.browsers.processes.profiles import note_port, port_of
 from webinfer.core.errors import OptionError, PoolClosed, PortInUse
 from webinfer.core.options import Options
 from webinfer.pool.pool import Pool

@@ -13,7 +13,7 @@ from webinfer.bench.compare import Finding
 from webinfer.bench.record import Cell, LoadTimes, Record, Together, launches, ratios
 from webinfer.bench.runner import interval
 from webinfer.core.errors import BenchmarkError
-from webinfer.core.statistics import Interval, Limit, Load, Scaling, limit, outliers, scaling
+from webinfer.core.statistics import Interval, Limit, Occupancy, Scaling, limit, outliers, scaling
 from webinfer.core.statistics.interval import spread
 from webinfer.telemetry.report.markdown import line
 
@@ -318,13 +318,13 @@ def _lacking(found: Interval, record: Record) -> str:
     return f" at {found.confidence:.0%}" if found.confidence < record.method.confidence else ""
 
 
-def _load(cell: Cell) -> Load:
+def _load(cell: Cell) -> Occupancy:
     def middle(name: str) -> float:
         values = [value for turn in cell.turns if (value := getattr(turn, name)) is not None]
         return float(median(values)) if values else 0.0
 
     shares = {name: middle(name) for name in ("cores", "python", "lanes", "transfer")}
-    return Load(**shares, hardware=cell.verdict == "hardware")
+    return Occupancy(**shares, hardware=cell.verdict == "hardware")
 
 
 def _seconds(values: Sequence[float]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.discovery.gpus import list_gpus
 from webinfer.browsers.lane import Lane
-from webinfer.browsers.launch import BrowserProcess, launch
+from webinfer.browsers.processes.launch import BrowserProcess, launch
 from webinfer.browsers.remote import Visit, expect, is_visitor
 from webinfer.core.capabilities import Capabilities, Speeds, Verdict
 from webinfer.core.errors import BrowserLost, LaneLost, LaunchFailed, WebinferError

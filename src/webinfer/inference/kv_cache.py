@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from webinfer.browsers.lane import Residents
+from webinfer.browsers.recipe import Residents
 from webinfer.core.errors import BackendUnavailable, UnknownOutput
 from webinfer.core.placement import LaneId
 from webinfer.core.tensors import Signature, prepare

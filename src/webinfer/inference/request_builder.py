@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from webinfer.browsers.lane import Residents
+from webinfer.browsers.recipe import Residents
 from webinfer.core.errors import HandleLost, OptionError
 from webinfer.core.options import Backend
 from webinfer.core.options.validation import seconds

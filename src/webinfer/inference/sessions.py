@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from webinfer.browsers.lane import Lane, Recipe
+from webinfer.browsers.lane import Lane
+from webinfer.browsers.recipe import Recipe
 from webinfer.core.capabilities import WEBNN_DEVICE
 from webinfer.core.errors import PoolClosed
 from webinfer.core.options import Backend

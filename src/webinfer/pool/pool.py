@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
-from webinfer.browsers.lane import Lane, Recipe
+from webinfer.browsers.lane import Lane
+from webinfer.browsers.recipe import Recipe
 from webinfer.core.errors import PoolClosed, QueueFull, WrongLoop
 from webinfer.core.options import Backend, Options
 from webinfer.core.placement import LaneId, Placement

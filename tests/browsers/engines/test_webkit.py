@@ -13,7 +13,7 @@ from tests.browsers.conftest import poll, survivors
 from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.engines.launch_plan import LaunchPlan, Machine
 from webinfer.browsers.engines.webkit import plan_webkit
-from webinfer.browsers.launch import launch
+from webinfer.browsers.processes.launch import launch
 from webinfer.core.errors import LaunchFailed
 
 Script = Callable[[str, str], Path]

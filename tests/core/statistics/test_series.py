@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from webinfer.core.statistics import Load, changes, is_steady, limit, scaling, steady_from
+from webinfer.core.statistics import Occupancy, changes, is_steady, limit, scaling, steady_from
 
 
 def warming(cold: int, chance: np.random.Generator) -> list[float]:
@@ -139,15 +139,15 @@ def test_two_concurrencies_are_too_few_for_a_law() -> None:
 @pytest.mark.parametrize(
     ("load", "kind"),
     [
-        (Load(cores=0.98, python=0.1, lanes=0.95, transfer=0.05), "cores"),
-        (Load(cores=0.5, python=0.97, lanes=0.6, transfer=0.2), "bridge"),
-        (Load(cores=0.4, python=0.3, lanes=0.5, transfer=0.6), "bridge"),
-        (Load(cores=0.2, python=0.1, lanes=0.97, transfer=0.02, hardware=True), "gpu"),
-        (Load(cores=0.2, python=0.1, lanes=0.4, transfer=0.02), "callers"),
-        (Load(cores=0.5, python=0.1, lanes=0.95, transfer=0.02), "unknown"),
+        (Occupancy(cores=0.98, python=0.1, lanes=0.95, transfer=0.05), "cores"),
+        (Occupancy(cores=0.5, python=0.97, lanes=0.6, transfer=0.2), "bridge"),
+        (Occupancy(cores=0.4, python=0.3, lanes=0.5, transfer=0.6), "bridge"),
+        (Occupancy(cores=0.2, python=0.1, lanes=0.97, transfer=0.02, hardware=True), "gpu"),
+        (Occupancy(cores=0.2, python=0.1, lanes=0.4, transfer=0.02), "callers"),
+        (Occupancy(cores=0.5, python=0.1, lanes=0.95, transfer=0.02), "unknown"),
     ],
 )
-def test_what_holds_a_pool_back_follows_from_what_was_seen(load: Load, kind: str) -> None:
+def test_what_holds_a_pool_back_follows_from_what_was_seen(load: Occupancy, kind: str) -> None:
     found = limit(load)
     assert found.kind == kind
     assert len(found.evidence) == 4

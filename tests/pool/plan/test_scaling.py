@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webinfer.core.placement import LaneId
-from webinfer.pool.plan.scaling import PATIENCE, BrowserLoad, LaneLoad, Limits, scale
+from webinfer.pool.plan.scaling import PATIENCE, BrowserLoad, LaneLoad, ScalingLimits, scale
 
-LIMITS = Limits(least=1, most=3, idle=60)
+LIMITS = ScalingLimits(least=1, most=3, idle=60)
 ONE = BrowserLoad("b1", [LaneLoad(LaneId("b1", 1))])
 
 
@@ -72,7 +72,7 @@ def fleets(draw: st.DrawFn) -> list[BrowserLoad]:
 
 @given(fleets(), st.integers(0, 4), st.integers(1, 4), st.none() | st.floats(0, 50))
 def test_scaling_keeps_its_promises(browsers: list[BrowserLoad], least: int, most: int, idle: float | None) -> None:
-    made = scale(browsers, Limits(least, most, idle), 100)
+    made = scale(browsers, ScalingLimits(least, most, idle), 100)
     total = sum(len(browser.lanes) + browser.starting for browser in browsers)
     assert len(made.end) <= max(total - least, 0)
     assert made.wake is None or made.wake > 100

@@ -6,7 +6,7 @@ over, ``changes`` where a history broke, ``scaling`` what more lanes gain, and `
 
 from __future__ import annotations
 
-from webinfer.core.statistics.bottleneck import Limit, Load, limit
+from webinfer.core.statistics.bottleneck import Limit, Occupancy, limit
 from webinfer.core.statistics.changes import Change, changes
 from webinfer.core.statistics.comparison import Comparison, Severity, between, paired, severity, unpaired
 from webinfer.core.statistics.interval import Interval, bootstrap, outliers, over_launches, quotient, within_launch
@@ -18,7 +18,7 @@ __all__ = [
     "Comparison",
     "Interval",
     "Limit",
-    "Load",
+    "Occupancy",
     "Scaling",
     "Severity",
     "between",

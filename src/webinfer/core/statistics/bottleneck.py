@@ -10,7 +10,7 @@ _NOTABLE = 0.3  # share of the requests' time from which on it is worth a word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Occupancy:
     """What was seen at the highest concurrency.
 
     Attributes:
@@ -40,7 +40,7 @@ class Limit:
         return {"kind": self.kind, "evidence": list(self.evidence)}
 
 
-def limit(load: Load) -> Limit:
+def limit(load: Occupancy) -> Limit:
     """Say what held the throughput.
 
     The bridge, where Python's thread is busy all the time; the cores, where all of them work, whoever has them; the

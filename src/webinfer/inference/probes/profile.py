@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webinfer.browsers.lane import Recipe
+from webinfer.browsers.recipe import Recipe
 from webinfer.core.errors import LaneLost
 from webinfer.core.placement import LaneId, Profile
 from webinfer.pool.pool import Pool

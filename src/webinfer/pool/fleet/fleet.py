@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import Counter
-from dataclasses import dataclass
 
 from webinfer.browsers.browser import Browser
 from webinfer.browsers.discovery.find import Installation
 from webinfer.browsers.lane import Lane
-from webinfer.browsers.process_tree import tree_memory
+from webinfer.browsers.processes.process_tree import tree_memory
 from webinfer.core.errors import BrowserLost, DeviceLost, LaneLost, WebinferError
 from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Backend, Options
 from webinfer.core.placement import LaneId
-from webinfer.pool.events import (
-    BrowserEnded,
-    BrowserStarted,
-    HeartbeatMissed,
-    LaneEnded,
-    LaneStarted,
-    log_fields,
-)
+from webinfer.pool.events import BrowserEnded, BrowserStarted, HeartbeatMissed, LaneEnded, LaneStarted, log_fields
 from webinfer.pool.fleet.registry import Registry, Retirement
+from webinfer.pool.fleet.size import Sizes, is_spare
 from webinfer.pool.owner import Owner
-from webinfer.pool.plan.assignment import LaneState
 from webinfer.pool.plan.recovery import Loss, Step, next_step
 from webinfer.transport.server import Host
 
 log = logging.getLogger("webinfer.fleet")
 
 _LANE_START = 60.0  # seconds for a worker to start and dial back
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How many lanes a browser has, and how many WebAssembly threads each; ``None`` shares the cores out."""
-
-    lanes: int
-    threads: int | None
 
 
 class Fleet:
@@ -64,7 +47,7 @@ class Fleet:
         self._owner = owner
         self._tasks = Tasks()
         self._started = 0  # browsers ever started
-        self._sizes: dict[str, Size] = {}  # that a contest chose, by the browser's name
+        self._sizes = Sizes(options)
         self._starting: Counter[str] = Counter()  # lanes that are starting or are to be, by browser's id
         self._closed = False
 
@@ -105,7 +88,7 @@ class Fleet:
         log.info("browser %s: %s %s is ready after %.2f s", *about, extra=log_fields(started))
         self._owner.announce(started)
         try:
-            most = self._size(browser.name).lanes
+            most = self._sizes.of(browser.name).lanes
             first = most if options.min_lanes is None else max(1, min(options.min_lanes, most))
             lanes = (self._start_lane(browser) for _ in range(first))
             outcomes = await asyncio.gather(*lanes, return_exceptions=True)
@@ -146,20 +129,20 @@ class Fleet:
             lanes: The number. One that was asked for before is not lowered.
             threads: WebAssembly threads of each; ``None`` shares the cores out. The option ``threads`` goes before it.
         """
-        before, browser = self._size(name), self.registry.named(name)
-        size = self._sizes[name] = Size(max(lanes, before.lanes), self._options.threads or threads)
+        before, browser = self._sizes.of(name), self.registry.named(name)
+        size = self._sizes.raise_to(name, lanes, threads)
         if size == before or browser is None:
             return
         states = {id: state for id, state in self.registry.states.items() if id.browser == browser.id}
-        spare = [id for id, state in states.items() if _is_spare(state)]
+        spare = [id for id, state in states.items() if is_spare(state)]
         adding = (self.add_lane(browser) for _ in range(size.lanes - len(states) + len(spare)))
-        failures = [outcome for outcome in await asyncio.gather(*adding, return_exceptions=True) if outcome is not None]
+        failures = [outcome for outcome in await asyncio.gather(*adding, return_exceptions=True) if outcome]
         for failure in failures:
             if not isinstance(failure, WebinferError):
                 raise failure
             log.warning("browser %s gets no further lane: %s", browser.id, failure)
         for id in spare if not failures else ():
-            if id in self.registry.states and _is_spare(self.registry.states[id]):
+            if id in self.registry.states and is_spare(self.registry.states[id]):
                 self.retire(self.registry.lanes[id], "Lanes of the size that was tuned take its place.")
 
     # Losses
@@ -292,7 +275,7 @@ class Fleet:
     async def _start_lane(self, browser: Browser) -> None:
         self._starting[browser.id] += 1
         try:
-            lane = await browser.start_lane(self._threads(browser), _LANE_START)
+            lane = await browser.start_lane(self._sizes.threads(browser), _LANE_START)
         finally:
             self._starting[browser.id] -= 1
         if browser.id not in self.registry.browsers:
@@ -303,14 +286,6 @@ class Fleet:
         extra = {**log_fields(started), "runtime": lane.runtime}
         log.info("lane %s is ready: %s", lane.id, lane.runtime, extra=extra)
         self._owner.announce(started)
-
-    def _threads(self, browser: Browser) -> int:
-        size = self._size(browser.name)
-        cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
-        return size.threads or max(1, min(browser.capabilities.cores, cores or 1) // size.lanes)
-
-    def _size(self, name: str) -> Size:
-        return self._sizes.get(name) or Size(self._options.lanes, self._options.threads)
 
     # Retirement
 
@@ -418,8 +393,3 @@ class Fleet:
         self._owner.advance()  # its successor need not wait for the end
         await browser.close()
         self.registry.ending.discard(browser)
-
-
-def _is_spare(state: LaneState) -> bool:
-    """Whether a lane holds nothing and does nothing."""
-    return not (state.loaded or state.loading or state.running)

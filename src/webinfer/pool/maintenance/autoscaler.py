@@ -15,7 +15,7 @@ from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.plan.affinity import home
 from webinfer.pool.plan.assignment import LaneState, State
-from webinfer.pool.plan.scaling import BrowserLoad, LaneLoad, Limits, scale
+from webinfer.pool.plan.scaling import BrowserLoad, LaneLoad, ScalingLimits, scale
 from webinfer.pool.requests.queue import Queues
 
 log = logging.getLogger("webinfer.scaler")
@@ -40,7 +40,7 @@ class Scaler:
         self._launcher = launcher
         self._state = state
         self._queues = queues
-        self._limits = Limits(options.min_lanes or 0, options.lanes, options.idle_timeout)
+        self._limits = ScalingLimits(options.min_lanes or 0, options.lanes, options.idle_timeout)
         self._full = full
         self._rested: dict[LaneId, tuple[int, float]] = {}  # by idle lane: its runs, and since when it has had no more
         self._pressed: dict[str, float] = {}  # by browser's name: since when its lanes have had no room

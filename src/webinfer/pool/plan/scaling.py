@@ -13,7 +13,7 @@ before a new lane would have started and loaded its model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ScalingLimits:
     """How far the number of lanes may go.
 
     Attributes:
@@ -61,7 +61,7 @@ class BrowserLoad:
 
 
 @dataclass(slots=True)
-class Scaling:
+class LaneScaling:
     """What to do now.
 
     Attributes:
@@ -75,7 +75,7 @@ class Scaling:
     wake: float | None = None
 
 
-def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scaling:
+def scale(browsers: Sequence[BrowserLoad], limits: ScalingLimits, now: float) -> LaneScaling:
     """Decide on lanes to start and to end.
 
     Up and down are far apart, so that the number does not swing: up after ``PATIENCE`` under pressure, one lane at a
@@ -86,7 +86,7 @@ def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scalin
         limits: How many lanes there may be.
         now: The time, on the caller's clock.
     """
-    todo = Scaling()
+    todo = LaneScaling()
     resting: list[LaneLoad] = []
     spare = sum(len(browser.lanes) + browser.starting for browser in browsers) - limits.least
     for browser in browsers:
@@ -101,7 +101,7 @@ def scale(browsers: Sequence[BrowserLoad], limits: Limits, now: float) -> Scalin
     return todo
 
 
-def _grow(browser: BrowserLoad, limits: Limits, now: float, todo: Scaling) -> None:
+def _grow(browser: BrowserLoad, limits: ScalingLimits, now: float, todo: LaneScaling) -> None:
     room = len(browser.lanes) + browser.starting < limits.most
     if browser.pressed_since is None or browser.starting or browser.full or not room:
         return
@@ -112,7 +112,7 @@ def _grow(browser: BrowserLoad, limits: Limits, now: float, todo: Scaling) -> No
         _wake(todo, due)
 
 
-def _shrink(due: Sequence[tuple[float, LaneId]], now: float, todo: Scaling) -> None:
+def _shrink(due: Sequence[tuple[float, LaneId]], now: float, todo: LaneScaling) -> None:
     for at, lane in due:
         if at <= now:
             todo.end.append(lane)
@@ -120,5 +120,5 @@ def _shrink(due: Sequence[tuple[float, LaneId]], now: float, todo: Scaling) -> N
             _wake(todo, at)
 
 
-def _wake(todo: Scaling, at: float) -> None:
+def _wake(todo: LaneScaling, at: float) -> None:
     todo.wake = at if todo.wake is None else min(todo.wake, at)

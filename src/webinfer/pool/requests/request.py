@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.browsers.lane import Lane, Residents
+from webinfer.browsers.lane import Lane
+from webinfer.browsers.recipe import Residents
 from webinfer.core.errors import WebinferError
 from webinfer.core.placement import LaneId, Placement
 from webinfer.pool.plan.assignment import SessionKey

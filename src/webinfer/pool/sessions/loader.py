@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from webinfer.browsers.lane import Lane, Recipe
+from webinfer.browsers.lane import Lane
+from webinfer.browsers.recipe import Recipe
 from webinfer.core.errors import BackendUnavailable, DeadlineExceeded, DeviceLost, PoolClosed, WebinferError
 from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Backend, Options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from webinfer.browsers.lane import Recipe
+from webinfer.browsers.recipe import Recipe
 from webinfer.core.errors import WebinferError
 from webinfer.pool.events import SessionLoaded
 from webinfer.transport.connection import OnTransfer

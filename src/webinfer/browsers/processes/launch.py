@@ -22,10 +22,10 @@ from webinfer.browsers.engines.chromium import plan_chromium
 from webinfer.browsers.engines.firefox import plan_firefox
 from webinfer.browsers.engines.launch_plan import LaunchPlan, Machine, Planner, profile_of
 from webinfer.browsers.engines.webkit import plan_webkit
-from webinfer.browsers.profiles import KeptProfile, claimed
+from webinfer.browsers.processes.profiles import KeptProfile, claimed
 from webinfer.core.errors import LaunchFailed
 
-log = logging.getLogger("webinfer.browsers.launch")
+log = logging.getLogger("webinfer.browsers.processes.launch")
 
 PLANNERS: Mapping[Engine, Planner] = {"chromium": plan_chromium, "firefox": plan_firefox, "webkit": plan_webkit}
 
