@@ -32,7 +32,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's orphan
 PARENT = """
 import asyncio, os, pathlib, time
 from webinfer.browsers.discovery.find import Installation
-from webinfer.browsers.launch import launch
+from webinfer.browsers.processes.launch import launch
 async def main():
     await launch(Installation("chrome", "chromium", pathlib.Path({executable!r}), "explicit"), "http://x/")
     {then}

@@ -30,7 +30,7 @@ EACH: list[object] = [
 PARENT = """
 import asyncio, json, sys
 from webinfer.browsers.discovery.find import find
-from webinfer.browsers.launch import launch
+from webinfer.browsers.processes.launch import launch
 async def main():
     process = await launch(find(sys.argv[1]), sys.argv[2])
     print(json.dumps([process.pid, str(process.home)]), flush=True)
