@@ -13,7 +13,7 @@ from tests.bench.records import WASM, WEBNN
 from webinfer.bench import Ask, Cell, Method, Record, benchmark, read
 from webinfer.bench.plan import Seen
 from webinfer.bench.record import Together
-from webinfer.bench.runner import Block, Step
+from webinfer.bench.runner import LaunchBlock, Step
 
 ASK = Ask(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
 
@@ -56,7 +56,7 @@ async def test_no_part_of_a_block_is_done_before_its_last_load(monkeypatch: pyte
             pass
 
     cells = [Cell(configuration=each) for each in (WASM, WEBNN)]
-    block = Block(Record(id="r"), cells, lambda step: None, {})
+    block = LaunchBlock(Record(id="r"), cells, lambda step: None, {})
     monkeypatch.setattr(block, "_contestants", lambda: ([], [Contestant(cell) for cell in cells]))
     with pytest.raises(Stopped):
         await block.run()

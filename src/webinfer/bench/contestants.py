@@ -31,7 +31,7 @@ _PATIENCES = 4  # for a single run
 _WORK = bytes(4_000_000)
 
 
-class Contestant(Protocol):
+class BenchContestant(Protocol):
     """One that takes turns."""
 
     async def open(self, launch: int) -> None:

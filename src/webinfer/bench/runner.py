@@ -92,7 +92,7 @@ async def measure(record: Record, path: Path, tell: Tell, options: dict[str, Any
     record.save(path)
     try:
         for block in blocks(record.cells):
-            await Block(record, block, tell, options or {}).run()
+            await LaunchBlock(record, block, tell, options or {}).run()
             record.save(path)
             tell(Step(f"kept {block[0].configuration.model}", block))
         record.status = "finished"
@@ -107,7 +107,7 @@ async def measure(record: Record, path: Path, tell: Tell, options: dict[str, Any
         record.save(path)
 
 
-class Block:
+class LaunchBlock:
     """Configurations of one model that take turns, with native onnxruntime among them."""
 
     def __init__(self, record: Record, cells: list[Cell], tell: Tell, options: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ class Block:
         self._references: list[Reference] = []
 
     def __repr__(self) -> str:
-        return f"<Block {self._asked.model} x{self._asked.concurrency} cells={len(self._cells)}>"
+        return f"<LaunchBlock {self._asked.model} x{self._asked.concurrency} cells={len(self._cells)}>"
 
     async def run(self) -> None:
         """Measure."""
