@@ -72,3 +72,16 @@ def test_no_source_file_is_long() -> None:
     places = [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("web/src/**/*.ts")]
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in places}
     assert {str(path): length for path, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_every_module_has_its_tests_or_names_them() -> None:
+    source, tests = ROOT / "src" / "webinfer", ROOT / "tests"
+    covered: dict[str, list[str]] = tomllib.loads((tests / "coverage.toml").read_text(encoding="utf-8"))["covered"]
+    modules = [path.relative_to(source) for path in source.rglob("*.py") if not path.name.startswith("__")]
+    own = {module for module in modules if (tests / module.parent / f"test_{module.name}").exists()}
+    named = {module for module in modules if any(module.as_posix() in (key, key + module.name) for key in covered)}
+    folders = [key for key in covered if key.endswith("/")]
+    below = {module for module in modules if any(module.as_posix().startswith(folder) for folder in folders)}
+    assert sorted(set(modules) - own - named - below) == []
+    assert [test for names in covered.values() for test in names if not (tests / test).exists()] == []
+    assert [key for key in covered if not (source / key).exists()] == []
