@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -265,7 +266,8 @@ async def test_requests_run_alone_where_the_session_for_batches_cannot_be_had(pe
         (state,) = pool.lane_states.values()
         batches = next(key for key in state.loaded if dict(key.dimensions)["batch"] == 8)
         loading = pool._loader._loadings[batches]
-        loading.recipe = replace(loading.recipe, model=replace(loading.recipe.model, url="/models/gone"))
+        gone = msgspec.structs.replace(loading.recipe.model, url="/models/gone")
+        loading.recipe = replace(loading.recipe, model=gone)
         pool.lanes[state.id].unload(loading.name)
         del state.loaded[batches]
         results = await at_once(model, requests)
