@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 from numpy.typing import NDArray
@@ -29,19 +29,6 @@ Inputs = dict[str, NDArray[Any]]
 WARMING = 1 / 3  # of the patience, for warming up besides
 _PATIENCES = 4  # for a single run
 _WORK = bytes(4_000_000)
-
-
-class BenchContestant(Protocol):
-    """One that takes turns."""
-
-    async def open(self, launch: int) -> None:
-        """Get ready: start, load and warm up."""
-
-    async def turn(self, launch: int, number: int) -> Turn:
-        """Run some requests, and time them."""
-
-    async def close(self) -> None:
-        """End."""
 
 
 @dataclass(slots=True)
