@@ -9,15 +9,15 @@ from webinfer.bench.runner import interval
 
 WASM = Configuration(model="random:bert-tiny", browser="embedded", backend="wasm")
 WEBNN = Configuration(model="random:bert-tiny", browser="embedded", backend="webnn")
-RIGHT = Agreement(passed=True, difference=1e-6, tolerance=2e-3, cosine=1.0, digest="a", native="b")
+RIGHT = Agreement(passed=True, difference=1e-6, tolerance=1e-3, cosine=1.0, digest="a", native="b")
 WRONG = Agreement(
     passed=False,
     difference=0.3,
-    tolerance=2e-3,
+    tolerance=1e-3,
     cosine=0.8,
     digest="c",
     native="b",
-    fault="y is off by 0.3 of its largest value, over 0.002",
+    fault="y is off by 0.3 of its largest value, over 0.001",
 )
 
 

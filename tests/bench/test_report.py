@@ -66,7 +66,7 @@ def test_figures_have_four_digits_that_count_and_no_exponent(value: float, writt
 
 def test_wrong_answers_are_seen_in_every_report() -> None:
     made = record(3, cells=(WASM,), agreement=WRONG)
-    assert "WRONG: y is off by 0.3 of its largest value, over 0.002" in report.markdown(made)
+    assert "WRONG: y is off by 0.3 of its largest value, over 0.001" in report.markdown(made)
     suite = ElementTree.fromstring(junit.of_record(made))
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
 

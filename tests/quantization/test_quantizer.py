@@ -91,8 +91,16 @@ def test_integers_are_packed_lowest_first(bits: int) -> None:
         assert ((packed[:, index // each] >> (bits * (index % each))) & (2**bits - 1) == levels[:, index]).all()
 
 
-@pytest.mark.parametrize(("bits", "part"), [(4, 0.98), (3, 0.95), (2, 0.87)])  # above the worst of 30 draws each
-def test_search_and_calibration_lose_less_than_rounding(bits: int, part: float) -> None:
+# Of matrices this large the part differs by 0.001 from draw to draw: 0.9726, 0.9403 and 0.8508 were the worst of eight.
+@pytest.mark.parametrize(("bits", "part"), [(4, 0.973), (3, 0.941), (2, 0.852)])
+def test_search_loses_less_than_rounding(bits: int, part: float) -> None:
+    weights = np.random.default_rng(3).standard_t(4, (480, 1280)).astype(np.float32)
+    rounded, better = nearest(weights, bits, 32).restored(), searched(weights, bits, 32).restored()
+    assert np.linalg.norm(weights - better) < part * np.linalg.norm(weights - rounded)
+
+
+@pytest.mark.parametrize("bits", [4, 3, 2])
+def test_calibration_loses_less_than_rounding(bits: int) -> None:
     random = np.random.default_rng(3)  # its own, so that the numbers are the same whichever tests run before
     weights = random.standard_t(4, (48, 128)).astype(np.float32)
     inputs = (random.standard_normal((400, 128)) @ random.standard_normal((128, 128))).astype(np.float32)
@@ -101,11 +109,8 @@ def test_search_and_calibration_lose_less_than_rounding(bits: int, part: float) 
     def lost(restored: Floats) -> float:
         return float(np.linalg.norm(expected - inputs @ restored.T) / np.linalg.norm(expected))
 
-    rounded = nearest(weights, bits, 32).restored()
-    better = searched(weights, bits, 32).restored()
-    assert np.linalg.norm(weights - better) < part * np.linalg.norm(weights - rounded)
     best = calibrated(weights, bits, 32, inputs.T @ inputs).restored()
-    assert lost(best) < 0.8 * lost(rounded)
+    assert lost(best) < 0.8 * lost(nearest(weights, bits, 32).restored())
 
 
 def test_what_does_not_fill_a_block_is_kept_apart() -> None:

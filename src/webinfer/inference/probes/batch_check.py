@@ -75,6 +75,9 @@ def _difference(alone: Sequence[Arrays], together: Arrays, rows: int, limits: Li
             return f"output {name!r} has not one row per item: its shape is {output.shape}"
     for row in range(rows):
         own = {name: output[row : row + 1] for name, output in together.items()}
+        for name, output in own.items():
+            if output.dtype.kind == "f" and not np.isfinite(output).all():
+                return f"output {name!r} holds NaN or infinity, which cannot show that rows agree"
         if wrong := fault(compare(own, alone[row % 2]), limits):
             return f"it answers differently in a batch: {wrong}"
     return None
