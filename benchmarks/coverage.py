@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import parser, show
-from webinfer.bench.runner import interval
+from webinfer.bench.interval import cost_interval
 from webinfer.core.statistics import between, changes
 
 ROUNDS, SCATTER = 8, 0.02  # rounds of a launch, and their standard deviation
@@ -44,7 +44,7 @@ def intervals(trials: int) -> None:
         row = [f"{apart:.0%}"]
         for launches in LAUNCHES:
             made = times(np.random.default_rng(1), trials, launches, apart)
-            found = [interval(list(each), 0.95) for each in made]
+            found = [cost_interval(list(costs), 0.95) for costs in made]
             held = sum(each.low <= 1 <= each.high for each in found) / trials
             row.append(f"{held:.1%}, ±{np.median([each.margin for each in found]):.1%}")
         rows.append(row)

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.measure import machine, parser, show
 from webinfer import AsyncAccelerator, AsyncModel
-from webinfer.bench import Ask, Method, benchmark, compare
+from webinfer.bench import Matrix, Method, benchmark, compare
 from webinfer.core.statistics import Comparison, is_steady, paired
 
 LAYERS, MORE = 20, 23  # 15 % more
@@ -105,8 +105,8 @@ async def one_after_the_other(directory: Path, layers: tuple[int, int], browser:
     records = []
     for count in layers:
         save(path, count)
-        ask = Ask(models=(str(path),), browsers=(browser,), platforms=("wasm",))
-        records.append(await benchmark(ask, SEPARATE, lambda step: None, options={"threads": 1}))
+        matrix = Matrix(models=(str(path),), browsers=(browser,), platforms=("wasm",))
+        records.append(await benchmark(matrix, SEPARATE, lambda step: None, options={"threads": 1}))
     (found,) = compare(records[0], records[1], MARGIN)
     assert found.counted is not None, found.why
     return found.counted

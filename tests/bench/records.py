@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from webinfer.bench.record import Agreement, Cell, Configuration, Method, Record, Reference, Turn, launches
-from webinfer.bench.runner import interval
+from webinfer.bench.interval import cost_interval, costs_by_launch
+from webinfer.bench.record import Agreement, Cell, Configuration, Method, NativeReference, Record, Turn
 
 WASM = Configuration(model="random:bert-tiny", browser="embedded", backend="wasm")
 WEBNN = Configuration(model="random:bert-tiny", browser="embedded", backend="webnn")
@@ -43,26 +43,26 @@ def record(
     chance = np.random.default_rng(seed)
 
     def turns(level: float) -> list[Turn]:
-        made = []
+        taken = []
         for launch in range(launched):
             own = level * np.exp(chance.normal(0, 0.01))
             for number in range(8):
                 seconds = [float(own * np.exp(chance.normal(0, 0.03))) for _ in range(5)]
-                made.append(Turn(launch=launch, round=number, seconds=seconds, elapsed=sum(seconds)))
-        return made
+                taken.append(Turn(launch=launch, round=number, seconds=seconds, elapsed=sum(seconds)))
+        return taken
 
-    made = Record(
+    drawn = Record(
         id=f"made-up-{seed}",
         status="finished",
         started="2026-01-01T00:00:00+00:00",
         machine={"id": "m", "cores": 2, "cpu": "CPU", "os": "OS", "python": "3"},
         method=Method(launches=launched),
-        references=[Reference(model=WASM.model, precision="full", concurrency=1, turns=turns(0.005 * machine))],
+        references=[NativeReference(model=WASM.model, precision="full", concurrency=1, turns=turns(0.005 * machine))],
         yardstick=chance.normal(0.01, 0.0002, 24).tolist(),
     )
     for configuration in cells:
         cell = Cell(configuration=configuration, status="measured", verdict="software", agreement=agreement)
         cell.turns = turns(0.02 * slower * machine)
-        cell.interval = interval(launches(cell.turns), 0.95)
-        made.cells.append(cell)
-    return made
+        cell.interval = cost_interval(costs_by_launch(cell.turns), 0.95)
+        drawn.cells.append(cell)
+    return drawn

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from webinfer.bench import Ask, Method, benchmark, exit_code, read, storage
-from webinfer.bench.runner import Step
+from webinfer.bench import Matrix, Method, benchmark, exit_code, read_record, storage
+from webinfer.bench.runner import BenchmarkStep
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(600)]
 
@@ -29,8 +29,8 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept: Path) -> None:
     models = ("random:bert-tiny", "random:gpt2-tiny", "no-such-model")
-    ask = Ask(models=models, browsers=("embedded", "edge"), platforms=("wasm",))
-    said: list[Step] = []
+    ask = Matrix(models=models, browsers=("embedded", "edge"), platforms=("wasm",))
+    said: list[BenchmarkStep] = []
     path = str(tmp_path / "b.duckdb")
     record = asyncio.run(benchmark(ask, TINY, said.append, db_path=path, at_once=2, note="a note"))
     measured, absent, _, _, *unknown = record.cells
@@ -57,12 +57,12 @@ def test_a_benchmark_measures_verifies_explains_and_is_kept(tmp_path: Path, kept
     assert [cell.status for cell in unknown] == ["cannot", "cannot"]
     assert "no-such-model" in str(unknown[0].why)
     assert storage.load(path, "latest") == record
-    assert read(kept / f"{record.id}.json") == record
+    assert read_record(kept / f"{record.id}.json") == record
     assert any(step.block for step in said)
 
 
 def test_a_run_that_takes_too_long_is_told_in_terms_of_the_patience() -> None:
-    ask = Ask(models=("random:bert-tiny",), browsers=("embedded",), platforms=("wasm",))
+    ask = Matrix(models=("random:bert-tiny",), browsers=("embedded",), platforms=("wasm",))
     record = asyncio.run(benchmark(ask, Method(launches=1, patience=1e-6), lambda _: None))
     (cell,) = record.cells
     assert (cell.status, cell.code) == ("cannot", "deadline")
@@ -73,21 +73,21 @@ def test_an_interrupted_benchmark_is_taken_up_where_it_was_and_each_figure_writt
     tmp_path: Path, kept: Path
 ) -> None:
     path = str(tmp_path / "b.duckdb")
-    ask = Ask(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
+    ask = Matrix(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
     method = Method(launches=1, least=2, most=2, turn=0.02, patience=4, sequence=8)
 
-    def stop_at_the_second(step: Step) -> None:
+    def stop_at_the_second(step: BenchmarkStep) -> None:
         if step.block and step.block[0].configuration.model == "random:gpt2-tiny" and step.block[0].turns:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         asyncio.run(benchmark(ask, method, stop_at_the_second, db_path=path))
     (journal,) = kept.glob("*.json")
-    left = read(journal)
+    left = read_record(journal)
     assert storage.load(path, "latest") == left
     assert (left.status, [cell.status for cell in left.cells]) == ("interrupted", ["measured", "waiting"])
     assert not left.cells[1].turns
-    said: list[Step] = []
+    said: list[BenchmarkStep] = []
     record = asyncio.run(benchmark(ask, method, said.append, resume=True, db_path=path))
     assert (record.id, record.status) == (left.id, "finished")
     assert record.cells[0] == left.cells[0]

@@ -5,35 +5,35 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.records import RIGHT, WASM, WEBNN, WRONG, record
-from webinfer.bench import junit
 from webinfer.bench.compare import check_finished, check_launches, compare
+from webinfer.bench.report.junit import comparison_junit
 from webinfer.core.errors import BenchmarkError
 
 
 def test_a_slower_program_fails_and_an_equal_one_does_not() -> None:
-    assert all(each.fails for each in compare(record(1), record(2, slower=1.25), limit=0.10))
-    assert not any(each.fails for each in compare(record(1), record(2), limit=0.10))
+    assert all(finding.fails for finding in compare(record(1), record(2, slower=1.25), limit=0.10))
+    assert not any(finding.fails for finding in compare(record(1), record(2), limit=0.10))
 
 
 def test_a_change_is_told_where_it_may_be_as_small_as_the_limit_and_does_not_fail() -> None:
     slower = compare(record(1), record(2, slower=1.12), limit=0.10)
-    assert [each.severity for each in slower] == ["moderate", "moderate"]
-    assert not any(each.fails for each in slower)
-    assert {each.to_dict()["limit"] for each in slower} == {0.10}
-    assert all(0.05 < each.to_dict()["p_beyond"] < 1 and each.to_dict()["fails"] is False for each in slower)
+    assert [finding.severity for finding in slower] == ["moderate", "moderate"]
+    assert not any(finding.fails for finding in slower)
+    assert {finding.to_dict()["limit"] for finding in slower} == {0.10}
+    assert all(0.05 < finding.to_dict()["p_beyond"] < 1 and finding.to_dict()["fails"] is False for finding in slower)
 
 
 def test_benchmarks_that_are_slower_by_the_limit_seldom_fail() -> None:
     pairs = [compare(record(seed), record(100 + seed, slower=1.10), limit=0.10) for seed in range(40)]
-    assert sum(any(each.fails for each in found) for found in pairs) <= 4
+    assert sum(any(finding.fails for finding in found) for found in pairs) <= 4
     changed = [found.severity in ("minor", "moderate") for findings in pairs for found in findings]
     assert sum(changed) >= 0.8 * len(changed)  # that there is a change is seen all the same
 
 
 def test_equal_benchmarks_seldom_raise_an_alarm() -> None:
     pairs = [compare(record(seed), record(100 + seed), limit=0.0) for seed in range(20)]
-    assert sum(any(each.severity not in ("none", "unclear") for each in found) for found in pairs) <= 1
-    assert sum(any(each.fails for each in found) for found in pairs) <= 1
+    assert sum(any(finding.severity not in ("none", "unclear") for finding in found) for found in pairs) <= 1
+    assert sum(any(finding.fails for finding in found) for found in pairs) <= 1
 
 
 def test_a_slower_machine_is_no_slower_program() -> None:
@@ -68,7 +68,7 @@ def test_what_was_interrupted_is_neither_broken_nor_repaired_and_no_gate(interru
     assert left.why is not None
     assert unfinished.id in left.why
     assert "--resume" in left.why
-    suite = junit.of_findings([left])
+    suite = comparison_junit([left])
     assert 'skipped="1"' in suite
     assert left.why in suite
     with pytest.raises(BenchmarkError, match=f"{unfinished.id} was interrupted: 1 of its 2 .* --resume"):
@@ -77,8 +77,8 @@ def test_what_was_interrupted_is_neither_broken_nor_repaired_and_no_gate(interru
 
 def test_what_only_one_asked_for_is_told_and_fails_nothing() -> None:
     found = compare(record(9, cells=(WASM,)), record(10, cells=(WASM, WEBNN)))
-    assert [each.kind for each in found] == ["compared", "added"]
-    assert not any(each.fails for each in found[1:])
+    assert [finding.kind for finding in found] == ["compared", "added"]
+    assert not any(finding.fails for finding in found[1:])
 
 
 def test_benchmarks_of_different_things_are_refused() -> None:
@@ -89,4 +89,6 @@ def test_benchmarks_of_different_things_are_refused() -> None:
 def test_one_launch_is_too_few_to_judge_by() -> None:
     with pytest.raises(BenchmarkError, match="too few launches"):
         check_launches(record(1), record(2, launched=1))
-    assert {each.severity for each in compare(record(1, launched=1), record(2, slower=2, launched=1))} == {"unclear"}
+    assert {finding.severity for finding in compare(record(1, launched=1), record(2, slower=2, launched=1))} == {
+        "unclear"
+    }

@@ -14,9 +14,9 @@ from webinfer.accuracy.comparison import compare, limits_for
 from webinfer.accuracy.native import run_native
 from webinfer.accuracy.outcome import Accuracy
 from webinfer.accuracy.samples import sample
-from webinfer.bench import exit_code, read, storage
+from webinfer.bench import exit_code, read_record, storage
 from webinfer.bench.contestants import agreement
-from webinfer.bench.record import Agreement, Cell, Together
+from webinfer.bench.record import Agreement, Cell, ConcurrentRates
 from webinfer.core.errors import BenchmarkError
 from webinfer.models.sources.resolve import resolve
 from webinfer.telemetry.database.archive import merge
@@ -27,7 +27,7 @@ from webinfer.telemetry.database.store import Store
 def test_a_record_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     made = record(1)
     made.save(tmp_path / "deep" / "one.json")
-    assert read(tmp_path / "deep" / "one.json") == made
+    assert read_record(tmp_path / "deep" / "one.json") == made
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["one.json"]
 
 
@@ -36,12 +36,12 @@ def test_what_is_no_record_is_refused_by_its_path(tmp_path: Path, text: str) -> 
     path = tmp_path / "no.json"
     path.write_text(text)
     with pytest.raises(BenchmarkError, match=r"no\.json"):
-        read(path)
+        read_record(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"absent\.json"):
-        read(tmp_path / "absent.json")
+        read_record(tmp_path / "absent.json")
 
 
 def test_a_record_comes_back_from_the_database_as_it_was(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_exit_code_is_1_where_nothing_was_measured() -> None:
 
 
 def test_gain_is_work_done_beside_each_other_in_units_of_that_of_one_after_the_other() -> None:
-    rates = Together(models=["a", "b"], place="wasm in embedded", lanes=2, alone=[2.0, 4.0], together=[1.0, 3.0])
+    rates = ConcurrentRates(models=["a", "b"], place="wasm in embedded", lanes=2, alone=[2.0, 4.0], together=[1.0, 3.0])
     assert rates.gain == 1.25
 
 

@@ -1,26 +1,25 @@
-"""Benchmarks as a careful engineer makes them: docs/explanation/benchmarks.md says how."""
+"""Benchmarks of models in browsers. docs/explanation/benchmarks.md explains the method."""
 
 from __future__ import annotations
 
-from webinfer.bench import report, storage
+from webinfer.bench import storage
 from webinfer.bench.compare import Finding, compare
-from webinfer.bench.plan import Ask, everything
-from webinfer.bench.record import Cell, Configuration, Method, Record, read
-from webinfer.bench.run import benchmark, exit_code, named
+from webinfer.bench.plan import Matrix, full_matrix
+from webinfer.bench.record import Cell, Configuration, Method, Record, read_record
+from webinfer.bench.run import benchmark, exit_code, find_record
 
 __all__ = [
-    "Ask",
     "Cell",
     "Configuration",
     "Finding",
+    "Matrix",
     "Method",
     "Record",
     "benchmark",
     "compare",
-    "everything",
     "exit_code",
-    "named",
-    "read",
-    "report",
+    "find_record",
+    "full_matrix",
+    "read_record",
     "storage",
 ]

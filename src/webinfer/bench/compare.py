@@ -1,4 +1,4 @@
-"""Two benchmarks side by side: what became slower, and whether that is the program or the machine."""
+"""Comparison of two benchmarks: what became slower, and whether that is the program or the machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from webinfer.bench.record import Cell, Configuration, Record, launches, ratios
+from webinfer.bench.interval import costs_by_launch, relative_costs_by_launch
+from webinfer.bench.record import Cell, Configuration, Record
 from webinfer.core.errors import BenchmarkError
 from webinfer.core.statistics import Comparison, Severity, between
 from webinfer.core.statistics.comparison import LAUNCHES, MARGIN, adjusted
@@ -16,22 +17,22 @@ Kind = Literal["compared", "broken", "wrong", "repaired", "added", "removed", "u
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What became of one configuration.
+    """The comparison of one configuration.
 
     Attributes:
-        configuration: What it is.
-        kind: ``compared``; ``broken`` where it ran in A and not in B, ``repaired`` the other way round; ``wrong`` where
-            its answers agreed with native in A and do not in B; ``added`` and ``removed`` where only one asked for it;
-            ``unmeasured`` where one was interrupted before it.
-        raw: How its times changed.
-        relative: How they changed in units of native onnxruntime's, measured in the same rounds: what is left of the
-            change when the machine's own speed is taken out. ``None`` where native was not measured in both.
-        native: How native's times changed.
-        severity: Of what counts: ``relative``, or else ``raw``. It tells a change, whatever the limit.
-        limit: How much slower it may become.
-        p_beyond: How likely chance alone makes one that is slower by the limit look as slow, corrected for the number
-            of configurations.
-        why: Of one that is broken, wrong or unmeasured.
+        configuration: The configuration.
+        kind: ``compared``; ``broken`` if it ran in A only, and ``repaired`` if in B only; ``wrong`` if its answers
+            agreed with native onnxruntime's in A only; ``added`` and ``removed`` if only one benchmark has it;
+            ``unmeasured`` if one was interrupted before it.
+        raw: The change of its time.
+        relative: The change of its time in units of native onnxruntime's in the same rounds. This takes the machine's
+            own speed out. ``None`` if native onnxruntime was not measured in both.
+        native: The change of native onnxruntime's time.
+        severity: Severity of the change that counts, whatever the limit.
+        limit: Relative slowdown that is allowed.
+        p_beyond: Probability that a configuration that is slower by exactly the limit looks at least as slow, corrected
+            for the number of configurations.
+        why: Why it is broken, wrong or unmeasured.
     """
 
     configuration: Configuration
@@ -46,18 +47,18 @@ class Finding:
 
     @property
     def counted(self) -> Comparison | None:
-        """The change that counts."""
+        """The change that counts: the relative one, else the raw one."""
         return self.relative or self.raw
 
     @property
     def fails(self) -> bool:
-        """Whether it is slower by more than the limit beyond chance, no longer runs, or answers wrongly."""
+        """Whether it is slower by more than the limit and chance does not explain that, or is broken or wrong."""
         if self.kind in ("broken", "wrong"):
             return True
         return self.counted is not None and self.p_beyond is not None and self.p_beyond < 1 - self.counted.confidence
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the finding as values of JSON."""
         changes = {"raw": self.raw, "relative": self.relative, "native": self.native}
         return {
             "configuration": {name: getattr(self.configuration, name) for name in self.configuration.__slots__},
@@ -72,32 +73,40 @@ class Finding:
 
 
 def compare(a: Record, b: Record, margin: float = MARGIN, limit: float = MARGIN) -> list[Finding]:
-    """Compare two benchmarks, configuration by configuration: whether each changed, and whether it fails.
+    """Compare two benchmarks, configuration by configuration.
 
-    It changed where chance is an unlikely reason for any difference; it fails where chance is an unlikely reason for
-    more than the limit. With several configurations, p-values are corrected for that: one in twenty would look
-    significant by chance.
+    A configuration has changed if chance does not explain the difference. It fails if chance does not explain that it
+    is slower by more than the limit. The p-values are corrected for the number of configurations. Without that, one in
+    twenty would look significant by chance.
 
     Args:
-        a: The earlier one.
+        a: The earlier benchmark.
         b: The later one.
-        margin: Relative change that nobody minds.
-        limit: Relative change from which on a configuration fails.
+        margin: Relative change that does not matter.
+        limit: Relative slowdown that is allowed.
+
+    Returns:
+        A finding for each configuration.
 
     Raises:
-        BenchmarkError: They have no configuration in common.
+        BenchmarkError: The benchmarks have no configuration in common.
     """
     first, second = ({cell.configuration: cell for cell in record.cells} for record in (a, b))
     if not first.keys() & second.keys():
         raise BenchmarkError(f"{a.id} and {b.id} have no configuration in common: nothing can be compared.")
-    found = [_find(a, b, first.get(each), second.get(each), each) for each in dict.fromkeys([*first, *second])]
-    told = [finding for finding in found if finding is not None]
-    sure = _sure(told, limit)
-    return [replace(each, severity=each.counted.severity(margin) if each.counted else "none") for each in sure]
+    findings = []
+    for configuration in dict.fromkeys([*first, *second]):
+        finding = _finding(a, b, first.get(configuration), second.get(configuration), configuration)
+        if finding is not None:
+            findings.append(finding)
+    return [
+        replace(finding, severity=finding.counted.severity(margin) if finding.counted else "none")
+        for finding in _corrected(findings, limit)
+    ]
 
 
 def check_launches(a: Record, b: Record) -> None:
-    """Refuse to judge by benchmarks that cannot tell a change from the chance of a launch.
+    """Refuse benchmarks with too few launches to tell a change from chance.
 
     Args:
         a: The earlier benchmark.
@@ -109,13 +118,13 @@ def check_launches(a: Record, b: Record) -> None:
     for record in (a, b):
         if record.method.launches < LAUNCHES:
             raise BenchmarkError(
-                f"{record.id} has too few launches of each browser, {record.method.launches}, to tell a regression "
-                f"from the chance of one launch: measure it with --launches {LAUNCHES} or more."
+                f"{record.id} has too few launches of each browser: {record.method.launches}. One launch can be slow "
+                f"by chance. Measure with --launches {LAUNCHES} or more."
             )
 
 
 def check_finished(a: Record, b: Record) -> None:
-    """Refuse to judge by benchmarks that were interrupted: what is not measured may be what became slower.
+    """Refuse interrupted benchmarks, because a configuration that was not measured may have become slower.
 
     Args:
         a: The earlier benchmark.
@@ -128,49 +137,52 @@ def check_finished(a: Record, b: Record) -> None:
         if left := sum(not cell.done for cell in record.cells):
             raise BenchmarkError(
                 f"{record.id} was interrupted: {left} of its {len(record.cells)} configurations are not measured yet. "
-                "Go on with it by the same `webinfer bench` with --resume, and compare then."
+                "Run the same `webinfer bench` command with --resume, then compare."
             )
 
 
-def _find(a: Record, b: Record, before: Cell | None, now: Cell | None, asked: Configuration) -> Finding | None:
+def _finding(
+    a: Record, b: Record, before: Cell | None, now: Cell | None, configuration: Configuration
+) -> Finding | None:
+    """Compare one configuration; return ``None`` if it runs in neither benchmark."""
     if before is None or now is None:
-        return Finding(configuration=asked, kind="added" if before is None else "removed")
+        return Finding(configuration=configuration, kind="added" if before is None else "removed")
     if left := [record.id for record, cell in ((a, before), (b, now)) if not cell.done]:
-        why = f"not measured yet in {' and '.join(left)}: `webinfer bench --resume` goes on with it"
-        return Finding(configuration=asked, kind="unmeasured", why=why)
+        why = f"not measured yet in {' and '.join(left)}: `webinfer bench --resume` measures it"
+        return Finding(configuration=configuration, kind="unmeasured", why=why)
     if before.status != "measured" or now.status != "measured":
         if before.status == now.status or "measured" not in (before.status, now.status):
             return None
         kind: Kind = "broken" if before.status == "measured" else "repaired"
-        return Finding(configuration=asked, kind=kind, why=now.why or before.why)
+        return Finding(configuration=configuration, kind=kind, why=now.why or before.why)
     confidence = min(a.method.confidence, b.method.confidence)
-    raw = between(launches(before.turns), launches(now.turns), confidence=confidence)
+    raw = between(costs_by_launch(before.turns), costs_by_launch(now.turns), confidence=confidence)
     natives = a.reference(before), b.reference(now)
     relative = native = None
     if natives[0] is not None and natives[1] is not None:
-        sides = [
-            launches(list(ratios(cell.turns, side))) for cell, side in zip((before, now), natives, strict=True) if side
-        ]
-        relative = between(sides[0], sides[1], confidence=confidence)
-        native = between(launches(natives[0].turns), launches(natives[1].turns), confidence=confidence)
-    made = Finding(configuration=asked, kind="compared", raw=raw, relative=relative, native=native)
+        earlier = relative_costs_by_launch(before.turns, natives[0])
+        later = relative_costs_by_launch(now.turns, natives[1])
+        relative = between(earlier, later, confidence=confidence)
+        native_costs = [costs_by_launch(reference.turns) for reference in (natives[0], natives[1])]
+        native = between(native_costs[0], native_costs[1], confidence=confidence)
+    finding = Finding(configuration=configuration, kind="compared", raw=raw, relative=relative, native=native)
     if before.agreement and now.agreement and before.agreement.passed and not now.agreement.passed:
-        why = f"its answers are wrong, and were right before: {now.agreement.fault}"
-        return replace(made, kind="wrong", why=why)
-    return made
+        why = f"its answers were right and are wrong now: {now.agreement.fault}"
+        return replace(finding, kind="wrong", why=why)
+    return finding
 
 
-def _sure(findings: Sequence[Finding], limit: float) -> list[Finding]:
-    """Test the changes of all, and correct the p-values for their number."""
-    counted = [each.counted for each in findings]
-    corrected = iter(adjusted([each.p_value for each in counted if each]))
-    beyond = iter(adjusted([each.p_beyond(limit) for each in counted if each]))
-    made = []
-    for finding, change in zip(findings, counted, strict=True):
+def _corrected(findings: Sequence[Finding], limit: float) -> list[Finding]:
+    """Test all changes against the limit, and correct the p-values for the number of changes."""
+    changes = [finding.counted for finding in findings]
+    p_values = iter(adjusted([change.p_value for change in changes if change]))
+    p_beyond = iter(adjusted([change.p_beyond(limit) for change in changes if change]))
+    corrected = []
+    for finding, change in zip(findings, changes, strict=True):
         if change is None:
-            made.append(replace(finding, limit=limit))
+            corrected.append(replace(finding, limit=limit))
             continue
-        sure = replace(change, p_value=next(corrected))
-        kept = replace(finding, relative=sure) if finding.relative else replace(finding, raw=sure)
-        made.append(replace(kept, limit=limit, p_beyond=next(beyond)))
-    return made
+        change = replace(change, p_value=next(p_values))
+        finding = replace(finding, relative=change) if finding.relative else replace(finding, raw=change)
+        corrected.append(replace(finding, limit=limit, p_beyond=next(p_beyond)))
+    return corrected

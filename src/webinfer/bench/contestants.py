@@ -1,15 +1,14 @@
-"""What takes turns: a model in a browser, the same in native onnxruntime, and a fixed piece of work."""
+"""Contestants that take turns: a model in a browser, the same model in native onnxruntime."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 from numpy.typing import NDArray
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 from webinfer.accuracy.comparison import digest, limits_for
 from webinfer.accuracy.native import NativeSession
 from webinfer.api.accelerator import AsyncAccelerator
-from webinfer.bench.record import Agreement, Cell, LoadTimes, Method, Reference, Turn
-from webinfer.core.errors import DeadlineExceeded, LoadFailed
+from webinfer.bench.record import Agreement, Cell, LoadTimes, Method, NativeReference, Turn
+from webinfer.core.errors import DeadlineExceeded, LoadFailed, WebinferError
 from webinfer.core.options import Options
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.result import Result
@@ -26,39 +25,80 @@ from webinfer.models.files.package import ModelPackage
 from webinfer.tuning.turns import Pace
 
 Inputs = dict[str, NDArray[Any]]
-WARMING = 1 / 3  # of the patience, for warming up besides
-_PATIENCES = 4  # for a single run
-_WORK = bytes(4_000_000)
+WARM_UP_SHARE = 1 / 3  # of the patience; warm-ups take that in addition
+_PATIENCES = 4  # limit of a single run, in units of the patience
+
+
+class BenchContestant(Protocol):
+    """A contestant that takes turns."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it takes no more turns."""
+
+    async def open(self) -> None:
+        """Get ready for a launch: start, load and warm up."""
+
+    async def turn(self, launch: int, number: int) -> None:
+        """Run some requests, and record their times.
+
+        Args:
+            launch: Number of the launch.
+            number: Number of the round in it.
+        """
+
+    async def close(self) -> None:
+        """End the launch."""
+
+    def give_up(self, error: WebinferError) -> None:
+        """Record why it cannot go on.
+
+        Args:
+            error: The reason.
+        """
 
 
 @dataclass(slots=True)
-class Load:
-    """What the machine did meanwhile."""
+class MachineLoad:
+    """Clocks of the machine's work.
+
+    Attributes:
+        busy: Seconds that all cores have worked, added up.
+        own: Seconds that this process has used.
+        at: The time, in seconds.
+    """
 
     busy: float
     own: float
     at: float
 
     @classmethod
-    def now(cls) -> Load:
+    def now(cls) -> MachineLoad:
         """Read the clocks."""
         times = psutil.cpu_times()
         own = time.process_time()
         return cls(sum(times) - times.idle - getattr(times, "iowait", 0.0), own, time.perf_counter())
 
-    def since(self, before: Load) -> tuple[float, float]:
-        """Return the share of the cores that worked since ``before``, and the cores that this process took."""
+    def since(self, before: MachineLoad) -> tuple[float, float]:
+        """Return the load between two moments.
+
+        Args:
+            before: The earlier moment.
+
+        Returns:
+            The share of the cores that worked, from 0 to 1, and the number of cores that this process used.
+        """
         elapsed = max(self.at - before.at, 1e-9)
         return (self.busy - before.busy) / elapsed / (os.cpu_count() or 1), (self.own - before.own) / elapsed
 
 
-class InBrowser:
+class BenchBrowser:
     """A model in a browser, one launch after the other.
 
     Args:
-        cell: Gets what is found.
+        cell: Gets what is measured.
         package: The model.
-        inputs: The request; a recording, where the browser is to make its features.
+        inputs: The request; a recording, if the browser computes its features.
         native: The right answer, if there is one.
         method: How to measure.
         options: Further options of the accelerator.
@@ -84,33 +124,50 @@ class InBrowser:
         self._model: AsyncModel | None = None
 
     def __repr__(self) -> str:
-        return f"<InBrowser {self.cell.configuration}>"
+        return f"<BenchBrowser {self.cell.configuration}>"
 
-    async def open(self, launch: int) -> None:
-        """Start a browser, load the model cold, once more warm at the first launch, and warm up."""
+    @property
+    def done(self) -> bool:
+        """Whether it takes no more turns."""
+        return self.cell.done
+
+    async def open(self) -> None:
+        """Start a browser, load the model cold, in the first launch once more warm, and warm up.
+
+        Raises:
+            WebinferError: The browser cannot be started, or the model cannot be loaded or run.
+        """
         self._accelerator = AsyncAccelerator(self._configured())
         began = time.perf_counter()
         await self._accelerator.start()
         self.cell.starts.append(time.perf_counter() - began)
         self._model, loaded = await self._load(self._accelerator)
         self.cell.cold.append(loaded)
-        if launch == 0:
+        if not self.cell.warm:
             await self._model.close()
             self._model, loaded = await self._load(self._accelerator)
             self.cell.warm.append(loaded)
-        self.cell.warm_ups.append(await self._pace.warm_up(self._run, warming(self._method)))
+        self.cell.warm_ups.append(await self._pace.warm_up(self._run, warm_up_limit(self._method)))
 
-    async def turn(self, launch: int, number: int) -> Turn:
-        """Have as many callers as may run at once, each of which asks again as soon as it is answered."""
+    async def turn(self, launch: int, number: int) -> None:
+        """Take a turn with all callers at once. Each caller sends its next request when it has its answer.
+
+        Args:
+            launch: Number of the launch.
+            number: Number of the round in it.
+
+        Raises:
+            WebinferError: A run failed.
+        """
         concurrency = self.cell.configuration.concurrency
-        before = Load.now()
+        before = MachineLoad.now()
         results = (await self._pace.take(self._run)).answers
-        after = Load.now()
+        after = MachineLoad.now()
         elapsed = after.at - before.at
         cores, python = after.since(before)
         last = results[-1]
         self._check(last)
-        return Turn(
+        turn = Turn(
             launch=launch,
             round=number,
             seconds=[result.times.total for result in results],
@@ -122,9 +179,10 @@ class InBrowser:
             digest=digest(last.outputs),
             concurrency=concurrency,
         )
+        self.cell.turns.append(turn)
 
     async def close(self) -> None:
-        """End the browser, after a look at its memory."""
+        """Record the browser's memory, and close it."""
         accelerator, self._accelerator, self._model = self._accelerator, None, None
         if accelerator is not None:
             try:
@@ -134,12 +192,23 @@ class InBrowser:
             finally:
                 await accelerator.close()
 
-    async def load_cached(self) -> None:
-        """Load the model from the browser's own storage, in a browser that has put it there just before.
+    def give_up(self, error: WebinferError) -> None:
+        """Record why it cannot go on.
 
-        What took longer than the patience already is left out.
+        Args:
+            error: The reason.
         """
-        if sum(each.seconds + each.first_run for each in self.cell.cold[:1]) > self._method.patience:
+        self.cell.give_up(error)
+
+    async def load_cached(self) -> None:
+        """Load the model from the browser's own storage, after a first load has put it there.
+
+        It does nothing for a model whose cold load took longer than the patience.
+
+        Raises:
+            WebinferError: The browser cannot be started, or the model cannot be loaded or run.
+        """
+        if sum(load.seconds + load.first_run for load in self.cell.cold[:1]) > self._method.patience:
             return
         async with AsyncAccelerator(self._configured(store_models=True)) as accelerator:
             model, _ = await self._load(accelerator)
@@ -149,22 +218,22 @@ class InBrowser:
                 self.cell.cached.append(loaded)
 
     def _configured(self, **more: Any) -> Options:
-        asked = self.cell.configuration
+        configuration = self.cell.configuration
         return Options.of(
-            browser=asked.browser,
-            lanes=asked.concurrency,
+            browser=configuration.browser,
+            lanes=configuration.concurrency,
             run_timeout=self._method.patience * _PATIENCES,
             **self._options,
             **more,
         )
 
     async def _load(self, accelerator: AsyncAccelerator) -> tuple[AsyncModel, LoadTimes]:
-        asked = self.cell.configuration
+        configuration = self.cell.configuration
         began = time.perf_counter()
         model = await accelerator.load(
-            asked.model,
-            platform=asked.backend,  # type: ignore[arg-type]  # one of its values
-            precision=None if asked.precision == "full" else asked.precision,
+            configuration.model,
+            platform=configuration.backend,  # type: ignore[arg-type]  # one of its values
+            precision=None if configuration.precision == "full" else configuration.precision,
         )
         seconds = time.perf_counter() - began
         first = await self._answer(model)
@@ -195,7 +264,7 @@ class InBrowser:
             ) from error
 
     def _check(self, result: Result) -> None:
-        """Note what ran, and keep the worst agreement."""
+        """Record what ran, and the worst agreement with native onnxruntime."""
         cell = self.cell
         cell.verdict, cell.evidence = result.verdict.kind, list(result.verdict.evidence)
         cell.observed = {name: value for name, value in result.observed().items() if name != "times"}
@@ -208,18 +277,21 @@ class InBrowser:
 def agreement(
     outputs: Mapping[str, NDArray[Any]], native: Inputs, precision: str, options: Mapping[str, Any]
 ) -> Agreement:
-    """Hold an answer against native onnxruntime's, by the limits that admit a model when it is loaded.
+    """Compare an answer with native onnxruntime's, by the limits that admit a model when it is loaded.
 
     Args:
-        outputs: The answer.
-        native: Native's, for the same inputs.
-        precision: Of the weights.
-        options: Options of the accelerator, whose ``accuracy_limits`` count here, too.
+        outputs: The answer, by output name.
+        native: Native onnxruntime's answer, by output name.
+        precision: Precision of the weights.
+        options: Options of the accelerator. Their ``accuracy_limits`` count here too.
+
+    Returns:
+        The agreement.
     """
     return Agreement.of(outputs, native, limits_for(precision, options.get("accuracy_limits")))
 
 
-class Native:
+class BenchNative:
     """The same model in native onnxruntime, on all cores.
 
     Args:
@@ -230,44 +302,61 @@ class Native:
         method: How to measure.
     """
 
+    done = False  # it takes turns as long as any browser does
+
     def __init__(
-        self, session: NativeSession, inputs: Inputs, concurrency: int, reference: Reference, method: Method
+        self, session: NativeSession, inputs: Inputs, concurrency: int, reference: NativeReference, method: Method
     ) -> None:
         self.reference = reference
         self._session = session
         self._inputs = inputs
         self._concurrency = concurrency
-        self._warming = warming(method)
+        self._warm_up_limit = warm_up_limit(method)
         self._pace = Pace(method.turn, concurrency)
 
     def __repr__(self) -> str:
-        return f"<Native {self._session!r}>"
+        return f"<BenchNative {self._session!r}>"
 
-    async def open(self, launch: int) -> None:  # noqa: ARG002  # as of one that has launches
+    async def open(self) -> None:
         """Warm up."""
-        await self._pace.warm_up(self._run, self._warming)
+        await self._pace.warm_up(self._run, self._warm_up_limit)
 
-    async def turn(self, launch: int, number: int) -> Turn:
-        """Have as many callers as may run at once."""
+    async def turn(self, launch: int, number: int) -> None:
+        """Take a turn with all callers at once.
+
+        Args:
+            launch: Number of the launch.
+            number: Number of the round in it.
+        """
         began = time.perf_counter()
         times = await asyncio.gather(*(self._repeat(self._pace.count) for _ in range(self._concurrency)))
         elapsed = time.perf_counter() - began
-        return Turn(
+        turn = Turn(
             launch=launch,
             round=number,
-            seconds=[seconds for some in times for seconds in some],
+            seconds=[seconds for caller in times for seconds in caller],
             elapsed=elapsed,
             concurrency=self._concurrency,
         )
+        self.reference.turns.append(turn)
 
     async def close(self) -> None:
-        """Has nothing to end."""
+        """Do nothing: the session serves all launches."""
+
+    def give_up(self, error: WebinferError) -> None:
+        """Record why it cannot go on.
+
+        Args:
+            error: The reason.
+        """
+        self.reference.why = str(error)
 
     async def _run(self) -> float:
         return (await self._repeat(1))[0]
 
     async def _repeat(self, count: int) -> list[float]:
-        return await asyncio.to_thread(self._times, count)  # one thread for all of them: none waits for the loop
+        # One thread runs them all, so that no run waits for the event loop.
+        return await asyncio.to_thread(self._times, count)
 
     def _times(self, count: int) -> list[float]:
         marks = [time.perf_counter()]
@@ -277,13 +366,13 @@ class Native:
         return [end - start for start, end in pairwise(marks)]
 
 
-def warming(method: Method) -> float:
-    """Return the seconds that the warm-up of a launch may take."""
-    return method.patience / method.launches * WARMING
+def warm_up_limit(method: Method) -> float:
+    """Return the seconds that the warm-up of a launch may take.
 
+    Args:
+        method: How to measure.
 
-def yardstick() -> float:
-    """Return the seconds of a fixed piece of work on one core: hashing 4 MB."""
-    began = time.perf_counter()
-    hashlib.sha256(_WORK).digest()
-    return time.perf_counter() - began
+    Returns:
+        Seconds.
+    """
+    return method.patience / method.launches * WARM_UP_SHARE

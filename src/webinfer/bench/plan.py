@@ -1,8 +1,9 @@
-"""What is to be measured: which browsers there are, what they can run, and why the rest cannot be."""
+"""The plan of a benchmark: the matrix of configurations, and which of them can be measured here."""
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -26,15 +27,18 @@ EVERY_PRECISION = ("full", *(name for name in SCHEMES if name != "fp32"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What somebody wants measured; every combination of it.
+class Matrix:
+    """Values whose combinations are measured.
 
     Attributes:
         models: References, as ``Accelerator.load`` takes them.
-        browsers: Names; ``auto`` stands for the first one found.
-        platforms: Backends; ``auto`` stands for the one that the browser would choose.
+        browsers: Names; ``auto`` is the first one found.
+        platforms: Backends; ``auto`` is the browser's own choice.
         precisions: ``full``, or as ``Accelerator.load`` takes them.
-        concurrency: How many requests run at once, on as many lanes.
+        concurrency: Numbers of requests at once, on as many lanes.
+
+    Raises:
+        OptionError: A value is not valid.
     """
 
     models: tuple[str, ...]
@@ -44,32 +48,35 @@ class Ask:
     concurrency: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
-        for name, given, known in (
+        for name, values, known in (
             ("browser", self.browsers, BROWSERS),
             ("platform", self.platforms, PLATFORMS),
             ("precision", self.precisions, ("full", *PRECISIONS)),
         ):
-            for each in given:
-                if each not in known or each == "url":
-                    raise OptionError(f"{name} must be one of {', '.join(known)}, not {each!r}.", option=name)
-        if any(each < 1 for each in self.concurrency):
+            for value in values:
+                if value not in known or value == "url":
+                    raise OptionError(f"{name} must be one of {', '.join(known)}, not {value!r}.", option=name)
+        if any(number < 1 for number in self.concurrency):
             raise OptionError("concurrency must be 1 or more.", option="concurrency")
         if not self.models:
             raise OptionError("There is no model to measure: name one with --model.", option="model")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the matrix as values of JSON."""
         return {name: list(getattr(self, name)) for name in self.__slots__}
 
 
-def everything(models: Sequence[str] = (), concurrency: Sequence[int] = (1,)) -> Ask:
-    """Ask for every browser, backend and precision of some models; of those that lie ready, where none is named.
+def full_matrix(models: Sequence[str] = (), concurrency: Sequence[int] = (1,)) -> Matrix:
+    """Return the matrix of every browser, backend and precision.
 
     Args:
-        models: Names of models; none for those that lie ready.
-        concurrency: How many requests are under way at once, each of these.
+        models: Models; empty for all that are ready.
+        concurrency: Numbers of requests at once.
+
+    Returns:
+        The matrix.
     """
-    return Ask(
+    return Matrix(
         models=tuple(models) or tuple(sorted(here(listed()))),
         browsers=EVERY_BROWSER,
         platforms=BACKENDS,
@@ -79,97 +86,106 @@ def everything(models: Sequence[str] = (), concurrency: Sequence[int] = (1,)) ->
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A browser, as it was found.
+class SurveyedBrowser:
+    """What a browser can run.
 
     Attributes:
-        name: What it is; for ``auto``, what that stands for.
-        missing: Why it cannot be had, with the error's code.
-        errors: Why a backend is missing from it, by backend.
-        chosen: The backend that ``auto`` stands for.
-        told: What it said of itself, for the record.
+        name: Its name; for ``auto``, the name of the browser that was found.
+        missing: Why it cannot be used, with the error's code.
+        errors: Why a backend is missing, by backend.
+        chosen: The backend that ``auto`` means.
+        facts: What it reported of itself, for the record.
     """
 
     name: str
     missing: tuple[str, str] | None = None
     errors: dict[str, str] = field(default_factory=dict)
     chosen: str = "wasm"
-    told: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-async def survey(names: Sequence[str], tell: Callable[[str], None], options: dict[str, Any]) -> dict[str, Seen]:
-    """Find browsers, and start each one to ask what it can do.
+async def survey(
+    names: Sequence[str], report: Callable[[str], None], options: dict[str, Any]
+) -> dict[str, SurveyedBrowser]:
+    """Find browsers, and start each one to read its capabilities.
 
     Args:
         names: Browsers to look for.
-        tell: Called with what is being done, in words.
+        report: Called with the current step, in words.
         options: Options of the accelerators.
 
     Returns:
-        What each browser can do, or why it cannot be used, by name.
+        What each browser can run, or why it cannot be used, by name.
     """
-    seen = {}
-    for asked in dict.fromkeys(names):
-        tell(f"look at {asked}")
-        name = asked
+    surveyed = {}
+    for wish in dict.fromkeys(names):
+        report(f"look at {wish}")
+        name = wish
         try:
-            installation = find(asked)  # type: ignore[arg-type]  # checked by Ask
+            installation = find(wish)  # type: ignore[arg-type]  # checked by Matrix
             name = installation.name
             began = time.perf_counter()
             async with AsyncAccelerator(browser=name, **options) as accelerator:
-                found = await accelerator.start()
+                capabilities = await accelerator.start()
                 start = time.perf_counter() - began
         except WebinferError as error:
-            seen[asked] = Seen(name=name, missing=(str(error), error.code), told={"missing": str(error)})
+            missing = (str(error), error.code)
+            surveyed[wish] = SurveyedBrowser(name=name, missing=missing, facts={"missing": str(error)})
             continue
-        told = {
+        facts = {
             "version": version(installation),
-            "engine": found.engine,
-            "engine_version": found.engine_version,
+            "engine": capabilities.engine,
+            "engine_version": capabilities.engine_version,
             "executable": str(installation.executable),
-            "adapter": str(found.adapter) if found.adapter else None,
+            "adapter": str(capabilities.adapter) if capabilities.adapter else None,
             "start": start,
-            "backends": list(found.backends),
-            "errors": dict(found.errors),
-            "verdicts": {backend: found.verdict(backend).kind for backend in found.backends},
+            "backends": list(capabilities.backends),
+            "errors": dict(capabilities.errors),
+            "verdicts": {backend: capabilities.verdict(backend).kind for backend in capabilities.backends},
         }
-        seen[asked] = Seen(name=name, errors=dict(found.errors), chosen=found.choose(), told=told)
-    return seen
+        surveyed[wish] = SurveyedBrowser(
+            name=name, errors=dict(capabilities.errors), chosen=capabilities.choose(), facts=facts
+        )
+    return surveyed
 
 
-def expand(ask: Ask, seen: dict[str, Seen]) -> list[Cell]:
-    """Return a cell for every combination, once; those that cannot be say why.
+def expand(matrix: Matrix, surveyed: dict[str, SurveyedBrowser]) -> list[Cell]:
+    """Return a cell for every combination, once. A combination that cannot be measured has the reason.
 
     Args:
-        ask: What is to be measured.
-        seen: What each browser can do.
+        matrix: What to measure.
+        surveyed: What each browser can run.
+
+    Returns:
+        Cells.
     """
     cells: dict[Configuration, Cell] = {}
-    for model in ask.models:
-        for concurrency in ask.concurrency:
-            for precision in ask.precisions:
-                for browser in ask.browsers:
-                    for platform in ask.platforms:
-                        found = seen[browser]
-                        made = Configuration(
-                            model=model,
-                            browser=found.name,
-                            backend=found.chosen if platform == "auto" else platform,
-                            precision=precision,
-                            concurrency=concurrency,
-                        )
-                        cells.setdefault(made, _cell(made, found))
+    for model, concurrency, precision, name, platform in itertools.product(
+        matrix.models, matrix.concurrency, matrix.precisions, matrix.browsers, matrix.platforms
+    ):
+        browser = surveyed[name]
+        configuration = Configuration(
+            model=model,
+            browser=browser.name,
+            backend=browser.chosen if platform == "auto" else platform,
+            precision=precision,
+            concurrency=concurrency,
+        )
+        cells.setdefault(configuration, _cell(configuration, browser))
     return list(cells.values())
 
 
-def begin(ask: Ask, method: Method, seen: dict[str, Seen], options: dict[str, Any]) -> Record:
-    """Return the record of a benchmark that is about to be made.
+def new_record(matrix: Matrix, method: Method, surveyed: dict[str, SurveyedBrowser], options: dict[str, Any]) -> Record:
+    """Return the record of a benchmark that starts now.
 
     Args:
-        ask: What is to be measured.
-        method: How.
-        seen: What each browser can do.
+        matrix: What to measure.
+        method: How to measure.
+        surveyed: What each browser can run.
         options: Options of the accelerators.
+
+    Returns:
+        The record.
     """
     now = datetime.datetime.now(datetime.UTC)
     return Record(
@@ -178,18 +194,19 @@ def begin(ask: Ask, method: Method, seen: dict[str, Seen], options: dict[str, An
         machine=machine(),
         revision=revision(),
         version=package_version(),
-        command=ask.to_dict(),
+        command=matrix.to_dict(),
         options=options,
         method=method,
-        browsers={each.name: each.told for each in seen.values()},
-        cells=expand(ask, seen),
+        browsers={browser.name: browser.facts for browser in surveyed.values()},
+        cells=expand(matrix, surveyed),
     )
 
 
-def _cell(made: Configuration, found: Seen) -> Cell:
-    if found.missing is not None:
-        why, code = found.missing
-        return Cell(configuration=made, status="cannot", why=why, code=code)
-    if made.backend in found.errors:
-        return Cell(configuration=made, status="cannot", why=found.errors[made.backend], code="backend.unavailable")
-    return Cell(configuration=made)
+def _cell(configuration: Configuration, browser: SurveyedBrowser) -> Cell:
+    if browser.missing is not None:
+        why, code = browser.missing
+        return Cell(configuration=configuration, status="cannot", why=why, code=code)
+    if configuration.backend in browser.errors:
+        why = browser.errors[configuration.backend]
+        return Cell(configuration=configuration, status="cannot", why=why, code="backend.unavailable")
+    return Cell(configuration=configuration)

@@ -1,9 +1,8 @@
-"""What a benchmark found, as it is kept: every single time, and what it was measured with."""
+"""The record of a benchmark: every single time, and how it was measured."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from webinfer.accuracy.comparison import Arrays, Limits, compare, digest, fault
-from webinfer.core.errors import BenchmarkError
+from webinfer.core.errors import BenchmarkError, WebinferError
 from webinfer.core.json import write_json
 from webinfer.core.statistics import Interval
 from webinfer.tuning.turns import cost
@@ -22,7 +21,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What is measured: a model, where, and with how much at once."""
+    """A model, the place where it runs, and the number of requests at once."""
 
     model: str
     browser: str
@@ -35,7 +34,7 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """The model, with its precision where one was chosen."""
+        """The model, with its precision unless that is the full one."""
         return self.model if self.precision == "full" else f"{self.model} {self.precision}"
 
     @property
@@ -47,18 +46,18 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """How it is measured. Times in seconds.
+    """How a benchmark is measured. Times are in seconds.
 
     Attributes:
-        confidence: Of every interval.
-        margin: Half-width of an interval, as a part of the figure, that is enough.
-        launches: How often each browser is started anew.
-        least: Rounds of a launch, at least.
-        most: Rounds of a launch, at most.
-        turn: Length of a turn, about.
-        patience: Time for each configuration, of all launches together; more only to have two rounds.
-        sequence: Length of texts.
-        seed: Chooses the order of turns, and the inputs.
+        confidence: Confidence of every interval.
+        margin: Half-width of an interval that is narrow enough, relative to the figure.
+        launches: Number of launches of each browser.
+        least: Fewest rounds of a launch.
+        most: Most rounds of a launch.
+        turn: Approximate length of a turn.
+        patience: Time for each configuration, in all launches together. A launch has two rounds even if that is longer.
+        sequence: Length of texts, in tokens.
+        seed: Seed of the order of turns, and of the inputs.
     """
 
     confidence: float = 0.95
@@ -74,18 +73,19 @@ class Method:
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """Some runs in a row. Shares are of what there is, from 0 to 1.
+    """Some runs in a row. Shares are from 0 to 1.
 
     Attributes:
         launch: Number of the launch.
         round: Number of the round in it.
-        seconds: Time of each request, from asking to answer.
+        seconds: Time of each request, until its answer.
         elapsed: Time of the turn.
         cores: Share of the machine's cores that worked.
-        python: Cores that this process took.
+        python: Number of cores that this process used.
         lanes: Share of the lanes' time in which they ran something.
-        transfer: Share of the requests' time on the way.
+        transfer: Share of the requests' time in which they were transferred.
         digest: Hash of the last answer.
+        concurrency: Callers at once.
     """
 
     launch: int
@@ -101,13 +101,22 @@ class Turn:
 
     @property
     def cost(self) -> float:
-        """Seconds per item: the median where one runs at a time, else the turn's length by its requests."""
+        """Seconds per item: the median for one caller, else the turn's length divided by its requests."""
         return cost(self.seconds, self.elapsed, self.concurrency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadTimes:
-    """One loading, in seconds: from asking until it could run, in that fetching and creating; then the first run."""
+    """The times of one load, in seconds.
+
+    Attributes:
+        seconds: Time until the model was ready to run.
+        fetch: Part of it that fetched the files.
+        create: Part of it that created the session.
+        first_run: Time of the first run, which comes after.
+        nbytes: Bytes of the files.
+        stored: Bytes that came from the browser's own storage.
+    """
 
     seconds: float
     fetch: float
@@ -122,14 +131,14 @@ class Agreement:
     """How an answer compares with native onnxruntime's for the same inputs and the same file.
 
     Attributes:
-        passed: Within every limit of the comparison.
-        difference: Largest difference of a value, as a part of the output's largest one; ``None`` where there is none,
-            since an output is missing, of another shape, or NaN or infinite where native's is not.
+        passed: Whether it is within every limit of the comparison.
+        difference: Largest difference of a value, relative to the output's largest value. ``None`` if an output cannot
+            be compared: it is missing, has another shape, or has NaN or infinity where native's has not.
         tolerance: The largest difference that passes.
-        cosine: The smallest cosine of an output.
-        digest: Hash of the answer: equal hashes are equal to the last bit.
-        native: Hash of native's.
-        fault: Which limit is passed, if any.
+        cosine: The smallest cosine similarity of an output.
+        digest: Hash of the answer. Answers with equal hashes are equal to the last bit.
+        native: Hash of native onnxruntime's answer.
+        fault: The limit that is exceeded, if any.
     """
 
     passed: bool
@@ -146,8 +155,11 @@ class Agreement:
 
         Args:
             outputs: The answer, by output name.
-            native: Native's.
-            limits: What they may differ by.
+            native: Native onnxruntime's answer, by output name.
+            limits: The largest differences that pass.
+
+        Returns:
+            The agreement.
         """
         deviations = compare(outputs, native)
         wrong = fault(deviations, limits)
@@ -156,39 +168,51 @@ class Agreement:
             passed=wrong is None,
             difference=None if strange else max((deviation.error for deviation in deviations), default=0.0),
             tolerance=limits.error,
-            cosine=min((value for each in deviations if (value := each.cosine) is not None), default=1.0),
+            cosine=min((value for output in deviations if (value := output.cosine) is not None), default=1.0),
             digest=digest(outputs),
             native=digest(native),
             fault=wrong,
         )
 
     def worse(self, other: Agreement) -> Agreement:
-        """Return the worse of two: one that did not pass, else the one with the larger difference."""
-        return max(other, self, key=lambda one: (not one.passed, one.difference is None, one.difference or 0.0))
+        """Return the worse of two: the one that did not pass, else the one with the larger difference.
+
+        Args:
+            other: Another agreement.
+
+        Returns:
+            One of the two.
+        """
+
+        def badness(agreement: Agreement) -> tuple[bool, bool, float]:
+            return not agreement.passed, agreement.difference is None, agreement.difference or 0.0
+
+        return max(other, self, key=badness)
 
 
 @dataclass(slots=True, kw_only=True)
 class Cell:
-    """All that is known of one configuration.
+    """All that is known about one configuration.
 
     Attributes:
-        configuration: What it is.
-        status: ``waiting``, ``measured``, ``failed`` (it began) or ``cannot`` (it could not begin).
-        why: Why it failed or cannot.
-        code: That error's code.
-        note: What was done differently from what was asked.
-        verdict: Of its last result.
-        evidence: What that rests on.
-        observed: Its last result, but for outputs and times.
+        configuration: The configuration.
+        status: ``waiting``, ``measured``, ``failed`` (after its start) or ``cannot`` (it could not start).
+        why: Why it failed or cannot be measured.
+        code: The error's code.
+        note: What differs from the command line.
+        verdict: Verdict of its last result.
+        evidence: Evidence of the verdict.
+        observed: Its last result, without outputs and times.
         starts: Seconds that each launch took.
-        cold: Loadings in a browser just started.
-        warm: Loadings in a browser that had the model before.
-        cached: Loadings from the browser's own storage.
+        cold: Loads in a browser that has just started.
+        warm: Loads in a browser that had the model before.
+        cached: Loads from the browser's own storage.
         warm_ups: Times of the runs before the first round, by launch.
-        turns: What was measured.
-        memory_mb: Of the browser's processes, after the rounds.
-        agreement: With native onnxruntime.
-        reached: The interval is as narrow as was asked for.
+        turns: The measured turns.
+        memory_mb: Memory of the browser's processes after the rounds, in megabytes.
+        agreement: Agreement with native onnxruntime.
+        interval: Interval of the median cost, in seconds per item.
+        reached: Whether the interval is narrow enough.
     """
 
     configuration: Configuration
@@ -215,18 +239,27 @@ class Cell:
         """Whether there is nothing left to measure."""
         return self.status != "waiting"
 
+    def give_up(self, error: WebinferError) -> None:
+        """Record why the configuration cannot be measured.
+
+        Args:
+            error: The reason.
+        """
+        self.status = "failed" if self.cold else "cannot"
+        self.why, self.code = str(error), error.code
+
 
 @dataclass(slots=True, kw_only=True)
-class Reference:
-    """Native onnxruntime beside some configurations, in the same rounds.
+class NativeReference:
+    """Native onnxruntime in the same rounds as some configurations.
 
     Attributes:
         model: The model.
         precision: Its precision.
-        concurrency: How many ran at once.
-        block: Which of several blocks of configurations it belongs to.
-        turns: What was measured.
-        why: Why it could not be.
+        concurrency: Callers at once.
+        block: Number of its block of configurations.
+        turns: The measured turns.
+        why: Why it could not be measured.
     """
 
     model: str
@@ -238,15 +271,15 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
-    """Models that ran at the same time in one pool. Rates are answers per second.
+class ConcurrentRates:
+    """Rates of models that ran at the same time in one pool, in answers per second.
 
     Attributes:
         models: The models.
-        place: Where.
+        place: Where they ran.
         lanes: Lanes that they shared.
-        alone: Rate of each one by itself.
-        together: Rate of each one beside the others.
+        alone: Rate of each model alone.
+        together: Rate of each model beside the others.
     """
 
     models: list[str]
@@ -257,8 +290,8 @@ class Together:
 
     @property
     def gain(self) -> float:
-        """Work done beside each other, in units of that of one after the other: 2 where two run as fast as one."""
-        return sum(both / own for both, own in zip(self.together, self.alone, strict=True))
+        """Work at the same time, in units of the work of one model after the other: 2 if two run as fast as one."""
+        return sum(together / alone for together, alone in zip(self.together, self.alone, strict=True))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -266,21 +299,22 @@ class Record:
     """A benchmark.
 
     Attributes:
-        id: Its name: when it was begun, and some letters.
+        id: Its name: its start and some random letters.
         status: ``running``, ``finished`` or ``interrupted``.
-        started: When, in ISO 8601.
-        ended: Likewise.
-        machine: What it ran on.
-        revision: Of the source in git, where it was run from there.
-        version: Of webinfer.
-        command: What was asked for.
+        started: Time of its start, in ISO 8601.
+        ended: Time of its end, in ISO 8601.
+        machine: The machine.
+        revision: Revision of the source in git, if it ran from a checkout.
+        version: Version of webinfer.
+        command: The matrix of configurations, as ``Matrix.to_dict`` returns it.
         options: Further options of the accelerators.
         method: How it was measured.
-        browsers: What each browser said of itself, by name, or why it is missing.
+        browsers: What each browser reported of itself, by name, or why it is missing.
         cells: The configurations.
-        references: Native onnxruntime beside them.
-        together: Models that ran at the same time, where that was asked for.
-        yardstick: Seconds of one fixed piece of work, once in every round: how steady the machine was.
+        references: Native onnxruntime in the same rounds.
+        together: Models that ran at the same time, if the command asked for that.
+        yardstick: Seconds of a fixed piece of work in every round, which tell how steady the machine was.
+        format: Version of this format.
     """
 
     id: str
@@ -295,8 +329,8 @@ class Record:
     method: Method = field(default_factory=Method)
     browsers: dict[str, Any] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
-    references: list[Reference] = field(default_factory=list)
-    together: list[Together] = field(default_factory=list)
+    references: list[NativeReference] = field(default_factory=list)
+    together: list[ConcurrentRates] = field(default_factory=list)
     yardstick: list[float] = field(default_factory=list)
     format: int = FORMAT
 
@@ -305,65 +339,76 @@ class Record:
         """The cells that have figures."""
         return [cell for cell in self.cells if cell.status == "measured"]
 
-    def reference(self, cell: Cell) -> Reference | None:
-        """Return native onnxruntime as it ran beside a cell, if it did."""
-        asked, rounds = cell.configuration, {(turn.launch, turn.round) for turn in cell.turns}
-        for each in self.references:
-            alike = (each.model, each.precision, each.concurrency) == (asked.model, asked.precision, asked.concurrency)
-            if alike and rounds and rounds <= {(turn.launch, turn.round) for turn in each.turns}:
-                return each
+    def reference(self, cell: Cell) -> NativeReference | None:
+        """Return native onnxruntime in the rounds of a cell.
+
+        Args:
+            cell: A cell of this record.
+
+        Returns:
+            The reference; ``None`` if native onnxruntime did not run in all of these rounds.
+        """
+        configuration, rounds = cell.configuration, {(turn.launch, turn.round) for turn in cell.turns}
+        key = (configuration.model, configuration.precision, configuration.concurrency)
+        for reference in self.references:
+            alike = (reference.model, reference.precision, reference.concurrency) == key
+            if alike and rounds and rounds <= {(turn.launch, turn.round) for turn in reference.turns}:
+                return reference
         return None
 
     def save(self, path: Path) -> None:
-        """Write it; another process, or a crash, finds the old file or the new one."""
+        """Write the record to a file, atomically.
+
+        Args:
+            path: The file.
+        """
         write_json(path, self.to_dict(), indent=1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        made: dict[str, Any] = msgspec.to_builtins(self)
-        return made
+        """Return the record as values of JSON."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
     """Read a record from a file.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The record.
+
     Raises:
-        BenchmarkError: There is none, or it is not one that this version reads.
+        BenchmarkError: The file cannot be read, or this version does not read its format.
     """
     try:
-        return of(json.loads(path.read_bytes()), str(path))
+        return parse_record(json.loads(path.read_bytes()), str(path))
     except (OSError, ValueError) as error:
         raise BenchmarkError(f"{path} is no benchmark: {error}. `webinfer bench --output FILE` writes one.") from error
 
 
-def of(data: Any, origin: str) -> Record:
-    """Make a record of what ``to_dict`` gave.
+def parse_record(data: Any, origin: str) -> Record:
+    """Make a record from values of JSON.
+
+    Args:
+        data: What ``Record.to_dict`` returned.
+        origin: Where it comes from, for errors.
+
+    Returns:
+        The record.
 
     Raises:
-        BenchmarkError: It is something else, or of a newer version.
+        BenchmarkError: It is something else, or has a newer format.
     """
-    found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise BenchmarkError(f"{origin} was written by a newer webinfer: format {found}, and this one reads {FORMAT}.")
+    version = data.get("format") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise BenchmarkError(
+            f"{origin} was written by a newer webinfer: its format is {version}, and this version reads {FORMAT}."
+        )
     try:
         return msgspec.convert(data, Record)
     except msgspec.ValidationError as error:
         raise BenchmarkError(
             f"{origin} is no benchmark: {error}. `webinfer bench --output FILE` writes one."
         ) from error
-
-
-def launches(turns: Iterable[Turn]) -> list[list[float]]:
-    """Return the costs of turns, by launch."""
-    by_launch: dict[int, list[float]] = {}
-    for turn in turns:
-        by_launch.setdefault(turn.launch, []).append(turn.cost)
-    return [by_launch[launch] for launch in sorted(by_launch)]
-
-
-def ratios(turns: Iterable[Turn], reference: Reference) -> Iterator[Turn]:
-    """Yield turns whose cost is that of each one, in units of native onnxruntime's in the same round."""
-    native = {(turn.launch, turn.round): turn.cost for turn in reference.turns}
-    for turn in turns:
-        ratio = turn.cost / native[turn.launch, turn.round]
-        yield Turn(launch=turn.launch, round=turn.round, seconds=[ratio], elapsed=ratio)

@@ -1,4 +1,4 @@
-"""Benchmarks in the database: one row for each, one for each figure, and the whole record beside."""
+"""Benchmarks in the database: a row for each benchmark with its whole record, and a row for each figure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from webinfer.bench.record import Cell, Record, launches, of, ratios
-from webinfer.bench.runner import interval
+from webinfer.bench.interval import cost_interval, costs_by_launch, relative_costs_by_launch
+from webinfer.bench.record import Cell, Record, parse_record
 from webinfer.core.errors import BenchmarkError
 from webinfer.core.statistics import Interval
 from webinfer.telemetry.database.connection import connect
@@ -18,14 +18,18 @@ from webinfer.telemetry.database.machine import machine
 from webinfer.telemetry.database.store import Store
 
 Figure = tuple[str, str, list[float], Interval | None]
+"""A metric's name, its unit, every value, and the interval of their median."""
 
 
 @contextlib.contextmanager
 def opened(path: str | None) -> Iterator[Store | None]:
-    """Open a database for as long as the block runs; ``None`` opens none.
+    """Open a database while the block runs.
 
     Args:
-        path: The database; ``None`` for none.
+        path: The database; ``None`` opens none.
+
+    Yields:
+        The database; ``None`` for none.
 
     Raises:
         DatabaseError: It cannot be opened.
@@ -41,7 +45,7 @@ def opened(path: str | None) -> Iterator[Store | None]:
 
 
 def write(store: Store, record: Record) -> None:
-    """Write a benchmark down, and wait until it is on the disk. Of one that was written before, what is new.
+    """Write a benchmark, and wait until it is on the disk. Rows that are there already are not written again.
 
     Args:
         store: The database.
@@ -72,7 +76,7 @@ def write(store: Store, record: Record) -> None:
                 "measurements",
                 id=own,
                 benchmark=number,
-                **_described(cell),
+                **_columns(cell),
                 metric=metric,
                 unit=unit,
                 value=bounds.estimate if bounds else values[-1],
@@ -84,7 +88,7 @@ def write(store: Store, record: Record) -> None:
             )
         own = _identity(record.id, str(cell.configuration), "error")
         if cell.status in ("failed", "cannot") and own not in known:
-            store.add("measurements", id=own, benchmark=number, **_described(cell), error=f"{cell.code}: {cell.why}")
+            store.add("measurements", id=own, benchmark=number, **_columns(cell), error=f"{cell.code}: {cell.why}")
     store.flush()
 
 
@@ -95,9 +99,12 @@ def load(path: str, name: str) -> Record:
         path: The database.
         name: The benchmark's name, or ``latest`` or ``previous``.
 
+    Returns:
+        The benchmark.
+
     Raises:
-        DatabaseError: It cannot be opened.
-        BenchmarkError: It holds none of that name.
+        DatabaseError: The database cannot be opened.
+        BenchmarkError: It has no benchmark of that name.
     """
     connection = connect(path, read_only=True)
     try:
@@ -108,31 +115,34 @@ def load(path: str, name: str) -> Record:
     at = {"latest": 0, "previous": 1}.get(name, names.index(name) if name in names else len(rows))
     if at >= len(rows):
         raise BenchmarkError(f"{path} has no benchmark {name!r}. It has: {', '.join(names[:10]) or 'none'}.")
-    return of(json.loads(rows[at][1])["record"], f"{path}, {names[at]}")
+    return parse_record(json.loads(rows[at][1])["record"], f"{path}, {names[at]}")
 
 
 def figures(record: Record, cell: Cell) -> Iterator[Figure]:
-    """Yield a cell's figures: name, unit, every value, and the bounds where there are rounds to make them of.
+    """Yield a cell's figures. Those of several rounds have an interval.
 
     Args:
         record: The benchmark.
         cell: One of its configurations.
+
+    Yields:
+        Figures.
     """
     if cell.turns:
-        costs = launches(cell.turns)
+        costs = costs_by_launch(cell.turns)
         yield "time_per_item", "s", _flat(costs), cell.interval
         yield "latency", "s", [seconds for turn in cell.turns for seconds in turn.seconds], None
         if (reference := record.reference(cell)) is not None:
-            native = launches(reference.turns)
-            yield "native_time", "s", _flat(native), interval(native, record.method.confidence)
-            times = launches(list(ratios(cell.turns, reference)))
-            yield "time_over_native", "1", _flat(times), interval(times, record.method.confidence)
+            native = costs_by_launch(reference.turns)
+            yield "native_time", "s", _flat(native), cost_interval(native, record.method.confidence)
+            ratios = relative_costs_by_launch(cell.turns, reference)
+            yield "time_over_native", "1", _flat(ratios), cost_interval(ratios, record.method.confidence)
     if cell.starts:
         yield "start", "s", cell.starts, None
     for kind, loads in (("cold", cell.cold), ("warm", cell.warm), ("cached", cell.cached)):
         if loads:
-            yield f"{kind}_load", "s", [each.seconds for each in loads], None
-            yield f"{kind}_first_run", "s", [each.first_run for each in loads], None
+            yield f"{kind}_load", "s", [load.seconds for load in loads], None
+            yield f"{kind}_first_run", "s", [load.first_run for load in loads], None
     if cell.memory_mb is not None:
         yield "memory", "MB", [cell.memory_mb], None
     if cell.agreement is not None and cell.agreement.difference is not None:
@@ -152,24 +162,24 @@ def _flat(costs: list[list[float]]) -> list[float]:
 
 
 def _identity(*names: str) -> int:
-    """Return a row's id, the same whenever and wherever it is written, so that nothing is there twice."""
+    """Return a row's id. It depends on the names only, so that a row is never written twice."""
     return int.from_bytes(hashlib.sha256("\0".join(names).encode()).digest()[:8]) >> 1
 
 
-def _described(cell: Cell) -> dict[str, Any]:
-    asked, seen = cell.configuration, cell.observed
+def _columns(cell: Cell) -> dict[str, Any]:
+    configuration, observed = cell.configuration, cell.observed
     return {
-        "label": str(asked),
-        "model_name": asked.model,
-        "model": seen.get("model_sha256"),
-        "family": seen.get("family"),
-        "weights": seen.get("weights"),
-        "backend": asked.backend,
-        "precision": seen.get("precision", asked.precision),
-        "browser_name": asked.browser,
-        "engine_version": seen.get("engine_version"),
+        "label": str(configuration),
+        "model_name": configuration.model,
+        "model": observed.get("model_sha256"),
+        "family": observed.get("family"),
+        "weights": observed.get("weights"),
+        "backend": configuration.backend,
+        "precision": observed.get("precision", configuration.precision),
+        "browser_name": configuration.browser,
+        "engine_version": observed.get("engine_version"),
         "verdict": cell.verdict,
-        "concurrency": asked.concurrency,
+        "concurrency": configuration.concurrency,
         "batch": 1,
     }
 
@@ -179,12 +189,15 @@ def _seconds(moment: str | None) -> float | None:
 
 
 def history(path: str) -> dict[str, list[tuple[str, float]]]:
-    """Return the benchmarks' names and figures, the earliest first, by configuration; of this machine alone.
+    """Return this machine's benchmarks by configuration, the earliest first.
 
-    Figures are times in units of native onnxruntime's, where all benchmarks of a configuration have that, else seconds.
+    Figures are times in units of native onnxruntime's, if all benchmarks of a configuration have that, else seconds.
 
     Args:
         path: The database.
+
+    Returns:
+        Names of benchmarks with their figures, by configuration.
 
     Raises:
         DatabaseError: It cannot be opened.

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.compat.models import BERT, build
-from webinfer.bench import Ask, Method, Record
-from webinfer.bench.plan import EVERY_BROWSER, Seen, begin
+from webinfer.bench import Matrix, Method, Record
+from webinfer.bench.plan import EVERY_BROWSER, SurveyedBrowser, new_record
 from webinfer.browsers.discovery.find import find_all
 from webinfer.cli.commands.benchmarks import guide
 from webinfer.cli.output.terminal import Terminal
@@ -31,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def ask(line: str, monkeypatch: pytest.MonkeyPatch, models: Path) -> tuple[Ask, list[str]]:
+def ask(line: str, monkeypatch: pytest.MonkeyPatch, models: Path) -> tuple[Matrix, list[str]]:
     """Return what a command line of the guide asks for."""
     monkeypatch.setenv("WEBINFER_MODELS", str(models))
     taken: list[argparse.Namespace] = []
@@ -107,17 +107,17 @@ def test_a_script_takes_up_what_was_begun_also_where_that_was_the_browsers_own_c
 ) -> None:
     monkeypatch.setenv("WEBINFER_MODELS", str(models))
     monkeypatch.setattr("webinfer.bench.run.journals", lambda: tmp_path)
-    seen = {name: Seen(name=name, chosen="wasm") for name in ("auto", "embedded")}
+    seen = {name: SurveyedBrowser(name=name, chosen="wasm") for name in ("auto", "embedded")}
     if begun:
-        asked = Ask(models=(BERT,), browsers=("auto",), platforms=begun)
-        made = begin(asked, guide.SHORT, seen, {"headless": True, "audio_shaders": False})
+        asked = Matrix(models=(BERT,), browsers=("auto",), platforms=begun)
+        made = new_record(asked, guide.SHORT, seen, {"headless": True, "audio_shaders": False})
         made.save(tmp_path / f"{made.id}.json")
-    taken: list[tuple[Ask, bool]] = []
+    taken: list[tuple[Matrix, bool]] = []
 
-    def measure(terminal: Terminal, ask: Ask, method: Method, **how: Any) -> Record:
+    def measure(terminal: Terminal, ask: Matrix, method: Method, **how: Any) -> Record:
         taken.append((ask, how["resume"]))
-        none = Seen(name="auto", errors={"webgpu": "there is none"}, chosen="wasm")
-        return begin(ask, method, {"auto": none}, how["options"])
+        none = SurveyedBrowser(name="auto", errors={"webgpu": "there is none"}, chosen="wasm")
+        return new_record(ask, method, {"auto": none}, how["options"])
 
     monkeypatch.setattr(guide, "measure", measure)
     with pytest.raises(SystemExit):

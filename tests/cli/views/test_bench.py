@@ -11,18 +11,19 @@ from rich.text import Text
 
 from tests.bench.records import WASM
 from webinfer.bench import Cell
-from webinfer.bench.runner import Step
+from webinfer.bench.runner import BenchmarkStep
+from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import THEME, Terminal
-from webinfer.cli.views.bench import BenchmarkProgress, table
+from webinfer.cli.views.bench import BenchmarkProgress
 
 STEPS = (
-    Step("look at embedded"),
-    Step("begin b", total=36, ahead=1600),
-    Step("find m", total=36),
-    Step("find m", total=36),
-    Step("launch 1: m, wasm in embedded", total=36),
-    Step("launch 1, round 1", total=36),
-    Step("kept m", done=3, total=36),
+    BenchmarkStep("look at embedded"),
+    BenchmarkStep("start b", total=36, ahead=1600),
+    BenchmarkStep("find m", total=36),
+    BenchmarkStep("find m", total=36),
+    BenchmarkStep("launch 1: m, wasm in embedded", total=36),
+    BenchmarkStep("launch 1, round 1", total=36),
+    BenchmarkStep("saved m", done=3, total=36),
 )
 
 
@@ -35,23 +36,29 @@ def test_where_nothing_can_be_drawn_lines_say_how_far_it_is(capsys: pytest.Captu
     assert out == ""
     assert err.splitlines() == [
         "==> look at embedded",
-        "==> begin b: 36 configurations, at most about 26 min 40 s of measuring, loads aside",
+        "==> start b: 36 configurations, at most about 26 min 40 s of measuring, without loads",
         "==> 0/36, 1 min 0 s: find m",
         "==> 0/36, 2 min 0 s: launch 1: m, wasm in embedded",
-        "==> 3/36, 3 min 0 s: kept m",
+        "==> 3/36, 3 min 0 s: saved m",
     ]
 
 
 @pytest.mark.parametrize(
     ("step", "line"),
     [
-        (Step("take up b", done=24, total=36, ahead=60), "12 of 36 configurations wait, at most about 1 min 0 s of"),
-        (Step("begin b", total=1, ahead=45), "1 configuration, at most about 45 s of measuring, loads aside"),
-        (Step("begin b", ahead=0), "begin b: no configuration can be measured here"),
-        (Step("take up b", done=2, total=2, ahead=0), "take up b: all configurations are done"),
+        (
+            BenchmarkStep("resume b", done=24, total=36, ahead=60),
+            "12 of 36 configurations wait, at most about 1 min 0 s of",
+        ),
+        (
+            BenchmarkStep("start b", total=1, ahead=45),
+            "1 configuration, at most about 45 s of measuring, without loads",
+        ),
+        (BenchmarkStep("start b", ahead=0), "start b: no configuration can be measured here"),
+        (BenchmarkStep("resume b", done=2, total=2, ahead=0), "resume b: all configurations are done"),
     ],
 )
-def test_what_lies_ahead_is_said_first(step: Step, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_lies_ahead_is_said_first(step: BenchmarkStep, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     BenchmarkProgress(Terminal())(step)
     assert line in capsys.readouterr().err
 
@@ -62,7 +69,7 @@ def test_in_a_terminal_the_latest_step_is_drawn_and_what_lies_ahead_stays() -> N
     with BenchmarkProgress(terminal, lambda: 0.0) as progress:
         for step in STEPS:
             progress(step)
-        progress(Step("launch 2, round 1", [Cell(configuration=WASM)], done=3, total=36))
+        progress(BenchmarkStep("launch 2, round 1", [Cell(configuration=WASM)], done=3, total=36))
         drawn = Console(file=io.StringIO(), theme=THEME, width=100)
         drawn.print(progress.frame())
     shown = drawn.file.getvalue()  # type: ignore[attr-defined]
@@ -89,5 +96,5 @@ def test_what_is_left_says_how_to_go_on_once_it_had_begun(capsys: pytest.Capture
     progress(STEPS[0])
     assert progress.left == []
     progress(STEPS[-1])
-    assert progress.left == ["3 of 36 configurations are done: the same command with --resume goes on from there."]
+    assert progress.left == ["3 of 36 configurations are done. The same command with --resume continues."]
     assert capsys.readouterr().err == ""

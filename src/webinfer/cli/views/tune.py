@@ -14,9 +14,9 @@ from rich.text import Text
 
 from webinfer import Progress, Standing, Tuning, TuningProgress
 from webinfer.cli.output.layout import heading
+from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.output.units import duration
-from webinfer.cli.views.bench import table
 from webinfer.core.statistics import Interval
 
 

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from webinfer.bench import Ask, Method, Record, benchmark, everything, exit_code, report
-from webinfer.bench.junit import of_record
+from webinfer.bench import Matrix, Method, Record, benchmark, exit_code, full_matrix
+from webinfer.bench.report.junit import record_junit
+from webinfer.bench.report.markdown import record_markdown
+from webinfer.bench.report.summary import append_summary
 from webinfer.cli.command import command, split
 from webinfer.cli.completion import model_names
 from webinfer.cli.files.outputs import writable
@@ -117,8 +119,8 @@ def bench(
     """
     settings = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
     settings |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}
-    ask = matrix_of(models, platforms, browsers, precisions, concurrency, comprehensive)
-    record = measure(terminal, ask, Method(**settings), resume=resume, db_path=str(db_path) if db_path else None)
+    matrix = matrix_of(models, platforms, browsers, precisions, concurrency, comprehensive)
+    record = measure(terminal, matrix, Method(**settings), resume=resume, db_path=str(db_path) if db_path else None)
     write_files(record, output, markdown, junit, github_summary)
     if terminal.json:
         terminal.emit(record.to_dict())
@@ -134,7 +136,7 @@ def matrix_of(
     precisions: list[str] | None,
     concurrency: list[str] | None,
     comprehensive: bool,
-) -> Ask:
+) -> Matrix:
     """Make the matrix of configurations from the flags.
 
     Args:
@@ -152,24 +154,24 @@ def matrix_of(
         OptionError: There is no such thing.
     """
     lanes = tuple(_lanes(number) for number in split(concurrency)) or (1,)
-    whole = everything(split(models), lanes) if comprehensive else None
-    return Ask(
+    whole = full_matrix(split(models), lanes) if comprehensive else None
+    return Matrix(
         models=whole.models if whole else split(models),
-        browsers=_all(split(browsers), "all", everything(("any",)).browsers)
+        browsers=_all(split(browsers), "all", full_matrix(("any",)).browsers)
         or (whole.browsers if whole else ("auto",)),
-        platforms=_all(split(platforms), "all", everything(("any",)).platforms)
+        platforms=_all(split(platforms), "all", full_matrix(("any",)).platforms)
         or (whole.platforms if whole else ("auto",)),
         precisions=split(precisions) or (whole.precisions if whole else ("full",)),
         concurrency=lanes,
     )
 
 
-def measure(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Record:
+def measure(terminal: Terminal, matrix: Matrix, method: Method, **more: Any) -> Record:
     """Run a benchmark, and show its progress.
 
     Args:
         terminal: Where to show it.
-        ask: What to measure.
+        matrix: What to measure.
         method: How to measure.
         more: As ``benchmark`` takes it.
 
@@ -182,7 +184,7 @@ def measure(terminal: Terminal, ask: Ask, method: Method, **more: Any) -> Record
     progress = BenchmarkProgress(terminal)
     try:
         with progress:
-            return asyncio.run(benchmark(ask, method, progress, **more))
+            return asyncio.run(benchmark(matrix, method, progress, **more))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(*progress.left) from None
 
@@ -205,11 +207,11 @@ def write_files(
     if output is not None:
         write(output, json.dumps(record.to_dict(), indent=1))
     if markdown is not None:
-        write(markdown, report.markdown(record))
+        write(markdown, record_markdown(record))
     if junit is not None:
-        write(junit, of_record(record))
+        write(junit, record_junit(record))
     if github_summary:
-        report.to_summary(report.markdown(record))
+        append_summary(record_markdown(record))
 
 
 def write(path: Path, text: str) -> None:

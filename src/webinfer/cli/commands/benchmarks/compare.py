@@ -1,4 +1,4 @@
-"""``webinfer compare``: two benchmarks side by side, and a failure where something really became slower."""
+"""``webinfer compare``: compare two benchmarks, and fail if something became slower."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from webinfer.bench import Record, compare, named, report, storage
+from webinfer.bench import Record, compare, find_record, storage
 from webinfer.bench.compare import check_finished, check_launches
-from webinfer.bench.junit import of_findings
+from webinfer.bench.report.junit import comparison_junit
+from webinfer.bench.report.markdown import comparison_markdown
+from webinfer.bench.report.summary import append_summary
 from webinfer.cli.command import command
 from webinfer.cli.commands.benchmarks.bench import write
 from webinfer.cli.files.outputs import writable
 from webinfer.cli.output.terminal import FAILED, Terminal
-from webinfer.cli.views.bench import findings_view
+from webinfer.cli.views.bench import comparison_view
 
 _EXAMPLES = """
 webinfer compare before.json after.json
@@ -38,13 +40,13 @@ def run(
     second: Annotated[str, typer.Argument(metavar="B", help="The later one.")],
     db_path: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Database that has them; there, latest and previous are names, too."),
+        typer.Option(metavar="FILE", help="Database with the benchmarks. It knows the names latest and previous too."),
     ] = None,
     fail_on: Annotated[
         str | None,
         typer.Option(
             metavar="PERCENT",
-            help="Exit with 1 where something is slower by more than this, and not just by what chance adds; as 10%.",
+            help="Exit with 1 if a configuration is slower by more than this, such as 10%, beyond chance.",
         ),
     ] = None,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", callback=writable, help="Write JUnit's XML.")] = None,
@@ -54,41 +56,41 @@ def run(
 ) -> None:
     """Compare two benchmarks, configuration by configuration.
 
-    What changed and what fails are two questions: the verdict tells any change that chance does not explain; what fails
-    is slower by more than --fail-on, and chance does not explain the rest. A change counts in units of native
-    onnxruntime's time in the same rounds, so that a slower machine is no slower program. A configuration that no longer
-    runs, or whose answers are no longer right, fails as well.
+    For each configuration it says whether B is faster or slower than A. It divides the times by native onnxruntime's in
+    the same rounds. So a slower machine does not look like a slower program. With --fail-on, a configuration fails if
+    it is slower by more than that and chance does not explain it. It also fails if it no longer runs or gives wrong
+    answers.
     """
     limit = _fraction(fail_on) if fail_on is not None else None
-    a, b = (_taken(finding, db_path) for finding in (first, second))
+    a, b = (_record(name, db_path) for name in (first, second))
     if limit is not None:
         check_launches(a, b)
         check_finished(a, b)
     findings = compare(a, b) if limit is None else compare(a, b, limit=limit)
     failing = [finding for finding in findings if limit is not None and finding.fails]
     if junit is not None:
-        write(junit, of_findings(findings))
+        write(junit, comparison_junit(findings))
     if github_summary:
-        report.to_summary(report.compared(a, b, findings, gate=limit is not None))
+        append_summary(comparison_markdown(a, b, findings, gate=limit is not None))
     if terminal.json:
         terminal.emit(
             {"a": a.id, "b": b.id, "failing": len(failing), "findings": [finding.to_dict() for finding in findings]}
         )
     else:
-        terminal.show(findings_view(a, b, findings, gate=limit is not None))
+        terminal.show(comparison_view(a, b, findings, gate=limit is not None))
     if failing:
         raise typer.Exit(FAILED)
 
 
-def _taken(name: str, db_path: Path | None) -> Record:
-    return named(name) if db_path is None or Path(name).is_file() else storage.load(str(db_path), name)
+def _record(name: str, db_path: Path | None) -> Record:
+    return find_record(name) if db_path is None or Path(name).is_file() else storage.load(str(db_path), name)
 
 
 def _fraction(text: str) -> float:
     try:
         value = float(text.removesuffix("%")) / 100
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no percentage, as 10%", param_hint="--fail-on") from None
+        raise typer.BadParameter(f"{text!r} is not a percentage such as 10%", param_hint="--fail-on") from None
     if not 0 <= value < 100:
         raise typer.BadParameter(f"{text!r} is out of range", param_hint="--fail-on")
     return value

@@ -17,8 +17,8 @@ import typer
 
 from webinfer.api.services.browsers import STANDINS, find_all, places
 from webinfer.api.services.models import listed, precision_of, resolve
-from webinfer.bench import Ask, Method, Record, everything, exit_code
-from webinfer.bench.run import FAILED, unfinished
+from webinfer.bench import Matrix, Method, Record, exit_code, full_matrix
+from webinfer.bench.run import FAILED, find_unfinished
 from webinfer.cli.commands.benchmarks.bench import measure
 from webinfer.cli.output.terminal import USAGE, Terminal
 from webinfer.cli.views.bench import view
@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
         return FAILED if ended.exit_code == USAGE else ended.exit_code  # 2 would mean that only software computed
 
 
-def matrix_of(arguments: argparse.Namespace) -> tuple[Ask, list[str]]:
+def matrix_of(arguments: argparse.Namespace) -> tuple[Matrix, list[str]]:
     """Make the matrix of configurations from a command line.
 
     Args:
@@ -139,40 +139,42 @@ def matrix_of(arguments: argparse.Namespace) -> tuple[Ask, list[str]]:
     browsers: tuple[str, ...] = (_browser(arguments.browser, notes),)
     if arguments.comprehensive:
         platforms = platforms if arguments.platform else BACKENDS
-        browsers = browsers if arguments.browser else everything(models).browsers
+        browsers = browsers if arguments.browser else full_matrix(models).browsers
     lanes = getattr(arguments, "max_connections", 1)
     if arguments.optimize_audio:
         notes.append(
             "--optimize-audio: a shader computes log-mel features from recordings on WebGPU; the times here are the "
             "model's own, and python -m benchmarks.audio times the shader"
         )
-    ask = Ask(
+    matrix = Matrix(
         models=models,
         browsers=browsers,
         platforms=platforms,
         precisions=(precision or "full",),
         concurrency=tuple(sorted({1, lanes})),
     )
-    return ask, notes
+    return matrix, notes
 
 
 def _measure_or_substitute(terminal: Terminal, arguments: argparse.Namespace) -> Record:
-    ask, notes = matrix_of(arguments)
+    matrix, notes = matrix_of(arguments)
     settings: dict[str, Any] = {
         "db_path": str(arguments.db_path) if arguments.db_path else None,
         "at_once": getattr(arguments, "concurrent_models", 1),
         "options": {"headless": not arguments.visible, "audio_shaders": arguments.optimize_audio},
         "resume": arguments.resume,
     }
-    substitute = Ask(models=ask.models, browsers=ask.browsers, platforms=(_ANY,), precisions=ask.precisions)
-    if arguments.resume and unfinished(
+    substitute = Matrix(models=matrix.models, browsers=matrix.browsers, platforms=(_ANY,), precisions=matrix.precisions)
+    if arguments.resume and find_unfinished(
         substitute, SHORT, settings["options"]
     ):  # the interrupted benchmark had taken the substitute
         return measure(terminal, substitute, SHORT, **settings)
-    record = measure(terminal, ask, SHORT, note="; ".join(notes) or None, **settings)
+    record = measure(terminal, matrix, SHORT, note="; ".join(notes) or None, **settings)
     if any(cell.code != "backend.unavailable" for cell in record.cells) or arguments.comprehensive:
         return record
-    notes.append(f"{ask.platforms[0]} cannot run here ({record.cells[0].why}), so the browser's own choice was taken")
+    notes.append(
+        f"{matrix.platforms[0]} cannot run here ({record.cells[0].why}), so the browser's own choice was taken"
+    )
     return measure(terminal, substitute, SHORT, note="; ".join(notes), **settings)
 
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from webinfer.bench import report, storage
+from webinfer.bench import storage
+from webinfer.bench.report.numbers import format_change, format_p_value
 from webinfer.cli.command import command
 from webinfer.cli.output.layout import heading
+from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import Terminal
-from webinfer.cli.views.bench import SEVERITIES, table
+from webinfer.cli.views.bench import SEVERITIES
 from webinfer.core.statistics import Change, changes
 from webinfer.core.statistics.changes import ENOUGH
 from webinfer.core.statistics.comparison import MARGIN
@@ -56,9 +58,9 @@ def history(
             Text(str(len(figures[label]))),
             Text(since),
             Text(change.severity, style=SEVERITIES[change.severity]),
-            Text(report.percent(change.compared)),
+            Text(format_change(change.compared)),
             Text(f"{change.compared.effect:+.2f}"),
-            Text(f"{change.p_value:.2g}"),
+            Text(format_p_value(change.p_value)),
         ]
         for label, breaks in by_label.items()
         for change, since in ((change, figures[label][change.index][0]) for change in breaks)

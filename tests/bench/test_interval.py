@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from webinfer.bench.interval import update_intervals
 from webinfer.bench.record import Cell, Configuration, Method, Turn
-from webinfer.bench.runner import judge
 
 METHOD = Method(margin=0.05)
 
@@ -22,7 +22,7 @@ def measured(*levels: float, rounds: int = 8) -> Cell:
 
 def test_rounds_end_when_they_know_the_launch_even_where_launches_differ() -> None:
     cell = measured(0.9, 1.0, 1.1)
-    assert judge([cell], 2, METHOD)
+    assert update_intervals([cell], 2, METHOD)
     assert not cell.reached
     assert cell.interval is not None
     assert cell.interval.low < 0.9 < 1.1 < cell.interval.high
@@ -30,7 +30,7 @@ def test_rounds_end_when_they_know_the_launch_even_where_launches_differ() -> No
 
 def test_launches_that_agree_reach_what_was_asked_for() -> None:
     cell = measured(1.0, 1.002, 0.999)
-    assert judge([cell], 2, METHOD)
+    assert update_intervals([cell], 2, METHOD)
     assert cell.reached
 
 
@@ -38,7 +38,7 @@ def test_launches_that_agree_reach_what_was_asked_for() -> None:
     "cell", [measured(1.0, rounds=5), measured(1.0)], ids=["five rounds", "no round of this launch"]
 )
 def test_rounds_go_on_while_too_few_are_there_to_say_anything(cell: Cell) -> None:
-    assert not judge([cell], 0 if len(cell.turns) == 5 else 1, METHOD)
+    assert not update_intervals([cell], 0 if len(cell.turns) == 5 else 1, METHOD)
     assert cell.reached == (len(cell.turns) == 8)
 
 
@@ -46,4 +46,4 @@ def test_one_wide_configuration_keeps_rounds_going_for_all() -> None:
     wide = measured(1.0)
     for turn in wide.turns[::2]:
         turn.seconds = [1.5]
-    assert not judge([measured(1.0), wide], 0, METHOD)
+    assert not update_intervals([measured(1.0), wide], 0, METHOD)
