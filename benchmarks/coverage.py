@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import parser, show
-from webinfer.bench.interval import cost_interval
+from webinfer.bench.measurement.interval import cost_interval
 from webinfer.core.statistics import between, changes
 
 ROUNDS, SCATTER = 8, 0.02  # rounds of a launch, and their standard deviation

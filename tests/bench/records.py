@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from webinfer.bench.interval import cost_interval, costs_by_launch
-from webinfer.bench.record import Agreement, Cell, Configuration, Method, NativeReference, Record, Turn
+from webinfer.bench.cell import Agreement, Cell, Configuration, Turn
+from webinfer.bench.measurement.interval import cost_interval, costs_by_launch
+from webinfer.bench.record import Method, NativeReference, Record
 
 WASM = Configuration(model="random:bert-tiny", browser="embedded", backend="wasm")
 WEBNN = Configuration(model="random:bert-tiny", browser="embedded", backend="webnn")

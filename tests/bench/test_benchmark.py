@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from webinfer.bench import Matrix, Method, benchmark, exit_code, read_record, storage
-from webinfer.bench.runner import BenchmarkStep
+from webinfer.bench.measurement.runner import BenchmarkStep
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(600)]
 
@@ -113,5 +113,5 @@ def test_the_command_exits_with_2_for_software_and_130_when_interrupted(tmp_path
         next(line for line in running.stderr if "launch 1" in line)
         os.kill(running.pid, signal.SIGINT)
         left = running.stderr.read()
-        assert "Interrupted; nothing is left running. 0 of 1 configurations are done: the same command" in left
+        assert "Interrupted; nothing is left running. 0 of 1 configurations are done. The same command" in left
         assert running.wait() == 130

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from webinfer.bench import Matrix, full_matrix
+from webinfer.bench.measurement.runner import SIDE_BY_SIDE, BenchmarkStep, blocks_of, remaining_seconds, with_counts
 from webinfer.bench.plan import EVERY_BROWSER, SurveyedBrowser, expand, new_record
 from webinfer.bench.record import Method, Record
 from webinfer.bench.run import find_unfinished
-from webinfer.bench.runner import SIDE_BY_SIDE, BenchmarkStep, blocks_of, remaining_seconds, with_counts
 from webinfer.core.errors import OptionError
 
 SEEN = {

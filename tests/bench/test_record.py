@@ -15,8 +15,9 @@ from webinfer.accuracy.native import run_native
 from webinfer.accuracy.outcome import Accuracy
 from webinfer.accuracy.samples import sample
 from webinfer.bench import exit_code, read_record, storage
-from webinfer.bench.contestants import agreement
-from webinfer.bench.record import Agreement, Cell, ConcurrentRates
+from webinfer.bench.cell import Agreement, Cell
+from webinfer.bench.measurement.contestants import agreement
+from webinfer.bench.record import ConcurrentRates
 from webinfer.core.errors import BenchmarkError
 from webinfer.models.sources.resolve import resolve
 from webinfer.telemetry.database.archive import merge

@@ -11,9 +11,9 @@ import pytest
 
 from tests.bench.records import WASM, WEBNN
 from webinfer.bench import Cell, Matrix, Method, Record, benchmark, read_record
+from webinfer.bench.measurement.runner import BenchmarkStep, BlockMeasurement
 from webinfer.bench.plan import SurveyedBrowser
 from webinfer.bench.record import ConcurrentRates
-from webinfer.bench.runner import BenchmarkStep, BlockMeasurement
 
 ASK = Matrix(models=("random:bert-tiny", "random:gpt2-tiny"), browsers=("embedded",), platforms=("wasm",))
 

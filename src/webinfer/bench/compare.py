@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from webinfer.bench.interval import costs_by_launch, relative_costs_by_launch
-from webinfer.bench.record import Cell, Configuration, Record
+from webinfer.bench.cell import Cell, Configuration
+from webinfer.bench.measurement.interval import costs_by_launch, relative_costs_by_launch
+from webinfer.bench.record import Record
 from webinfer.core.errors import BenchmarkError
 from webinfer.core.statistics import Comparison, Severity, between
 from webinfer.core.statistics.comparison import LAUNCHES, MARGIN, adjusted

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webinfer.api.accelerator import AsyncAccelerator
-from webinfer.bench.record import Cell, Configuration, Method, Record
+from webinfer.bench.cell import Cell, Configuration
+from webinfer.bench.record import Method, Record
 from webinfer.browsers.discovery.find import find, version
 from webinfer.core import package_version
 from webinfer.core.errors import OptionError, WebinferError

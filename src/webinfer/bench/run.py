@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from webinfer.bench import plan, storage
-from webinfer.bench.concurrency import measure_concurrently
+from webinfer.bench.measurement.concurrency import measure_concurrently
+from webinfer.bench.measurement.runner import BenchmarkStep, StepListener, measure, remaining_seconds, with_counts
 from webinfer.bench.plan import Matrix
 from webinfer.bench.record import Method, Record, read_record
-from webinfer.bench.runner import BenchmarkStep, StepListener, measure, remaining_seconds, with_counts
 from webinfer.core import package_version
 from webinfer.core.cache import cache_dir
 from webinfer.core.errors import BenchmarkError

@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from webinfer.bench.interval import cost_interval, costs_by_launch, relative_costs_by_launch
-from webinfer.bench.record import Cell, Record, parse_record
+from webinfer.bench.cell import Cell
+from webinfer.bench.measurement.interval import cost_interval, costs_by_launch, relative_costs_by_launch
+from webinfer.bench.record import Record, parse_record
 from webinfer.core.errors import BenchmarkError
 from webinfer.core.statistics import Interval
 from webinfer.telemetry.database.connection import connect

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tests.bench.records import WASM
 from webinfer.bench import Cell
-from webinfer.bench.runner import BenchmarkStep
+from webinfer.bench.measurement.runner import BenchmarkStep
 from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import THEME, Terminal
 from webinfer.cli.views.bench import BenchmarkProgress

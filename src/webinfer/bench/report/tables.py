@@ -8,8 +8,9 @@ from statistics import median
 
 import numpy as np
 
-from webinfer.bench.interval import cost_interval, relative_costs_by_launch
-from webinfer.bench.record import Cell, ConcurrentRates, LoadTimes, Record
+from webinfer.bench.cell import Cell, LoadTimes
+from webinfer.bench.measurement.interval import cost_interval, relative_costs_by_launch
+from webinfer.bench.record import ConcurrentRates, Record
 from webinfer.bench.report.numbers import NONE, format_figure, format_median, format_milliseconds
 from webinfer.core.statistics import Interval, Limit, Occupancy, Scaling, limit, outliers, scaling
 from webinfer.core.statistics.interval import spread

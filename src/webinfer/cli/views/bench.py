@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from webinfer.bench import Cell, Finding, Record
+from webinfer.bench.measurement.runner import BenchmarkStep
 from webinfer.bench.report.comparison import (
     comparison_headings,
     comparison_row,
@@ -35,7 +36,6 @@ from webinfer.bench.report.tables import (
     speed_headings,
     speed_row,
 )
-from webinfer.bench.runner import BenchmarkStep
 from webinfer.cli.output.layout import heading
 from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import Terminal

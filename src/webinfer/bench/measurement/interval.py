@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from webinfer.bench.record import Cell, Method, NativeReference, Turn
+from webinfer.bench.cell import Cell, Turn
+from webinfer.bench.record import Method, NativeReference
 from webinfer.core.statistics import Interval, over_launches, within_launch
 
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from webinfer.accuracy.native import NativeSession
 from webinfer.accuracy.samples import sample, sound
-from webinfer.bench.contestants import WARM_UP_SHARE, BenchBrowser, BenchContestant, BenchNative, Inputs
-from webinfer.bench.interval import update_intervals
-from webinfer.bench.record import Cell, Method, NativeReference, Record
+from webinfer.bench.cell import Cell
+from webinfer.bench.measurement.contestants import WARM_UP_SHARE, BenchBrowser, BenchContestant, BenchNative, Inputs
+from webinfer.bench.measurement.interval import update_intervals
+from webinfer.bench.record import Method, NativeReference, Record
 from webinfer.core.errors import WebinferError
 from webinfer.models.files.package import ModelPackage
 from webinfer.quantization import obtain

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from webinfer.accuracy.comparison import digest, limits_for
 from webinfer.accuracy.native import NativeSession
 from webinfer.api.accelerator import AsyncAccelerator
-from webinfer.bench.record import Agreement, Cell, LoadTimes, Method, NativeReference, Turn
+from webinfer.bench.cell import Agreement, Cell, LoadTimes, Turn
+from webinfer.bench.record import Method, NativeReference
 from webinfer.core.errors import DeadlineExceeded, LoadFailed, WebinferError
 from webinfer.core.options import Options
 from webinfer.inference.model import AsyncModel

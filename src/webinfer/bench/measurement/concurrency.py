@@ -9,7 +9,7 @@ from typing import Any
 
 from webinfer.accuracy.samples import sample
 from webinfer.api.accelerator import AsyncAccelerator
-from webinfer.bench.contestants import Inputs
+from webinfer.bench.measurement.contestants import Inputs
 from webinfer.bench.record import ConcurrentRates, Method
 from webinfer.inference.model import AsyncModel
 

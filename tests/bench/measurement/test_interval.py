@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from webinfer.bench.interval import update_intervals
-from webinfer.bench.record import Cell, Configuration, Method, Turn
+from webinfer.bench.cell import Cell, Configuration, Turn
+from webinfer.bench.measurement.interval import update_intervals
+from webinfer.bench.record import Method
 
 METHOD = Method(margin=0.05)
 

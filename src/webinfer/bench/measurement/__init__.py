@@ -1,0 +1,1 @@
+"""The measurement: contestants that take turns, rounds and launches, intervals, models that run at once."""
