@@ -39,6 +39,12 @@ class Answer:
 Call = Callable[..., Answer]
 
 
+@pytest.fixture(autouse=True)
+def width_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every test write as wide as to a pipe: processes of the test runner have widths of their own in COLUMNS."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def call() -> Call:
     """Call the command line in this process."""

@@ -48,7 +48,7 @@ def test_intervals_of_one_launch_say_so_wherever_they_are_shown(tmp_path: Path) 
 
 def test_wrong_answers_are_seen_in_every_report() -> None:
     made = record(3, cells=(WASM,), agreement=WRONG)
-    assert "WRONG: y is off by 0.3 of its largest value, over 0.002" in record_markdown(made)
+    assert "WRONG: y is off by 0.3 of its largest value, over 0.001" in record_markdown(made)
     suite = ElementTree.fromstring(record_junit(made))
     assert (suite.get("tests"), suite.get("failures")) == ("1", "1")
 
