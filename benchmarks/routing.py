@@ -171,6 +171,9 @@ def report(name: str, session: Session) -> None:
     columns = ["choice", "median ms", "mean ms", "regret ms", "of best", "worst ms"]
     show(f"{name}: {len(best.seconds)} requests each, {machine()}", columns, rows)
     tuning = session.tuning
+    for standing in tuning.standings:
+        if standing.reason is not None:
+            print(f"The contest left {standing.candidate} out: {standing.reason}")
     if tuning.gain is not None:
         lead = f"{tuning.gain.estimate:.2f} ({tuning.gain.low:.2f} to {tuning.gain.high:.2f}) times the next"
         print(f"The contest took {tuning.cost:.0f} s; its winner is {tuning.winner}, {lead}, {tuning.runner_up}.")

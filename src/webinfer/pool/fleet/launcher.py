@@ -187,7 +187,8 @@ class Launcher:
         reported = [self._states[name].capabilities for name in names or self.installations]
         known = [capabilities for capabilities in reported if capabilities is not None]
         reasons = [
-            f"{one.engine} {one.engine_version} cannot run {backend} here: {one.errors.get(backend)}" for one in known
+            f"{one.engine} {one.engine_version} cannot run {backend} here: {str(one.errors.get(backend)).rstrip('.')}"
+            for one in known
         ]
         available = list(dict.fromkeys(able for capabilities in known for able in capabilities.backends))
         message = f"{'; '.join(reasons)}. It can run: {', '.join(available)}."
