@@ -227,5 +227,5 @@ def test_accuracy_that_was_checked_is_a_row(tmp_path: Path, save: Save) -> None:
     about = {"model": model.package.sha256, "passed": True, "nbytes": model.package.nbytes}
     assert found == [
         {"metric": "cosine", "value": pytest.approx(1.0), "threshold": 0.9999, **about},
-        {"metric": "error", "value": pytest.approx(0.0), "threshold": 0.002, **about},
+        {"metric": "error", "value": pytest.approx(0.0), "threshold": 0.001, **about},
     ]
