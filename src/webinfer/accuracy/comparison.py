@@ -117,7 +117,7 @@ class Deviation:
     equal: float | None = None
 
     def beyond(self, limits: Limits) -> str | None:
-        """Say which limit it is beyond, or ``None``."""
+        """Return which limit it is beyond, or ``None``."""
         if self.strange:
             return f"{self.output} holds {self.strange} values that are NaN or infinite and should not be, or should"
         if self.cosine is not None and not self.error <= limits.error:
@@ -164,7 +164,7 @@ def worst(comparisons: Sequence[Sequence[Deviation]]) -> list[Deviation]:
 
 
 def fault(deviations: Iterable[Deviation], limits: Limits) -> str | None:
-    """Say what is wrong with outputs: the first that is beyond its limits; ``None`` where none is."""
+    """Return what is wrong with outputs: the first that is beyond its limits; ``None`` where none is."""
     return next((said for deviation in deviations if (said := deviation.beyond(limits))), None)
 
 

@@ -63,7 +63,7 @@ def largest_value(array: Array) -> float:
 
 
 def count_strange(right: Array, other: Array) -> int:
-    """Count the values that are NaN or infinite in one of two arrays alone, and infinities of another sign."""
+    """Return how many values are NaN or infinite in one of two arrays alone, or infinities of another sign."""
     if right.dtype.kind != "f":
         return 0
     finite, other_finite = np.isfinite(right), np.isfinite(other)

@@ -117,7 +117,7 @@ class NativeSession:
 
 
 def run_native(package: ModelPackage, inputs: Any, threads: int | None = None) -> dict[str, NDArray[Any]]:
-    """Run a model once in native onnxruntime, and return its outputs by name.
+    """Return the outputs, by name, of one run of a model in native onnxruntime.
 
     Args:
         package: The model.

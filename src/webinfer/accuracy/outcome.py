@@ -55,7 +55,7 @@ class Accuracy:
         return self.broken or bool(self.deviations)
 
     def fault(self, limits: Limits) -> str | None:
-        """Say what is wrong with the answers, or ``None``."""
+        """Return what is wrong with the answers, or ``None``."""
         if self.broken:
             return self.reason
         return fault(self.deviations, limits)
@@ -92,6 +92,9 @@ class Accuracy:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Accuracy:
         """Read what ``to_dict`` returned.
+
+        Returns:
+            The outcome that was written.
 
         Raises:
             KeyError, TypeError, ValueError: It is something else.

@@ -157,6 +157,9 @@ def sample(
         purpose: What the request is for.
         rows: Items.
 
+    Returns:
+        Inputs by name, in the dtypes that the signature declares.
+
     Raises:
         InputError: The model wants something that cannot be made up.
     """
@@ -169,6 +172,9 @@ def canaries(package: ModelPackage, length: int | None = None) -> list[Arrays]:
     Args:
         package: The model.
         length: Tokens of a text, and size of what has no fixed size.
+
+    Returns:
+        Two requests, each with its inputs by name.
 
     Raises:
         InputError: The model wants something that cannot be made up.
@@ -247,7 +253,7 @@ def _encoder(package: ModelPackage) -> Callable[[int], Arrays] | None:
 
 
 def _is_image(spec: TensorSpec) -> bool:
-    """Whether the sizes of an input are those of an image: named so, or four with colours second and two open ones."""
+    """Return whether the sizes of an input are an image's: named so, or four with colours second and two open ones."""
     if spec.name == "pixel_values":
         return True
     open_sides = len(spec.shape) == 4 and not any(isinstance(size, int) for size in spec.shape[2:])

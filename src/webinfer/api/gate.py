@@ -70,7 +70,7 @@ class Judgement:
     answered: bool = True
 
     def of(self, model: AsyncModel) -> str:
-        """Say what is wrong with a model.
+        """Return what is wrong with a model.
 
         Args:
             model: The model that was judged.
@@ -134,7 +134,7 @@ class Gate:
         )
 
     async def bars(self, model: AsyncModel) -> bool:
-        """Whether a model need not be loaded, being known to answer wrongly wherever it may go.
+        """Return whether a model need not be loaded, being known to answer wrongly wherever it may go.
 
         Args:
             model: The model, made and not yet loaded.
@@ -150,6 +150,13 @@ class Gate:
 
         Args:
             model: The model, loaded unless it is barred.
+
+        Returns:
+            The outcome, what is wrong with it, and where it was compared.
+
+        Raises:
+            PoolClosed: The accelerator was closed.
+            QueueFull: ``max_queue`` requests wait already.
         """
         lane = await self._lane(model)
         about = combination(model, lane)
@@ -182,6 +189,7 @@ class Gate:
         """Return the lane that a model is on, or another like it; of the next browser, where its own was lost since.
 
         Raises:
+            LaneLost: No lane is up.
             WebinferError: No browser could be had, or no lane.
         """
         place = model.loaded.lane if model.loaded is not None else None
@@ -214,7 +222,7 @@ class Gate:
 
 
 def _names(model: AsyncModel) -> tuple[str, ...]:
-    """Name the browsers that a model may go to; none stands for any."""
+    """Return the names of the browsers that a model may go to; none stands for any."""
     return model.choice.route.names if model.choice.route else ()
 
 
@@ -243,6 +251,9 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
 
 async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
     """Run the canaries here and in the browser.
+
+    Returns:
+        The outcome: deviations, or why there are none.
 
     Raises:
         WebinferError: The browser did not answer them, for a reason that may have passed the next time.

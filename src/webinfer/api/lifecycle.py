@@ -129,7 +129,11 @@ class Lifecycle:
 
 
 def _announce(host: Host) -> Entry | None:
-    """Let other processes find the accelerator; where that cannot be, it works all the same."""
+    """Let other processes find the accelerator; where that cannot be, it works all the same.
+
+    Returns:
+        The entry that other processes read; ``None`` where none can be written.
+    """
     try:
         return announce(host.origin, host.status_token)
     except (OSError, OptionError) as error:
@@ -138,7 +142,11 @@ def _announce(host: Host) -> Entry | None:
 
 
 async def _start_host(options: Options) -> Host:
-    """Start the host; where browsers' profiles are kept, at the port that it had before, if that is free."""
+    """Start the host; where browsers' profiles are kept, at the port that it had before, if that is free.
+
+    Returns:
+        The host, which listens.
+    """
     kept = options.profiles
     known = await asyncio.to_thread(port_of, kept) if kept is not None else 0
     wanted = options.port or known

@@ -78,6 +78,11 @@ class ModelLoader:
             The model, loaded, judged by the gate, and warmed up where the options ask for that.
 
         Raises:
+            AccuracyError: It does not compute what it should, and nothing may take its place.
+            BackendUnavailable: No browser can run what was asked for.
+            LoadFailed: No lane can load it.
+            LostError: Lanes or browsers are lost again and again.
+            UnsupportedOperator: A node runs nowhere.
             WebinferError: As ``AsyncAccelerator.load``.
         """
         package, pool = await asyncio.gather(find_package(order), self._start())
@@ -115,14 +120,18 @@ class ModelLoader:
         return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
 
     async def _start(self) -> Pool:
-        """Have a browser up; of several, the family decides which."""
+        """Have a browser up; of several, the family decides which.
+
+        Returns:
+            The pool, with a browser up unless the family decides which.
+        """
         pool = await self._lifecycle.open()
         if not self._lifecycle.options.browsers:
             await pool.ensure()
         return pool
 
     async def _choose(self, pool: Pool, package: ModelPackage, order: Order) -> tuple[Choice, Capabilities]:
-        """Decide where a model is loaded."""
+        """Return where a model is loaded, and what that browser can do."""
         options = self._lifecycle.options
         asked = order.platform or options.platform
         wish = Wish(asked, (package.precision, *order.others), order.fallback)
@@ -137,7 +146,11 @@ class ModelLoader:
     async def _load_somewhere(
         self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None
     ) -> AsyncModel:
-        """Load a model; on WebAssembly, which runs the most, where ``auto`` chose a backend that does not take it."""
+        """Load a model; on WebAssembly, which runs the most, where ``auto`` chose a backend that does not take it.
+
+        Returns:
+            The model, loaded unless it is barred.
+        """
         try:
             return await self._load_there(pool, package, choice, progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
@@ -150,7 +163,11 @@ class ModelLoader:
     async def _load_there(
         self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None = None
     ) -> AsyncModel:
-        """Make a model and load it, unless it is known to be wrong."""
+        """Make a model and load it, unless it is known to be wrong.
+
+        Returns:
+            The model, loaded unless it is barred.
+        """
         model = await self._build(pool, package, choice)
         self.models.add(model)
         try:
@@ -162,7 +179,11 @@ class ModelLoader:
         return model
 
     async def _build(self, pool: Pool, package: ModelPackage, choice: Choice) -> AsyncModel:
-        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut."""
+        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut.
+
+        Returns:
+            The model, not loaded yet.
+        """
         options = self._lifecycle.options
         capacity = options.lane_capacity_mb
         sessions: ModelSessions
@@ -179,7 +200,7 @@ class ModelLoader:
         return AsyncModel(pool, package, choice, sessions, self._lifecycle.recorder, self.models.discard)
 
     async def _admit(self, pool: Pool, model: AsyncModel, order: Order) -> AsyncModel:
-        """Have the gate judge a model; returns it, or what takes its place."""
+        """Return the model if the gate admits it, or what takes its place."""
 
         async def make(package: ModelPackage, choice: Choice) -> AsyncModel:
             return await self._load_there(pool, package, choice)
@@ -190,7 +211,11 @@ class ModelLoader:
         return Gate(pool, self._lifecycle.options)
 
     async def _prepare(self, model: AsyncModel, batch_size: int) -> AsyncModel:
-        """Do with a loaded model what the options ask for; ``batch_size`` is what a contest found to be the best."""
+        """Do with a loaded model what the options ask for; ``batch_size`` is what a contest found to be the best.
+
+        Returns:
+            The model.
+        """
         options = self._lifecycle.options
         try:
             if options.warm_up:
@@ -210,7 +235,11 @@ async def find_package(order: Order) -> ModelPackage:
     Args:
         order: What the caller asks for.
 
+    Returns:
+        The model's files and signature.
+
     Raises:
+        CancelledError: The caller gave up.
         ModelError: The model cannot be found, fetched or read, or not be brought to that precision.
     """
     reference, precision, part, progress = order.reference, order.precision, order.part, order.progress

@@ -81,7 +81,7 @@ class Router:
         return choice, browser.capabilities
 
     async def _tuned(self, pool: Pool, package: ModelPackage, wish: Wish) -> tuple[Choice, Browser] | None:
-        """Choose what a contest found to be the fastest of what the caller allows; ``None`` where there is no such."""
+        """Return what a contest found to be the fastest of what the caller allows; ``None`` where there is no such."""
         is_open = wish.platform == "auto" or len(wish.precisions) > 1
         if self._options.routing == "table" or not is_open:
             return None
@@ -98,7 +98,11 @@ class Router:
     async def _take(
         self, pool: Pool, package: ModelPackage, wish: Wish, tuning: Tuning, standing: Standing
     ) -> tuple[Choice, Browser] | None:
-        """Choose a candidate of a contest; ``None`` where it is not to be had any more."""
+        """Choose a candidate of a contest; ``None`` where it is not to be had any more.
+
+        Returns:
+            The choice and its browser, which is up.
+        """
         candidate = standing.candidate
         try:
             browser = await pool.ensure((candidate.browser,), candidate.backend)
@@ -148,6 +152,9 @@ def avoid_fixed_shapes(choice: Choice, package: ModelPackage, varying: Collectio
         choice: What was chosen.
         package: The model. A cache of its that grows with every step counts where ``auto`` chose.
         varying: Inputs whose shape the caller knows to be another in each run.
+
+    Returns:
+        The choice, with WebAssembly in place of WebNN where that is needed.
     """
     if choice.backend != "webnn":
         return choice
@@ -166,12 +173,12 @@ def identity(package: ModelPackage) -> str:
 
 
 def _allows(wish: Wish, candidate: Candidate) -> bool:
-    """Whether the caller leaves a candidate open."""
+    """Return whether the caller leaves a candidate open."""
     return candidate.precision in wish.precisions and wish.platform in ("auto", candidate.backend)
 
 
 def _versions(installations: Iterable[Installation]) -> dict[str, str]:
-    """Ask browsers for their version, as far as that is the one that their pages tell; empty where it is not known."""
+    """Return the browsers' versions, as far as their pages tell the same; empty where one is not known."""
     return {
         installation.name: ""
         if installation.engine == "webkit"

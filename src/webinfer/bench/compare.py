@@ -145,7 +145,7 @@ def check_finished(a: Record, b: Record) -> None:
 def _finding(
     a: Record, b: Record, before: Cell | None, now: Cell | None, configuration: Configuration
 ) -> Finding | None:
-    """Compare one configuration; return ``None`` if it runs in neither benchmark."""
+    """Return how one configuration changed; ``None`` if it runs in neither benchmark."""
     if before is None or now is None:
         return Finding(configuration=configuration, kind="added" if before is None else "removed")
     if left := [record.id for record, cell in ((a, before), (b, now)) if not cell.done]:
@@ -174,7 +174,7 @@ def _finding(
 
 
 def _corrected(findings: Sequence[Finding], limit: float) -> list[Finding]:
-    """Test all changes against the limit, and correct the p-values for the number of changes."""
+    """Return the findings with p-values that are corrected for the number of changes."""
     changes = [finding.counted for finding in findings]
     p_values = iter(adjusted([change.p_value for change in changes if change]))
     p_beyond = iter(adjusted([change.p_beyond(limit) for change in changes if change]))

@@ -151,7 +151,7 @@ def figures(record: Record, cell: Cell) -> Iterator[Figure]:
 
 
 def _details(cell: Cell, metric: str, bounds: Interval | None) -> dict[str, Any] | None:
-    """Say of which scope a figure's interval is, and of a place's time whether its answers are native onnxruntime's."""
+    """Return the scope of a figure's interval, and of a place's time whether its answers are native onnxruntime's."""
     details: dict[str, Any] = {"interval": bounds.scope} if bounds else {}
     if metric == "time_per_item" and cell.agreement is not None:
         details["passed"] = cell.agreement.passed

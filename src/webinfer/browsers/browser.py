@@ -306,7 +306,11 @@ class Browser:
 
 
 async def _dial(ticket: Ticket, process: BrowserProcess | Visit) -> Connection:
-    """Wait for the page to dial back, or for the browser to end first."""
+    """Wait for the page to dial back, or for the browser to end first.
+
+    Returns:
+        The connection.
+    """
     either: set[asyncio.Future[Any]] = {ticket.connected, process.exited}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if ticket.connected.done():

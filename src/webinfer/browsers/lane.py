@@ -233,6 +233,9 @@ class Lane:
             seconds: About what it may take.
             timeout: Seconds until it is given up.
 
+        Returns:
+            What both took.
+
         Raises:
             TimeoutError: No answer came within ``timeout`` seconds.
             WebinferError: As the lane reported it.
@@ -324,7 +327,7 @@ class Lane:
 
 
 def _mismatch(tensors: Tensors, known: Mapping[str, np.dtype[Any]], wanted: list[str] | None) -> str | None:
-    """Say in what an answer differs from what the model gives, or ``None``."""
+    """Return what an answer has that the model does not give, or ``None``."""
     names = known if wanted is None else wanted
     for name in names:
         if name not in tensors:

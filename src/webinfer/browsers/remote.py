@@ -40,7 +40,7 @@ class Visit:
 
 
 def is_visitor(installation: Installation) -> bool:
-    """Say whether a browser comes by itself: it is not started with a profile of its own.
+    """Return whether a browser comes by itself: it is not started with a profile of its own.
 
     Args:
         installation: The browser.
@@ -57,6 +57,9 @@ async def expect(installation: Installation, url: str) -> Visit:
     Args:
         installation: What is expected.
         url: The page. Its token works once.
+
+    Returns:
+        The visit, to be awaited.
 
     Raises:
         LaunchFailed: Safari cannot be asked.

@@ -139,7 +139,7 @@ def split(values: list[str] | None) -> tuple[str, ...]:
 
 
 def _epilog(examples: str) -> str | None:
-    """Lay out examples so that their lines stay as they are."""
+    """Return the examples, laid out so that their lines stay as they are."""
     lines = inspect.cleandoc(examples).splitlines()
     return "\b\nExamples:\n" + "\n".join(f"  {line}".rstrip() for line in lines) if lines and lines[0] else None
 

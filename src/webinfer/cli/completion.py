@@ -49,7 +49,7 @@ def as_bash_has_it(environment: MutableMapping[str, str]) -> Iterator[None]:
 
 
 def _rejoin(environment: MutableMapping[str, str]) -> str:
-    """Join the words again, and return the part of the current word that bash keeps."""
+    """Return the part of the current word that bash keeps, once the words are joined again."""
     try:
         apart, at = shlex.split(environment.get("COMP_WORDS", "")), int(environment.get("COMP_CWORD", ""))
     except ValueError:

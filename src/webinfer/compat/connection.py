@@ -173,15 +173,15 @@ class BrowserConnection:
             return await self._models[model_id].run(inputs)
 
     def is_open(self) -> bool:
-        """Tell whether the browser was started and not closed."""
+        """Return whether the browser was started and not closed."""
         return self._accelerator is not None
 
     def is_busy(self) -> bool:
-        """Tell whether a start, a load or a request is in progress."""
+        """Return whether a start, a load or a request is in progress."""
         return self._running > 0
 
     def is_healthy(self) -> bool:
-        """Tell whether the browser runs and its last operation did not end with its loss."""
+        """Return whether the browser runs and its last operation did not end with its loss."""
         return self._healthy
 
     def get_idle_time(self) -> float:

@@ -70,7 +70,11 @@ class EnhancedWebModel:
         self.model.inner.family = family_of(name)
 
     def __call__(self, inputs: Inputs) -> Result | list[Result]:
-        """Run one request, or a list of requests."""
+        """Run one request, or a list of requests.
+
+        Returns:
+            One result, or a list of results.
+        """
         if isinstance(inputs, list) and inputs and all(isinstance(item, Mapping) for item in inputs):
             return self.run_batch(inputs)
         return self.run(inputs)
@@ -177,7 +181,7 @@ class EnhancedWebModel:
         }
 
     def _with_reason(self, result: Result) -> Result:
-        """Add to a result what the caller asked for, and why something else ran."""
+        """Return a result with what the caller asked for, and why something else ran."""
         if self._reason is None or self._asked is None:
             return result
         return replace(result, asked=self._asked, reason=self._reason)

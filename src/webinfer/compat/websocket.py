@@ -87,6 +87,7 @@ class WebSocketBridge:
             True; a failure raises an error.
 
         Raises:
+            TimeoutError: The browser has not connected in time.
             DeadlineExceeded: The browser did not connect in time.
             WebinferError: As ``start``.
         """

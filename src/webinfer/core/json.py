@@ -19,6 +19,9 @@ def dumps(value: Any, indent: int | None = None) -> str:
     Args:
         value: Any values.
         indent: Spaces of each level; ``None`` for one line.
+
+    Returns:
+        One line of JSON.
     """
     return json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
 

@@ -45,6 +45,9 @@ def compare_graphs(original: ModelProto, rewritten: ModelProto, package: ModelPa
         original: Its outline.
         rewritten: The same, rewritten.
         package: The model, whose files hold the weights of both.
+
+    Returns:
+        How far apart their outputs are.
     """
     began, limits = time.monotonic(), limits_for(_activations(original, package.precision), use="rewrite")
     try:
@@ -66,5 +69,5 @@ def _activations(model: ModelProto, precision: str) -> str:
 
 
 def _rounds(attributes: Any) -> bool:
-    """Whether these have an operator multiply in 8 bits: MatMulNBits' accuracy level 4."""
+    """Return whether these have an operator multiply in 8 bits: MatMulNBits' accuracy level 4."""
     return any(attribute.name == "accuracy_level" and attribute.i == 4 for attribute in attributes)

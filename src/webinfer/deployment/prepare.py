@@ -65,6 +65,9 @@ def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, i
         integers: Compute products with constant weights in 8-bit integers, where the backend is faster at them:
             WebAssembly is. See ``to_integers``.
 
+    Returns:
+        What lanes are given.
+
     Raises:
         InvalidModel: The file is not ONNX, or is cut off.
     """
@@ -131,7 +134,11 @@ def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: 
 def _to_integers(
     model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int], notes: list[str]
 ) -> bool:
-    """Rewrite products, and give the graph a file of its own for all its weights, unless there are none."""
+    """Rewrite products, and give the graph a file of its own for all its weights, unless there are none.
+
+    Returns:
+        Whether any product was rewritten.
+    """
     files = {file.name: file.path for file in package.external} | {package.model.sha256: package.model.path}
 
     def observe(names: list[str]) -> Mapping[str, NDArray[Any]]:

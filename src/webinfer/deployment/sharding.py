@@ -49,6 +49,9 @@ def split(package: ModelPackage, backend: Backend, count: int) -> tuple[Stage, .
         backend: Backend that is to run it.
         count: How many stages.
 
+    Returns:
+        The stages, in order.
+
     Raises:
         InvalidModel: It cannot be cut: it has too few nodes, or the type of what would pass is not known.
     """
@@ -162,7 +165,7 @@ class _Flow:
 
 
 def _cuts(flow: _Flow, count: int) -> list[int]:
-    """Choose the cuts: of those near the even share, the one that the fewest values pass, then the nearest."""
+    """Return the cuts: of those near the even share, the one that the fewest values pass, then the nearest."""
     cumulated = [0, *accumulate(flow.sizes)]
     share = cumulated[-1] / count
     passing = flow.passing()
@@ -192,7 +195,7 @@ def _reads(node: NodeProto) -> Iterator[str]:
 
 
 def _localize(tensors: Iterable[TensorProto]) -> Sequence[tuple[str, str, int, int]]:
-    """Have weights point into pieces of the files that hold them, and return the pieces: name, file, start, bytes."""
+    """Return the pieces of files that weights now point into: name, file, start, bytes."""
     spans: list[tuple[str, int, int, TensorProto]] = []
     for tensor in tensors:
         said = {entry.key: entry.value for entry in tensor.external_data}

@@ -66,6 +66,9 @@ class ResultAssembly:
             request: The request.
             bucket: The shape that its tensors were brought to.
 
+        Returns:
+            The result, trimmed to the caller's shapes.
+
         Raises:
             NotANumber: An output holds NaN, and the option ``allow_nan`` is off.
             WebinferError: As the runtime or the pool reported it.

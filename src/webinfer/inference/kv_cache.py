@@ -104,7 +104,7 @@ class Recurrence:
     async def _run(
         self, tensors: Mapping[str, NDArray[Any]], outputs: Sequence[str], residents: Residents
     ) -> tuple[Result, LaneId]:
-        """Run a step; return the lane that holds its state, too."""
+        """Return the result of a step, and the lane that holds its state."""
         model = self._model
         request, bucket = model.requests.build_resident(tensors, outputs, residents, self.lane)
         try:

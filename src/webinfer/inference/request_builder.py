@@ -133,6 +133,9 @@ class RequestBuilder:
 
         Args:
             tensors: Inputs by name.
+
+        Returns:
+            The request, and the shape that its tensors were brought to.
         """
         request, bucket = self.build(tensors)
         request.group, request.internal = None, True
@@ -148,6 +151,9 @@ class RequestBuilder:
             outputs: Names of the outputs to send.
             residents: What is on the lane, and what stays there.
             lane: The lane; ``None`` where nothing lies on one yet.
+
+        Returns:
+            The request, and the shape of its tensors, which is their own.
 
         Raises:
             HandleLost: The lane or its session is gone.
@@ -173,7 +179,7 @@ class RequestBuilder:
             self._pool.lanes[lane].free(handles)
 
     def _batch_group(self, batching: Batching, key: SessionKey, bucket: Fit, request: Request) -> BatchGroup | None:
-        """Say which requests this one may run with; ``None`` for one that runs alone."""
+        """Return which requests this one may run with; ``None`` for one that runs alone."""
         alike = group(request.tensors, request.outputs)
         if alike is None:
             return None

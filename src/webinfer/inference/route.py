@@ -125,7 +125,7 @@ class Choice:
         return replace(self, reason=f"{self.reason}; {why}" if self.reason else why)
 
     def explain(self) -> str | None:
-        """Say what was measured of the place; ``None`` where no contest chose it."""
+        """Return what was measured of the place; ``None`` where no contest chose it."""
         if self.tuning is None or self.standing is None:
             return None
         return self.tuning.explain(self.standing.candidate)
@@ -148,7 +148,7 @@ class Routings:
         self._reasons: dict[str, str] = {}  # by the browser's id
 
     def of(self, lane: Lane) -> str | None:
-        """Say why it runs in a lane's browser; ``None`` where there is only one, and no contest chose it.
+        """Return why it runs in a lane's browser; ``None`` where there is only one, and no contest chose it.
 
         Args:
             lane: A lane that ran it.
@@ -166,7 +166,7 @@ class Routings:
         return self._reasons[lane.id.browser]
 
     def decision(self, lane: Lane) -> Decision:
-        """Tell why it runs in a lane's browser and on its backend, and what else there was.
+        """Return why it runs in a lane's browser and on its backend, and what else there was.
 
         Args:
             lane: A lane that ran it.
@@ -194,7 +194,7 @@ class Routings:
         )
 
     def _tuned(self, taken: Place, reason: str, tuning: Tuning, standing: Standing) -> Decision:
-        """Tell what a contest found, each place by its best candidate."""
+        """Return what a contest found, each place by its best candidate."""
         candidate = standing.candidate
         is_there = Place(candidate.browser, candidate.backend, candidate.precision) == taken
         first = Alternative(
@@ -231,7 +231,7 @@ class Routings:
 
 
 def _why_not(other: Standing, taken: Standing) -> str:
-    """Say why a contest's candidate was not taken."""
+    """Return why a contest's candidate was not taken."""
     if other.failed or other.seconds is None or not taken.seconds:
         return other.reason or "it was not measured"
     times = other.seconds / taken.seconds

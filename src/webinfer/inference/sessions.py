@@ -56,7 +56,7 @@ class GraphCapture:
         return self.wanted and self._refusal is None
 
     def fits(self, bucket: Fit) -> bool:
-        """Say whether runs of this shape may be recorded: every size of every input is known.
+        """Return whether runs of this shape may be recorded: every size of every input is known.
 
         Args:
             bucket: The shape.
@@ -229,6 +229,9 @@ class Sessions:
         Args:
             bucket: The shape.
             stays: Whether tensors of the run stay on its lane.
+
+        Raises:
+            PoolClosed: The model was closed.
         """
         if self._closed:
             raise PoolClosed(f"{self._package.name} was closed: load it again.")
@@ -243,7 +246,7 @@ class Sessions:
         return key
 
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
-        """Say whether a lane holds the session for a shape already.
+        """Return whether a lane holds the session for a shape already.
 
         Args:
             bucket: The shape.
@@ -256,6 +259,9 @@ class Sessions:
         Args:
             bucket: The shape.
             progress: Called with the bytes fetched so far.
+
+        Returns:
+            The event of its creation.
 
         Raises:
             WebinferError: As the lane reported it.
@@ -276,6 +282,9 @@ class Sessions:
         Args:
             request: The request.
             bucket: The shape that its tensors are brought to.
+
+        Returns:
+            The outputs, and the lane that computed them.
         """
         future = self._pool.submit(request)
         try:

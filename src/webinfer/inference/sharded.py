@@ -73,7 +73,7 @@ class StagedSessions:
         return SessionKey(self._package.sha256, self._choice.backend, self._package.precision, bucket.padded)
 
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
-        """Say of each stage whether a lane holds its session for a shape already.
+        """Return for each stage whether a lane holds its session for a shape already.
 
         Args:
             bucket: The shape.
@@ -86,6 +86,9 @@ class StagedSessions:
         Args:
             bucket: The shape.
             progress: Called with the bytes fetched so far, by stage.
+
+        Returns:
+            The event of each creation.
         """
         loads = await asyncio.gather(*(sessions.load(bucket, progress) for _, sessions in self._stages))
         return tuple(event for events in loads for event in events)
@@ -96,6 +99,9 @@ class StagedSessions:
         Args:
             request: The request.
             bucket: The shape that its tensors are brought to.
+
+        Returns:
+            The outputs, and the lanes that computed them.
 
         Raises:
             DeadlineExceeded: The stages before took all the time that the request has.
@@ -169,7 +175,7 @@ def join_loads(loads: Sequence[SessionLoaded]) -> SessionLoaded:
 
 
 def _rotate(choice: Choice, number: int) -> Choice:
-    """Have each stage prefer another browser."""
+    """Return the choice for a stage: each one prefers another browser."""
     if choice.route is None:
         return choice
     names = choice.route.names
@@ -178,7 +184,7 @@ def _rotate(choice: Choice, number: int) -> Choice:
 
 
 def _join_placements(placements: Sequence[Placement | None]) -> Placement | None:
-    """Add up where the nodes of each stage went; ``None`` where that is unknown for one."""
+    """Return the sum of where the nodes of each stage went; ``None`` where that is unknown for one."""
     known = [placement for placement in placements if placement is not None]
     if len(known) < len(placements):
         return None

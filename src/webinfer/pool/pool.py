@@ -183,6 +183,7 @@ class Pool:
             The browser.
 
         Raises:
+            CancelledError: The caller gave up.
             BackendUnavailable: None of them can run it.
             LaunchFailed: None of them started.
             PoolClosed: The pool was closed meanwhile.
@@ -209,7 +210,7 @@ class Pool:
         await self._fleet.resize(name, lanes, threads)
 
     def obstacle(self, name: str, backend: Backend) -> str:
-        """Say what keeps a session of that backend from a browser.
+        """Return what keeps a session of that backend from a browser.
 
         Args:
             name: The browser's name.
@@ -227,7 +228,7 @@ class Pool:
         self._loader.open(key, recipe)
 
     def holds(self, key: SessionKey) -> bool:
-        """Whether a lane has that session.
+        """Return whether a lane has that session.
 
         Args:
             key: The session.

@@ -192,7 +192,7 @@ def _make(
 
 
 def _answers(order: dict[str, Any], job: Job) -> Iterator[dict[str, Any]]:
-    """Start the process, and yield what it says; it is ended with the loop over this, however that ends."""
+    """Yield what the process says; it is ended with the loop over this, however that ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", _WORKER],
         stdin=subprocess.PIPE,

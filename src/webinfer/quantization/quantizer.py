@@ -143,7 +143,7 @@ def _blocked(work: _Work, path: Path) -> dict[str, str]:
 
 
 def _layers(work: _Work, weights: Weights, found: list[Target]) -> list[Layer]:
-    """Quantize each weight, those first whose inputs were seen."""
+    """Return the quantized weights, those first whose inputs were seen."""
     waiting = {target.name: target for target in found}
     layers: list[Layer] = []
     total = sum(target.size for target in found)

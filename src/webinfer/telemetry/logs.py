@@ -62,6 +62,9 @@ class JsonFormatter(BaseJsonFormatter):
 
         Args:
             log_data: The fields.
+
+        Returns:
+            One line.
         """
         return "{" + ", ".join(f"{_written(told(name))}: {_written(value)}" for name, value in log_data.items()) + "}"
 
@@ -74,7 +77,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _written(value: Any) -> str:
-    """Write a value as JSON, whatever it is: logging must not fail."""
+    """Return a value as JSON, whatever it is: logging must not fail."""
     try:
         return json.dumps(plain(value), allow_nan=False)
     except Exception:  # it holds itself, or what it holds fails

@@ -122,6 +122,9 @@ class Connection:
             on_transfer: Called with the bytes that were fetched, and the total if it is known.
             tensors: Arrays that go with it, by name.
 
+        Returns:
+            The answer, and its tensors.
+
         Raises:
             TimeoutError: None came within ``timeout`` seconds. A late one is dropped.
             WebinferError: As the other side reported it, or ``SocketLost``.

@@ -219,7 +219,7 @@ class Host:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse what does not come from our own page, and isolate what we serve."""
+        """Return the answer to a request from our own page, isolated; refuse all others."""
         if request.headers.get("Host") not in (f"{self.address}:{self.port}", f"localhost:{self.port}"):
             return _refuse("The Host header names another site.")
         origin = request.headers.get("Origin")
@@ -288,7 +288,7 @@ class Host:
 
 
 async def _send_part(request: web.Request, path: Path) -> web.StreamResponse:
-    """Send ``nbytes`` of a file, from ``start``, as if they were a file."""
+    """Return ``nbytes`` of a file, from ``start``, as if they were a file."""
     with path.open("rb") as file:
         try:
             start, nbytes = int(request.query["start"]), int(request.query["nbytes"])
@@ -306,7 +306,7 @@ async def _send_part(request: web.Request, path: Path) -> web.StreamResponse:
 
 
 def _bears(request: web.Request, token: str) -> bool:
-    """Compare in a time that does not depend on how much of the token was right."""
+    """Return whether the token is right, in a time that does not depend on how much of it is."""
     given = request.headers.get("Authorization", "")
     return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 

@@ -63,6 +63,7 @@ class WebSocket(asyncio.BufferedProtocol):
             The socket, and the response that the request's handler must return once the socket is closed.
 
         Raises:
+            ConnectionResetError: The peer is gone.
             HTTPBadRequest: It is no handshake of version 13.
         """
         key = request.headers.get("Sec-WebSocket-Key")
@@ -151,7 +152,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self.transport.close()
 
     def eof_received(self) -> bool:
-        """Close: a WebSocket is not half open."""
+        """Return that the socket closes: a WebSocket is not half open."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

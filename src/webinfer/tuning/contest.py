@@ -285,7 +285,7 @@ class Contest:
         self._change()
 
     def _is_decided(self) -> bool:
-        """Whether more rounds say nothing more: of one candidate alone, or of the last two."""
+        """Return whether more rounds say nothing more: of one candidate alone, or of the last two."""
         if self._waiting or len(self._field) > 2:
             return False
         rounds = len(self._common(self._field))
@@ -364,7 +364,7 @@ class Contest:
 
 
 def _is_sure(compared: Comparison) -> bool:
-    """Whether one is slower and chance is a very unlikely reason."""
+    """Return whether one is slower and chance is a very unlikely reason."""
     return compared.change > 0 and compared.p_value < 1 - SURE
 
 

@@ -142,6 +142,9 @@ class TuningResults:
 def _parse(contents: bytes) -> list[Tuning]:
     """Read what was written.
 
+    Returns:
+        The results, the newest first.
+
     Raises:
         ValueError: It is something else, or of another format.
     """
@@ -157,7 +160,7 @@ def _key(tuning: Tuning) -> tuple[str, str, str]:
 
 
 def _counts(benchmark: Tuning, contests: Sequence[Tuning]) -> bool:
-    """Whether a benchmark counts beside some contests, the newest first."""
+    """Return whether a benchmark counts beside some contests, the newest first."""
     if not contests:
         return True
     newest = contests[0]

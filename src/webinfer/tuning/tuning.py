@@ -81,7 +81,7 @@ class Tuning:
         return self.version if browser == self.winner.browser else self.versions.get(browser)
 
     def is_stale(self, versions: Mapping[str, str]) -> bool:
-        """Whether the winner's browser is there, in another major version than was measured.
+        """Return whether the winner's browser is there, in another major version than was measured.
 
         Args:
             versions: The engine's version in each browser that is there, by name; empty where it is not known.
@@ -127,7 +127,7 @@ class Tuning:
 
 
 def is_alike(version: str, other: str) -> bool:
-    """Whether two versions of an engine have the same major part; one that is not known is like any other.
+    """Return whether two versions of an engine have the same major part; one that is not known is like any other.
 
     Args:
         version: A version, such as ``153.0.7412.2``; empty where it is not known.

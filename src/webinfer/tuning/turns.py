@@ -72,6 +72,9 @@ class Pace:
 
         Args:
             run: Runs one request.
+
+        Returns:
+            The answers, and what they took.
         """
 
         async def repeat() -> list[Answer]:

@@ -142,7 +142,11 @@ class BrowserContestant:
             setup: What all candidates have in common.
             make: Makes an accelerator.
 
+        Returns:
+            A contestant that is ready to take turns.
+
         Raises:
+            BackendUnavailable: It runs on another backend than the candidate's.
             WebinferError: It cannot be run, or answers wrongly. Nothing is left behind then.
         """
         accelerator = make(setup.options_of(candidate))
@@ -176,7 +180,11 @@ class BrowserContestant:
         await self._pace.warm_up(self._run, self._setup.warm_up)
 
     async def turn(self) -> float:
-        """Run some requests; see ``webinfer.tuning.tuner.Contestant``."""
+        """Run some requests; see ``webinfer.tuning.tuner.Contestant``.
+
+        Returns:
+            Seconds of each request on average.
+        """
         taken = await self._pace.take(self._run)
         self._setup.check(taken.answers[-1])
         return cost([result.times.total for result in taken.answers], taken.elapsed, taken.callers)

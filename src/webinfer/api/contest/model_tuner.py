@@ -59,7 +59,11 @@ class ModelTuner:
         Args:
             terms: What the caller asks.
 
+        Returns:
+            How every candidate did, and which one won.
+
         Raises:
+            OptionError: What the caller allows cannot be.
             WebinferError: As ``AsyncModel.tune``.
         """
         began = time.perf_counter()
@@ -199,7 +203,7 @@ def _batch_obstacle(candidate: Candidate, package: ModelPackage) -> str | None:
 
 
 def _made_up(package: ModelPackage, space: Space) -> Any:
-    """Make a request up: a recording where workgroups compete, for then making features counts."""
+    """Return an invented request: a recording where workgroups compete, because only then features are made."""
     recording = sound(package) if space.workgroups else None
     return sample(package, _SEQUENCE) if recording is None else recording[0]
 

@@ -144,7 +144,11 @@ def fetch(
 def read(
     reference: str, *, gateways: Sequence[str] | None = None, progress: ProgressCallback | None = None
 ) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces, fetched and verified first; arguments and errors as for ``fetch``."""
+    """Yield the contents of a file in pieces, fetched and verified first; arguments and errors as for ``fetch``.
+
+    Returns:
+        An iterator over pieces of at most 1 MiB.
+    """
     root, path = parse(reference)
     store, target = _brought(root, path, gateways, progress)
     require_file(store, root, path, target)
@@ -164,7 +168,11 @@ def listing(
 
 
 def verify(reference: str) -> Report:
-    """Hash every block that the store has of a file or directory. Blocks that do not match are removed."""
+    """Hash every block that the store has of a file or directory. Blocks that do not match are removed.
+
+    Returns:
+        How many blocks were read, and which were missing or damaged.
+    """
     root, path = parse(reference)
     return archive.check(BlockStore(), root, path)
 
@@ -176,7 +184,11 @@ def export_archive(
     gateways: Sequence[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Archived:
-    """Write a file or directory as one archive of blocks (CARv1). Arguments and errors are those of ``fetch``."""
+    """Write a file or directory as one archive of blocks (CARv1). Arguments and errors are those of ``fetch``.
+
+    Returns:
+        What was written: blocks and bytes.
+    """
     root, path = parse(reference)
     store, target = _brought(root, path, gateways, progress)
     blocks = archive.export_archive(store, target, file, _adding(progress, f"write {file.name}"))
@@ -202,6 +214,9 @@ def serve(address: str = LOOPBACK, port: int = 8080) -> AbstractAsyncContextMana
     Args:
         address: Address to listen on; ``0.0.0.0`` lets other machines ask.
         port: Port to listen on; 0 takes a free one.
+
+    Returns:
+        A context manager that gives the server's URL.
     """
     return server.serving(BlockStore(), address, port)
 
@@ -214,7 +229,11 @@ def store_directory() -> Path:
 def _brought(
     root: CID, path: str, gateways: Sequence[str] | None, progress: ProgressCallback | None
 ) -> tuple[BlockStore, CID]:
-    """Fetch what is not in the store, from the gateways given, else from the usual ones."""
+    """Fetch what is not in the store, from the gateways given, else from the usual ones.
+
+    Returns:
+        The store and the root's CID.
+    """
     store = BlockStore()
     checked = [check_url(url) for url in gateways] if gateways else None
     return store, bring(root, path, store, gateways=checked, progress=progress)

@@ -77,7 +77,7 @@ class Accelerator(Resource):
         return self._inner.options
 
     def start(self) -> Capabilities:
-        """As ``AsyncAccelerator.start``."""
+        """Return what ``AsyncAccelerator.start`` returns."""
         return self._portal.call(self._inner.start())
 
     def load(
@@ -91,7 +91,7 @@ class Accelerator(Resource):
         require: Requirement | None = None,
         progress: ProgressCallback | None = None,
     ) -> Model:
-        """As ``AsyncAccelerator.load``; ``progress`` is called on other threads."""
+        """Return what ``AsyncAccelerator.load`` returns; ``progress`` is called on other threads."""
         work = self._inner.load(
             reference,
             platform=platform,
@@ -114,7 +114,7 @@ class Accelerator(Resource):
         progress: ProgressCallback | None = None,
         **parameters: Any,
     ) -> Pipeline:
-        """As ``AsyncAccelerator.pipeline``; ``progress`` is called on other threads."""
+        """Return what ``AsyncAccelerator.pipeline`` returns; ``progress`` is called on other threads."""
         work = self._inner.pipeline(
             task,
             model,
@@ -127,27 +127,27 @@ class Accelerator(Resource):
         return Pipeline(self._portal.call(work), self._portal, self)
 
     def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
-        """As ``AsyncAccelerator.run``."""
+        """Return what ``AsyncAccelerator.run`` returns."""
         return self._portal.call(self._inner.run(reference, inputs, platform=platform))
 
     def run_parallel(self, requests: Sequence[tuple[Model, Inputs]]) -> list[Result]:
-        """As ``AsyncAccelerator.run_parallel``."""
+        """Return what ``AsyncAccelerator.run_parallel`` returns."""
         return self._portal.call(self._inner.run_parallel([(model.inner, inputs) for model, inputs in requests]))
 
     def metrics(self) -> dict[str, Any]:
-        """As ``AsyncAccelerator.metrics``."""
+        """Return what ``AsyncAccelerator.metrics`` returns."""
         return self._portal.call(self._inner.metrics())
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """As ``AsyncAccelerator.query``."""
+        """Return what ``AsyncAccelerator.query`` returns."""
         return self._portal.call(self._inner.query(sql, parameters))
 
     def report(self, format: str = "markdown") -> str:
-        """As ``AsyncAccelerator.report``."""
+        """Return what ``AsyncAccelerator.report`` returns."""
         return self._portal.call(self._inner.report(format))
 
     def snapshot(self) -> Snapshot:
-        """As ``AsyncAccelerator.snapshot``."""
+        """Return what ``AsyncAccelerator.snapshot`` returns."""
         return self._portal.call(self._inner.snapshot())
 
     def limit_memory(self, limits: Mapping[str, float]) -> None:

@@ -31,7 +31,7 @@ class Pipeline(Resource):
         return repr(self._inner)
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
-        """Answer; what goes in and comes out is the task's own, see docs/reference/tasks.md."""
+        """Return the answer; what goes in and comes out is the task's own, see docs/reference/tasks.md."""
         return self._portal.call(self._inner(*inputs, **parameters))
 
     @property
@@ -55,7 +55,7 @@ class Pipeline(Resource):
         return self._inner.result
 
     def stream(self, *inputs: Any, **parameters: Any) -> Iterator[Any]:
-        """As ``AsyncPipeline.stream``."""
+        """Return what ``AsyncPipeline.stream`` returns."""
         return self._pieces(self._inner.stream(*inputs, **parameters))
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ class MachineLoad:
 
     @classmethod
     def now(cls) -> MachineLoad:
-        """Read the clocks."""
+        """Return the clocks as they stand."""
         times = psutil.cpu_times()
         own = time.process_time()
         return cls(sum(times) - times.idle - getattr(times, "iowait", 0.0), own, time.perf_counter())

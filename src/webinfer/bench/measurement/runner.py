@@ -188,7 +188,7 @@ class BlockMeasurement:
         self._listener(BenchmarkStep(text, self._cells))
 
     def _contestants(self) -> tuple[list[BenchNative], list[BenchBrowser]]:
-        """Load the model of each precision natively, and make the contestants."""
+        """Return the contestants: one native session and its browsers for each precision."""
         natives: list[BenchNative] = []
         browsers: list[BenchBrowser] = []
         prepared: dict[str, tuple[ModelPackage, dict[str, Any], Inputs | None]] = {}
@@ -206,7 +206,7 @@ class BlockMeasurement:
         return natives, browsers
 
     def _find(self, precision: str) -> tuple[ModelPackage, dict[str, Any], Inputs]:
-        """Find the model, and make the browser's request and the same inputs for native onnxruntime."""
+        """Return the model, the browser's request and the same inputs for native onnxruntime."""
         package = obtain(self._configuration.model, precision=None if precision == "full" else precision)
         recording = sound(package, self._method.seed) if self._options.get("audio_shaders") else None
         if recording is not None:
@@ -255,7 +255,7 @@ class BlockMeasurement:
                 return
 
     async def _succeeds(self, contestant: BenchContestant, work: Awaitable[object]) -> bool:
-        """Await a contestant's work. An error ends this contestant, and no other."""
+        """Return whether a contestant's work succeeds. An error ends this contestant, and no other."""
         try:
             await work
         except WebinferError as error:

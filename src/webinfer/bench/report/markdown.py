@@ -94,7 +94,7 @@ def _scaling(record: Record) -> list[str]:
 
 
 def _method(record: Record) -> str:
-    """Describe how it was measured, and how steady the machine was."""
+    """Return how it was measured, and how steady the machine was."""
     method = record.method
     launches = "1 launch" if method.launches == 1 else f"{method.launches} launches"
     sentences = [
@@ -114,7 +114,7 @@ def _method(record: Record) -> str:
 
 
 def _machine(record: Record) -> str:
-    """Describe the machine and the program."""
+    """Return a description of the machine and the program."""
     machine = record.machine
     revision = f" ({record.revision[:12]})" if record.revision else ""
     return (

@@ -238,7 +238,7 @@ def describe_noise(record: Record) -> str | None:
 
 
 def _share_of_native(record: Record, cell: Cell) -> str:
-    """Write the throughput in units of native onnxruntime's."""
+    """Return the throughput in units of native onnxruntime's."""
     reference = record.reference(cell)
     if reference is None:
         return NONE
@@ -248,7 +248,7 @@ def _share_of_native(record: Record, cell: Cell) -> str:
 
 
 def _low_confidence(interval: Interval, record: Record) -> str:
-    """Name the confidence of an interval if there are too few measurements for the requested one."""
+    """Return the confidence of an interval if there are too few measurements for the requested one."""
     return f" at {interval.confidence:.0%}" if interval.confidence < record.method.confidence else ""
 
 
@@ -267,7 +267,7 @@ def _load(cell: Cell) -> Occupancy:
 
 
 def _join_names(cells: Sequence[Cell]) -> str:
-    """Name several configurations in one short text."""
+    """Return several configurations in one short text."""
     if len(cells) == 1:
         return str(cells[0].configuration)
     names = []

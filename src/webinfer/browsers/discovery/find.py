@@ -101,6 +101,9 @@ def find(name: BrowserName = "auto", executable: Path | None = None) -> Installa
             else the first that there is of embedded, Chrome, Edge, Chromium and Firefox. WebKit is taken only by name.
         executable: Path of an executable, in place of looking for one.
 
+    Returns:
+        Where it is, and what kind it is.
+
     Raises:
         BrowserNotFound: There is none, or the path is not that of a browser.
     """
@@ -121,6 +124,9 @@ def find_each(names: Sequence[ManyName]) -> list[Installation]:
     Args:
         names: The browsers; ``all`` stands for every one that ``auto`` chooses from, the one named by
             ``WEBINFER_BROWSER`` first.
+
+    Returns:
+        Those that were found, in order.
 
     Raises:
         BrowserNotFound: There is none of them.

@@ -23,7 +23,7 @@ def directory() -> Path:
 
 
 def is_supported() -> bool:
-    """Whether there is an embedded Chromium for this platform."""
+    """Return whether there is an embedded Chromium for this platform."""
     return sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64")
 
 

@@ -56,7 +56,7 @@ def version(executable: Path, libraries: Path | None = None) -> str | None:
 
 
 def is_snap(executable: Path) -> bool:
-    """Whether an executable is a snap, or Ubuntu's script that starts one.
+    """Return whether an executable is a snap, or Ubuntu's script that starts one.
 
     Args:
         executable: Its path.

@@ -143,7 +143,7 @@ def _for_gpu(machine: Machine) -> tuple[str, ...]:
 
 
 def _split_features(args: tuple[str, ...]) -> tuple[list[str], dict[str, list[str]]]:
-    """Take the lists of features out of the user's arguments, to be joined to ours: Chromium heeds the last one."""
+    """Return the arguments without lists of features, and those lists: Chromium heeds only the last list."""
     rest: list[str] = []
     features: dict[str, list[str]] = {"--enable-features": [], "--disable-features": []}
     for argument in args:
@@ -156,7 +156,7 @@ def _split_features(args: tuple[str, ...]) -> tuple[list[str], dict[str, list[st
 
 
 def _with_fonts(plan: LaunchPlan, fonts: Path, home: Path) -> LaunchPlan:
-    """Add a font configuration for the fonts that came with the browser, if any did."""
+    """Return the plan with the fonts that came with the browser, if any did."""
     if not fonts.is_dir():
         return plan
     configuration = home / "fonts.conf"

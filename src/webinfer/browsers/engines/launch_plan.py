@@ -49,7 +49,7 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """Look at this machine."""
+        """Return what this machine is."""
         return cls(root=_is_root(), gpu=_has_gpu(), small_shared_memory=_has_small_shared_memory())
 
 

@@ -104,6 +104,6 @@ def _x_server(installation: Installation, inherited: Mapping[str, str], keys: Pa
 
 
 def _make_key() -> str:
-    """Make the file that holds the only key to the X server: without one, any local user could look at the page."""
+    """Return the file with the only key to the X server: without one, any local user could look at the page."""
     fields = (os.uname().nodename, "", _COOKIE, secrets.token_urlsafe(12))  # Of host, display, name, and 16 characters.
     return _FAMILY_LOCAL + "".join(f"\x00{chr(len(field))}{field}" for field in fields)

@@ -44,6 +44,9 @@ def install_chromium(progress: ProgressCallback | None = None) -> Installation:
     Args:
         progress: Told the bytes fetched and unpacked.
 
+    Returns:
+        Where it is.
+
     Raises:
         InstallFailed: There is none for this platform, npm could not fetch it, or what came is not what was expected.
     """
@@ -75,7 +78,11 @@ def _install(work: Path, progress: ProgressCallback) -> None:
 
 
 def _fetch(directory: Path, progress: ProgressCallback) -> Path:
-    """Fetch the package with npm, which heeds the user's registry, proxy and credentials."""
+    """Fetch the package with npm, which heeds the user's registry, proxy and credentials.
+
+    Returns:
+        The archive that npm wrote.
+    """
     npm = find_npm()
     progress(Progress("fetch chromium", 0, NBYTES))
     package = f"{headless_shell.PACKAGE}@{headless_shell.VERSION}"

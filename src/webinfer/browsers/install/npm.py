@@ -44,6 +44,9 @@ class Npm:
 def find_npm() -> Npm:
     """Find npm with a Node.js that is new enough: on PATH, in this Python, in the cache, or fetched there with pip.
 
+    Returns:
+        How to call it.
+
     Raises:
         InstallFailed: There is none and pip could not fetch one.
     """
@@ -158,7 +161,11 @@ def _end(output: str) -> str:
 
 
 def main() -> int:
-    """Run npm with our arguments."""
+    """Run npm with our arguments.
+
+    Returns:
+        Its exit status.
+    """
     npm = find_npm()
     return subprocess.run([*npm.command, *sys.argv[1:]], env=npm.environment(), check=False).returncode
 

@@ -100,7 +100,11 @@ def _signals() -> int:
 
 
 def _start_server(argv: list[str], prctl: Prctl, home: str) -> bool:
-    """Start an X server and name its display in our environment, or tell why there is none."""
+    """Start an X server and name its display in our environment, or tell why there is none.
+
+    Returns:
+        Whether a display is there now.
+    """
     read, write = os.pipe()
     os.set_inheritable(write, True)
     pid, error = _start([*argv, "-displayfd", str(write)], prctl)

@@ -124,6 +124,9 @@ async def launch(
         args: Further command-line arguments for the browser.
         profiles: Where a profile is kept for the next one; while another browser has it, one is thrown away as ever.
 
+    Returns:
+        The process.
+
     Raises:
         LaunchFailed: It cannot be executed, or its engine cannot be started by webinfer.
     """
@@ -157,7 +160,11 @@ async def launch(
 
 
 async def _started(starting: Coroutine[Any, Any, asyncio.subprocess.Process], home: Path) -> asyncio.subprocess.Process:
-    """Wait for the guard's start; if that is given up half-way, end what was started all the same."""
+    """Wait for the guard's start; if that is given up half-way, end what was started all the same.
+
+    Returns:
+        The guard's process.
+    """
     task = asyncio.ensure_future(starting)
     try:
         return await asyncio.shield(task)
@@ -169,7 +176,7 @@ async def _started(starting: Coroutine[Any, Any, asyncio.subprocess.Process], ho
 
 
 def _make_home() -> Path:
-    """Make the directory for everything a browser writes, with a path that is short enough for sockets."""
+    """Return a new directory for everything a browser writes, with a path that is short enough for sockets."""
     place = tempfile.gettempdir()
     if len(place) > _LONGEST and sys.platform != "win32":
         place = "/tmp"

@@ -31,7 +31,7 @@ class KeptProfile:
 
 @contextlib.contextmanager
 def claimed(directory: Path | None, browser: str) -> Iterator[KeptProfile | None]:
-    """Claim a browser's kept profile, or yield ``None`` where there is none to be had.
+    """Yield the directory of a browser's kept profile, claimed for this block, or ``None`` where none is to be had.
 
     Args:
         directory: Where profiles are kept; ``None`` keeps none.

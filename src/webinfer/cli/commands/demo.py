@@ -168,7 +168,7 @@ def take_turns(ours: Callable[[], object], theirs: Callable[[], object]) -> tupl
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """Call a function. Return its result and its time in seconds."""
+    """Return the result of a function, and its time in seconds."""
     began = time.perf_counter()
     answer = work()
     return answer, time.perf_counter() - began

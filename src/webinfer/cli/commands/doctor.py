@@ -93,7 +93,11 @@ def missing_browsers(installations: list[Installation]) -> dict[str, str]:
 
 
 def _examine(installation: Installation, options: Options, steps: Steps) -> Examination:
-    """Start a browser, read its capabilities and try its backends. Failures are part of the answer."""
+    """Start a browser, read its capabilities and try its backends. Failures are part of the answer.
+
+    Returns:
+        What it can do, and what each backend answered.
+    """
     with steps.step(f"examine {installation.name}"):
         examination = Examination(installation=installation, version=version(installation))
         with closing(Accelerator(options_for(installation, options))) as accelerator:
@@ -136,7 +140,11 @@ def options_for(installation: Installation, options: Options) -> Options:
 
 
 def _try_backend(accelerator: Accelerator, backend: Backend, capabilities: Capabilities) -> Trial:
-    """Load the probe on a backend, run it, and compare its answer."""
+    """Load the probe on a backend, run it, and compare its answer.
+
+    Returns:
+        What it answered, or why it did not.
+    """
     inputs = {"x": np.array([[1, 2, 3, 4]], np.float32)}
     try:
         model = accelerator.load(probe_model(), platform=backend)
@@ -160,6 +168,10 @@ def _try_backend(accelerator: Accelerator, backend: Backend, capabilities: Capab
 
 
 def _time_adapter(accelerator: Accelerator, model: Model) -> tuple[Verdict, Speeds | None]:
-    """Time the GPU adapter that a model runs on, if it runs on one."""
+    """Time the GPU adapter that a model runs on, if it runs on one.
+
+    Returns:
+        The verdict and the speeds; no speeds where it runs on no adapter.
+    """
     verdict = model.prove_hardware()
     return verdict, accelerator.start().speeds if model.backend == "webgpu" else None

@@ -95,7 +95,7 @@ def _decide(
     package: ModelPackage,
     inputs: Mapping[str, NDArray[Any]],
 ) -> Decision | None:
-    """Run a model where the router decides, and return the decision; ``None`` if it does not run."""
+    """Return the decision of the router, which a run shows; ``None`` if the model does not run."""
     try:
         with accelerator.load(named[0], platform="auto", precision=package.precision, part=named[1]) as loaded:
             return loaded.run(inputs).decision
@@ -112,7 +112,11 @@ def _account(
     right: Mapping[str, NDArray[Any]],
     capabilities: Capabilities,
 ) -> Account:
-    """Load a model on a backend and run it a few times."""
+    """Load a model on a backend and run it a few times.
+
+    Returns:
+        Where its nodes are, and where its time went.
+    """
     try:
         with accelerator.load(named[0], platform=backend, precision=package.precision, part=named[1]) as loaded:
             first, *later = (loaded.run(inputs) for _ in range(1 + _RUNS))
@@ -141,7 +145,7 @@ def _account(
 
 
 def _profile(model: Model, inputs: Mapping[str, NDArray[Any]]) -> tuple[Profile | None, str | None]:
-    """Profile a model, or say why that failed. The account is complete without a profile."""
+    """Return the profile of a model, or why there is none. The account is complete without a profile."""
     try:
         return model.profile(inputs), None
     except WebinferError as error:

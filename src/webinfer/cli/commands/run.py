@@ -190,7 +190,11 @@ def gather(texts: Sequence[str], pairs: Sequence[str], npz: Path | None, json_in
 
 
 def _run_repeatedly(model: Model, given: Given, load: float, repeat: int, embed: bool) -> Runs:
-    """Run a model ``repeat`` times, and keep the last outputs."""
+    """Run a model ``repeat`` times, and keep the last outputs.
+
+    Returns:
+        The times of all runs, and the last outputs.
+    """
     seconds = []
     for _ in range(repeat):
         result = model.run(given)

@@ -99,13 +99,17 @@ def _check_output(task: str, inputs: tuple[Any, ...], output: Path) -> None:
 
 
 def _is_input(argument: str) -> bool:
-    """Tell whether the only argument is an input, such as a recording, instead of a model."""
+    """Return whether the only argument is an input, such as a recording, instead of a model."""
     path = Path(argument).expanduser()
     return path.is_file() and path.suffix != ".onnx"
 
 
 def _answer_repeatedly(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: int) -> Answered:
-    """Answer ``repeat`` times, and keep the last answer."""
+    """Answer ``repeat`` times, and keep the last answer.
+
+    Returns:
+        The times of all answers, and the last one.
+    """
     seconds = []
     for _ in range(repeat):
         began = time.perf_counter()
@@ -116,7 +120,11 @@ def _answer_repeatedly(pipeline: Pipeline, inputs: tuple[Any, ...], load: float,
 
 
 def _stream(terminal: Terminal, pipeline: Pipeline, inputs: tuple[Any, ...], load: float) -> Answered:
-    """Print an answer as it is written, after its prompt."""
+    """Print an answer as it is written, after its prompt.
+
+    Returns:
+        The answer and its time.
+    """
     began = time.perf_counter()
     terminal.out.print(Text(f"\n{inputs[0]}", style="quiet"), end="", soft_wrap=True)
     pieces = []
@@ -158,6 +166,9 @@ def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any
 
 def _read_parameters(pairs: Sequence[str]) -> dict[str, Any]:
     """Read ``name=value`` pairs. A value is read as JSON if it is JSON, else as text.
+
+    Returns:
+        Values by name.
 
     Raises:
         typer.BadParameter: A pair has no name.

@@ -82,7 +82,7 @@ def _live(terminal: Terminal, watches: Watches, interval: float) -> None:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Callable[[float], bool]]:
-    """Read single keys. Yield a function that waits some seconds, and returns whether q was pressed."""
+    """Yield a function that waits some seconds for a single key, and returns whether q was pressed."""
     if importlib.util.find_spec("termios") is None or not sys.stdin.isatty():
         yield threading.Event().wait
         return

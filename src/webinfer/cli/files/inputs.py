@@ -78,6 +78,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
         Arrays by name.
 
     Raises:
+        ValueError: It is no such file.
         InputError: It cannot be read, or holds Python objects.
     """
     try:

@@ -50,7 +50,7 @@ class _Table:
 
 
 def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Divide columns into parts that fit. Each part has the first column."""
+    """Return columns in parts that fit. Each part has the first column."""
     parts = [[0]]
     for number in range(1, len(widths)):
         taken = sum(widths[column] + _GAP for column in parts[-1])

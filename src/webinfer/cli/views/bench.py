@@ -109,14 +109,14 @@ class BenchmarkProgress:
         return [f"{done} of {total} configurations are done. The same command with --resume continues."]
 
     def _line(self) -> str:
-        """Write the step, with the number of finished configurations and the time so far."""
+        """Return the step, with the number of finished configurations and the time so far."""
         if not self._step.total:
             return self._step.text
         elapsed = duration(self._now() - self._began)
         return f"{self._step.done}/{self._step.total}, {elapsed}: {self._step.text}"
 
     def frame(self) -> RenderableType:
-        """Lay out the latest step."""
+        """Return the latest step, laid out."""
         self._spinner.update(text=Text(self._line(), style="label"))
         return Group(self._spinner, _block(self._step.block))
 
@@ -190,12 +190,12 @@ def _comparison(finding: Finding, gate: bool) -> list[Text]:
 
 
 def _indent(text: str | Text) -> RenderableType:
-    """Indent a paragraph, all its lines alike."""
+    """Return a paragraph with all its lines indented alike."""
     return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))
 
 
 def _ahead(step: BenchmarkStep) -> str:
-    """Write how many configurations wait, and how long they may take."""
+    """Return how many configurations wait, and how long they may take."""
     if not step.total:
         return "no configuration can be measured here"
     left = step.total - step.done

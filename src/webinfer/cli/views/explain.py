@@ -143,7 +143,7 @@ def _facts(ran: Sequence[Account]) -> RenderableType:
 
 
 def _times(ran: Sequence[Account]) -> RenderableType:
-    """Lay out the parts of a request. Each bar starts where the bar above it ends."""
+    """Return the parts of a request, laid out. Each bar starts where the bar above it ends."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="label", no_wrap=True)
     for _ in ran:
@@ -167,7 +167,7 @@ def _times(ran: Sequence[Account]) -> RenderableType:
 
 
 def _operators(ran: Sequence[Account], native: Sequence[Operator]) -> RenderableType:
-    """Lay out the operators that take the most time, with a column for each backend that reports times."""
+    """Return the operators that take the most time, with a column for each backend that reports times."""
     columns = {
         BACKEND_NAMES[account.backend]: account.profile.timed
         for account in ran
@@ -206,7 +206,7 @@ def _cell(operators: Sequence[Operator], name: str, share: float) -> str:
 
 
 def _untold(ran: Sequence[Account]) -> list[RenderableType]:
-    """Say which operators' times are missing, and what to look at instead."""
+    """Return which operators' times are missing, and what to look at instead."""
     sentences = []
     for account in ran:
         if account.profile is None:

@@ -73,7 +73,7 @@ def _weaknesses(other: Account) -> list[str]:
 
 
 def _differences(best: Account, other: Account) -> list[str]:
-    """Say which part of a request takes longer, and which operator takes the most time."""
+    """Return which part of a request takes longer, and which operator takes the most time."""
     if best.profile is None or other.profile is None:
         return []
     sentences = []

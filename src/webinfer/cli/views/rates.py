@@ -74,7 +74,11 @@ class Watches:
         return f"<Watches {len(self._known)}>"
 
     def look(self) -> list[Watch]:
-        """Take a snapshot of each accelerator, also of new ones. Forget those that ended. The oldest comes first."""
+        """Take a snapshot of each accelerator, also of new ones. Forget those that ended. The oldest comes first.
+
+        Returns:
+            Those that run, the oldest first.
+        """
         entries = [entry for entry in running() if self._pid in (None, entry.pid)]
         keys = [(entry.origin, entry.pid, entry.started) for entry in entries]
         self._known = {key: self._known.get(key) or Watch(entry) for key, entry in zip(keys, entries, strict=True)}

@@ -125,7 +125,7 @@ def _record(answer: Mapping[str, Any]) -> Table:
 
 
 def _records(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Lay out records with the same keys as a table, scores with bars."""
+    """Return records with the same keys as a table, scores with bars."""
     names = list(rows[0])
     names.sort(key=lambda name: name != "score")  # a stable sort: the score comes first, the others keep their order
     table = Table.grid(padding=(0, 3, 0, 0))

@@ -33,7 +33,7 @@ _RECOVERIES = (
 
 
 def nothing() -> RenderableType:
-    """Say that no accelerator runs."""
+    """Return the sentence that no accelerator runs."""
     return Text.assemble(
         ("No accelerator is running.", "title"),
         "\nAccelerators show here while their browsers run, in all your Python processes with this cache directory.",
@@ -217,12 +217,12 @@ def _placements(snapshot: Fields, session: Fields) -> list[Fields]:
 
 
 def _nodes(placement: Fields) -> str:
-    """Write how many of the nodes run on the chosen backend."""
+    """Return how many of the nodes run on the chosen backend."""
     return f"{placement['nodes'].get(placement['backend'], 0)}/{sum(placement['nodes'].values())}"
 
 
 def _fallen(placement: Fields) -> str:
-    """Write the nodes of each backend and the operators that fell back: ``webnn 120, wasm 2: Mod, Erf``."""
+    """Return the nodes of each backend and the operators that fell back: ``webnn 120, wasm 2: Mod, Erf``."""
     nodes = ", ".join(f"{name} {count:,}" for name, count in placement["nodes"].items() if count)
     return f"{nodes}: {operators(placement['fallen'])}"
 
@@ -280,13 +280,13 @@ def _table(*columns: tuple[str, int]) -> Table:
 
 
 def _bar(share: float) -> Text:
-    """Draw how much of the time was used."""
+    """Return a bar that shows how much of the time was used."""
     full = round(share * _BAR)
     return Text.assemble(("━" * full, "label"), ("╌" * (_BAR - full), "quiet"), f"{share:5.0%}")
 
 
 def _spark(values: Sequence[float]) -> str:
-    """Draw a value over time, relative to its largest. Return nothing for fewer than three values."""
+    """Return a curve of a value over time, relative to its largest; nothing for fewer than three values."""
     if len(values) < 3:
         return ""
     largest = max(values, default=0.0)

@@ -87,6 +87,9 @@ def view(tuning: Tuning) -> RenderableType:
 
     Args:
         tuning: The result.
+
+    Returns:
+        Tables and sentences, to be printed.
     """
     measured = [each for each in tuning.standings if each.rounds]
     absent = [each for each in tuning.standings if not each.rounds]
@@ -108,7 +111,7 @@ def view(tuning: Tuning) -> RenderableType:
 
 
 def lead(tuning: Tuning) -> str:
-    """Say by how much the winner won."""
+    """Return by how much the winner won."""
     if tuning.gain is None or tuning.runner_up is None:
         return "the only one that was measured"
     gain = ratio(tuning.gain)
@@ -118,12 +121,12 @@ def lead(tuning: Tuning) -> str:
 
 
 def ratio(interval: Interval) -> str:
-    """Write a ratio with its interval: ``1.80 (1.72–1.89)``."""
+    """Return a ratio with its interval: ``1.80 (1.72–1.89)``."""
     return f"{interval.estimate:.2f} ({interval.low:.2f}–{interval.high:.2f})"
 
 
 def milliseconds(standing: Standing) -> str:
-    """Write a candidate's time with its interval, in milliseconds."""
+    """Return a candidate's time with its interval, in milliseconds."""
     if standing.interval is None:
         return "–"
     low, middle, high = (f"{value * 1e3:.3g}" for value in _ends(standing.interval))

@@ -177,6 +177,9 @@ class Capabilities:
 
         Args:
             report: What the page told, with every field checked.
+
+        Returns:
+            What the browser can do.
         """
         gpu, contexts = report.webgpu, report.webnn.contexts
         adapter = gpu.adapter if gpu.available else None
@@ -215,7 +218,7 @@ class Capabilities:
         return tuple(backend for backend in BACKENDS if backend not in self.errors)
 
     def can_run(self, backend: Backend) -> bool:
-        """Whether this browser can run a backend, as far as its report tells.
+        """Return whether this browser can run a backend, as far as its report tells.
 
         Args:
             backend: The backend.
@@ -227,6 +230,9 @@ class Capabilities:
 
         Args:
             backend: The backend.
+
+        Returns:
+            The verdict, with its evidence.
         """
         if backend == "wasm":
             return Verdict("software", ("WebAssembly runs on the CPU",))

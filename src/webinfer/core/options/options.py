@@ -274,6 +274,9 @@ class Options:
     def of(cls, **values: Any) -> Options:
         """Make options from keywords.
 
+        Returns:
+            The options, checked.
+
         Raises:
             OptionError: A keyword is unknown (the nearest known one is named) or its value cannot be.
         """

@@ -25,6 +25,9 @@ def coerce(name: str, value: Any, hint: Any) -> Any:
         value: What was given.
         hint: Its type, as annotated.
 
+    Returns:
+        The value, in the option's type.
+
     Raises:
         OptionError: It is of another type, or no finite number.
     """

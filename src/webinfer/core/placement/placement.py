@@ -49,6 +49,9 @@ class Placement:
         Args:
             backend: Backend that was asked for.
             report: What the runtime told.
+
+        Returns:
+            How many nodes went where.
         """
         return cls(
             backend=backend,
@@ -93,7 +96,7 @@ class Placement:
 
 
 def operators(counts: Mapping[str, int]) -> str:
-    """Say which operators, and how many of each, the most first.
+    """Return which operators, and how many of each, the most first.
 
     Args:
         counts: Counts by operator.

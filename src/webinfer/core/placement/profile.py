@@ -117,6 +117,9 @@ class Profile:
             backend: Backend that was asked for.
             phases: The parts of each run.
             operators: The time of each operator.
+
+        Returns:
+            Seconds of each part and of each operator.
         """
         ranked = sorted(phases, key=attrgetter("total"))
         middle = ranked[len(ranked) // 2] if ranked else None

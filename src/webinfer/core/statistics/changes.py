@@ -67,6 +67,9 @@ def changes(values: Values, *, alpha: float = _ALPHA, margin: float = MARGIN, se
         alpha: Chance, for each stretch, that a change is found where none is.
         margin: Relative change that nobody minds; smaller ones are left out.
         seed: Chooses the shuffles.
+
+    Returns:
+        The changes, the oldest first.
     """
     series = np.asarray(values, float)
     found = _split(np.log(series), 0, alpha, np.random.default_rng(seed))
@@ -122,7 +125,7 @@ def _by_means(logs: NDArray[np.float64]) -> tuple[float, int]:
 
 
 def _strongest(ranks: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return, for each row, the cut where the mean ranks differ most, and by how many standard errors."""
+    """Return for each row where the mean ranks differ most, and by how many standard errors."""
     n = ranks.shape[1]
     cuts = np.arange(LEAST, n - LEAST + 1)
     sums = np.cumsum(ranks, axis=1)[:, cuts - 1]

@@ -54,7 +54,7 @@ class Comparison:
         return self.unit != "round" and self.p_value < 1 - self.confidence
 
     def is_slower(self, margin: float = MARGIN) -> bool:
-        """Whether B became slower: chance is an unlikely reason, and what is seen is more than nobody minds.
+        """Return whether B became slower: chance is an unlikely reason, and what is seen is more than nobody minds.
 
         This says that there is a change, not that it is larger than ``margin``: ``p_beyond`` says that.
 
@@ -80,7 +80,7 @@ class Comparison:
         return half if t > 0 else 1 - half
 
     def severity(self, margin: float = MARGIN) -> Severity:
-        """Say how bad it is; see ``severity``.
+        """Return how bad it is; see ``severity``.
 
         Args:
             margin: Relative change that nobody minds.
@@ -124,6 +124,9 @@ def named(change: float) -> Severity:
 
     Args:
         change: Relative change.
+
+    Returns:
+        The name of the change.
     """
     if change < 0:
         return "improvement"
@@ -143,6 +146,9 @@ def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compariso
         a: Times, at least one, in any unit.
         b: Times of the same rounds.
         confidence: That of the interval.
+
+    Returns:
+        The change, its interval and its p-value.
     """
     logs = np.log(np.asarray(b, float) / np.asarray(a, float))
     n = len(logs)
@@ -163,6 +169,9 @@ def unpaired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compari
         a: Times, at least one, in any unit.
         b: Times.
         confidence: That of the interval.
+
+    Returns:
+        The change, its interval and its p-value.
     """
     first, second = np.log(np.asarray(a, float)), np.log(np.asarray(b, float))
     differences = np.subtract.outer(second, first).ravel()
@@ -184,6 +193,9 @@ def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CON
         a: Times of rounds, by launch.
         b: Times of rounds, by launch.
         confidence: That of the interval.
+
+    Returns:
+        The change, its interval and its p-value.
     """
     if min(len(a), len(b)) < LAUNCHES:
         sides = [[time for launch in side for time in launch] for side in (a, b)]
@@ -219,7 +231,7 @@ def _tested(
     unit: Literal["pair", "round"],
     confidence: float,
 ) -> Comparison:
-    """Test that there is no change, and bound it by the changes that the same test would not refuse.
+    """Return the comparison: the p-value of no change, and the changes that the same test would not refuse.
 
     The statistic is how many differences are above 0; those that are 0 count for whichever side leaves more to chance.
     """

@@ -52,7 +52,7 @@ class Interval:
         return max(self.high - self.estimate, self.estimate - self.low) / abs(self.estimate)
 
     def is_within(self, margin: float, confidence: float = CONFIDENCE) -> bool:
-        """Whether the figure is known as well as that: to ``margin``, a fraction of it, with ``confidence``.
+        """Return whether the figure is known as well as that: to ``margin``, a fraction of it, with ``confidence``.
 
         Args:
             margin: A fraction of the figure.
@@ -83,6 +83,9 @@ def bootstrap(
         confidence: How often the interval is to hold the true figure.
         resamples: Samples to draw.
         seed: Chooses them.
+
+    Returns:
+        The estimate with its interval.
     """
     sample = np.asarray(values, float)
     drawn = np.random.default_rng(seed).integers(0, len(sample), (resamples, len(sample)))
@@ -129,6 +132,9 @@ def within_launch(times: Values, confidence: float = CONFIDENCE) -> Interval:
     Args:
         times: Of rounds of the launch, at least one.
         confidence: How often the interval is to hold the launch's true median.
+
+    Returns:
+        The median with its interval.
     """
     ordered = np.sort(np.asarray(times, float))
     count = len(ordered)

@@ -12,7 +12,7 @@ _ENOUGH = 1.1  # times the least error: a later cut that gains less leaves out r
 
 
 def is_steady(times: Values, window: int = WINDOW, tolerance: float = TOLERANCE) -> bool:
-    """Tell whether the latest runs take as long as those before them.
+    """Return whether the latest runs take as long as those before them.
 
     The medians of the last two windows must be within ``tolerance`` of each other, or as near as their own scatter
     lets one expect; and ``steady_from`` must not lie in the later half.

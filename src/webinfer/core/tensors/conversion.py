@@ -63,7 +63,7 @@ def _name_of(dtype: np.dtype[Any]) -> str:
 
 
 def _convert_list(spec: TensorSpec, value: Any) -> NDArray[Any]:
-    """Convert lists, tuples and scalars, as long as the declared dtype can hold what they say."""
+    """Return lists, tuples and scalars as an array, if the declared dtype can hold what they say."""
     _refuse_strangers(spec, value)
     wanted = DTYPES[spec.dtype]
     try:
@@ -120,7 +120,7 @@ def _refuse_ragged(spec: TensorSpec, value: Any, error: Exception) -> NoReturn:
 
 
 def _convert_objects(spec: TensorSpec, found: NDArray[Any]) -> NDArray[Any]:
-    """Convert whole numbers too large for NumPy to choose a dtype for; anything else is no number."""
+    """Return whole numbers that are too large for NumPy to choose a dtype; anything else is no number."""
     if not all(isinstance(item, int | float) for item in found.flat):
         odd = next(item for item in found.flat if not isinstance(item, int | float))
         _refuse(spec, f"holds a {type(odd).__name__} among its numbers", type(odd).__name__)

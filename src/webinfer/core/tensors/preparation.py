@@ -105,7 +105,7 @@ def _listed(signature: Signature) -> str:
 
 
 def _fit_rank(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """Add the leading axis, where only that is missing."""
+    """Return the array with its leading axis, where only that is missing."""
     if not spec.ranked or array.ndim == len(spec.shape):
         return array
     if array.ndim == len(spec.shape) - 1:

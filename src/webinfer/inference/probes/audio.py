@@ -52,6 +52,9 @@ def parse(text: str) -> Workgroup:
     Args:
         text: Such as ``256x1x1``.
 
+    Returns:
+        The workgroup.
+
     Raises:
         ValueError: It is something else.
     """

@@ -47,7 +47,7 @@ class Warmup:
         return f"<Warmup {self._package.name} {len(self._warm)}>"
 
     def holds(self, lane: LaneId, bucket: Fit) -> bool:
-        """Say whether a lane ran this shape already when it was warmed up.
+        """Return whether a lane ran this shape already when it was warmed up.
 
         Args:
             lane: The lane's id.

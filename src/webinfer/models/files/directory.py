@@ -26,6 +26,9 @@ def open_path(
         precision: One of ``variants.PRECISIONS``: the file that has its suffix is opened. ``None`` opens the plain one.
         part: Which part of a directory's model, such as ``encoder_model``.
 
+    Returns:
+        The model.
+
     Raises:
         ModelNotFound: The directory has no model, or several and none is called ``model.onnx``; or not in that
             precision.

@@ -115,6 +115,9 @@ def describe(path: Path, reference: str, name: str | None = None) -> ModelPackag
         reference: As the caller named it.
         name: Short name; ``None`` takes it from the path.
 
+    Returns:
+        The model.
+
     Raises:
         InvalidModel: The file or what belongs to it cannot be read.
     """

@@ -79,6 +79,9 @@ def read(path: Path) -> GraphContents:
     Args:
         path: The ONNX file.
 
+    Returns:
+        The signature, and the names of external files.
+
     Raises:
         InvalidModel: It is not ONNX, is cut off, needs a file that is missing or lies elsewhere, or takes or gives
             something that is not a tensor of a dtype in ``DTYPES``.
@@ -174,7 +177,7 @@ def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found
 
 
 def _product(path: Path, data: mmap.mmap, kind: int, at: int, stop: int) -> int:
-    """Multiply dimensions, which come one to a field or packed."""
+    """Return the product of dimensions, which come one to a field or packed."""
     product = 1
     while at < stop:
         size, at = varint(path, data, at, stop)
@@ -224,6 +227,9 @@ def specs(path: Path, role: str, values: list[bytes]) -> list[TensorSpec]:
         path: The file, to be named in errors.
         role: ``input`` or ``output``, likewise.
         values: The messages, each a ``ValueInfoProto``.
+
+    Returns:
+        Names, dtypes and shapes, in order.
     """
     try:
         infos = [onnx.ValueInfoProto.FromString(value) for value in values]

@@ -37,6 +37,9 @@ class CarReader:
         Args:
             piece: The next bytes of the archive, cut anywhere.
 
+        Yields:
+            Blocks, in the order of the archive.
+
         Raises:
             IntegrityError: This is no archive, or a block is larger than 2 MiB.
         """
@@ -78,7 +81,11 @@ class CarReader:
             yield self._close()
 
     def _begin(self) -> bool:
-        """Pass the header, if it is whole."""
+        """Pass the header, if it is whole.
+
+        Returns:
+            Whether the header was whole.
+        """
         found = _length(self._left, 0)
         if found is None:
             return False
@@ -94,7 +101,7 @@ class CarReader:
         return True
 
     def _open(self, data: bytes, place: int) -> int | None:
-        """Read what stands before a block, and return where its bytes begin, or ``None`` where that is not whole."""
+        """Return where a block's bytes begin; ``None`` where what stands before them is not whole."""
         found = _length(data, place)
         if found is None:
             return None
@@ -118,7 +125,7 @@ class CarReader:
 
 
 def _length(data: bytes | bytearray, place: int) -> tuple[int, int] | None:
-    """Read the length of the next part, and where it begins, or return ``None`` where the number is not whole."""
+    """Return the length of the next part and where it begins; ``None`` where the number is not whole."""
     ahead = data[place : place + 9]
     if len(ahead) < 9 and not any(byte < 0x80 for byte in ahead):
         return None
@@ -163,7 +170,7 @@ def _array(length: int) -> bytes:
 
 
 def _read_header(data: bytes) -> tuple[CID, ...]:
-    """Read the roots; only what ``header`` can write is a header."""
+    """Return the roots; only what ``header`` can write is a header."""
     place = data.find(b"\x65roots") + 6
     if not data.startswith(b"\xa2") or place < 6 or b"\x67version\x01" not in data:
         raise InvalidModel("its header is not that of version 1.")

@@ -204,6 +204,9 @@ def contents(get: Get, cid: CID) -> Iterator[bytes]:
         get: Returns the bytes of a block, verified.
         cid: CID of the file.
 
+    Returns:
+        An iterator over the pieces.
+
     Raises:
         InvalidModel: It is no file, or its parts have other sizes than it says.
     """
@@ -246,5 +249,5 @@ def _contents(get: Get, cid: CID, level: int) -> Iterator[bytes]:
 
 
 def _is_unsafe(name: str) -> bool:
-    """Tell whether a name could lead out of its directory, on any system that this runs on."""
+    """Return whether a name could lead out of its directory, on any system that this runs on."""
     return name in _RESERVED or any(letter in name for letter in "/\\\0") or (len(name) > 1 and name[1] == ":")

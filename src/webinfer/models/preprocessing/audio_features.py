@@ -155,7 +155,7 @@ def _hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log_mel(config: Mapping[str, Any]) -> LogMel:
-    """Read transformers' names of the settings."""
+    """Return the settings that transformers names so."""
     named = {"rate": "sampling_rate", "mels": "feature_size", "window": "n_fft", "hop": "hop_length"}
     named["seconds"] = "chunk_length"
     extractor = LogMel(**{own: _positive(int(config[theirs])) for own, theirs in named.items() if theirs in config})

@@ -14,7 +14,7 @@ _TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 def is_chat(value: Any) -> bool:
-    """Tell whether a value is a list of messages: ``{"role": …, "content": …}`` each.
+    """Return whether a value is a list of messages: ``{"role": …, "content": …}`` each.
 
     Args:
         value: Anything.
@@ -46,6 +46,9 @@ def render(template: str, messages: Sequence[ChatMessage], settings: Mapping[str
         template: The template.
         messages: The chat so far.
         settings: Contents of tokenizer_config.json, for the names of special tokens.
+
+    Returns:
+        The prompt.
 
     Raises:
         InputError: The template refuses the chat, such as two messages of one role in a row.

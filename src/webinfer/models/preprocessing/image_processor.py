@@ -293,6 +293,9 @@ def center_crop(pixels: NDArray[Any], size: Size) -> NDArray[Any]:
     Args:
         pixels: Shape (height, width, channels).
         size: Of the result.
+
+    Returns:
+        The middle, of that size.
     """
     for axis, wanted in enumerate(size):
         there = pixels.shape[axis]

@@ -30,6 +30,9 @@ def open_image(source: ImageInput) -> Picture:
     Args:
         source: The image.
 
+    Returns:
+        The picture.
+
     Raises:
         InvalidImage: There is no such file; it is no image, truncated, or has no pixels; or more of them than
             ``PIL.Image.MAX_IMAGE_PIXELS``.

@@ -105,7 +105,7 @@ class Reader:
         return self._features
 
     def holds_files(self, inputs: Any) -> bool:
-        """Whether inputs hold images or recordings for a model that takes them, which are yet to be prepared.
+        """Return whether inputs hold images or recordings for a model that takes them, which are yet to be prepared.
 
         Args:
             inputs: Inputs as ``Model.run`` takes them.

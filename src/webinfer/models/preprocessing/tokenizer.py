@@ -91,6 +91,9 @@ class Tokenizer:
         Args:
             ids: Token ids, int64 array of one dimension or a list.
             special: Whether special tokens are part of the text.
+
+        Returns:
+            The text.
         """
         return self._inner.decode([int(number) for number in ids], skip_special_tokens=not special)
 

@@ -37,6 +37,9 @@ class Vocabulary:
 
         Args:
             package: The model.
+
+        Returns:
+            What it states, with defaults for the rest.
         """
         taken = tuple(
             spec.name for spec in package.signature.inputs if spec.name in _INPUTS and spec.dtype in ("int32", "int64")

@@ -132,7 +132,7 @@ def _from_source(
 def _from_hub(
     name: str, tried: list[str], progress: ProgressCallback | None, precision: str | None, part: str | None
 ) -> ModelPackage:
-    """Look for a name on the hub that nothing here answers to."""
+    """Return the model that a hub has under a name which nothing here answers to."""
     if hub.HubReference.parse(name, plain=True) is None:
         raise _not_found(name, tried)
     try:

@@ -224,7 +224,7 @@ class SpeechRecognition(AsyncPipeline):
         options: TranscriptionOptions,
         run: Callable[[Samples, AudioChunk, TranscriptionOptions], Awaitable[T]],
     ) -> list[T]:
-        """Run the chunks of a recording, a few at once, and return the answers in order."""
+        """Return the answers for the chunks of a recording, in order. A few chunks run at once."""
         lengths = (round(seconds * self.features.rate) for seconds in (options.chunk, options.left, options.right))
         room = asyncio.Semaphore(options.batch_size)
 

@@ -89,7 +89,7 @@ def join(transcripts: Iterable[Sequence[Segment]]) -> list[Segment]:
 
 
 def _split(segments: Sequence[Segment], at: int) -> tuple[list[Segment], list[Segment]]:
-    """Split segments before a token. If a segment is cut, the time of the cut is unknown in both halves."""
+    """Return the segments before a token and those after it. The time of a cut is unknown in both halves."""
     before: list[Segment] = []
     for number, segment in enumerate(segments):
         if at < len(segment.tokens):
@@ -103,7 +103,7 @@ def _split(segments: Sequence[Segment], at: int) -> tuple[list[Segment], list[Se
 
 
 def _meet(left: Segment, right: Segment) -> list[Segment]:
-    """Join the segments at a seam: one segment if both were cut, else the left one ends where the right starts."""
+    """Return the segments joined at a seam: one if both were cut, else the left one ends where the right starts."""
     if left.end is None and right.start is None:
         return [Segment(left.start, right.end, (*left.tokens, *right.tokens))]
     return [

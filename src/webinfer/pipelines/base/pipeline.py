@@ -122,14 +122,11 @@ class AsyncPipeline(AsyncResource):
         raise NotImplementedError
 
     def stream(self, *inputs: Any, **parameters: Any) -> AsyncIterator[Any]:
-        """Answer piece by piece.
+        """Return the pieces of the answer, as they come.
 
         Args:
             inputs: The task's inputs.
             parameters: The task's parameters; they replace the defaults.
-
-        Returns:
-            The pieces of the answer.
 
         Raises:
             OptionError: The task cannot stream, or has no such parameter.
@@ -191,7 +188,7 @@ class AsyncPipeline(AsyncResource):
     async def _run(
         self, inputs: Inputs, outputs: Sequence[str] | None = None, *, on: AsyncModel | None = None
     ) -> Result:
-        """Run a model, the first one by default, and note its result."""
+        """Return the result of a run, by the first model unless another is named, and note it."""
         result = await (on or self.model).run(inputs, outputs=outputs)
         self.result = replace(result, outputs={})
         return result
@@ -199,7 +196,7 @@ class AsyncPipeline(AsyncResource):
     async def _run_batch(
         self, batch: Iterable[Inputs], outputs: Sequence[str] | None = None, *, on: AsyncModel | None = None
     ) -> list[Result]:
-        """Run many requests, on all lanes, and note the last result."""
+        """Return the results of many requests, which run on all lanes, and note the last one."""
         results = await (on or self.model).run_batch(batch, outputs=outputs)
         self.result = replace(results[-1], outputs={})
         return results

@@ -66,7 +66,12 @@ class Fleet:
         Args:
             installation: What is started.
 
+        Returns:
+            The browser, which is up.
+
         Raises:
+            CancelledError: The caller gave up
+             the browser is ended.
             WebinferError: The browser did not start, or none of its lanes. Nothing of it is left then.
         """
         self._started += 1
@@ -229,6 +234,9 @@ class Fleet:
             browser: The browser where it happened.
             lane: The lane, where it is one that was lost.
             reason: Why, as its requests are told.
+
+        Returns:
+            What is done about it.
         """
         if self._closed:
             return "nothing"  # close() ends everything
@@ -372,7 +380,7 @@ class Fleet:
             await self._close_browser(browser)
 
     def _unregister(self, browser: Browser, cause: str, lost: bool = True) -> bool:
-        """Count on a browser no more; returns whether it was counted on until now."""
+        """Return whether a browser was counted on until now. It is not any more."""
         if not self.registry.remove_browser(browser):
             return False
         event = BrowserEnded(browser.id, browser.name, cause, lost)

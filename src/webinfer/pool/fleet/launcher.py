@@ -120,7 +120,7 @@ class Launcher:
             self._tasks.spawn(self._relaunch(browser.name))
 
     def is_due(self, name: str) -> bool:
-        """Whether a browser that did not start may be tried once more, beside those that took its place.
+        """Return whether a browser that did not start may be tried once more, beside those that took its place.
 
         Args:
             name: The browser's name.
@@ -130,7 +130,7 @@ class Launcher:
         return asyncio.get_running_loop().time() >= self._breakers[name].until
 
     def obstacle(self, name: str, backend: Backend) -> str:
-        """Say what keeps a session of that backend from a browser.
+        """Return what keeps a session of that backend from a browser.
 
         Args:
             name: The browser's name.
@@ -147,7 +147,7 @@ class Launcher:
         await self._tasks.close()
 
     def _next(self, names: Sequence[str]) -> tuple[str, float]:
-        """Choose which browser to try, and the seconds until it is due."""
+        """Return which browser to try, and the seconds until it is due."""
         ready = next((name for name in names if not self._states[name].barred), None)
         if ready is not None:
             return ready, 0.0
@@ -182,7 +182,7 @@ class Launcher:
         self._owner.advance()
 
     def _unavailable(self, names: Sequence[str], backend: Backend | None) -> BackendUnavailable:
-        """Say why none of the browsers can run a backend."""
+        """Return why none of the browsers can run a backend."""
         assert backend is not None
         reported = [self._states[name].capabilities for name in names or self.installations]
         known = [capabilities for capabilities in reported if capabilities is not None]

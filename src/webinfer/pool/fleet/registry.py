@@ -102,7 +102,7 @@ class Registry:
         self.browser_states[browser.name].capabilities = browser.capabilities
 
     def remove_browser(self, browser: Browser) -> bool:
-        """Count on a browser no more; returns whether it was counted on until now.
+        """Return whether a browser was counted on until now. It is not any more.
 
         Args:
             browser: The browser.
@@ -124,7 +124,7 @@ class Registry:
         self.states[lane.id] = LaneState(lane.id, browser=lane.browser_name)
 
     def remove_lane(self, lane: Lane) -> bool:
-        """Give a lane nothing more; returns whether it took work until now.
+        """Return whether a lane took work until now. It is given nothing more.
 
         Args:
             lane: The lane.

@@ -66,7 +66,7 @@ class Sizes:
 
 
 def is_spare(state: LaneState) -> bool:
-    """Tell whether a lane holds nothing and does nothing.
+    """Return whether a lane holds nothing and does nothing.
 
     Args:
         state: What the scheduler knows of the lane.

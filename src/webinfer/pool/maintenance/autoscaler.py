@@ -110,7 +110,7 @@ class Scaler:
 
     @staticmethod
     def _has_room(lane: LaneState) -> bool:
-        """Whether a lane could take what waits, or is about to; where it could, what waits gathers for a batch."""
+        """Return whether a lane could take what waits, or soon will; then what waits gathers for a batch."""
         return not lane.running or lane.loading is not None
 
     def _idle_since(self, lane: LaneState, rested: dict[LaneId, tuple[int, float]], now: float) -> float | None:

@@ -24,7 +24,7 @@ class BrowserState:
     capabilities: Capabilities | None = None
 
     def can_run(self, backend: Backend | None) -> bool:
-        """Whether it can run that backend, as far as is known; ``None`` stands for any.
+        """Return whether it can run that backend, as far as is known; ``None`` stands for any.
 
         Args:
             backend: The backend; ``None`` stands for any.

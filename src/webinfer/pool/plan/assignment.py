@@ -157,7 +157,7 @@ def least_busy(key: SessionKey, state: State, busy: Mapping[LaneId, int] | None 
 
 
 def _reserve(key: SessionKey, state: State, busy: dict[LaneId, int]) -> list[LaneId]:
-    """Keep the lane that a batch will have first from taking anything else."""
+    """Return the lanes that are kept from taking anything before a batch that will have one of them first."""
     holders = [lane.id for lane in state.lanes.values() if key in lane.loaded]
     soonest = min(holders, key=lambda lane: busy[lane], default=None)
     if soonest is None:
@@ -167,7 +167,7 @@ def _reserve(key: SessionKey, state: State, busy: dict[LaneId, int]) -> list[Lan
 
 
 def _is_up(key: SessionKey, state: State) -> bool:
-    """Whether the browser that a session belongs in runs or is starting."""
+    """Return whether the browser that a session belongs in runs or is starting."""
     name = home(key.browsers, key.backend, state.browsers)
     return name is not None and state.browsers[name].up
 
@@ -175,7 +175,7 @@ def _is_up(key: SessionKey, state: State) -> bool:
 def _place(
     key: SessionKey, waiting: bool, state: State, busy: dict[LaneId, int], loading: set[LaneId]
 ) -> LaneId | None:
-    """Choose a lane to create a session on, or none."""
+    """Return the lane to create a session on, or none."""
     name = home(key.browsers, key.backend, state.browsers)
     lanes = [lane for lane in state.lanes.values() if lane.browser == name]
     holders = [lane for lane in lanes if key in lane.loaded]
@@ -193,7 +193,7 @@ def _cost(key: SessionKey, lane: LaneState, state: State) -> int:
 
 
 def _make_room(key: SessionKey, lane: LaneState, state: State) -> list[SessionKey]:
-    """Choose what a lane must release before it creates a session."""
+    """Return what a lane must release before it creates a session."""
     if state.capacity is None:
         return []
     over = sum(state.sizes.get(held, 0) for held in (*lane.loaded, key)) - state.capacity

@@ -138,6 +138,9 @@ def merge(many: Sequence[Arrays], rows: int) -> dict[str, NDArray[Any]]:
     Args:
         many: Each request's arrays.
         rows: Rows of the arrays returned.
+
+    Returns:
+        Inputs by name, of ``rows`` rows.
     """
     padded = [*many, *[many[-1]] * (rows - len(many))]
     return {name: np.concatenate([arrays[name] for arrays in padded]) for name in many[0]}
@@ -149,5 +152,8 @@ def split(tensors: Arrays, count: int) -> list[dict[str, NDArray[Any]]]:
     Args:
         tensors: Arrays of a batch, by name; rows are their first dimension.
         count: Rows to return.
+
+    Returns:
+        The outputs of each request, by name.
     """
     return [{name: array[row : row + 1].copy() for name, array in tensors.items()} for row in range(count)]

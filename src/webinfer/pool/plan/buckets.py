@@ -52,6 +52,9 @@ def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Back
         tensors: The request's inputs.
         backend: Where it will run.
         longest: The longest sequence that the model takes, where that is known: nothing is padded beyond it.
+
+    Returns:
+        The bucket, or ``EXACT`` where nothing is padded.
     """
     if backend == "wasm":
         return EXACT
@@ -122,6 +125,9 @@ def pad(signature: Signature, tensors: Mapping[str, NDArray[Any]], bucket: Fit) 
         signature: The model's inputs and outputs.
         tensors: Inputs by name.
         bucket: The shape that they were brought to.
+
+    Returns:
+        The inputs by name, in the bucket's shape.
     """
     target = dict(bucket.padded)
     batch = batch_dimension(signature)
@@ -144,6 +150,9 @@ def trim(signature: Signature, tensors: Mapping[str, NDArray[Any]], bucket: Fit)
         signature: The model's inputs and outputs.
         tensors: Outputs by name.
         bucket: The shape that they were brought to.
+
+    Returns:
+        The outputs by name, without the rows and positions that padding added.
     """
     specs = {spec.name: spec for spec in signature.outputs}
     sizes = dict(bucket.sizes)

@@ -70,7 +70,7 @@ def merge(overrides: Mapping[str, NamedBrowsers]) -> dict[str, tuple[str, ...]]:
 
 
 def is_named(family: str, overrides: Mapping[str, NamedBrowsers]) -> bool:
-    """Whether the caller's preferences say anything about a family.
+    """Return whether the caller's preferences say anything about a family.
 
     Args:
         family: The family.
@@ -86,6 +86,9 @@ def route(family: str, table: Mapping[str, Sequence[str]], installed: Sequence[s
         family: The model's family.
         table: Preferences by family.
         installed: Browsers that there are, in the accelerator's order.
+
+    Returns:
+        The browsers in order, and why.
     """
     preferred = tuple(table.get(family, ()))
     ranked = [*preferred, *(name for wish in preferred for name in STANDINS.get(wish, ())), *installed]
@@ -94,7 +97,7 @@ def route(family: str, table: Mapping[str, Sequence[str]], installed: Sequence[s
 
 
 def explain(chosen: Route, name: str, obstacles: Iterable[tuple[str, str]]) -> str:
-    """Say why a model runs in ``name``.
+    """Return why a model runs in ``name``.
 
     Args:
         chosen: Where it may run.

@@ -30,6 +30,9 @@ def next_step(loss: Loss, *, up: bool, retired: bool = False, lost_gpu: bool = F
         up: Whether the browser is counted on. One that ends has no need of new lanes.
         retired: Whether the lane was about to end.
         lost_gpu: Whether the browser lost a GPU device before.
+
+    Returns:
+        What is done about it.
     """
     if loss == "browser":
         return "new browser" if up else "nothing"

@@ -98,7 +98,7 @@ def limit_of(name: str, limits: Mapping[str, float]) -> float | None:
 
 
 def pressing(available: float, total: float) -> bool:
-    """Whether the machine itself is short of memory; both in the same unit.
+    """Return whether the machine itself is short of memory; both in the same unit.
 
     Args:
         available: Memory that is free, in any unit.

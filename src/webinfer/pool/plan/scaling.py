@@ -85,6 +85,9 @@ def scale(browsers: Sequence[BrowserLoad], limits: ScalingLimits, now: float) ->
         browsers: All browsers.
         limits: How many lanes there may be.
         now: The time, on the caller's clock.
+
+    Returns:
+        How many lanes to start, and which to end.
     """
     todo = LaneScaling()
     resting: list[LaneLoad] = []

@@ -50,7 +50,7 @@ class Batch:
         return self.requests[0].key
 
     def is_wanted(self, but_for: Request | None = None) -> bool:
-        """Whether somebody waits for one of them, another than ``but_for``.
+        """Return whether somebody waits for one of them, another than ``but_for``.
 
         Args:
             but_for: A request that does not count.

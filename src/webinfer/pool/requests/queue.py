@@ -64,6 +64,9 @@ class Queue(Collection[Request]):
 
         Args:
             count: How many at most.
+
+        Returns:
+            The requests, in order.
         """
         first = next(iter(self._requests.values()))
         line = self._groups[first.group] if first.group else self._requests
@@ -169,6 +172,9 @@ class Queues:
             priority: The level of priority.
             key: The session.
             count: How many at most.
+
+        Returns:
+            The requests, in order.
         """
         level = self._levels[priority]
         queue = level[key] = level.pop(key)
@@ -210,6 +216,9 @@ class Queues:
 
         Args:
             key: The session.
+
+        Returns:
+            The requests that waited.
         """
         dropped: list[Request] = []
         for priority, level in self.levels():

@@ -35,7 +35,7 @@ def unrecorded() -> Iterator[None]:
 
 
 def is_recorded() -> bool:
-    """Whether requests that are made here and now go into the database."""
+    """Return whether requests that are made here and now go into the database."""
     return _recorded.get()
 
 
@@ -107,7 +107,7 @@ class Request:
         self.dispatched = now
 
     def part(self) -> bool:
-        """Have it run alone from now on; returns whether it was to run with others, or did."""
+        """Return whether it was to run with others, or did; it runs alone from now on."""
         if self.group is None or (self.together == 1 and self.key == self.group.alone):
             return False
         self.key, self.group = self.group.alone, None

@@ -74,6 +74,9 @@ def hessians(
         widths: Length of a row of each value; values with an axis of channels after the first are turned.
         inputs: Inputs to run it with.
         tell: Called with the part that is done.
+
+    Yields:
+        The name and the sum, float64 of shape (columns, columns).
     """
     groups = list(_groups(widths))
     for number, group in enumerate(groups):

@@ -40,6 +40,9 @@ class CalibrationInputs:
             count: How many to learn from; half as many are held out.
             given: Inputs of the caller's own, in place of these; the last third is held out.
 
+        Returns:
+            The inputs, and how they were made.
+
         Raises:
             InputError: The caller's inputs do not fit, or the model wants something that cannot be made up.
         """

@@ -24,6 +24,9 @@ def calibrated(weights: Floats, bits: int, block: int, hessian: Floats, stored: 
         block: Weights in a block.
         hessian: The sum of the inputs' outer products, of shape (K, K).
         stored: Bits that a level takes when it is packed; ``None`` for ``bits``.
+
+    Returns:
+        The blocks, with their scales.
     """
     rows, columns = weights.shape
     count = -(-columns // block)

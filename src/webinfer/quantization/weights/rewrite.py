@@ -106,7 +106,7 @@ class Rewriting:
         self._model.ir_version = max(self._model.ir_version, 8 if self._opset < 21 else 10)
 
     def add(self, name: str, array: Array) -> str:
-        """Give the graph a constant of that name; returns the name.
+        """Return the name of a new constant in the graph.
 
         Args:
             name: Its name.
@@ -139,6 +139,9 @@ class Rewriting:
         ONNX Runtime Web has GatherBlockQuantized on WebGPU, and none in its WebAssembly. These are everywhere and in
         every opset, and let a look-up share its table with a product. The integers in a byte are had by dividing by
         powers of two, which floats do exactly.
+
+        Returns:
+            The nodes, in order.
         """
         stem, ids, result = use.node.output[0], use.node.input[1], use.node.output[0]
         count, block = blocks.scales.shape[1], blocks.block
@@ -180,7 +183,7 @@ class _Steps:
         return self._constant(np.array(numbers, np.int64))
 
     def unpacked(self, table: str, ids: str, bits: int, shape: tuple[int, ...]) -> str:
-        """Look up rows of packed integers, and bring them to a shape as floats."""
+        """Return the name of looked-up rows of packed integers, as floats in a shape."""
         rows = self.op("Gather", table, ids, axis=0)
         rows = self.op("Cast", rows, to=helper.np_dtype_to_tensor_dtype(self._dtype))
         if bits < 8:

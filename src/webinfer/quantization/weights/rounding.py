@@ -61,6 +61,9 @@ def nearest(weights: Floats, bits: int, block: int, stored: int | None = None) -
         bits: The number of levels is two to this power.
         block: Weights in a block.
         stored: Bits that a level takes when it is packed; ``None`` for ``bits``.
+
+    Returns:
+        The blocks, with their scales.
     """
     return _each(weights, bits, block, stored, None, (1.0,))
 
@@ -77,6 +80,9 @@ def searched(weights: Floats, bits: int, block: int, stored: int | None = None, 
         block: Weights in a block.
         stored: Bits that a level takes when it is packed; ``None`` for ``bits``.
         weigh: How much an error of each column matters, of length K; ``None`` for all alike.
+
+    Returns:
+        The blocks, with their scales.
     """
     return _each(weights, bits, block, stored, weigh, SHRINKS)
 
@@ -132,7 +138,7 @@ def pack(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
 def _each(
     weights: Floats, bits: int, block: int, stored: int | None, weigh: Floats | None, shrinks: tuple[float, ...]
 ) -> Blocks:
-    """Quantize the rows a few at a time, for a matrix with all its candidates would not fit a cache."""
+    """Return the blocks of all rows, a few rows at a time: a whole matrix with its candidates would not fit a cache."""
     rows, columns = weights.shape
     count = -(-columns // block)
     levels = np.empty((rows, count, block), np.uint8)
@@ -160,6 +166,6 @@ def _fitted(blocks: Floats, scale: Floats, zero: Floats, top: float, weigh: Floa
 
 
 def _padded(array: Array, multiple: int) -> Array:
-    """Pad the last axis with zeros to a multiple."""
+    """Return the array with zeros at the end of its last axis, up to a multiple."""
     missing = -array.shape[-1] % multiple
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array

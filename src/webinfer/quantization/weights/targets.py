@@ -124,7 +124,7 @@ def check(model: ModelProto, name: str) -> None:
 
 
 def held(model: ModelProto) -> str:
-    """Say in brackets what a model's weights are instead, where there is nothing to quantize.
+    """Return in brackets what a model's weights are instead, where there is nothing to quantize.
 
     Args:
         model: The model, without its weights.
@@ -201,7 +201,7 @@ def attributes(node: NodeProto) -> dict[str, object]:
 
 
 def _fill(target: Target, users: dict[str, list[NodeProto]], results: set[str]) -> str | None:
-    """Find the uses of a weight; return why it has to stay as it is, if it has."""
+    """Return why a weight has to stay as it is, or ``None``; its uses are found then."""
     for node in users.get(target.name, []):
         if node.op_type == "Conv" and cast(int, attributes(node).get("group", 1)) > 1 and target.dims[1] == 1:
             # ONNX Runtime Web 1.30 traps on them, restored from a scale to each; they are a few hundredths of a model.

@@ -25,7 +25,7 @@ class LruMap(OrderedDict[K, V]):
         self._limit = limit
 
     def put(self, key: K, value: V) -> V:
-        """Set an entry and return its value.
+        """Return the value of an entry that is set by this.
 
         Args:
             key: The key.

@@ -57,6 +57,9 @@ async def measure(pool: Pool | None) -> Gauges:
 
     Args:
         pool: The pool; ``None`` where nothing was started yet.
+
+    Returns:
+        The measurements.
     """
     memory = await pool.memory() if pool is not None else {}
     machine = psutil.virtual_memory()

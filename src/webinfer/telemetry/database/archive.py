@@ -64,6 +64,9 @@ def contents(path: Path) -> Contents:
     Args:
         path: The database.
 
+    Returns:
+        What it holds.
+
     Raises:
         DatabaseError: It cannot be opened.
     """

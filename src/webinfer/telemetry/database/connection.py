@@ -38,6 +38,9 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
         path: Its file, or ``:memory:``.
         read_only: Change nothing; the file must be there. One of an older version is read from a copy.
 
+    Returns:
+        The connection.
+
     Raises:
         DatabaseLocked: Another process has it open.
         DatabaseReadOnly: It, or its directory, may not be written.
@@ -69,6 +72,9 @@ def current(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: The database.
+
+    Yields:
+        The path, valid within the block.
 
     Raises:
         DatabaseError: It cannot be opened, or not be copied.

@@ -15,7 +15,7 @@ import psutil
 
 @cache
 def machine() -> dict[str, Any]:
-    """Describe this machine: the columns of the table ``machines``."""
+    """Return the columns of the table ``machines`` for this machine."""
     memory = psutil.virtual_memory().total / 1e6
     described = {
         "hostname": platform.node(),

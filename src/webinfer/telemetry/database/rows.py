@@ -61,7 +61,7 @@ class Packing:
 
 
 def turn(columns: Mapping[str, str], rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
-    """Turn rows into columns.
+    """Return rows as columns.
 
     Args:
         columns: The table's columns and their types.
@@ -115,6 +115,9 @@ def group(rows: Sequence[Row], key: str) -> Iterable[Sequence[Row]]:
     Args:
         rows: Rows of one table.
         key: Name of the column that tells rows apart.
+
+    Returns:
+        Groups of rows that give the same columns.
     """
     merged: dict[Any, dict[str, Any]] = {}
     for row in rows:

@@ -205,6 +205,9 @@ class Store:
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Lend a connection that sees everything put so far, while the writer goes on.
 
+        Yields:
+            The connection, valid within the block.
+
         Raises:
             DatabaseError: The store was closed.
         """

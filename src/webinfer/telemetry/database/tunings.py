@@ -123,6 +123,9 @@ def _benchmarked(model: str, machine: str, rows: Sequence[dict[str, Any]]) -> Tu
 
     It is where the interval of its lead over every other place lies above 1. Of several numbers of lanes there it is
     the smallest that is not clearly slower.
+
+    Returns:
+        The result, or ``None``.
     """
     if not rows:
         return None
@@ -168,7 +171,7 @@ def _lead(winner: Standing, other: Standing) -> float:
 
 
 def _standing(row: dict[str, Any]) -> Standing:
-    """Turn a place of a benchmark, which has one caller to each lane, into a standing."""
+    """Return a place of a benchmark, which has one caller to each lane, as a standing."""
     candidate = Candidate(
         browser=row["browser_name"],
         backend=row["backend"],

@@ -126,6 +126,9 @@ class Writer:
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Lend a connection that sees what is written, while the writer goes on.
 
+        Yields:
+            The connection, valid within the block.
+
         Raises:
             DatabaseError: The disk refuses, and the file could not be opened anew.
         """

@@ -54,7 +54,7 @@ class _Collector(Collector):
         )
 
     def describe(self) -> Iterator[Metric]:
-        """Claim no names beforehand; the registry is used once."""
+        """Return no names beforehand: the registry is used once."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:

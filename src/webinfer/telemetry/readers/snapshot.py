@@ -182,6 +182,9 @@ async def take(pool: Pool | None, counters: Counters) -> Snapshot:
     Args:
         pool: The pool; ``None`` where nothing was started yet.
         counters: What its events were counted by.
+
+    Returns:
+        The snapshot.
     """
     gauges = await measure(pool)
     counts, now = counters.read(), counters.clock()
@@ -255,7 +258,7 @@ def _lane(lane: Lane, pool: Pool, counts: Counts) -> LaneSnapshot:
 
 
 def _queue(pool: Pool, counts: Counts) -> tuple[QueueSnapshot, ...]:
-    """Look at every session that is loaded, being loaded or wanted."""
+    """Return the queue of every session that is loaded, being loaded or wanted."""
     flying = Counter(request.key for requests in pool.in_flight.values() for request in requests)
     placed: dict[SessionKey, list[Placement | None]] = {}
     for lane in pool.lanes.values():

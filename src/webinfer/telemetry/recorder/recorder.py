@@ -153,6 +153,9 @@ class Recorder(RunObserver):
         Args:
             format: ``markdown``, ``html`` or ``json``.
 
+        Returns:
+            The report's text.
+
         Raises:
             OptionError: There is no such format.
         """

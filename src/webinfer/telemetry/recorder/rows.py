@@ -140,6 +140,9 @@ class RunRows:
         Args:
             format: ``markdown``, ``html`` or ``json``.
 
+        Returns:
+            The report's text.
+
         Raises:
             OptionError: There is no such format.
         """

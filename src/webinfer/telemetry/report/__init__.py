@@ -35,6 +35,9 @@ def report(
         path: What the database is called.
         loss: What could not be recorded, in words, where that is known.
 
+    Returns:
+        The report's text.
+
     Raises:
         OptionError: There is no such format.
     """

@@ -73,7 +73,7 @@ def gather(
 
 
 def _read(row: dict[str, Any]) -> dict[str, Any]:
-    """Turn columns of JSON into values."""
+    """Return columns with their JSON as values."""
     return {
         name: json.loads(value) if name in _JSON and isinstance(value, str) else value for name, value in row.items()
     }
@@ -95,7 +95,7 @@ def _of(configurations: Rows, bins: Rows) -> Rows:
 
 
 def _distinct(rows: Rows) -> Rows:
-    """Leave out what is said twice."""
+    """Return rows without what is said twice."""
     distinct: dict[str, dict[str, Any]] = {}
     for row in rows:
         distinct.setdefault(repr(row), row)

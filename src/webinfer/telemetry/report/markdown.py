@@ -47,7 +47,7 @@ _WHERE: list[Column] = [
 
 
 def write(found: Mapping[str, Any]) -> str:
-    """Write findings as Markdown.
+    """Return findings as Markdown.
 
     Args:
         found: What ``gather`` found.
@@ -245,7 +245,7 @@ def _table(rows: Iterable[_Row], columns: Sequence[Column]) -> Iterator[str]:
 
 
 def line(cells: Iterable[str]) -> str:
-    """Write a line of a table in Markdown: each text stays one cell, and no element begins in it.
+    """Return a line of a table in Markdown: each text stays one cell, and no element begins in it.
 
     Args:
         cells: Texts.
@@ -254,7 +254,7 @@ def line(cells: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Write text so that no element begins in it: models are called as anybody likes."""
+    """Return text in which no element begins: models are called as anybody likes."""
     return text.replace("<", "\\<")
 
 

@@ -39,7 +39,7 @@ _CALLED = {
 
 
 def machine(findings: Mapping[str, Any]) -> str:
-    """Describe the machines in a sentence each.
+    """Return a sentence for each machine.
 
     Args:
         findings: What ``gather`` found.

@@ -70,6 +70,9 @@ class Frame:
         Args:
             decoder: Decodes the type of message that is expected.
 
+        Returns:
+            The message.
+
         Raises:
             MalformedFrame: A field is missing or of the wrong type.
         """
@@ -152,6 +155,9 @@ def decode(data: Buffer) -> Frame:
 
     Args:
         data: The frame's bytes, which its tensors become views of.
+
+    Returns:
+        The frame.
 
     Raises:
         MalformedFrame: The frame is not of the form that this module's docstring states.

@@ -114,6 +114,9 @@ class Conversation:
 
         Args:
             message: What to say.
+
+        Returns:
+            The frame's bytes.
         """
         return encode(message, None, self.max_bytes)
 
@@ -136,6 +139,7 @@ class Conversation:
             What it means, or ``None`` where there is nothing to do: a pong, or news of a request that nobody waits for.
 
         Raises:
+            UnknownKind: The message is of no known kind.
             ProtocolError: The other side broke the protocol; the socket should be closed.
         """
         self._last_heard = now
@@ -163,7 +167,7 @@ class Conversation:
         return notice
 
     def _read_hello(self, frame: Frame) -> Notice:
-        """Read the first message; another version's hello may have other fields, so the version is read first."""
+        """Return the first message; another version's hello may have other fields, so the version is read first."""
         opening = frame.read(_read_opening) if frame.kind == "hello" else None
         if opening is None or opening.role != self.role:
             raise MalformedFrame(f"The first message of a {self.role} must be its hello, not {frame.kind[:40]!r}.")

@@ -124,7 +124,7 @@ class FrameReader:
                 yield message
 
     def _read_header(self, data: memoryview, at: int) -> int | None:
-        """Read the header at ``at`` and return where its payload starts, or ``None`` where it is not whole."""
+        """Return where the payload starts, once the header at ``at`` is read; ``None`` where it is not whole."""
         left = len(data) - at
         if left < 2:
             return None

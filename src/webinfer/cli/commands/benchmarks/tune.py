@@ -145,7 +145,7 @@ def _platforms(names: tuple[str, ...]) -> tuple[Backend, ...] | None:
 
 
 def _numbers(name: str, values: list[str] | None) -> tuple[int | None, ...] | None:
-    """Read whole numbers; ``auto`` is ``None``, for threads."""
+    """Return whole numbers; ``auto`` is ``None``, for threads."""
     texts = split(values)
     for text in texts:
         if not text.isdecimal() and not (name == "threads" and text == "auto"):

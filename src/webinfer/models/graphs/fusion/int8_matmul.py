@@ -136,7 +136,7 @@ class _Rewriting:
         return self._constant("rows/middle", np.uint8(128))
 
     def _portions(self, left: str) -> str:
-        """Choose the channels that stay floats, and return what takes each channel to the step that it would need."""
+        """Return what takes each channel to the step that it needs, once the channels that stay floats are chosen."""
         steps, largest = 255 if left in self._gelus else 127, self._largest.get(left)
         portion = np.float32(1 / steps)
         if largest is None:

@@ -59,7 +59,7 @@ class Known:
         return inputs[0] if len(inputs) == 1 else None
 
     def is_number(self, name: str | None, number: float) -> bool:
-        """Say whether a value is a constant of one element, equal to a number in its dtype's precision.
+        """Return whether a value is a constant of one element, equal to a number in its dtype's precision.
 
         Args:
             name: Name of the value; ``None`` is no number.

@@ -73,7 +73,7 @@ def _offline(repo: str, revision: str, data: dict[str, object]) -> FetchError:
 
 
 def _refused(error: Exception, repo: str, page: str, data: dict[str, object]) -> FetchError:
-    """Explain an answer that says no."""
+    """Return the error that explains an answer which says no."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     said = getattr(error, "server_message", None) or _first_line(error)

@@ -126,7 +126,7 @@ def repositories() -> Iterator[str]:
 
 
 def matches(path: Path, digest: str | None) -> bool:
-    """Tell whether a file has the contents that the hub says; one whose digest nobody knows has.
+    """Return whether a file has the contents that the hub says; one whose digest nobody knows has.
 
     Args:
         path: The file.

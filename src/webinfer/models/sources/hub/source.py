@@ -103,7 +103,7 @@ def open_hub(
 
 
 def looked(name: str) -> str:
-    """Say where a name was looked for.
+    """Return where a name was looked for.
 
     Args:
         name: The name, ``ORG/NAME``.
@@ -193,7 +193,7 @@ def _candidates(wanted: HubReference) -> Iterator[str]:
 
 
 def _is_conversion(listing: Listing, wanted: HubReference, seen: list[Listing]) -> bool:
-    """Tell whether a repository was made from the wanted one. The same name may be that of another's fine-tuning."""
+    """Return whether a repository was made from the wanted one. The same name may be that of another's fine-tuning."""
     originals = {wanted.repo.lower(), *(one.id.lower() for one in seen if one.repo == wanted.repo)}
     bases = {base.lower() for base in listing.bases}
     if "/" not in wanted.repo:  # no owner was named, so nobody's is meant in particular

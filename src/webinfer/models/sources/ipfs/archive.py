@@ -55,6 +55,9 @@ def check(store: BlockStore, root: CID, path: str = "") -> Report:
         store: Where.
         root: The root.
         path: Only what this path leads to, and the blocks on the way.
+
+    Returns:
+        How many blocks were read, and which were missing or damaged.
     """
     found: dict[CID, int] = {}
 

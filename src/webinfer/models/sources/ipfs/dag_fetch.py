@@ -184,7 +184,7 @@ class Fetch:
     async def _race(
         self, asked: list[_Standing], question: Question, denied: set[_Standing]
     ) -> tuple[_Standing | None, GatewayAnswer | None]:
-        """Ask one after the other, with a head start for the better ones, until one begins to answer."""
+        """Return the gateway that begins to answer first, and its answer; better ones have a head start."""
         running: dict[asyncio.Task[GatewayAnswer], _Standing] = {}
         waiting = list(asked)
         try:

@@ -116,7 +116,7 @@ class Twin:
         raise _other(f"{chosen} of {listing.repo!r}, alone or with what belongs to it,", root, error)
 
     def _needed(self, listing: Listing, chosen: str) -> tuple[dict[str, Path], dict[str, Path]]:
-        """Fetch a model; return its files by their paths in the repository, and its weights by their own names."""
+        """Return a model's files by their paths in the repository, and its weights by their own names."""
         names = [chosen, *belongings(listing.files, chosen)]
         fetch(listing, names, self._progress)
         beside = posixpath.dirname(chosen)

@@ -101,6 +101,9 @@ def walk(get: Get, passed: list[CID], scope: str) -> Iterator[Block]:
         get: Returns the verified bytes of a block.
         passed: The CIDs along the path; the last one is the end.
         scope: ``block``: nothing but the end's block; ``entity``: a file, or a directory's listing; ``all``: all.
+
+    Returns:
+        An iterator over the blocks.
     """
     return (Block(cid, get(cid)) for cid in names(get, passed, scope))
 

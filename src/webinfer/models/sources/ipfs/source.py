@@ -50,6 +50,9 @@ def open_ipfs(
         precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
         part: Which part of a model in several files.
 
+    Returns:
+        The model.
+
     Raises:
         ModelNotFound: This is no CID of a file or directory, the path leads nowhere, or there is no such precision.
         InvalidModel: It is there and cannot be read.
@@ -101,7 +104,7 @@ def fetched() -> dict[str, Path]:
 
 
 def is_own(reference: str) -> bool:
-    """Tell whether a reference is one of this source's.
+    """Return whether a reference is one of this source's.
 
     Args:
         reference: A reference to a model.
@@ -228,7 +231,7 @@ def bring_several(
 
 
 def _apart(path: str) -> tuple[str, str | None]:
-    """Split a path into the model's directory, above ``onnx``, and the ONNX file that it names, if it names one."""
+    """Return the model's directory, above ``onnx``, and the ONNX file that a path names, if it names one."""
     if not path.endswith(".onnx"):
         return path, None
     folder, _, file = path.rpartition("/")

@@ -45,6 +45,9 @@ def encoder_layer(
         config: Has ``hidden_size``, ``intermediate_size``, ``num_attention_heads`` and ``layer_norm_eps``.
         activation: Between the two inner linear layers.
         mask: As ``attention`` takes it.
+
+    Returns:
+        Name of the sum.
     """
     width, inner, epsilon = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
     heads = config["num_attention_heads"]

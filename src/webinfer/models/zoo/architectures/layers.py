@@ -149,6 +149,9 @@ def attention(graph: Graph, query: str, keys: str, values: str, size: int, mask:
         values: Shape (batch, heads, total, size).
         size: Of one head.
         mask: Scores to add, which fit (batch, heads, sequence, total).
+
+    Returns:
+        Name of the product.
     """
     scores = graph.add("Div", graph.add("MatMul", query, keys), graph.constant(math.sqrt(size)))
     if mask is not None:

@@ -33,14 +33,14 @@ class _Form:
 
 
 def _q4_1(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Read ``scale * q + least``: two halves, then 16 bytes of two 4-bit numbers, low ones first."""
+    """Return ``scale * q + least``: two halves, then 16 bytes of two 4-bit numbers, low ones first."""
     scale, least = (blocks[:, at : at + 2].view("<f2").astype(np.float32) for at in (0, 2))
     packed = blocks[:, 4:]
     return np.concatenate([packed & 15, packed >> 4], axis=1) * scale + least
 
 
 def _q8_0(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Read ``scale * q``: a half, then 32 signed bytes."""
+    """Return ``scale * q``: a half, then 32 signed bytes."""
     scale = blocks[:, :2].view("<f2").astype(np.float32)
     return np.asarray(blocks[:, 2:].view(np.int8) * scale)
 

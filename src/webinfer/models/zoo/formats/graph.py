@@ -107,6 +107,9 @@ class Graph:
             inputs: Names of values; an empty string leaves an optional input out.
             domain: Domain of an operator that is not a standard one.
             attributes: The operator's.
+
+        Returns:
+            Name of its output.
         """
         return self.add_many(operator, *inputs, outputs=1, domain=domain, **attributes)[0]
 
@@ -137,6 +140,9 @@ class Graph:
             name: Its name in the source of weights, which is its name in the graph, too.
             shape: Its shape in the source.
             transposed: Store it with its axes reversed.
+
+        Returns:
+            Name of the weight.
         """
         stored = f"{name}.T" if transposed else name
         self._weights[stored] = _Weight(stored, name, shape, transposed)
@@ -148,6 +154,9 @@ class Graph:
         Args:
             values: Number, list or array.
             dtype: Its dtype; ``None`` is the graph's own.
+
+        Returns:
+            Name of the constant.
         """
         array = np.array(values, DTYPES[dtype] if dtype else self.dtype)
         key = (array.tobytes(), array.dtype.str, array.shape)

@@ -19,7 +19,7 @@ _PIXELS = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255, "do
 
 
 def _vit(**head: Any) -> Architecture:
-    """ViT-B/16, as google/vit-base-patch16-224 and its kin state it."""
+    """Return ViT-B/16, as google/vit-base-patch16-224 and its kin state it."""
     config = {
         **head,
         "model_type": "vit",

@@ -97,7 +97,7 @@ def gguf_weights(file: Gguf, config: dict[str, Any]) -> Weights:
 
 
 def _apart(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Undo llama.cpp's order of rows, in which the two of a pair that is turned together are neighbours."""
+    """Return rows without llama.cpp's order, in which the two of a pair that is turned together are neighbours."""
     rows, width = values.shape
     return values.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 

@@ -45,7 +45,7 @@ class BlockStore:
         return f"<BlockStore {self.directory}>"
 
     def holds(self, cid: CID) -> bool:
-        """Tell whether a block is here, without reading it.
+        """Return whether a block is here, without reading it.
 
         Args:
             cid: Its CID.
@@ -135,7 +135,7 @@ class BlockStore:
             raise failure(error, f"keep block {block.cid} in {self.directory}") from error
 
     def remove(self, cid: CID) -> int:
-        """Remove a block, and return the bytes freed.
+        """Return the bytes that are freed by removing a block.
 
         Args:
             cid: Its CID.
@@ -151,13 +151,17 @@ class BlockStore:
         return freed
 
     def _path(self, cid: CID) -> Path:
-        """Name the file by the multihash alone: the same bytes have one file, whatever their codec."""
+        """Return the file of a multihash: the same bytes have one file, whatever their codec."""
         name = base64.b32encode(cid.multihash).decode().lower().rstrip("=")
         return self.directory / name[-2] / name  # the last letter but one is even over the alphabet, the last is not
 
 
 def _write(path: Path, data: bytes, beside: Path) -> _Stamp:
-    """Write a file under another name, then give it its own in one step. Directories are made where one is missing."""
+    """Write a file under another name, then give it its own in one step. Directories are made where one is missing.
+
+    Returns:
+        The size and time of the file.
+    """
     try:
         handle, work = tempfile.mkstemp(suffix=_PART, dir=beside)
     except FileNotFoundError:

@@ -36,7 +36,7 @@ class Written:
         return FileLock(self.directory.with_name(f".{self.directory.name}.lock"))
 
     def holds(self, name: str) -> bool:
-        """Tell whether a file is here, with the contents that it was written with.
+        """Return whether a file is here, with the contents that it was written with.
 
         Args:
             name: Name of the file.

@@ -10,7 +10,7 @@ from webinfer.models.zoo.formats.graph import Graph
 
 
 def wav2vec2(config: Mapping[str, Any]) -> Graph:
-    """Make the graph of the base architecture: group norm in the first convolution, normalization after each layer.
+    """Return the graph of the base architecture: group norm in the first convolution, normalization after each layer.
 
     Its input ``input_values`` is float32 of shape (batch, samples), its output ``logits`` float32 of shape
     (batch, frames, vocabulary).
@@ -41,7 +41,7 @@ def wav2vec2(config: Mapping[str, Any]) -> Graph:
 
 
 def _convolutions(graph: Graph, x: str, config: Mapping[str, Any]) -> str:
-    """Turn samples into frames, (batch, frames, channels); the first layer normalizes each channel over time."""
+    """Return frames of samples, (batch, frames, channels); the first layer normalizes each channel over time."""
     x, size = graph.add("Unsqueeze", x, graph.constant([1], "int64")), 1
     layers = zip(config["conv_dim"], config["conv_kernel"], config["conv_stride"], strict=True)
     for number, (channels, kernel, stride) in enumerate(layers):
@@ -56,7 +56,7 @@ def _convolutions(graph: Graph, x: str, config: Mapping[str, Any]) -> str:
 
 
 def _positions(graph: Graph, x: str, config: Mapping[str, Any]) -> str:
-    """Add the convolution that stands for position embeddings. Its kernel is even, so one frame too many is made."""
+    """Return the sum with the convolution for positions. Its kernel is even, so it makes one frame too many."""
     width, kernel, groups = (
         config["hidden_size"],
         config["num_conv_pos_embeddings"],

@@ -30,7 +30,7 @@ ENCODER, DECODER = "encoder_model", "decoder_model_merged"  # names of the files
 
 
 def whisper(config: Mapping[str, Any]) -> dict[str, Graph]:
-    """Make the two graphs, by the names of their files.
+    """Return the two graphs, by the names of their files.
 
     The encoder takes ``input_features``, float32 of shape (batch, mels, 2 * positions), and gives
     ``last_hidden_state``, (batch, positions, width), and for each layer of the decoder
@@ -173,7 +173,7 @@ def _causal_mask(graph: Graph, before: str, total: str, longest: int) -> str:
 
 
 def _logits(graph: Graph, x: str, width: int, vocabulary: int) -> str:
-    """Score every token by the embeddings: Gemm takes them transposed, so that they are stored once."""
+    """Return the scores of every token by the embeddings: Gemm takes them transposed, so they are stored once."""
     table = graph.weight("model.decoder.embed_tokens.weight", (vocabulary, width))
     rows = graph.add("Reshape", x, graph.constant([-1, width], "int64"))
     scores = graph.add("Gemm", rows, table, transB=1)

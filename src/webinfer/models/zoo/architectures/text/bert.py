@@ -20,7 +20,7 @@ from webinfer.models.zoo.formats.graph import Graph
 
 
 def bert(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
-    """Make the graph of a BERT encoder.
+    """Return the graph of a BERT encoder.
 
     Its inputs ``input_ids``, ``attention_mask`` and ``token_type_ids`` are int64 of shape (batch, sequence), its
     output ``last_hidden_state`` is float32 of shape (batch, sequence, hidden size).

@@ -12,7 +12,7 @@ from webinfer.models.zoo.formats.graph import Graph
 
 
 def gpt2(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
-    """Make the graph of a GPT-2 decoder.
+    """Return the graph of a GPT-2 decoder.
 
     Its inputs are ``input_ids`` and ``position_ids``, int64 of shape (batch, sequence), ``attention_mask``, int64 of
     shape (batch, total), and the cache; its outputs ``logits``, float32 of shape (batch, sequence, vocabulary), and
@@ -62,13 +62,13 @@ def _layer(graph: Graph, x: str, mask: str, cache: Cache, number: int, config: M
 
 
 def _linear(graph: Graph, x: str, name: str, size_in: int, size_out: int) -> str:
-    """Add ``x @ weight + bias``: GPT-2 keeps its weights as (in, out)."""
+    """Return the name of ``x @ weight + bias``: GPT-2 keeps its weights as (in, out)."""
     product = graph.add("MatMul", x, graph.weight(f"{name}.weight", (size_in, size_out)))
     return graph.add("Add", product, graph.weight(f"{name}.bias", (size_out,)))
 
 
 def _gelu(graph: Graph, x: str) -> str:
-    """Add GELU's approximation, ``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`` (arXiv:1606.08415)."""
+    """Return GELU's approximation, ``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`` (arXiv:1606.08415)."""
     cube = graph.add("Mul", x, graph.add("Mul", x, x))
     inside = graph.add("Add", x, graph.add("Mul", graph.constant(0.044715), cube))
     tanh = graph.add("Tanh", graph.add("Mul", graph.constant(math.sqrt(2 / math.pi)), inside))

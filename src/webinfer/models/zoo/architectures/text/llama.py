@@ -16,7 +16,7 @@ _ONLY = {"hidden_act": "silu", "tie_word_embeddings": True, "attention_bias": Fa
 
 
 def llama(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
-    """Make the graph of a Llama decoder.
+    """Return the graph of a Llama decoder.
 
     Its inputs are ``input_ids`` and ``position_ids``, int64 of shape (batch, sequence), ``attention_mask``, int64 of
     shape (batch, total), and the cache; its outputs ``logits``, float32 of shape (batch, sequence, vocabulary), and
@@ -74,6 +74,9 @@ def _attention(graph: Graph, query: str, key: str, value: str, mask: str, heads:
     """Add attention with keys and values shared by groups of heads (Ainslie et al., arXiv:2305.13245).
 
     The groups are an axis of their own, along which keys and values are broadcast, not copied.
+
+    Returns:
+        Name of the product.
     """
     grouped = graph.add("Reshape", query, graph.constant([0, shared, heads // shared, -1, size], "int64"))
     axis = graph.constant([2], "int64")
@@ -94,7 +97,7 @@ def _angles(graph: Graph, positions: str, size: int, base: float) -> tuple[str, 
 
 
 def _rotate(graph: Graph, x: str, turn: tuple[str, str], size: int) -> str:
-    """Turn each pair (i, i + size/2) of a head's values by its angle."""
+    """Return the name of a head's values, with each pair (i, i + size/2) turned by its angle."""
     cosine, sine = turn
     low, high = graph.add_many("Split", x, graph.constant([size // 2] * 2, "int64"), outputs=2, axis=-1)
     turned = graph.add("Sub", graph.add("Mul", low, cosine), graph.add("Mul", high, sine))
@@ -103,7 +106,7 @@ def _rotate(graph: Graph, x: str, turn: tuple[str, str], size: int) -> str:
 
 
 def _norm(graph: Graph, x: str, name: str, size: int, epsilon: float) -> str:
-    """Add ``x / sqrt(mean(x^2) + epsilon) * weight`` (Zhang and Sennrich, arXiv:1910.07467)."""
+    """Return the name of ``x / sqrt(mean(x^2) + epsilon) * weight`` (Zhang and Sennrich, arXiv:1910.07467)."""
     half = graph.dtype.itemsize == 2
     wide = graph.add("Cast", x, to=_FLOAT) if half else x
     mean = graph.add("ReduceMean", graph.add("Mul", wide, wide), axes=[-1], keepdims=1)

@@ -33,7 +33,7 @@ _NAMES = Names(
 
 
 def clip(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
-    """Make the graph of a CLIP model, both towers.
+    """Return the graph of a CLIP model, both towers.
 
     Its inputs are ``input_ids`` and ``attention_mask``, int64 of shape (texts, sequence), and ``pixel_values``, float32
     of shape (images, channels, image size, image size); its outputs ``logits_per_image`` (images, texts),

@@ -36,7 +36,7 @@ _NORMS = {
 
 
 def efficientnet_lite0(*, dtype: str = "float32") -> Graph:
-    """Make the graph of the ImageNet classifier.
+    """Return the graph of the ImageNet classifier.
 
     Its input ``pixel_values`` is float32 of shape (batch, 3, 224, 224), its output ``logits`` float32 of shape
     (batch, 1000). Batch normalizations are folded into the convolutions: ``folded`` makes weights fit.
@@ -89,7 +89,7 @@ def folded(state: Mapping[str, NDArray[Any]]) -> Weights:
 def _block(
     graph: Graph, x: str, name: str, channels: tuple[int, int], kernel: int, stride: int, expansion: int, size: int
 ) -> str:
-    """Add an inverted residual (Sandler et al., arXiv:1801.04381)."""
+    """Return the name of an inverted residual (Sandler et al., arXiv:1801.04381)."""
     before, out = channels
     wide = before * expansion
     y = x
@@ -116,7 +116,7 @@ def _convolution(
     groups: int = 1,
     active: bool = True,
 ) -> str:
-    """Add a convolution and ReLU6, padded as TensorFlow does: the odd row and column go to the end."""
+    """Return a convolution and ReLU6, padded as TensorFlow does: the odd row and column go to the end."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     pads = [total // 2, total // 2, total - total // 2, total - total // 2]
     weights = graph.weight(f"{name}.weight", (channels[1], channels[0] // groups, kernel, kernel))

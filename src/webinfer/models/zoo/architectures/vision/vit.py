@@ -31,7 +31,7 @@ _NAMES = Names(
 
 
 def vit(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
-    """Make the graph of a vision transformer.
+    """Return the graph of a vision transformer.
 
     Its input ``pixel_values`` is float32 of shape (batch, channels, image size, image size). A
     ``ViTForImageClassification`` gives ``logits``, float32 of shape (batch, labels); a ``ViTModel`` gives
