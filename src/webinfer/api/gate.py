@@ -143,7 +143,7 @@ class Gate:
             return False
         limits = limits_for(model.precision, self._limits)
         known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in self._lanes(model)]
-        return bool(known) and all(each is not None and each.fault(limits) is not None for each in known)
+        return bool(known) and all(accuracy is not None and accuracy.fault(limits) is not None for accuracy in known)
 
     async def judge(self, model: AsyncModel) -> Judgement:
         """Compare a loaded model with the reference, unless that was done before; or one that is barred.
@@ -212,8 +212,8 @@ class Gate:
         choice = model.choice
         backends: tuple[Backend, ...] = lane.capabilities.backends
         fixed = choice.asked == "auto" and model.backend == "wasm"  # WebNN was passed over, for its fixed shapes
-        others = [each for each in backends if each != model.backend and not (fixed and each == "webnn")]
-        others.sort(key=lambda each: each == "webgpu" and lane.verdict(each).kind == "software")
+        others = [backend for backend in backends if backend != model.backend and not (fixed and backend == "webnn")]
+        others.sort(key=lambda backend: backend == "webgpu" and lane.verdict(backend).kind == "software")
         for backend in others:
             yield model.package, choice.elsewhere(backend)
         async for package in finer():
@@ -263,12 +263,12 @@ async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
         version, inputs, right = await asyncio.to_thread(_natively, model.package)
     except WebinferError as error:
         return Accuracy(combination=about, reason=f"the canaries do not run natively: {error}")
-    if any(np.isnan(array).any() for each in right for array in each.values() if array.dtype.kind == "f"):
+    if any(np.isnan(array).any() for outputs in right for array in outputs.values() if array.dtype.kind == "f"):
         return Accuracy(combination=about, reason="native onnxruntime answers NaN to the canaries", reference=version)
     reason, broken, deviations = None, False, []
     try:
-        made = [await model.results.complete(*model.requests.build_internal(each)) for each in inputs]
-        deviations = worst([compare(one.outputs, two) for one, two in zip(made, right, strict=True)])
+        results = [await model.results.complete(*model.requests.build_internal(canary)) for canary in inputs]
+        deviations = worst([compare(one.outputs, two) for one, two in zip(results, right, strict=True)])
     except InputError as error:
         reason = f"the canaries do not fit: {error}"
     except _LASTING as error:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from webinfer.browsers.discovery.find import find, find_each
+from webinfer.browsers.discovery.find import find, find_several
 from webinfer.browsers.processes.profiles import note_port, port_of
 from webinfer.core.errors import OptionError, PoolClosed, PortInUse
 from webinfer.core.options import Options
@@ -66,7 +66,7 @@ class Lifecycle:
         async with self._starting:
             options = self.options
             if self.pool is None and options.browsers:
-                installations = await asyncio.to_thread(find_each, options.browsers)
+                installations = await asyncio.to_thread(find_several, options.browsers)
             elif self.pool is None:
                 installations = [await asyncio.to_thread(find, options.browser, options.executable)]
             if self.recorder.store is None and options.db_path is not None:
@@ -147,8 +147,8 @@ async def _start_host(options: Options) -> Host:
     Returns:
         The host, which listens.
     """
-    kept = options.profiles
-    known = await asyncio.to_thread(port_of, kept) if kept is not None else 0
+    profiles = options.profiles
+    known = await asyncio.to_thread(port_of, profiles) if profiles is not None else 0
     wanted = options.port or known
     for port in dict.fromkeys((wanted, options.port)):
         host = Host(options.address, port, options.max_message_mb, options.heartbeat, options.metrics_token)
@@ -158,6 +158,6 @@ async def _start_host(options: Options) -> Host:
         except PortInUse:
             if port == options.port:
                 raise
-    if kept is not None and (not known or options.port):
-        await asyncio.to_thread(note_port, kept, host.port)
+    if profiles is not None and (not known or options.port):
+        await asyncio.to_thread(note_port, profiles, host.port)
     return host

@@ -39,17 +39,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {clean(told(key)): plain(one) for key, one in value.items()}
+        return {clean(to_text(key)): plain(one) for key, one in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(one) for one in value]
     if isinstance(value, date):
         return value.isoformat() + ("Z" if isinstance(value, datetime) and value.tzinfo is None else "")
-    return clean(told(value))
+    return clean(to_text(value))
 
 
-def told(value: Any) -> str:
+def to_text(value: Any) -> str:
     """Return anything as text, also what fails to tell itself."""
     for tell in (str, repr):
         try:

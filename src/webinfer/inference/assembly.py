@@ -115,7 +115,7 @@ class ResultAssembly:
             engine=capabilities.engine,
             engine_version=capabilities.engine_version,
             runtime=lane.runtime,
-            lane=" + ".join(str(each.id) for each in answer.lanes) if stages else str(lane.id),
+            lane=" + ".join(str(lane.id) for lane in answer.lanes) if stages else str(lane.id),
             verdict=lane.verdict(choice.backend).over(request.placement),
             placement=request.placement,
             accuracy=self._accuracies.get(_engine(lane)),

@@ -97,7 +97,7 @@ def choose(package: ModelPackage, weights: Weights, layers: list[Layer], inputs:
     room = (BUDGET - 1) * sum(layer.target.size * layer.stored / 8 for layer in layers)
     lost = {id(layer): trial.loss(layer) for layer in layers if layer.extra}
     for layer in sorted(
-        (each for each in layers if each.extra), key=lambda candidate: -lost[id(candidate)] / candidate.extra
+        (layer for layer in layers if layer.extra), key=lambda candidate: -lost[id(candidate)] / candidate.extra
     ):
         if layer.extra <= room:
             room -= layer.extra

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from webinfer.core.json import clean, plain, told
+from webinfer.core.json import clean, plain, to_text
 
 
 class JsonFormatter(BaseJsonFormatter):
@@ -52,7 +52,7 @@ class JsonFormatter(BaseJsonFormatter):
             error = record.exc_info[1]
             log_data["error"] = {
                 "type": type(error).__name__,
-                "message": told(error),
+                "message": to_text(error),
                 "code": getattr(error, "code", None),
                 "stack": stack,
             }
@@ -66,14 +66,16 @@ class JsonFormatter(BaseJsonFormatter):
         Returns:
             One line.
         """
-        return "{" + ", ".join(f"{_written(told(name))}: {_written(value)}" for name, value in log_data.items()) + "}"
+        return (
+            "{" + ", ".join(f"{_written(to_text(name))}: {_written(value)}" for name, value in log_data.items()) + "}"
+        )
 
 
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:  # its arguments do not fit, or fail to tell themselves
-        return f"{told(record.msg)} {told(record.args)}"
+        return f"{to_text(record.msg)} {to_text(record.args)}"
 
 
 def _written(value: Any) -> str:
@@ -81,7 +83,7 @@ def _written(value: Any) -> str:
     try:
         return json.dumps(plain(value), allow_nan=False)
     except Exception:  # it holds itself, or what it holds fails
-        return json.dumps(clean(told(value)))
+        return json.dumps(clean(to_text(value)))
 
 
 def log_json(level: int | str = logging.INFO, stream: TextIO | None = None) -> logging.Handler:

@@ -174,7 +174,7 @@ class Contest:
             reason: Why, in words.
         """
         self.failed(candidate, reason)
-        for other in [each for each in self._waiting if each.place == candidate.place]:
+        for other in [waiting for waiting in self._waiting if waiting.place == candidate.place]:
             self.failed(other, f"{candidate} was not ready in time")
 
     def failed(self, candidate: Candidate, reason: str) -> None:
@@ -222,13 +222,13 @@ class Contest:
 
     def outcome(self) -> Outcome | None:
         """Return how the contest ended; ``None`` where nobody was measured."""
-        for candidate in [each for each in self._field if not self._costs[each]]:
+        for candidate in [candidate for candidate in self._field if not self._costs[candidate]]:
             self._field.remove(candidate)
             self._reasons[candidate] = OUT_OF_TIME
         if not self._field:
             return None
         winner, *others = self._preferred(self._ranked())
-        slower = [each for each in reversed(self._reasons) if self._is_comparable(winner, each)]
+        slower = [candidate for candidate in reversed(self._reasons) if self._is_comparable(winner, candidate)]
         runner_up = next(iter([*others, *slower]), None)
         compared = self._compare(winner, runner_up) if runner_up is not None else None
         ordered = [winner, *others, *reversed(self._reasons)]
@@ -339,7 +339,7 @@ class Contest:
             if is_preferred and self._rounds_of(leader, candidate):
                 compared = self._compare(leader, candidate)
                 if compared.change < TIE and compared.low <= 0:
-                    return [candidate, *(each for each in ranked if each != candidate)]
+                    return [candidate, *(other for other in ranked if other != candidate)]
         return ranked
 
     def _compare(self, one: Candidate, other: Candidate) -> Comparison:
@@ -348,7 +348,7 @@ class Contest:
 
     def _is_hopeless(self, leader: Candidate, candidate: Candidate) -> bool:
         rounds = self._rounds_of(leader, candidate)
-        return all(self._costs[candidate][each] >= HOPELESS * self._costs[leader][each] for each in rounds)
+        return all(self._costs[candidate][index] >= HOPELESS * self._costs[leader][index] for index in rounds)
 
     def _standing(self, candidate: Candidate) -> Standing:
         costs = list(self._costs[candidate].values())

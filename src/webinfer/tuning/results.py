@@ -111,7 +111,7 @@ class TuningResults:
         stale = {_key(tuning) for tuning in known if tuning.is_stale(versions)}
         if any(_key(tuning) in stale for tuning in self._read(model)):
             log.info("%s: the browser is another version, so what was tuned is dropped", model[:12])
-            self._change(model, lambda kept: [one for one in kept if _key(one) not in stale])
+            self._change(model, lambda stored: [one for one in stored if _key(one) not in stale])
         holding = (tuning for tuning in known if not tuning.is_stale(versions))
         return next((tuning for tuning in holding if tuning.best(versions, lambda _: True) is not None), None)
 
@@ -148,10 +148,10 @@ def _parse(contents: bytes) -> list[Tuning]:
     Raises:
         ValueError: It is something else, or of another format.
     """
-    kept: dict[str, Any] = json.loads(contents)
-    if kept["format"] != _FORMAT:
-        raise ValueError(f"its format is {kept['format']}, not {_FORMAT}")
-    return msgspec.convert(kept["tunings"], list[Tuning])
+    content: dict[str, Any] = json.loads(contents)
+    if content["format"] != _FORMAT:
+        raise ValueError(f"its format is {content['format']}, not {_FORMAT}")
+    return msgspec.convert(content["tunings"], list[Tuning])
 
 
 def _key(tuning: Tuning) -> tuple[str, str, str]:

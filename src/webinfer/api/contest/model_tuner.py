@@ -76,11 +76,13 @@ class ModelTuner:
         able, reasons = sort_out(
             space.combinations(),
             (
-                lambda each: missing.get(each.browser) or absent.get(each.precision),
+                lambda candidate: missing.get(candidate.browser) or absent.get(candidate.precision),
                 thread_obstacle(os.cpu_count() or 1),
-                lambda each: _backend_obstacle(each, capabilities[each.browser]),
-                lambda each: precision_obstacle(packages[each.precision], each.backend, capabilities[each.browser]),
-                lambda each: _batch_obstacle(each, packages[each.precision]),
+                lambda candidate: _backend_obstacle(candidate, capabilities[candidate.browser]),
+                lambda candidate: precision_obstacle(
+                    packages[candidate.precision], candidate.backend, capabilities[candidate.browser]
+                ),
+                lambda candidate: _batch_obstacle(candidate, packages[candidate.precision]),
             ),
         )
         self._tell(terms, "run natively")

@@ -10,7 +10,7 @@ Face = TypeVar("Face", bound=type)
 
 
 def mirroring(original: type) -> Callable[[Face], Face]:
-    """Return a decorator that writes out docstrings of the form ``As ``Original.name``; what differs.``.
+    """Return a decorator that writes out docstrings that point to the original, and adds what differs.
 
     Args:
         original: The class whose docstrings are meant.
@@ -18,12 +18,12 @@ def mirroring(original: type) -> Callable[[Face], Face]:
 
     def write_out(face: Face) -> Face:
         for name, member in vars(face).items():
-            reference = f"As ``{original.__name__}.{name}``"
-            short = member.__doc__ or ""
-            if short.startswith(reference):
-                told = inspect.getdoc(getattr(original, name)) or short
-                differs = short.removeprefix(reference).strip("; .")
-                member.__doc__ = f"{told}\n\nHere {differs}." if differs else told
+            short, reference = member.__doc__ or "", f"``{original.__name__}.{name}``"
+            for form in (f"As {reference}", f"Return what {reference} returns"):
+                if short.startswith(form):
+                    whole = inspect.getdoc(getattr(original, name)) or short
+                    differs = short.removeprefix(form).strip("; .")
+                    member.__doc__ = f"{whole}\n\nHere {differs}." if differs else whole
         return face
 
     return write_out

@@ -112,7 +112,7 @@ class Model(Resource):
         timeout: float | None = None,
         priority: int = 0,
     ) -> Future[Result]:
-        """Return what ``AsyncModel.submit`` returns, as a ``concurrent.futures.Future``: ask it for ``result()``."""
+        """Return what ``AsyncModel.submit`` returns; the future is a ``concurrent.futures.Future``."""
         work = self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority)
         future = self._portal.start(work)
         future.add_done_callback(lambda _, _open=self._accelerator: None)  # type: ignore[misc]  # open until then

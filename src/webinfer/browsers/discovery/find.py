@@ -118,7 +118,7 @@ def find(name: BrowserName = "auto", executable: Path | None = None) -> Installa
     raise _not_found(wanted)
 
 
-def find_each(names: Sequence[ManyName]) -> list[Installation]:
+def find_several(names: Sequence[ManyName]) -> list[Installation]:
     """Find several browsers; those that are missing are left out.
 
     Args:

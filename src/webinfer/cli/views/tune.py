@@ -91,19 +91,19 @@ def view(tuning: Tuning) -> RenderableType:
     Returns:
         Tables and sentences, to be printed.
     """
-    measured = [each for each in tuning.standings if each.rounds]
-    absent = [each for each in tuning.standings if not each.rounds]
+    measured = [standing for standing in tuning.standings if standing.rounds]
+    absent = [standing for standing in tuning.standings if not standing.rounds]
     columns = ("Candidate", "ms per item", "Rounds", "Left because")
     parts: list[RenderableType] = [
         heading(f"{tuning.name}: {tuning.winner}"),
         _line(f"{milliseconds(tuning.standings[0])} ms per item, {lead(tuning)}"),
         heading("Standings"),
-        table(columns, [_row(each, is_winner=each.candidate == tuning.winner) for each in measured]),
+        table(columns, [_row(standing, is_winner=standing.candidate == tuning.winner) for standing in measured]),
     ]
     if absent:
         grouped: dict[str, list[str]] = {}
-        for each in absent:
-            grouped.setdefault(each.reason or "", []).append(str(each.candidate))
+        for standing in absent:
+            grouped.setdefault(standing.reason or "", []).append(str(standing.candidate))
         rows = [[Text("; ".join(names)), Text(why)] for why, names in grouped.items()]
         parts += [heading("Not measured"), table(("Candidates", "Why"), rows)]
     closing = f"It took {duration(tuning.cost)}. auto takes the winner from now on, as long as its browser stays at "

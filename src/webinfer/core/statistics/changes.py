@@ -76,7 +76,7 @@ def changes(values: Values, *, alpha: float = _ALPHA, margin: float = MARGIN, se
     while found:  # leaving one out joins the stretches on both sides, which moves the medians of its neighbours
         edges = [0, *(index for index, _ in found), len(series)]
         parts = [series[start:end] for start, end in pairwise(edges)]
-        steps = [_made(parts[at], parts[at + 1], index, p) for at, (index, p) in enumerate(found)]
+        steps = [_change(parts[at], parts[at + 1], index, p) for at, (index, p) in enumerate(found)]
         smallest = min(steps, key=lambda change: abs(change.change))
         if abs(smallest.change) > margin:
             return steps
@@ -84,7 +84,7 @@ def changes(values: Values, *, alpha: float = _ALPHA, margin: float = MARGIN, se
     return []
 
 
-def _made(before: NDArray[np.float64], after: NDArray[np.float64], index: int, p_value: float) -> Change:
+def _change(before: NDArray[np.float64], after: NDArray[np.float64], index: int, p_value: float) -> Change:
     return Change(index, float(np.median(before)), float(np.median(after)), p_value, unpaired(before, after))
 
 

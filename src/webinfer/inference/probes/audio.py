@@ -155,9 +155,9 @@ class AudioInputs:
         loop, shaders = asyncio.get_running_loop(), set()
 
         def make(samples: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
-            made = asyncio.run_coroutine_threadsafe(self.hear(samples), loop).result()
-            shaders.add(made.audio_shader if isinstance(made, AudioFeatures) else None)
-            return made
+            features = asyncio.run_coroutine_threadsafe(self.hear(samples), loop).result()
+            shaders.add(features.audio_shader if isinstance(features, AudioFeatures) else None)
+            return features
 
         tensors = await asyncio.to_thread(self._reader.prepare_files, inputs, make)
         shader = shaders.pop() if len(shaders) == 1 else None  # all of it was made so, or it does not count
@@ -172,8 +172,8 @@ class AudioInputs:
         features, lane = self._reader.features, self._lane()
         if self._workgroup is not None and lane is not None and isinstance(features, LogMel):
             try:
-                made, _ = await hear(lane, features, samples, self._workgroup)
-                return AudioFeatures(made, self._workgroup)
+                tensors, _ = await hear(lane, features, samples, self._workgroup)
+                return AudioFeatures(tensors, self._workgroup)
             except (TimeoutError, WebinferError) as error:
                 log.warning("the processor makes the features, as lane %s could not: %s", lane.id, error)
         return await asyncio.to_thread(features, samples)

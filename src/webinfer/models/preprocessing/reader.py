@@ -131,7 +131,7 @@ class Reader:
         if not self.holds_files(inputs):
             return inputs
         if self._sound:
-            tensors = self._heard(self._recordings(inputs), hear or self.features)
+            tensors = self._sound_tensors(self._recordings(inputs), hear or self.features)
         else:
             from webinfer.models.preprocessing.image_processor import image_tensors
 
@@ -156,7 +156,7 @@ class Reader:
         recordings = given if isinstance(given, list | tuple) else [given]
         return list(recordings) if all(isinstance(one, str | Path | bytes | Mapping) for one in recordings) else []
 
-    def _heard(self, recordings: list[Any], hear: Hear) -> dict[str, NDArray[Any]]:
+    def _sound_tensors(self, recordings: list[Any], hear: Hear) -> dict[str, NDArray[Any]]:
         from webinfer.models.preprocessing.audio import read_audio
 
         features = [hear(read_audio(one, self.features.rate)) for one in recordings]

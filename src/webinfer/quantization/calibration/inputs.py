@@ -51,5 +51,5 @@ class CalibrationInputs:
             held = max(1, len(own) // 3)
             return cls(own[:-held] or own, own[-held:], "inputs that were given")
         maker = SampleMaker(package, "calibration")
-        made = [maker.make(seed=seed) for seed in range(count + max(2, count // 2))]
-        return cls(made[:count], made[count:], maker.kind)
+        samples = [maker.make(seed=seed) for seed in range(count + max(2, count // 2))]
+        return cls(samples[:count], samples[count:], maker.kind)

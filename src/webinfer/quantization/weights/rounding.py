@@ -65,7 +65,7 @@ def nearest(weights: Floats, bits: int, block: int, stored: int | None = None) -
     Returns:
         The blocks, with their scales.
     """
-    return _each(weights, bits, block, stored, None, (1.0,))
+    return _in_parts(weights, bits, block, stored, None, (1.0,))
 
 
 def searched(weights: Floats, bits: int, block: int, stored: int | None = None, weigh: Floats | None = None) -> Blocks:
@@ -84,7 +84,7 @@ def searched(weights: Floats, bits: int, block: int, stored: int | None = None, 
     Returns:
         The blocks, with their scales.
     """
-    return _each(weights, bits, block, stored, weigh, SHRINKS)
+    return _in_parts(weights, bits, block, stored, weigh, SHRINKS)
 
 
 def grid(blocks: Floats, bits: int, weigh: Floats | None, shrinks: tuple[float, ...]) -> tuple[Floats, Floats]:
@@ -135,7 +135,7 @@ def pack(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     return packed
 
 
-def _each(
+def _in_parts(
     weights: Floats, bits: int, block: int, stored: int | None, weigh: Floats | None, shrinks: tuple[float, ...]
 ) -> Blocks:
     """Return the blocks of all rows, a few rows at a time: a whole matrix with its candidates would not fit a cache."""

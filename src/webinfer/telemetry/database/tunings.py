@@ -100,12 +100,12 @@ class StoredTunings:
         about = {"machine": machine, "model": model}
         try:
             with self._store.reading() as connection:
-                kept = connection.execute(_TUNINGS, about).fetchall()
+                stored = connection.execute(_TUNINGS, about).fetchall()
                 rows = select(connection, _BENCHMARKED, about)
         except (duckdb.Error, DatabaseError) as error:
             log.warning("what %s knows of %s cannot be read: %s", self._store.path, model[:12], error)
             return []
-        found = [tuning for (details,) in kept if (tuning := _parse(details)) is not None]
+        found = [tuning for (details,) in stored if (tuning := _parse(details)) is not None]
         benchmarked = _benchmarked(model, machine, rows)
         return [*found, benchmarked] if benchmarked is not None else found
 

@@ -91,7 +91,7 @@ async def fetch_several(
             peers: list[Peer] = [Gateway(url, session, patience) for url in gateways]
             peers[:0] = await kubo.find(session, patience)
             if apart:
-                await _each([one.run(peers) for one in missing])
+                await _run_to_end([one.run(peers) for one in missing])
             else:
                 await run_all(one.run(peers) for one in missing)
     return [one.target for one in fetches]
@@ -118,7 +118,7 @@ class _Sum:
         return tell
 
 
-async def _each(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def _run_to_end(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Run all to their ends, then raise the first error."""
     for ended in await asyncio.gather(*jobs, return_exceptions=True):
         if ended is not None:
