@@ -119,6 +119,32 @@ def remember(accuracy: Accuracy) -> None:
         write_json(_place(accuracy.combination), accuracy.to_dict(), indent=1)
 
 
-def _place(combination: Mapping[str, str]) -> Path:
+def recall_failure(combination: Mapping[str, str]) -> str | None:
+    """Return how a combination failed in a run that another backend then answered; ``None`` where none is known.
+
+    Args:
+        combination: As for ``recall``.
+    """
+    try:
+        fields = json.loads(_place(combination, "failure").read_text(encoding="utf-8"))
+        return str(fields["reason"]) if fields["combination"] == dict(combination) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember_failure(combination: Mapping[str, str], reason: str) -> None:
+    """Keep that a combination failed in a run that another backend then answered.
+
+    Args:
+        combination: As for ``recall``.
+        reason: What happened, in words.
+    """
+    fields = {"combination": dict(combination), "reason": reason, "at": time.time()}
+    with contextlib.suppress(OSError):
+        write_json(_place(combination, "failure"), fields, indent=1)
+
+
+def _place(combination: Mapping[str, str], kind: str = "accuracy") -> Path:
     stated = json.dumps({**combination, "version": _VERSION}, sort_keys=True)
-    return cache_dir() / "accuracy" / f"{hashlib.sha256(stated.encode()).hexdigest()}.json"
+    name = hashlib.sha256(stated.encode()).hexdigest()
+    return cache_dir() / "accuracy" / (f"{name}.json" if kind == "accuracy" else f"{name}.{kind}.json")

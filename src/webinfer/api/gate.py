@@ -35,6 +35,7 @@ from webinfer.core.errors import (
     PoolClosed,
     QueueFull,
     RunFailed,
+    RuntimeDied,
     UnsupportedOperator,
     WebinferError,
 )
@@ -49,7 +50,7 @@ log = logging.getLogger("webinfer.gate")
 Arrays = dict[str, NDArray[Any]]
 Make = Callable[[ModelPackage, Choice], Awaitable[AsyncModel]]
 
-_LASTING = (NotANumber, LoadFailed, RunFailed, UnsupportedOperator)
+_LASTING = (NotANumber, LoadFailed, RunFailed, RuntimeDied, UnsupportedOperator)
 """Failures that are the model's and its backend's own, and will be the next time; others may have passed by then."""
 
 
@@ -142,7 +143,7 @@ class Gate:
         if self._mode in ("off", "warn"):
             return False
         limits = limits_for(model.precision, self._limits)
-        known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in self._lanes(model)]
+        known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in lanes_of(self._pool, model)]
         return bool(known) and all(accuracy is not None and accuracy.fault(limits) is not None for accuracy in known)
 
     async def judge(self, model: AsyncModel) -> Judgement:
@@ -193,17 +194,12 @@ class Gate:
             WebinferError: No browser could be had, or no lane.
         """
         place = model.loaded.lane if model.loaded is not None else None
-        if not self._lanes(model):
+        if not lanes_of(self._pool, model):
             await self._pool.ensure(_names(model), model.backend)
-        lanes = self._lanes(model)
+        lanes = lanes_of(self._pool, model)
         if not lanes:
             raise LaneLost(f"No lane is up that could tell whether {model.name} is computed as it should be.")
         return next((lane for lane in lanes if lane.id == place), lanes[0])
-
-    def _lanes(self, model: AsyncModel) -> list[Lane]:
-        """Return the lanes of the browsers that a model may go to."""
-        names = _names(model)
-        return [lane for lane in self._pool.lanes.values() if not names or lane.browser_name in names]
 
     async def _others(
         self, model: AsyncModel, lane: Lane, finer: Callable[[], AsyncIterator[ModelPackage]]
@@ -224,6 +220,17 @@ class Gate:
 def _names(model: AsyncModel) -> tuple[str, ...]:
     """Return the names of the browsers that a model may go to; none stands for any."""
     return model.choice.route.names if model.choice.route else ()
+
+
+def lanes_of(pool: Pool, model: AsyncModel) -> list[Lane]:
+    """Return the lanes that a model may go to.
+
+    Args:
+        pool: The pool.
+        model: The model.
+    """
+    names = _names(model)
+    return [lane for lane in pool.lanes.values() if not names or lane.browser_name in names]
 
 
 def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:

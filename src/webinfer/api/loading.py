@@ -7,11 +7,13 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 
-from webinfer.api.gate import Gate
+from webinfer.api.gate import Gate, lanes_of
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
 from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
+from webinfer.api.substitute import Substitute, known_failure, note_death
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import (
     AccuracyError,
@@ -19,13 +21,14 @@ from webinfer.core.errors import (
     LoadFailed,
     LostError,
     ModelError,
+    RuntimeDied,
     UnsupportedOperator,
 )
 from webinfer.core.options import DEFAULT_BATCH_SIZE, DEFAULT_LANES
 from webinfer.core.progress import ProgressCallback
 from webinfer.deployment.prepare import deliver
 from webinfer.deployment.sharding import split
-from webinfer.inference.model import AsyncModel
+from webinfer.inference.model import AsyncModel, first_sentence
 from webinfer.inference.route import Choice
 from webinfer.inference.sessions import ModelSessions, Sessions
 from webinfer.inference.sharded import StagedSessions
@@ -117,6 +120,8 @@ class ModelLoader:
             if other is None or not order.others:
                 raise
             return await self._load_instead(order, other, str(error))
+        if model.sessions.whole and model.backend != "wasm" and (model.choice.by != "caller" or order.fallback):
+            model.substitute = Substitute(model, partial(self._load_substitute, pool, package, order))
         return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
 
     async def _start(self) -> Pool:
@@ -156,7 +161,7 @@ class ModelLoader:
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if choice.asked != "auto" or choice.backend == "wasm":
                 raise
-            why = f"{choice.backend} could not load it ({str(error).splitlines()[0]}), so wasm was taken"
+            why = f"{choice.backend} could not load it ({first_sentence(error)}), so wasm was taken"
             log.info("%s: %s", package.name, why)
             return await self._load_there(pool, package, choice.elsewhere("wasm", why), progress)
 
@@ -169,10 +174,19 @@ class ModelLoader:
             The model, loaded unless it is barred.
         """
         model = await self._build(pool, package, choice)
+        if choice.asked == "auto" and choice.backend != "wasm" and (why := await known_failure(pool, model)):
+            await model.close()
+            model = await self._build(pool, package, choice.elsewhere("wasm", f"{why} before, so wasm was taken"))
         self.models.add(model)
+        lanes = lanes_of(pool, model)
         try:
             if not await self._gate(pool).bars(model):
                 await model.load(progress)
+        except RuntimeDied as error:
+            if lanes:
+                await note_death(model, lanes[0], error)
+            await model.close()
+            raise
         except BaseException:
             await model.close()
             raise
@@ -206,6 +220,14 @@ class ModelLoader:
             return await self._load_there(pool, package, choice)
 
         return await self._gate(pool).admit(model, make, lambda: _finer(order, model.package))
+
+    async def _load_substitute(self, pool: Pool, package: ModelPackage, order: Order, choice: Choice) -> AsyncModel:
+        """Load a model that takes another one's place.
+
+        Returns:
+            The model, judged by the gate.
+        """
+        return await self._admit(pool, await self._load_there(pool, package, choice), order)
 
     def _gate(self, pool: Pool) -> Gate:
         return Gate(pool, self._lifecycle.options)

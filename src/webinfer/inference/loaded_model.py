@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from webinfer.browsers.lane import Lane
 from webinfer.core.capabilities import Verdict
-from webinfer.core.errors import OptionError, PoolClosed
+from webinfer.core.errors import OptionError, PoolClosed, RunFailed, RuntimeDied, UnsupportedOperator, WebinferError
 from webinfer.core.lifetime.process_bound import AsyncResource
 from webinfer.core.options import Backend
 from webinfer.core.placement import Profile
@@ -33,6 +35,28 @@ from webinfer.tuning.tuner import Terms, TuningProgress
 from webinfer.tuning.tuning import Tuning
 
 log = logging.getLogger("webinfer.model")
+
+
+class Substitute(Protocol):
+    """Loads a model on another backend, where webinfer chose the one that failed."""
+
+    async def load(self, why: str) -> LoadedModel | None:
+        """Load the model.
+
+        Args:
+            why: Why, for the results to say.
+
+        Returns:
+            The model on another backend; ``None`` where there is none.
+        """
+
+    async def remember(self, lane: Lane | None, why: str) -> None:
+        """Keep that the first backend failed and this one answered.
+
+        Args:
+            lane: Where it failed.
+            why: How it failed.
+        """
 
 
 class LoadedModel(AsyncResource):
@@ -73,6 +97,9 @@ class LoadedModel(AsyncResource):
         self.results = ResultAssembly(pool, package, choice, sessions, self._warmup)  # makes results of answers
         self.observer = observer  # is told of runs
         self.tuner: Callable[[Terms], Awaitable[Tuning]] | None = None  # runs the contest of ``tune``
+        self.substitute: Substitute | None = None  # loads it on another backend, where this one fails in a run
+        self._movable: tuple[type[WebinferError], ...] = (RuntimeDied, RunFailed, UnsupportedOperator)  # tried there
+        self._moving = asyncio.Lock()  # held while another backend is tried
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self.loaded else "new"
@@ -266,6 +293,19 @@ class LoadedModel(AsyncResource):
             progress=progress,
         )
         return await self.tuner(terms)
+
+    def become(self, other: LoadedModel) -> None:
+        """Go on as another loaded form of this model, which stays this one's from now on.
+
+        Args:
+            other: The same model on another backend.
+        """
+        old = self.sessions
+        self.choice, self.backend, self.loaded = other.choice, other.backend, other.loaded
+        self.sessions, self.requests, self.results = other.sessions, other.requests, other.results
+        self._warmup = other._warmup
+        self._forget(other)  # which is only a name for what this one has now
+        old.close()
 
     async def close(self) -> None:
         """Release the model on every lane. Later runs raise ``PoolClosed``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import Future
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.core.errors import EmptyBatch, WebinferError
+from webinfer.core.errors import EmptyBatch, PoolClosed, RunFailed, RuntimeDied, UnsupportedOperator, WebinferError
 from webinfer.core.lifetime.background import gather_all
 from webinfer.inference.loaded_model import LoadedModel
 from webinfer.inference.request_builder import Inputs
@@ -75,8 +76,9 @@ class AsyncModel(LoadedModel):
             PoolClosed: The model or its accelerator was closed.
             WebinferError: As the runtime or the pool reported it.
         """
-        request, bucket = self._request(await self.requests.read(inputs), outputs, timeout, priority)
-        return await self.observer.take(self, request, self.results.complete(request, bucket))
+        inputs = await self.requests.read(inputs)
+        request, bucket = self._request(inputs, outputs, timeout, priority)
+        return await self.observer.take(self, request, self._answer(request, bucket, inputs))
 
     def submit(
         self, inputs: Inputs, *, outputs: Sequence[str] | None = None, timeout: float | None = None, priority: int = 0
@@ -120,14 +122,15 @@ class AsyncModel(LoadedModel):
             WebinferError: As ``run``; the first one in order, once all have ended.
         """
         batch = [await self.requests.read(inputs) for inputs in batch]
-        pairs = [self._request(inputs, outputs, timeout, priority) for inputs in batch]
-        if not pairs:
+        requests = [(*self._request(inputs, outputs, timeout, priority), inputs) for inputs in batch]
+        if not requests:
             raise EmptyBatch("The batch is empty: pass at least one request.")
-        longest = max((request.timeout for request, _ in pairs if request.timeout is not None), default=None)
-        for request, _ in pairs:
+        longest = max((request.timeout for request, *_ in requests if request.timeout is not None), default=None)
+        for request, *_ in requests:
             request.timeout = longest  # they wait for each other
         return await gather_all(
-            self.observer.take(self, request, self.results.complete(request, bucket)) for request, bucket in pairs
+            self.observer.take(self, request, self._answer(request, bucket, inputs))
+            for request, bucket, inputs in requests
         )
 
     async def embed(
@@ -174,12 +177,89 @@ class AsyncModel(LoadedModel):
         """
         return self.requests.reader.image_processor
 
+    async def _answer(self, request: Request, bucket: Fit, inputs: Inputs) -> Result:
+        """Return the result of a request; from another backend, where webinfer chose this one and it fails.
+
+        The other backend takes this one's place only once it has answered. So a request that no backend can answer
+        moves nothing.
+
+        Raises:
+            WebinferError: As ``run``.
+        """
+        results = self.results
+        try:
+            return await results.complete(request, bucket)
+        except (RuntimeDied, RunFailed, UnsupportedOperator) as error:
+            if results is self.results and (self.substitute is None or not isinstance(error, self._movable)):
+                raise
+            failure: WebinferError = error
+        except PoolClosed as error:
+            if self._closed or (results is self.results and not self._moving.locked()):
+                raise
+            failure = error  # the model moves, or moved, to another backend while this waited
+        spent = time.perf_counter() - request.submitted
+        async with self._moving:
+            # Of several requests that failed at once, the first moves the model, and the others find it moved.
+            if results is self.results and not isinstance(failure, PoolClosed):
+                return await self._move(request, inputs, failure, spent)
+        return await self.results.complete(*_again(self, request, inputs, spent))
+
+    async def _move(self, request: Request, inputs: Inputs, failure: WebinferError, spent: float) -> Result:
+        """Have another backend answer a request, and go on there.
+
+        Returns:
+            The result.
+
+        Raises:
+            WebinferError: The failure, where no other backend answers.
+        """
+        substitute, why = self.substitute, f"{self.backend} could not run it ({first_sentence(failure)})"
+        if isinstance(failure, RuntimeDied):
+            self.sessions.withdraw()  # or requests that wait would end lanes under the other backend's session
+        other = await substitute.load(why) if substitute is not None else None
+        if substitute is None or other is None:
+            raise failure
+        try:
+            result = await other.results.complete(*_again(other, request, inputs, spent))
+        except BaseException as error:
+            await other.close()
+            if isinstance(error, WebinferError):
+                # The request or the model is at fault. Only what costs lanes is worth another try from now on.
+                self._movable = (RuntimeDied,)
+                raise failure from error
+            raise
+        await substitute.remember(request.place, why)
+        size = self.max_batch_size
+        self.become(other)
+        if size > 1:
+            await self.set_max_batch_size(size)
+        return result
+
     def _request(
         self, inputs: Inputs, outputs: Sequence[str] | None, timeout: float | None, priority: int
     ) -> tuple[Request, Fit]:
         self._check_open()
         try:
-            return self.requests.build(inputs, outputs, timeout, priority)
+            request, bucket = self.requests.build(inputs, outputs, timeout, priority)
         except WebinferError as error:
             self.observer.failed(error, self)
             raise
+        request.replaceable = self.substitute is not None and self.backend != "wasm"
+        return request, bucket
+
+
+def _again(model: LoadedModel, request: Request, inputs: Inputs, spent: float) -> tuple[Request, Fit]:
+    """Return a failed request once more, for another form of its model, with the time that is left of its limit."""
+    left = None if request.timeout is None else max(0.001, request.timeout - spent)
+    again, bucket = model.requests.build(inputs, request.outputs, left, request.priority)
+    again.attempts, again.recorded = request.attempts, request.recorded
+    return again, bucket
+
+
+def first_sentence(error: WebinferError) -> str:
+    """Return the first sentence of an error's message, without its full stop.
+
+    Args:
+        error: The error.
+    """
+    return str(error).splitlines()[0].split(". ")[0].rstrip(".")

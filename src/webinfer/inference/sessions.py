@@ -185,6 +185,9 @@ class ModelSessions(Protocol):
             BackendUnavailable: The model runs in stages, which have a session each.
         """
 
+    def withdraw(self) -> None:
+        """Release every session until it is opened again. What waits for one fails with ``PoolClosed``."""
+
     def close(self) -> None:
         """Release every session."""
 
@@ -316,11 +319,16 @@ class Sessions:
             key.captured,
         )
 
+    def withdraw(self) -> None:
+        """Release them all until they are opened again; see ``ModelSessions.withdraw``."""
+        for key in self._keys:
+            self._pool.unload(key)
+        self._keys.clear()
+
     def close(self) -> None:
         """Release them all."""
         self._closed = True
-        for key in self._keys:
-            self._pool.unload(key)
+        self.withdraw()
 
     def _resident(self) -> tuple[str, ...]:
         """Return the outputs of a step that the next one takes, where they may stay with the GPU."""

@@ -149,6 +149,11 @@ class StagedSessions:
             backend=self._choice.backend,
         )
 
+    def withdraw(self) -> None:
+        """Release every stage until it is opened again; see ``ModelSessions.withdraw``."""
+        for _, sessions in self._stages:
+            sessions.withdraw()
+
     def close(self) -> None:
         """Release every stage."""
         for _, sessions in self._stages:

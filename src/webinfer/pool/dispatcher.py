@@ -7,7 +7,7 @@ import logging
 import time
 
 from webinfer.browsers.lane import Lane
-from webinfer.core.errors import DeadlineExceeded, LostError, PoolClosed, WebinferError
+from webinfer.core.errors import DeadlineExceeded, LostError, PoolClosed, RuntimeDied, WebinferError
 from webinfer.pool.events import RunFailedEvent, RunFinished, log_fields
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.owner import Owner
@@ -149,7 +149,10 @@ class Dispatcher:
             what = "accelerator" if self._loader.closed else "model"
             error, again = PoolClosed(f"The {what} was closed before the request was answered."), False
         else:
-            may_help = error.retryable and request.pinned is None and request.losses <= self._retries
+            retries = self._retries
+            if isinstance(error, RuntimeDied):  # most often, the next lane's dies of it as well
+                retries = 0 if request.replaceable else min(retries, 1)
+            may_help = error.retryable and request.pinned is None and request.losses <= retries
             again = may_help or request.part()
         event = _failure(request, error, again, lane)
         end = "is run again after" if again else "is given up after"

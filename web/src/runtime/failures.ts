@@ -175,5 +175,5 @@ export function classify(thrown: unknown, phase: Phase): Verdict {
 /** The error of a lane whose runtime died of `cause`. */
 export function lostLane(cause: unknown): ErrorBody {
   const error = asError(cause);
-  return toBody(error, "lost.lane", `The runtime of this lane died: ${error.message}. The lane must be started anew.`);
+  return toBody(error, "lost.runtime", `The runtime of this lane died: ${error.message}. The lane must be started anew.`);
 }

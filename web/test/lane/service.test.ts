@@ -292,8 +292,8 @@ test("a trap that no promise brought ends the request under way and the lane", (
   expect(lane.order()).toEqual([1]);
   lane.service.crash(new WebAssembly.RuntimeError("unreachable"));
   expect(lane.sent.slice(-2)).toMatchObject([
-    { kind: "error", id: 2, error: { code: "lost.lane" } },
-    { kind: "lost", error: { code: "lost.lane" } },
+    { kind: "error", id: 2, error: { code: "lost.runtime" } },
+    { kind: "lost", error: { code: "lost.runtime" } },
   ]);
 });
 

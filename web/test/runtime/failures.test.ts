@@ -150,7 +150,7 @@ describe("a dead runtime", () => {
   ])("%s kills the lane", (error) => {
     const { body, fatal } = classify(error, "run");
     expect(fatal).toBe(true);
-    expect(body.code).toBe("lost.lane");
+    expect(body.code).toBe("lost.runtime");
     expect(body.message).toContain(error.message);
   });
 
@@ -159,7 +159,7 @@ describe("a dead runtime", () => {
   });
 
   test("its error names the cause", () => {
-    expect(lostLane(new WebAssembly.RuntimeError("unreachable"))).toMatchObject({ code: "lost.lane", name: "RuntimeError" });
+    expect(lostLane(new WebAssembly.RuntimeError("unreachable"))).toMatchObject({ code: "lost.runtime", name: "RuntimeError" });
   });
 });
 

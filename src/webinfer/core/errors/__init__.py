@@ -44,6 +44,7 @@
     +-- LostError                             something died under a request; retryable
     |   +-- DeviceLost
     |   +-- LaneLost
+    |   |   +-- RuntimeDied
     |   +-- SocketLost
     |   +-- BrowserLost
     +-- DeadlineExceeded (TimeoutError)
@@ -121,6 +122,7 @@ from webinfer.core.errors.runtimes import (
     OperatorFallback,
     OutOfMemory,
     RunFailed,
+    RuntimeDied,
     SocketLost,
     SoftwareAdapter,
 )
@@ -194,6 +196,7 @@ __all__ = [
     "ProtocolError",
     "QueueFull",
     "RunFailed",
+    "RuntimeDied",
     "ShapeMismatch",
     "SocketLost",
     "SoftwareAdapter",

@@ -97,6 +97,12 @@ class LaneLost(LostError):
     code = "lost.lane"
 
 
+class RuntimeDied(LaneLost):
+    """The runtime in a lane died of what it computed; where `platform` is `auto`, another backend takes its place."""
+
+    code = "lost.runtime"
+
+
 class SocketLost(LostError):
     """The WebSocket to the browser closed."""
 

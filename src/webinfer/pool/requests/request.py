@@ -81,6 +81,7 @@ class Request:
     future: asyncio.Future[Reply[RunAnswer]] = field(init=False)
     times: Times = field(init=False)
     settled: bool = False
+    replaceable: bool = False  # another backend takes over where this one's runtime dies of it
     residents: Residents | None = None
     internal: bool = False  # a canary, or one to warm up with: it counts nowhere
     recorded: bool = field(default_factory=is_recorded)

@@ -7,7 +7,14 @@ import time
 
 from webinfer.browsers.lane import Lane
 from webinfer.browsers.recipe import Recipe
-from webinfer.core.errors import BackendUnavailable, DeadlineExceeded, DeviceLost, PoolClosed, WebinferError
+from webinfer.core.errors import (
+    BackendUnavailable,
+    DeadlineExceeded,
+    DeviceLost,
+    PoolClosed,
+    RuntimeDied,
+    WebinferError,
+)
 from webinfer.core.lifetime.background import Tasks
 from webinfer.core.options import Backend, Options
 from webinfer.core.placement import LaneId
@@ -259,5 +266,7 @@ class Loader:
         self._owner.announce(event)
         if loading is None or self._loadings.get(key) is not loading:
             return  # nobody waits for it any more
-        if not (error.retryable and loading.attempts <= self._options.retries):
+        # A runtime that dies of making a session dies of it in the next lane, too.
+        may_help = error.retryable and not isinstance(error, RuntimeDied)
+        if not (may_help and loading.attempts <= self._options.retries):
             self._fail(key, error)

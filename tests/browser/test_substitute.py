@@ -1,0 +1,111 @@
+"""A backend that webinfer chose fails in a run: another one answers, and the next load begins with that."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.browser.conftest import start
+from webinfer import Accelerator
+from webinfer.accuracy.native import run_native
+from webinfer.core.errors import RuntimeDied
+from webinfer.models.sources.resolve import resolve
+
+pytestmark = pytest.mark.browser
+
+INPUTS = {"x": np.random.default_rng(0).standard_normal((3, 20, 8)).astype(np.float32)}
+
+
+def _save(path: Path, nodes: list[onnx.NodeProto], output: list[Any], **constants: Any) -> Path:
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 20, 8])]
+    graph = helper.make_graph(
+        nodes,
+        uuid.uuid4().hex,  # so that nothing is known of it yet
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, output)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+@pytest.fixture
+def crop(tmp_path: Path) -> Path:
+    """A model of which WebNN's runtime in the embedded Chromium dies when it runs."""
+    nodes = [helper.make_node("CenterCropPad", ["x", "s"], ["y"], axes=[1, 2])]
+    return _save(tmp_path / "m.onnx", nodes, [3, 10, 9], s=np.array([10, 9]))
+
+
+def test_backend_that_dies_in_a_run_is_replaced_and_not_tried_again(crop: Path) -> None:
+    path, inputs = crop, INPUTS
+    right = run_native(resolve(path), inputs)["y"]
+    with start("embedded") as accelerator, accelerator.load(path) as model:
+        assert model.backend == "webnn"
+        results = model.run_batch([inputs] * 5)
+        assert [result.backend for result in results] == ["wasm"] * 5
+        for result in results:
+            np.testing.assert_allclose(result["y"], right, atol=1e-5)
+        assert model.backend == model.run(inputs).backend == "wasm"
+        assert "webnn could not run it (The runtime of this lane died: unreachable), so" in str(results[0].reason)
+        lost = _lost(accelerator)
+        with accelerator.load(path) as again:
+            assert again.backend == "wasm"
+            assert "could not run it" in str(again.run(inputs).reason)
+        assert _lost(accelerator) == lost <= 2
+
+
+def test_backend_that_dies_of_a_load_costs_one_lane_once(tmp_path: Path) -> None:
+    nodes = [helper.make_node("ConvTranspose", ["x", "w"], ["y"], dilations=[2])]
+    weights = np.random.default_rng(1).standard_normal((20, 4, 3)).astype(np.float32)
+    path = _save(tmp_path / "m.onnx", nodes, [3, 4, 12], w=weights)
+    with start("embedded") as accelerator:
+        for _ in range(2):
+            with accelerator.load(path) as model:
+                result = model.run(INPUTS)
+            assert result.backend == "wasm"
+            assert "webnn could not load it (The runtime of this lane died: unreachable)" in str(result.reason)
+            np.testing.assert_allclose(result["y"], run_native(resolve(path), INPUTS)["y"], atol=1e-5)
+            assert _lost(accelerator) == 1
+
+
+def test_named_backend_stays_and_its_death_is_the_error(crop: Path) -> None:
+    with start("embedded", platform="webnn") as accelerator, accelerator.load(crop) as model:
+        with pytest.raises(RuntimeDied, match="unreachable"):
+            model.run(INPUTS)
+        assert model.backend == "webnn"
+        assert _lost(accelerator) == 2
+
+
+def test_request_that_no_backend_answers_moves_nothing(tmp_path: Path) -> None:
+    """A Reshape to a shape that the caller gives: a wrong one fails everywhere, a right one is answered afterwards."""
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "s"], ["y"])],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [6]),
+            helper.make_tensor_value_info("s", TensorProto.INT64, [2]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", "b"])],
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    x = np.arange(6, dtype=np.float32)
+    with start("embedded") as accelerator, accelerator.load(path) as model:
+        before = model.backend
+        for _ in range(2):
+            with pytest.raises(Exception, match=r"Reshape|shape"):
+                model.run({"x": x, "s": np.array([4, 5])})
+        result = model.run({"x": x, "s": np.array([2, 3])})
+        assert model.backend == before == result.backend
+        np.testing.assert_array_equal(result["y"], x.reshape(2, 3))
+
+
+def _lost(accelerator: Accelerator) -> int:
+    """Return how many lanes were lost so far."""
+    return int(accelerator.metrics()["bridge"]["lanes_lost"])
