@@ -6,7 +6,7 @@ import { LogMel } from "./logmel";
 import type { MakeFeatures } from "../wire/messages";
 import type { WireTensor } from "../wire/frames";
 
-export interface Heard {
+export interface Spectrogram {
   readonly tensor: WireTensor;
   readonly timing: { readonly wait: number; readonly run: number };
 }
@@ -18,7 +18,7 @@ export class Listener {
   constructor(private readonly devices: Devices) {}
 
   /** Return the spectrogram, of shape (1, mels, frames), and the time that it took. */
-  async hear(message: MakeFeatures, tensors: readonly WireTensor[], received: number): Promise<Heard> {
+  async hear(message: MakeFeatures, tensors: readonly WireTensor[], received: number): Promise<Spectrogram> {
     const samples = floats(tensors, "samples", 1);
     const filters = floats(tensors, "filters", 2);
     const [mels, bins] = filters.dims as [number, number];
@@ -41,8 +41,8 @@ export class Listener {
 }
 
 function floats(tensors: readonly WireTensor[], name: string, rank: number) {
-  const found = tensors.find((tensor) => tensor.name === name);
-  if (found?.dtype !== "float32" || found.dims.length !== rank)
+  const tensor = tensors.find((one) => one.name === name);
+  if (tensor?.dtype !== "float32" || tensor.dims.length !== rank)
     throw new WireError("protocol.malformed", `A "features" message needs the tensor ${name}, float32 of rank ${rank}.`);
-  return { data: found.data as Float32Array<ArrayBuffer>, dims: found.dims };
+  return { data: tensor.data as Float32Array<ArrayBuffer>, dims: tensor.dims };
 }

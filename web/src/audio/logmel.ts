@@ -37,10 +37,10 @@ export class LogMel {
     const { frames, groups, rows } = sizes(cut);
     const plan = this.#planFor(cut);
     const pipelines = await this.#pipelinesFor(plan, workgroup);
-    const heard = samples.subarray(0, cut.length);
+    const recording = samples.subarray(0, cut.length);
     const { queue } = this.device;
-    const settings = [heard.length, cut.length, cut.hop, cut.bins, cut.mels, frames, groups, rows];
-    const given = [Uint32Array.from(settings), heard, hannWindow(cut.bins), undefined, filters];
+    const settings = [recording.length, cut.length, cut.hop, cut.bins, cut.mels, frames, groups, rows];
+    const given = [Uint32Array.from(settings), recording, hannWindow(cut.bins), undefined, filters];
     for (const [binding, data] of given.entries()) if (data !== undefined) queue.writeBuffer(plan.buffers[binding]!, 0, data);
     queue.writeBuffer(plan.buffers[5]!, 0, filterSpans(filters, cut.mels, cut.bins));
     queue.submit([this.#encode(plan, pipelines, groups, workgroup)]);
@@ -52,10 +52,12 @@ export class LogMel {
 
   #encode(plan: Plan, pipelines: readonly GPUComputePipeline[], groups: number, [wide, high]: Workgroup): GPUCommandBuffer {
     const encoder = this.device.createCommandEncoder();
+    // The peak only grows: that of a louder recording before would hide this one's.
     encoder.clearBuffer(plan.buffers[PEAK]!);
     const pass = encoder.beginComputePass();
     plan.passes.forEach(({ bindings, rows }, index) => {
       const pipeline = pipelines[index]!;
+      // An automatic layout holds only what its entry uses, so each pass has a group of its own.
       const entries = bindings.map((binding) => ({ binding, resource: { buffer: plan.buffers[binding]! } }));
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, this.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
@@ -96,7 +98,7 @@ export class LogMel {
     const key = `${wide}x${high}`;
     const known = plan.pipelines.get(key);
     if (known !== undefined) return known;
-    const made = await Promise.all(
+    const pipelines = await Promise.all(
       plan.passes.map(({ entry }) =>
         this.device.createComputePipelineAsync({
           label: `log-mel ${entry} ${key}`,
@@ -105,14 +107,14 @@ export class LogMel {
         }),
       ),
     );
-    plan.pipelines.set(key, made);
-    return made;
+    plan.pipelines.set(key, pipelines);
+    return pipelines;
   }
 }
 
 /** Return the first of each row's values. */
-export function narrow(wide: Floats, rows: number, kept: number, width: number): Floats {
-  const narrowed = new Float32Array(rows * kept);
-  for (let row = 0; row < rows; row++) narrowed.set(wide.subarray(row * width, row * width + kept), row * kept);
+export function narrow(wide: Floats, rows: number, count: number, width: number): Floats {
+  const narrowed = new Float32Array(rows * count);
+  for (let row = 0; row < rows; row++) narrowed.set(wide.subarray(row * width, row * width + count), row * count);
   return narrowed;
 }

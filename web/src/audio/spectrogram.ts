@@ -109,6 +109,7 @@ fn mel(@builtin(global_invocation_id) at: vec3u, @builtin(local_invocation_index
     // Floats above 0 are in the order of their bits.
     atomicMax(&loudest, bitcast<u32>(max(max(sum.x, sum.y), max(sum.z, sum.w))));
   }
+  // One atomic for a workgroup, then one for all: on the shared one alone, all invocations would queue.
   workgroupBarrier();
   if (own == 0u) { atomicMax(&peak, atomicLoad(&loudest)); }
 }
@@ -118,6 +119,7 @@ fn level(@builtin(global_invocation_id) at: vec3u) {
   if (at.x >= settings.groups || at.y >= settings.mels) { return; }
   let here = at.y * settings.groups + at.x;
   let decades = 0.30102999566;
+  // As in Whisper: at most 8 decades below the peak, then (x + 4) / 4.
   let least = decades * log2(bitcast<f32>(atomicLoad(&peak))) - 8.0;
   bands[here] = (max(decades * log2(bands[here]), vec4f(least)) + 4.0) / 4.0;
 }

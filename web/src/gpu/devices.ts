@@ -78,6 +78,7 @@ export class Devices {
   async obtain(backend: Backend, type: DeviceType | null): Promise<Target> {
     switch (backend) {
       case "webgpu":
+        // A lane does one thing after another, so no second device is requested while this one is awaited.
         return { backend, device: (this.#gpu ??= this.#watch(await requestDevice())) };
       case "webnn": {
         const context = this.#contexts.get(type) ?? (await createContext(type));
@@ -102,6 +103,7 @@ export class Devices {
   }
 
   #watch(device: GPUDevice): GPUDevice {
+    // The first error is the cause; the others follow from it.
     device.addEventListener("uncapturederror", (event) => (this.#fault ??= event.error));
     void device.lost.then(({ reason, message }) => {
       const why = message === "" ? reason : `${reason}: ${message}`;

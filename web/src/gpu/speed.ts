@@ -116,10 +116,13 @@ class Kernel {
       encoder.copyBufferToBuffer(this.#buffers.at(-1)!, 0, copy, 0, size);
       this.device.queue.submit([encoder.finish()]);
       await copy.mapAsync(GPUMapMode.READ);
-      const found = new Float32Array(copy.getMappedRange());
-      const wrong = expected.findIndex((value, place) => !(Math.abs((found[place] ?? NaN) - value) <= 1e-3 * Math.abs(value)));
+      const results = new Float32Array(copy.getMappedRange());
+      const wrong = expected.findIndex((value, place) => !(Math.abs((results[place] ?? NaN) - value) <= 1e-3 * Math.abs(value)));
       if (wrong >= 0)
-        throw new CodedError("backend.run", `The adapter answered ${found[wrong]} to the timed kernel, not ${expected[wrong]}.`);
+        throw new CodedError(
+          "backend.run",
+          `The adapter answered ${results[wrong]} to the timed kernel, not ${expected[wrong]}.`,
+        );
     } finally {
       copy.destroy();
     }
@@ -132,6 +135,7 @@ class Kernel {
 
 /** What the arithmetic kernel's first threads end with after so many rounds. */
 export function expected(rounds: number): number[] {
+  // The fixed point is 1, so that x becomes 1 + (x - 1) * FACTOR ** rounds. A thread's sixteen x have this mean.
   return Array.from({ length: 16 }, (_, thread) => 1 + (thread + 0.375 + 1.5 - 1) * FACTOR ** rounds);
 }
 
@@ -174,6 +178,7 @@ export function assemble(): Uint8Array<ArrayBuffer> {
   const get = (local: number) => [0x20, local];
   const set = (local: number) => [0x21, local];
   const tee = (local: number) => [0x22, local];
+  // Operators of vectors stand behind the prefix 0xfd; all codes are those of the WebAssembly specification.
   const splat = [0xfd, 0x13];
   const add = [0xfd, 0xe4, 0x01];
   const multiply = [0xfd, 0xe6, 0x01];

@@ -14,7 +14,7 @@ interface Place {
 /** Counts the bind groups that a device makes: a run that is replayed makes none, any other one for each shader. */
 class BindGroups {
   static readonly #of = new WeakMap<GPUDevice, BindGroups>();
-  made = 0;
+  count = 0;
 
   static of(device: GPUDevice): BindGroups {
     const known = this.#of.get(device) ?? new BindGroups(device);
@@ -25,7 +25,7 @@ class BindGroups {
   private constructor(device: GPUDevice) {
     const make = device.createBindGroup.bind(device);
     device.createBindGroup = (descriptor) => {
-      this.made += 1;
+      this.count += 1;
       return make(descriptor);
     };
   }
@@ -57,15 +57,15 @@ export class CapturedGraph {
   async run(feeds: Feeds, wanted: readonly string[] | null): Promise<Outputs> {
     const fixed: Feeds = {};
     for (const [name, tensor] of Object.entries(feeds)) fixed[name] = this.#write(name, tensor);
-    const before = this.#groups.made;
-    const made = await this.session.run(fixed, RUN_OPTIONS);
-    this.replayed = this.#groups.made === before;
-    const sent = Object.entries(made).filter(([name]) => wanted?.includes(name) ?? true);
+    const before = this.#groups.count;
+    const results = await this.session.run(fixed, RUN_OPTIONS);
+    this.replayed = this.#groups.count === before;
+    const sent = Object.entries(results).filter(([name]) => wanted?.includes(name) ?? true);
     const values = await Promise.all(sent.map(([, value]) => value.getData()));
     const outputs: Record<string, Tensor> = {};
     // The runtime's own types pair every dtype with its array, as the tensor that they were read from does.
     sent.forEach(([name, { type, dims }], at) => (outputs[name] = new this.ort.Tensor(type, values[at] as never, dims)));
-    for (const value of Object.values(made)) value.dispose();
+    for (const value of Object.values(results)) value.dispose();
     return outputs;
   }
 

@@ -34,6 +34,7 @@ export class SerialQueue<Job> {
   readonly #drain = (): void => {
     this.#busy = true;
     for (let job = this.#take(); job !== undefined; job = this.#take()) {
+      // A job that ends at once stays in this loop. One that goes on comes back through `then`, and `#busy` stays set.
       const running = this.start(job);
       if (running !== undefined) {
         void running.then(this.#drain);

@@ -10,7 +10,7 @@ export type Feeds = Record<string, Tensor>;
 type Outputs = Awaited<ReturnType<Session["run"]>>;
 
 /** The kept tensors of one lane, by handle. A handle is the host's to choose, and names one tensor until it is freed. */
-export class Kept {
+export class Residents {
   readonly #tensors = new Map<string, Tensor>();
 
   get size(): number {
@@ -33,14 +33,15 @@ export class Kept {
   }
 
   /** Keep what a run leaves here of its inputs and outputs, release what it names, and return what is to be sent. */
-  settle({ outputs, keep, free }: Run, feeds: Feeds, made: Outputs): [string, Outputs[string]][] {
-    const sent = Object.entries(made).filter(([name]) => !(name in keep) || outputs?.includes(name) === true);
+  settle({ outputs, keep, free }: Run, feeds: Feeds, results: Outputs): [string, Outputs[string]][] {
+    const sent = Object.entries(results).filter(([name]) => !(name in keep) || outputs?.includes(name) === true);
     for (const [name, handle] of Object.entries(keep)) {
-      const value = feeds[name] ?? made[name];
+      const value = feeds[name] ?? results[name];
       if (value === undefined) throw new CodedError("input.output", `The model has no output ${name} to keep.`, { name });
       this.#release(handle);
       this.#tensors.set(handle, value);
     }
+    // Last, because `free` names tensors of the step before, which this run has read.
     this.free(free);
     return sent;
   }

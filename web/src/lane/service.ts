@@ -5,7 +5,7 @@ import { classify, lostLane } from "../runtime/failures";
 import { Devices } from "../gpu/devices";
 import { CodedError, WireError, asError, toBody, type ErrorBody } from "../wire/errors";
 import { fetchModel, type FetchedModel } from "../model/download";
-import { Kept, type Feeds } from "./residents";
+import { Residents, type Feeds } from "./residents";
 import { Listener } from "../audio/features";
 import {
   readHostToLane,
@@ -66,7 +66,7 @@ export class LaneService {
   readonly #sessions = new Map<string, Loaded>();
   readonly #devices = new Devices((error) => this.lose(toBody(error, error.code)));
   readonly #queue = new SerialQueue<Job>((job) => this.#start(job));
-  readonly #kept = new Kept();
+  readonly #residents = new Residents();
   readonly #listener = new Listener(this.#devices);
   readonly #profiler: Profiler;
   readonly #warm: Promise<unknown>;
@@ -102,6 +102,7 @@ export class LaneService {
   /** Answer everything asked, now and later, with an error: the device or the runtime is gone. */
   lose(error: ErrorBody): void {
     if (this.#lost !== undefined) return;
+    // Set first: a second loss is ignored, and requests that come from now on are refused.
     this.#lost = error;
     if (this.#active !== undefined) this.#fail(this.#active, error);
     for (const job of this.#queue.clear()) this.#fail(job, error);
@@ -126,7 +127,7 @@ export class LaneService {
       case "features":
         return this.#makeFeatures(job, job.message).catch((error: unknown) => this.#judge(job, error, "run"));
       case "free":
-        this.#kept.free(job.message.handles);
+        this.#residents.free(job.message.handles);
         this.#reply(job, job.message, {});
         return undefined;
       case "unload":
@@ -157,8 +158,8 @@ export class LaneService {
       const feeds: Feeds = {};
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
       for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
-      this.#kept.feed(message, feeds);
-      const wanted = this.#kept.wanted(message, feeds);
+      this.#residents.feed(message, feeds);
+      const wanted = this.#residents.wanted(message, feeds);
       let running: Promise<Outputs>;
       if (loaded.graph !== undefined) running = this.#replay(loaded, loaded.graph, message, feeds);
       else running = wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS);
@@ -173,10 +174,11 @@ export class LaneService {
 
   #answer(job: Job, message: Run, feeds: Feeds, started: number, gpu: boolean, outputs: Outputs): Promise<void> | void {
     const ran = performance.now();
+    // WebGPU reports errors beside the run, whose promise resolves all the same: its outputs are wrong then.
     const fault = gpu ? this.#devices.takeFault() : undefined;
     if (fault !== undefined) throw new Error(`The GPU reported: ${fault.message}`);
     const timing: RunTiming = { wait: round(started - job.received), run: round(ran - started), encode: 0 };
-    const sent = this.#kept.settle(message, feeds, outputs);
+    const sent = this.#residents.settle(message, feeds, outputs);
     const away = sent.filter(([, value]) => value.location !== "cpu");
     const finish = () => this.#deliver(job, message, sent, timing, ran);
     return away.length === 0 ? finish() : Promise.all(away.map(([, value]) => value.getData())).then(finish);
@@ -191,6 +193,7 @@ export class LaneService {
       tensors,
       () => (timing.encode = round(performance.now() - ran)),
     );
+    // What the host keeps stays; all else would hold memory of the GPU until it is collected.
     for (const [name, value] of sent) if (!(name in message.keep)) value.dispose();
   }
 
@@ -212,6 +215,7 @@ export class LaneService {
     const loaded = await this.#open(files, target, message).finally(() => (lines = this.log?.close() ?? []));
     const timing = { fetch: round(fetched - start), create: round(performance.now() - fetched) };
     const { session, gpu } = loaded;
+    // A buffer that the GPU refused shows only here, and every run would compute with it.
     const fault = gpu ? this.#devices.takeFault() : undefined;
     if (fault !== undefined) {
       await session.release();
@@ -227,6 +231,7 @@ export class LaneService {
     const gpu = target.backend === "webgpu";
     if (!gpu || !message.capture) return { session: await this.#create(files, target, message), gpu, message };
     try {
+      // A copy: `#create` empties what it is given, and the second try needs the bytes.
       const session = await this.#create({ ...files }, target, message, true);
       return { session, gpu, message, graph: new CapturedGraph(this.ort, target.device, session) };
     } catch (error) {
@@ -241,8 +246,8 @@ export class LaneService {
     const { model, external } = files;
     files.model = new Uint8Array();
     files.external = [];
-    const told = this.log !== undefined;
-    const options = sessionOptions(target, message.dimensions, external, told, message.resident, capture);
+    const verbose = this.log !== undefined;
+    const options = sessionOptions(target, message.dimensions, external, verbose, message.resident, capture);
     return createSession(this.ort, model, target, options);
   }
 
@@ -256,6 +261,7 @@ export class LaneService {
   }
 
   async #relinquish(loaded: Loaded, refusal: string): Promise<void> {
+    // The files are fetched first: if that fails, the session that there is stays whole.
     const message = { ...loaded.message, dimensions: {}, capture: false };
     const target = await this.#devices.obtain(message.backend, message.device);
     const store = message.store ? await ModelStore.open() : undefined;

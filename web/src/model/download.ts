@@ -43,8 +43,8 @@ export interface FetchedModel {
 /**
  * Fetch a model and its external data, all at once.
  *
- * Each file goes straight into memory of its known size, from `store` where it has it. Throws a CodedError `model.fetch` naming the file; the
- * others are then abandoned.
+ * Each file goes straight into memory of its known size, from `store` where it has it. Throws a CodedError
+ * `model.fetch` that names the file; the others are then abandoned.
  */
 export async function fetchModel(
   model: FileSource,
@@ -61,11 +61,11 @@ export async function fetchModel(
   const request: RequestInit = { headers: { Authorization: `Bearer ${access}` }, signal: abandon.signal };
   try {
     const obtain = async (file: FileSource): Promise<Uint8Array> => {
-      const kept = await store?.take(file);
-      if (kept !== undefined) {
-        stored += kept.length;
-        progress.add(kept.length, performance.now());
-        return kept;
+      const copy = await store?.take(file);
+      if (copy !== undefined) {
+        stored += copy.length;
+        progress.add(copy.length, performance.now());
+        return copy;
       }
       const bytes = await fetchFile(file, request, progress);
       await store?.put(file, bytes);
@@ -79,6 +79,7 @@ export async function fetchModel(
       stored,
     };
   } catch (error) {
+    // `Promise.all` rejects at the first failure; the other files would go on coming for nothing.
     abandon.abort();
     throw error;
   }

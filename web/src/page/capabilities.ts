@@ -97,8 +97,8 @@ async function reportMl(browser: Browser): Promise<WebNnReport> {
   const context = async (type: DeviceType): Promise<ContextReport> => {
     if (browser.ml === undefined) return { ok: false, error: "the browser has no WebNN" };
     try {
-      const made = await browser.ml.createContext({ deviceType: type });
-      made.destroy?.();
+      const trial = await browser.ml.createContext({ deviceType: type });
+      trial.destroy?.();
       return { ok: true, error: null };
     } catch (error) {
       return { ok: false, error: asError(error).message };

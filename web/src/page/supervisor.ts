@@ -51,7 +51,7 @@ export class Supervisor {
   readonly #lanes = new Map<string, Lane>();
   #state: State = "connecting";
   #browser = "";
-  #heard = 0;
+  #lastMessage = 0; // s, by the clock of the ports
   #callOff: (() => void) | undefined;
 
   constructor(private readonly ports: Ports) {}
@@ -59,7 +59,7 @@ export class Supervisor {
   /** Take one WebSocket message. */
   receive(data: unknown): void {
     if (this.#state === "host gone") return;
-    this.#heard = this.ports.now();
+    this.#lastMessage = this.ports.now();
     let frame: Frame | undefined;
     try {
       frame = decode(data);
@@ -117,6 +117,7 @@ export class Supervisor {
     this.#show();
   }
 
+  // An ended worker's event may still be on its way when its name is another lane's: so the lane itself is compared.
   #started(name: string, lane: Lane): void {
     if (this.#lanes.get(name) !== lane) return;
     lane.running = true;
@@ -142,7 +143,7 @@ export class Supervisor {
   #watch(limit: number): void {
     this.#callOff?.();
     const check = () => {
-      const silent = this.ports.now() - this.#heard;
+      const silent = this.ports.now() - this.#lastMessage;
       if (silent >= limit) this.shutDown();
       else this.#callOff = this.ports.schedule(limit - silent, check);
     };

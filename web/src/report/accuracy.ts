@@ -7,8 +7,8 @@ import { element, figures, section, table } from "./charts/elements.js";
 import { backendColour } from "./charts/theme.js";
 import { megabytes } from "./charts/quantities.js";
 
-export function accuracy(found: Findings): HTMLElement[] {
-  const checks = found.accuracy;
+export function accuracy(findings: Findings): HTMLElement[] {
+  const checks = findings.accuracy;
   if (!checks.length) return [];
   const drawn = checks.filter((row) => row.mb !== null && row.value !== null && row.metric === "cosine");
   const models = [...new Set(drawn.map((row) => row.model_name))];
@@ -77,9 +77,9 @@ function points(checks: Accuracy[]): [number, number, string, string][] {
   ]);
 }
 
-export function hardware(found: Findings): HTMLElement[] {
-  if (!found.verdicts.length) return [];
-  const judged = found.verdicts.map((row) =>
+export function hardware(findings: Findings): HTMLElement[] {
+  if (!findings.verdicts.length) return [];
+  const judged = findings.verdicts.map((row) =>
     element(
       "li",
       "",
@@ -101,7 +101,7 @@ export function hardware(found: Findings): HTMLElement[] {
       "Hardware and placement",
       "What the browsers' own reports prove, and which backend each node of a graph really went to.",
       element("ul", "verdicts", ...judged),
-      ...placement(found.placement),
+      ...placement(findings.placement),
     ),
   ];
 }

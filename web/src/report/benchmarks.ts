@@ -6,8 +6,8 @@ import { labeller, type Findings } from "./findings.js";
 import { section, table } from "./charts/elements.js";
 import { rate, seconds } from "./charts/quantities.js";
 
-export function benched(found: Findings): HTMLElement[] {
-  const shown = found.benched;
+export function benched(findings: Findings): HTMLElement[] {
+  const shown = findings.benched;
   if (!shown.length) return [];
   const label = labeller(shown);
   const several = new Set(shown.map((row) => row.level)).size > 1;

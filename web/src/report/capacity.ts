@@ -7,12 +7,12 @@ import { figures, section } from "./charts/elements.js";
 import { lineColours } from "./charts/theme.js";
 import { megabytes, rate, seconds } from "./charts/quantities.js";
 
-export function scaling(found: Findings): HTMLElement[] {
-  const place = labeller(found.scaling);
-  const several = new Set(found.scaling.map((row) => row.source)).size > 1;
+export function scaling(findings: Findings): HTMLElement[] {
+  const place = labeller(findings.scaling);
+  const several = new Set(findings.scaling.map((row) => row.source)).size > 1;
   const label = (row: Level) => place(row) + (several ? ` · ${row.source}` : ""); // two methods make no one line
   const levelled = new Map<string, Level[]>();
-  for (const row of found.scaling) levelled.set(label(row), [...(levelled.get(label(row)) ?? []), row]);
+  for (const row of findings.scaling) levelled.set(label(row), [...(levelled.get(label(row)) ?? []), row]);
   const lines = [...levelled].filter(([, levels]) => levels.length > 1);
   if (!lines.length) return [];
   const names = lines.map(([name]) => name);
@@ -45,7 +45,7 @@ export function scaling(found: Findings): HTMLElement[] {
           data: levels.map((row) => [row.level, row.throughput]),
         })),
       })),
-      figures(found.scaling, [
+      figures(findings.scaling, [
         ...WHERE,
         counted("Under way", "level"),
         rated("Items/s", "throughput"),
@@ -56,8 +56,8 @@ export function scaling(found: Findings): HTMLElement[] {
   ];
 }
 
-export function memory(found: Findings): HTMLElement[] {
-  const samples = found.memory;
+export function memory(findings: Findings): HTMLElement[] {
+  const samples = findings.memory;
   if (samples.length < 2) return [];
   const began = samples[0]?.t ?? 0;
   const lines = [

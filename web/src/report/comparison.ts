@@ -6,12 +6,12 @@ import { labeller, type Findings } from "./findings.js";
 import { element, figures, section, table, type Child, type Column } from "./charts/elements.js";
 import { count, day, percent, seconds } from "./charts/quantities.js";
 
-export function comparisons(found: Findings): HTMLElement[] {
-  const made: HTMLElement[] = [];
-  const earlier = found.earlier.filter((row) => row.change !== null);
+export function comparisons(findings: Findings): HTMLElement[] {
+  const contents: HTMLElement[] = [];
+  const earlier = findings.earlier.filter((row) => row.change !== null);
   if (earlier.length) {
     const names = earlier.map(labeller(earlier));
-    made.push(
+    contents.push(
       chart("Change of the median run against the run before; left is faster", heightOf(earlier.length), (colours, narrow) => ({
         xAxis: values(colours, percent),
         yAxis: categories(names, colours, narrow),
@@ -54,17 +54,17 @@ export function comparisons(found: Findings): HTMLElement[] {
       ]),
     );
   }
-  if (!made.length) return [];
-  return [section("comparison", "Compared", "With the run before the newest.", ...made)];
+  if (!contents.length) return [];
+  return [section("comparison", "Compared", "With the run before the newest.", ...contents)];
 }
 
-export function method(found: Findings): HTMLElement {
+export function method(findings: Findings): HTMLElement {
   return section(
     "method",
     "Method and machine",
-    `${found.machine}.`,
-    element("ul", "prose", ...found.method.map((line) => element("li", "", ...coded(line)))),
-    ...listed("Browsers", found.browsers, [
+    `${findings.machine}.`,
+    element("ul", "prose", ...findings.method.map((line) => element("li", "", ...coded(line)))),
+    ...listed("Browsers", findings.browsers, [
       { name: "Browser", text: (row) => [row.browser_name, row.browser_version].filter(Boolean).join(" ") },
       { name: "Started", text: (row) => (row.connection_success ? "yes" : "no") },
       timed("Up for", "connection_duration_sec"),
@@ -72,7 +72,7 @@ export function method(found: Findings): HTMLElement {
       counted("Errors", "error_count"),
       { name: "WebGPU adapter", text: (row) => row.adapter_info ?? "none" },
     ]),
-    ...listed("Runs", found.runs, [
+    ...listed("Runs", findings.runs, [
       { name: "Started (UTC)", text: (row) => day(row.started) },
       { name: "Ended", text: (row) => (row.ended ? day(row.ended) : "killed, or going on") },
       { name: "webinfer", text: (row) => [row.version, row.revision?.slice(0, 10)].filter(Boolean).join(", ") },

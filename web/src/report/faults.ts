@@ -5,14 +5,14 @@ import type { Findings } from "./findings.js";
 import { element, section, table, type Column } from "./charts/elements.js";
 import { short } from "./charts/quantities.js";
 
-export function trouble(found: Findings): HTMLElement[] {
-  const { failures, faults, recoveries } = found;
+export function trouble(findings: Findings): HTMLElement[] {
+  const { failures, faults, recoveries } = findings;
   if (!failures.length && !faults.length) {
     return [section("trouble", "Errors and recoveries", "Nothing failed and nothing was lost.")];
   }
-  const made: HTMLElement[] = [];
+  const contents: HTMLElement[] = [];
   if (failures.length) {
-    made.push(
+    contents.push(
       element("h3", "", "Requests and benchmarks that failed"),
       explained(failures, [
         { name: "Code", text: (row) => row.error_code },
@@ -24,7 +24,7 @@ export function trouble(found: Findings): HTMLElement[] {
     );
   }
   if (faults.length) {
-    made.push(
+    contents.push(
       element("h3", "", "Faults"),
       explained(faults, [
         { name: "What", text: (row) => row.kind },
@@ -36,7 +36,7 @@ export function trouble(found: Findings): HTMLElement[] {
     );
   }
   if (recoveries.length) {
-    made.push(
+    contents.push(
       element("h3", "", "Recoveries"),
       table(recoveries, [
         { name: "What", text: (row) => row.kind },
@@ -48,12 +48,12 @@ export function trouble(found: Findings): HTMLElement[] {
   }
   const lead =
     "A fault is an attempt that failed, or a lane or browser that was lost. Its requests are run again, so that few callers notice.";
-  return [section("trouble", "Errors and recoveries", lead, ...made)];
+  return [section("trouble", "Errors and recoveries", lead, ...contents)];
 }
 
 /** A table whose last column is a sentence: only that one is broken into lines. */
 function explained<T>(rows: readonly T[], columns: readonly Column<T>[]): HTMLElement {
-  const made = table(rows, columns);
-  made.classList.add("explained");
-  return made;
+  const explanations = table(rows, columns);
+  explanations.classList.add("explained");
+  return explanations;
 }

@@ -6,15 +6,15 @@ import { labeller, type Findings } from "./findings.js";
 import { figures, section } from "./charts/elements.js";
 import { seconds } from "./charts/quantities.js";
 
-export function loading(found: Findings): HTMLElement[] {
-  const loads = found.loads.filter((row) => row.seconds !== null);
+export function loading(findings: Findings): HTMLElement[] {
+  const loads = findings.loads.filter((row) => row.seconds !== null);
   if (!loads.length) return [];
   const names = loads.map(labeller(loads));
   const stages = [
     ["fetch", 0],
     ["create", 1],
   ] as const;
-  const made = [
+  const contents = [
     chart(
       "Loading: median time to fetch the files and to create the session",
       heightOf(loads.length, true),
@@ -34,7 +34,7 @@ export function loading(found: Findings): HTMLElement[] {
         })),
       }),
     ),
-    figures(found.loads, [
+    figures(findings.loads, [
       ...WHERE,
       counted("Loads", "loads"),
       sized("Files", "mb"),
@@ -44,11 +44,11 @@ export function loading(found: Findings): HTMLElement[] {
       counted("Failed", "failed"),
     ]),
   ];
-  const first = found.first;
+  const first = findings.first;
   if (first.length) {
     const label = labeller(first);
     const both = first.flatMap((row) => [row.first, row.later]);
-    made.push(
+    contents.push(
       chart("First inference of a session, and later ones", heightOf(first.length, true), (colours, narrow) => ({
         grid: { left: 8, right: 32, top: 36, bottom: 8, containLabel: true },
         legend: legend(colours),
@@ -66,5 +66,7 @@ export function loading(found: Findings): HTMLElement[] {
       })),
     );
   }
-  return [section("loading", "Loading", "What comes before the first answer, and what the first answer itself takes.", ...made)];
+  return [
+    section("loading", "Loading", "What comes before the first answer, and what the first answer itself takes.", ...contents),
+  ];
 }

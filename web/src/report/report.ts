@@ -13,23 +13,23 @@ import { trouble } from "./faults.js";
 import { accuracy, hardware } from "./accuracy.js";
 import { count, day, rate, seconds } from "./charts/quantities.js";
 
-const found = JSON.parse(document.getElementById("findings")?.textContent ?? "{}") as Findings;
+const findings = JSON.parse(document.getElementById("findings")?.textContent ?? "{}") as Findings;
 
 function tile(value: string, name: string, more = ""): HTMLElement {
   return element("div", "tile", element("b", "", value), element("span", "", name), element("small", "", more));
 }
 
 function head(): HTMLElement {
-  const { summary } = found;
-  const nothing = found.benched.length ? "benchmarks" : "nothing recorded yet";
+  const { summary } = findings;
+  const nothing = findings.benched.length ? "benchmarks" : "nothing recorded yet";
   const span = summary.first ? `${day(summary.first)} to ${day(summary.last)} UTC` : nothing;
-  const verdicts = [...new Set(found.configurations.flatMap((row) => (row.verdict ?? "").split(", ")))].filter(Boolean);
+  const verdicts = [...new Set(findings.configurations.flatMap((row) => (row.verdict ?? "").split(", ")))].filter(Boolean);
   const overall = summary.busy ? summary.items / summary.busy : null;
   const title = element(
     "div",
     "",
     element("h1", "", "Performance report"),
-    element("p", "where", `${found.path || "in memory"} · ${span}`),
+    element("p", "where", `${findings.path || "in memory"} · ${span}`),
   );
   const tiles = [
     tile(
@@ -50,10 +50,10 @@ function head(): HTMLElement {
       `${count(summary.started)} ${summary.started === 1 ? "browser" : "browsers"} started`,
     ),
   ];
-  const made = element("header", "", element("div", "bar", element("span", "brand", "webinfer"), themes()), title);
-  if (summary.requests) made.append(element("div", "tiles", ...tiles));
-  if (found.notes.length) made.append(element("ul", "notes", ...found.notes.map((note) => element("li", "", note))));
-  return made;
+  const header = element("header", "", element("div", "bar", element("span", "brand", "webinfer"), themes()), title);
+  if (summary.requests) header.append(element("div", "tiles", ...tiles));
+  if (findings.notes.length) header.append(element("ul", "notes", ...findings.notes.map((note) => element("li", "", note))));
+  return header;
 }
 
 function themes(): HTMLElement {
@@ -81,21 +81,22 @@ function contents(sections: readonly HTMLElement[]): HTMLElement {
 
 function build(): void {
   const sections =
-    found.summary.requests || [found.failures, found.faults, found.accuracy, found.benched].some((rows) => rows.length)
+    findings.summary.requests ||
+    [findings.failures, findings.faults, findings.accuracy, findings.benched].some((rows) => rows.length)
       ? [
-          ...speed(found),
-          ...benched(found),
-          ...loading(found),
-          ...scaling(found),
-          ...accuracy(found),
-          ...memory(found),
-          ...hardware(found),
-          ...trouble(found),
-          ...comparisons(found),
-          method(found),
+          ...speed(findings),
+          ...benched(findings),
+          ...loading(findings),
+          ...scaling(findings),
+          ...accuracy(findings),
+          ...memory(findings),
+          ...hardware(findings),
+          ...trouble(findings),
+          ...comparisons(findings),
+          method(findings),
         ]
       : [];
-  const foot = element("footer", "", `Written by webinfer on ${day(found.written)} UTC. Times are in UTC.`);
+  const foot = element("footer", "", `Written by webinfer on ${day(findings.written)} UTC. Times are in UTC.`);
   document.querySelector("main")?.replaceChildren(head(), ...(sections.length ? [contents(sections)] : []), ...sections, foot);
   drawAll();
 }

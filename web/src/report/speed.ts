@@ -26,12 +26,12 @@ const FIGURES: Column<Configuration>[] = [
   { name: "Verdict", text: (row) => row.verdict ?? "" },
 ];
 
-export function speed(found: Findings): HTMLElement[] {
-  const shown = found.configurations;
+export function speed(findings: Findings): HTMLElement[] {
+  const shown = findings.configurations;
   if (!shown.length) return [];
   const label = labeller(shown);
   const names = shown.map(label);
-  const made = [
+  const sections = [
     section(
       "throughput",
       "Throughput",
@@ -50,7 +50,7 @@ export function speed(found: Findings): HTMLElement[] {
       "Latency",
       "From asking to answer. Each box holds the middle half of the requests, its whiskers 90 of 100; the scale is logarithmic.",
       boxes(shown, names),
-      distributions(found.distributions, shown, names),
+      distributions(findings.distributions, shown, names),
     ),
     section(
       "time",
@@ -59,12 +59,12 @@ export function speed(found: Findings): HTMLElement[] {
       parts(shown, names),
     ),
   ];
-  if (found.timeline.length > 2) {
-    made.push(
-      section("timeline", "Over time", "The newest run, from its first answer to its last.", ...timeline(found.timeline)),
+  if (findings.timeline.length > 2) {
+    sections.push(
+      section("timeline", "Over time", "The newest run, from its first answer to its last.", ...timeline(findings.timeline)),
     );
   }
-  return made;
+  return sections;
 }
 
 function boxes(shown: Configuration[], names: string[]): HTMLElement {
@@ -106,10 +106,10 @@ function boxes(shown: Configuration[], names: string[]): HTMLElement {
 function distributions(bins: Bin[], shown: Configuration[], names: string[]): Child {
   const label = labeller(shown);
   const some = [...shown].sort((a, b) => b.requests - a.requests).slice(0, LINES);
-  const kept = bins.filter((bin) => some.some((row) => label(row) === label(bin)));
-  if (!kept.length) return "";
-  const low = Math.min(...kept.map((bin) => bin.bin)) - 1;
-  const high = Math.max(...kept.map((bin) => bin.bin)) + 1;
+  const shownBins = bins.filter((bin) => some.some((row) => label(row) === label(bin)));
+  if (!shownBins.length) return "";
+  const low = Math.min(...shownBins.map((bin) => bin.bin)) - 1;
+  const high = Math.max(...shownBins.map((bin) => bin.bin)) + 1;
   const middle = (bin: number) => 10 ** ((bin + 0.5) / PER_DECADE - 3);
   const labels = some.map((row) => names[shown.indexOf(row)] ?? "");
   return chart("Distribution: share of requests by latency", 300, (colours, _, width) => ({
@@ -127,7 +127,7 @@ function distributions(bins: Bin[], shown: Configuration[], names: string[]): Ch
       colours,
     ),
     series: some.map((row, at) => {
-      const own = new Map(kept.filter((bin) => label(bin) === label(row)).map((bin) => [bin.bin, bin.count]));
+      const own = new Map(shownBins.filter((bin) => label(bin) === label(row)).map((bin) => [bin.bin, bin.count]));
       const data = [];
       for (let bin = low; bin <= high; bin++) data.push([middle(bin), (100 * (own.get(bin) ?? 0)) / row.requests]);
       return {

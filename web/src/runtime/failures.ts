@@ -17,12 +17,12 @@ interface Pattern {
   readonly text: RegExp;
   readonly phase?: Phase;
   /** What to say in front of the runtime's own text: the culprit and the remedy. */
-  readonly say: (found: RegExpExecArray) => string;
-  readonly data?: (found: RegExpExecArray) => Readonly<Record<string, unknown>>;
+  readonly say: (match: RegExpExecArray) => string;
+  readonly data?: (match: RegExpExecArray) => Readonly<Record<string, unknown>>;
 }
 
 const OUT_OF_MEMORY = "Memory ran out in the browser: use a smaller batch, model or precision, or fewer lanes and sessions.";
-const named = (found: RegExpExecArray) => ({ name: found[1] ?? "" });
+const named = (match: RegExpExecArray) => ({ name: match[1] ?? "" });
 
 const nodeName = (operator = "", node = "") => (node === "" ? `a node ${operator}` : `the node ${node} (${operator})`);
 
@@ -154,10 +154,10 @@ function describe(error: Error, phase: Phase): Omit<ErrorBody, "name" | "stack">
   const text = error.message.replace(BUILD_PATH, "").trim();
   for (const pattern of PATTERNS) {
     if (pattern.phase !== undefined && pattern.phase !== phase) continue;
-    const found = pattern.text.exec(error.message);
-    if (found === null) continue;
-    const message = `${pattern.say(found)} (${text})`;
-    return { code: pattern.code, message, ...(pattern.data === undefined ? {} : { data: pattern.data(found) }) };
+    const match = pattern.text.exec(error.message);
+    if (match === null) continue;
+    const message = `${pattern.say(match)} (${text})`;
+    return { code: pattern.code, message, ...(pattern.data === undefined ? {} : { data: pattern.data(match) }) };
   }
   return { code: `backend.${phase}`, message: text };
 }
@@ -168,6 +168,7 @@ export function classify(thrown: unknown, phase: Phase): Verdict {
   if (error instanceof CodedError) return { body: toBody(error, error.code), fatal: false };
   const fatal = isFatal(error);
   const { code, message, data } = describe(error, phase);
+  // Memory that runs out kills the runtime, too. But the caller can ask for less, so it hears the cause.
   if (fatal && code !== "backend.memory") return { body: lostLane(error), fatal };
   return { body: toBody(error, code, message, data), fatal };
 }

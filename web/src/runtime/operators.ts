@@ -25,28 +25,28 @@ export function readOperators(lines: readonly string[], runs: number): Operator[
   const starts = events.filter((event) => event.name === "model_run").map((event) => event.at);
   const since = starts.sort((one, other) => one - other)[1];
   if (since === undefined) return [];
-  const found = new Map<string, { operator: string; provider: string; nodes: number; us: number }>();
+  const sums = new Map<string, { operator: string; provider: string; nodes: number; us: number }>();
   for (const { category, at, us, operator, provider } of events) {
     if (category !== "Node" || at < since) continue;
     const key = `${operator} ${provider}`;
-    const sum = found.get(key) ?? { operator, provider, nodes: 0, us: 0 };
-    found.set(key, { ...sum, nodes: sum.nodes + 1, us: sum.us + us });
+    const sum = sums.get(key) ?? { operator, provider, nodes: 0, us: 0 };
+    sums.set(key, { ...sum, nodes: sum.nodes + 1, us: sum.us + us });
   }
   const programs = sumPrograms(events, runs);
   const spent = (operator: string, provider: string, us: number): number | undefined => {
     if (provider === HERE) return us;
     return provider === GPU && !operator.startsWith(COPY) && programs !== undefined ? (programs.get(operator) ?? 0) : undefined;
   };
-  return [...found.values()].map(({ operator, provider, nodes, us }) => {
-    const told = spent(operator, provider, us);
-    return { operator, provider, nodes: nodes / (runs - 1), ms: told === undefined ? null : told / 1e3 / (runs - 1) };
+  return [...sums.values()].map(({ operator, provider, nodes, us }) => {
+    const time = spent(operator, provider, us);
+    return { operator, provider, nodes: nodes / (runs - 1), ms: time === undefined ? null : time / 1e3 / (runs - 1) };
   });
 }
 
 function readEvent(line: string): Event | undefined {
-  const found = EVENT.exec(line);
-  if (found === null) return undefined;
-  const [, category = "", us, at, name = ""] = found;
+  const match = EVENT.exec(line);
+  if (match === null) return undefined;
+  const [, category = "", us, at, name = ""] = match;
   const operator = (OPERATOR.exec(line)?.[1] ?? "").replace(COMPILED, "compiled graph");
   return { category, name, at: Number(at), us: Number(us), operator, provider: PROVIDER.exec(line)?.[1] ?? "" };
 }

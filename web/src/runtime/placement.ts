@@ -68,6 +68,7 @@ class PlacementReader {
   }
 
   #list(operator: string): void {
+    // The runtime lists copies between backends as nodes; the model has none of them.
     if (COPIES.test(operator)) {
       this.#copies += 1;
       this.#nodes[this.#provider] = (this.#nodes[this.#provider] ?? 1) - 1;

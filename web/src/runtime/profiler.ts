@@ -32,6 +32,7 @@ export class Profiler {
     const session = await this.#create(message, target);
     const release = this.devices.hasten();
     const work = message.operators ? this.#operators(session, message, tensors) : this.#phases(session, target, message, tensors);
+    // The session is released whatever happens: a second copy of the model must not stay on the lane.
     const [outcome] = await Promise.allSettled([work]);
     release();
     await session.release();
@@ -55,6 +56,7 @@ export class Profiler {
       const one = await this.#measure(session, target, tensors);
       if (counts && one !== undefined) phases.push(one);
     });
+    // Where the marks of one run are missing, those of the others are not typical.
     return { phases: phases.length === runs - 1 ? phases : [], operators: [] };
   }
 
@@ -115,8 +117,8 @@ async function read(outputs: readonly Outputs[string][], target: Target): Promis
   if (target.backend === "wasm") return [start, start];
   // WebNN says of nothing when it is computed. So outputs are read twice: the second reading waits for nothing else.
   const context = target.context as Reader;
-  const kept = outputs.filter((output) => output.location === "ml-tensor");
-  const once = () => Promise.all(kept.map((output) => context.readTensor(output.mlTensor)));
+  const tensors = outputs.filter((output) => output.location === "ml-tensor");
+  const once = () => Promise.all(tensors.map((output) => context.readTensor(output.mlTensor)));
   await once();
   const end = performance.now();
   await once();

@@ -86,21 +86,21 @@ export type Target =
   | { readonly backend: "wasm" };
 
 /**
- * Make a session's options. The one execution provider asked for is the only one named. `told`: log everything.
+ * Make a session's options. The one execution provider asked for is the only one named. `verbose`: log everything.
  * `capture`: have the GPU record its run.
  */
 export function sessionOptions(
   target: Target,
   dimensions: Readonly<Record<string, number>>,
   external: { path: string; data: Uint8Array }[],
-  told = false,
+  verbose = false,
   resident: readonly string[] = [],
   capture = false,
 ): SessionOptions {
   return {
     executionProviders: [provider(target)],
     graphOptimizationLevel: "all",
-    logSeverityLevel: told ? EVERYTHING : LOG_LEVEL,
+    logSeverityLevel: verbose ? EVERYTHING : LOG_LEVEL,
     freeDimensionOverrides: dimensions,
     externalData: external,
     ...(target.backend === "webgpu" && resident.length > 0 ? { preferredOutputLocation: inGpu(resident) } : {}),

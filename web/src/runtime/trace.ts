@@ -92,6 +92,7 @@ export function splitRun(
   );
   const computed = marks.find((mark) => !mark.end && mark.step === COMPUTED);
   if (uploaded === undefined || computed === undefined) return undefined;
+  // A GPU computes on after the runtime has returned, so both stretches count as computing.
   const run = computed.at - uploaded.at + (settled - returned);
   const readback = returned - computed.at + (end - settled);
   return { upload: uploaded.at - start, run, readback, total: end - start };

@@ -31,15 +31,16 @@ export class Channel<Message extends PageToHost | LaneToHost> {
 
   /** Take messages from now on. The host sends none before it was greeted, so listen first and greet then. */
   listen(receiver: Receiver): void {
+    // The socket may have closed before anybody listened: then no event comes any more.
     if (this.socket.readyState !== WebSocket.OPEN) receiver.closed();
     this.socket.onmessage = (event: MessageEvent<unknown>) => receiver.receive(event.data);
     this.socket.onclose = () => receiver.closed();
   }
 
   /**
-   * Send a message. Throws a WireError `protocol.too_large`, having sent nothing, if it is over the host's limit.
+   * Send a message. Throws a WireError `protocol.too_large` and sends nothing, if it is over the host's limit.
    *
-   * Only tensors can be: the limit must not keep an error from being told.
+   * The limit holds for messages with tensors only: an error must always reach the host.
    */
   send(message: Message, tensors?: readonly WireTensor[], complete?: () => void): void {
     this.socket.send(this.#writer.write(message, tensors, tensors === undefined ? Infinity : this.maxBytes, complete));

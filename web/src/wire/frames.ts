@@ -92,6 +92,7 @@ export class FrameWriter {
   ): Uint8Array<ArrayBuffer> {
     const full = tensors.length === 0 ? header : { ...header, tensors: tensors.map((t) => [t.name, t.dtype, t.dims]) };
     let head = encoder.encode(JSON.stringify(full));
+    // The tensors' place is fixed before `complete` runs, so the header has room to grow by one number.
     const start = align(4 + head.length + (complete === undefined ? 0 : NUMBER));
     let total = start;
     for (const tensor of tensors) total = align(total) + tensor.data.byteLength;
@@ -172,6 +173,7 @@ function readTensors(frame: ArrayBuffer, start: number, table: unknown): WireTen
     const [name, dtype, dims] = readEntry(entry);
     if (tensors.some((tensor) => tensor.name === name)) throw malformed(`Tensor "${name}" occurs twice.`);
     const type = DTYPES[dtype];
+    // Huge sizes multiply to Infinity, and Infinity times 0 is NaN, which the check below would let pass.
     const count = dims.includes(0) ? 0 : dims.reduce((product, size) => product * size, 1);
     offset = align(offset);
     const end = offset + count * type.BYTES_PER_ELEMENT;

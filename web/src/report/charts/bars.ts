@@ -5,18 +5,18 @@ import type { Key } from "../findings.js";
 import { backendColour } from "./theme.js";
 import { rate } from "./quantities.js";
 
-/** Draw one bar for each row, by its name; `told` says what is shown of a row that is pointed at. */
+/** Draw one bar for each row, by its name; `details` says what is shown of a row that is pointed at. */
 export function throughputs<Row extends Key & { throughput: number | null }>(
   title: string,
   shown: readonly Row[],
   names: readonly string[],
-  told: (row: Row) => [string, string][],
+  details: (row: Row) => [string, string][],
 ): HTMLElement {
   return chart(title, heightOf(shown.length), (colours, narrow) => ({
     xAxis: values(colours, rate),
     yAxis: categories(names, colours, narrow),
     tooltip: tooltip(colours, {
-      formatter: ({ dataIndex }: { dataIndex: number }) => rows(names[dataIndex] ?? "", told(shown[dataIndex]!)),
+      formatter: ({ dataIndex }: { dataIndex: number }) => rows(names[dataIndex] ?? "", details(shown[dataIndex]!)),
     }),
     series: [
       {

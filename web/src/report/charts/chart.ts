@@ -13,7 +13,7 @@ use([DataZoomComponent, MarkLineComponent, SVGRenderer]);
 
 export type Option = Record<string, unknown>;
 type Grid = Option & { top: number }; // one, below the legend
-interface Made {
+interface Drawing {
   frame: HTMLElement;
   height: number;
   draw: Draw;
@@ -21,7 +21,7 @@ interface Made {
 
 export type Draw = (colours: Theme, narrow: boolean, width: number) => Option & { grid?: Grid };
 
-const drawn: (Made & { chart: EChartsType })[] = [];
+const drawn: (Drawing & { chart: EChartsType })[] = [];
 const NARROW = 620;
 export const BAR = 16;
 const COLOURS = 8; // of lines, before they come again
@@ -44,12 +44,12 @@ export function chart(title: string, height: number, draw: Draw): HTMLElement {
   return figure;
 }
 
-const pending: Made[] = [];
+const pending: Drawing[] = [];
 
-/** Draw what was made, once it is on the page and has a width. */
+/** Draw what was prepared, once it is on the page and has a width. */
 export function drawAll(): void {
-  for (const made of pending.splice(0)) {
-    drawn.push({ ...made, chart: init(made.frame, null, { renderer: "svg" }) });
+  for (const drawing of pending.splice(0)) {
+    drawn.push({ ...drawing, chart: init(drawing.frame, null, { renderer: "svg" }) });
   }
   redraw();
 }
@@ -167,8 +167,8 @@ export function span(lows: readonly number[], highs: readonly number[]): Option 
   const steps = [1, 2, 5, 10];
   const rounded = (value: number, up: boolean) => {
     const power = 10 ** Math.floor(Math.log10(value));
-    const step = up ? steps.find((each) => each * power >= value) : steps.findLast((each) => each * power <= value);
-    return Number(((step ?? 1) * power).toPrecision(1));
+    const end = up ? steps.find((step) => step * power >= value) : steps.findLast((step) => step * power <= value);
+    return Number(((end ?? 1) * power).toPrecision(1));
   };
   return { min: rounded(Math.min(...lows) * 0.9, false), max: rounded(Math.max(...highs) * 1.1, true) };
 }

@@ -3,10 +3,10 @@
 export type Child = HTMLElement | string;
 
 export function element(tag: string, className = "", ...children: Child[]): HTMLElement {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
 }
 
 export interface Column<T> {
@@ -48,9 +48,9 @@ export function figures<T>(rows: readonly T[], columns: readonly Column<T>[]): H
 }
 
 export function section(id: string, title: string, lead: string, ...children: Child[]): HTMLElement {
-  const made = element("section", "", element("h2", "", title), element("p", "lead", lead), ...children);
-  made.id = id;
-  return made;
+  const node = element("section", "", element("h2", "", title), element("p", "lead", lead), ...children);
+  node.id = id;
+  return node;
 }
 
 function compare<T>(column: Column<T>, a: T, b: T): number {
