@@ -120,6 +120,7 @@ class Deviation:
         """Return which limit it is beyond, or ``None``."""
         if self.strange:
             return f"{self.output} holds {self.strange} values that are NaN or infinite and should not be, or should"
+        # `not <=` rather than `>`: NaN compares false, and must count as beyond the limit.
         if self.cosine is not None and not self.error <= limits.error:
             return f"{self.output} is off by {self.error:.2g} of its largest value, over {limits.error:g}"
         if self.cosine is not None and not self.cosine >= limits.cosine:
@@ -165,7 +166,7 @@ def worst(comparisons: Sequence[Sequence[Deviation]]) -> list[Deviation]:
 
 def fault(deviations: Iterable[Deviation], limits: Limits) -> str | None:
     """Return what is wrong with outputs: the first that is beyond its limits; ``None`` where none is."""
-    return next((said for deviation in deviations if (said := deviation.beyond(limits))), None)
+    return next((excess for deviation in deviations if (excess := deviation.beyond(limits))), None)
 
 
 def digest(outputs: Arrays) -> str:

@@ -143,6 +143,7 @@ def _serialized(graph: ModelProto, files: Mapping[str, Path], outputs: Sequence[
     known = {value.name for value in changed.graph.output}
     changed.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs if name not in known)
     places = {name: path.resolve() for name, path in files.items()}  # onnxruntime refuses links that lead elsewhere
+    # onnxruntime takes one folder for all files of weights, and refuses paths that lead out of it.
     folder = Path(os.path.commonpath([place.parent for place in places.values()]))
     for tensor in changed.graph.initializer:
         for entry in tensor.external_data:

@@ -66,6 +66,7 @@ class _Sizes:
             return _SIDE
         if spec.name == SOUND[0] or "sample" in name:
             return self.samples
+        # Sums first: `past_sequence_length + sequence_length` holds the word `past` too.
         if "encoder" in name or "total" in name or "+" in name or (self.past and "mask" in spec.name):
             return self.past + self.length
         if "past" in name or "past" in spec.name:

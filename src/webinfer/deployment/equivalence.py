@@ -1,4 +1,4 @@
-"""Whether a rewritten graph computes what the original does, tried here before any browser is given it.
+"""Whether a rewritten graph computes what the original does, tried before any browser gets it.
 
 Both forms run in native onnxruntime as they stand, without its own optimizations, which would turn the one into the
 other. Weights are mapped from the model's files and not packed, so that memory holds activations alone.
@@ -28,8 +28,8 @@ class Equality:
     Attributes:
         fault: What is different, or why it could not be compared; ``None`` where both compute the same.
         error: Largest difference of any output, as a part of its largest value; ``None`` where it was not compared.
-        tolerance: What that may be.
-        seconds: What it took to find out.
+        tolerance: Largest error allowed.
+        seconds: Time that the comparison took.
     """
 
     fault: str | None

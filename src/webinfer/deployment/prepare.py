@@ -25,7 +25,7 @@ from webinfer.models.graphs.outline import outline
 
 log = logging.getLogger("webinfer.models")
 
-_MADE = "3"  # raised when what is made of a model changes
+_VERSION = "3"  # raised when what is made of a model changes
 _GRAPH, _ABOUT, _WEIGHTS = "model.onnx", "about.json", "weights.bin"
 
 
@@ -37,7 +37,7 @@ class Delivery:
         model: The graph.
         external: The files that hold its weights, by the names that the graph knows them by.
         rewritten: Subgraphs that were replaced, by the operator that replaced them.
-        notes: What was not done of what could have been, and why.
+        notes: Optimizations that were left out, and why.
     """
 
     model: ModelFile
@@ -52,11 +52,11 @@ class Delivery:
 
 
 def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, integers: bool = False) -> Delivery:
-    """Make a model ready for a backend, or find it made in the cache.
+    """Prepare a model for a backend, or take what the cache holds of it.
 
-    The graph goes without its weights, which are fetched from the model's own file: see ``outline``. One that was
-    rewritten was compared with the original before, and goes as it came where they differ: see ``rewrite``. Where the
-    cache cannot be written, the model goes as it is.
+    The graph goes without its weights, which are fetched from the model's own file: see ``outline``. A rewritten graph
+    is compared with the original first, which goes in its place where they differ: see ``rewrite``. Where the cache
+    cannot be written, the model goes as it is.
 
     Args:
         package: The model.
@@ -73,12 +73,12 @@ def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, i
     """
     integers = integers and backend == "wasm"
     kind = (backend if optimize else "plain") + ("-integers" if integers else "")
-    place = cache_dir() / "delivered" / f"{package.model.sha256}-{kind}-{_MADE}"
+    place = cache_dir() / "delivered" / f"{package.model.sha256}-{kind}-{_VERSION}"
     try:
         with claim(place) as work:
             if work is not None:
                 _make(package, work, backend if optimize else None, integers)
-        return _found(place, package)
+        return _read(place, package)
     except OSError as error:
         log.warning("%s goes to the browser as it is: the cache cannot be used (%s)", package.name, error)
         return Delivery(package.model, package.external)
@@ -93,7 +93,7 @@ def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple
         backend: Backend that is to run it.
 
     Returns:
-        The model to deliver, how many subgraphs were replaced by which operator, and what is to be told of it.
+        The model to deliver, how many subgraphs each operator replaced, and notes for results.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -104,7 +104,7 @@ def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple
     names = ", ".join(rewritten)
     if equality.fault is None:
         log.info(
-            "%s with %s answers as without: %.2g apart, %.2g allowed, found in %.1f s",
+            "%s answers the same with %s: %.2g apart, %.2g allowed, compared in %.1f s",
             package.name,
             names,
             equality.error,
@@ -124,6 +124,7 @@ def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: 
     notes: list[str] = []
     if backend:
         model, rewritten, notes = rewrite(model, package, backend)
+    # Rounding comes last: the comparison in `rewrite` would take its error for a fault.
     own = integers and _to_integers(model, package, work, rewritten, notes)
     if weights or rewritten:
         (work / _GRAPH).write_bytes(model.SerializeToString())
@@ -159,7 +160,7 @@ def _to_integers(
     return bool(done)
 
 
-def _found(place: Path, package: ModelPackage) -> Delivery:
+def _read(place: Path, package: ModelPackage) -> Delivery:
     about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
     facts = about["rewritten"], tuple(about["notes"])
     if not (place / _GRAPH).exists():  # There was nothing to gain.

@@ -20,7 +20,7 @@ from webinfer.models.files.package import ModelFile, ModelPackage
 from webinfer.models.files.signature import specs
 from webinfer.models.graphs.outline import outline
 
-_MADE = "2"  # raised when what is made of a model changes
+_VERSION = "2"  # raised when what is made of a model changes
 _GAP = 1 << 16  # bytes between two weights that are fetched along rather than in two pieces
 _SLACK = 0.3  # of a stage: how far from the even share of weights a cut may lie, for fewer tensors to pass it
 
@@ -30,7 +30,7 @@ class Stage:
     """One stage.
 
     Attributes:
-        package: It as a model of its own, whose inputs are the model's and what earlier stages passed on.
+        package: The stage as a model of its own. Its inputs are the model's and values from earlier stages.
         delivery: Its graph, and the pieces of the model's files that hold its weights.
     """
 
@@ -55,7 +55,7 @@ def split(package: ModelPackage, backend: Backend, count: int) -> tuple[Stage, .
     Raises:
         InvalidModel: It cannot be cut: it has too few nodes, or the type of what would pass is not known.
     """
-    place = cache_dir() / "delivered" / f"{package.sha256}-{backend}-{count}-stages-{_MADE}"
+    place = cache_dir() / "delivered" / f"{package.sha256}-{backend}-{count}-stages-{_VERSION}"
     with claim(place) as work:
         if work is not None:
             whole = outline(package.model.path, package.model.sha256)
@@ -108,6 +108,7 @@ def _cut(model: ModelProto, count: int, package: ModelPackage) -> Iterator[Model
         produced = {name for node in nodes for name in node.output}
         used = dict.fromkeys(name for node in nodes for name in _reads(node))
         inputs = [name for name in used if name not in produced and name not in flow.weights]
+        # Later stages read it, or the model returns it, which counts as read beyond the last node.
         outputs = [
             name for name in dict.fromkeys(n for node in nodes for n in node.output) if flow.last.get(name, -1) >= stop
         ]
@@ -131,7 +132,7 @@ def _typed(types: Mapping[str, ValueInfoProto], name: str, package: ModelPackage
 
 
 class _Flow:
-    """Where in a graph each value is made, and last read.
+    """Which nodes make and last read each value of a graph.
 
     Attributes:
         weights: Initializers by name.
@@ -143,23 +144,24 @@ class _Flow:
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self.last: dict[str, int] = {}
         self.sizes: list[int] = []
-        self._made: dict[str, int] = {}
-        seen: set[str] = set()
+        self._producers: dict[str, int] = {}
+        counted: set[str] = set()
         for number, node in enumerate(graph.node):
             reads = list(_reads(node))
             self.last.update(dict.fromkeys(reads, number))
-            self._made.update(dict.fromkeys(node.output, number))
-            fresh = {name for name in reads if name in self.weights} - seen
+            self._producers.update(dict.fromkeys(node.output, number))
+            fresh = {name for name in reads if name in self.weights} - counted
             self.sizes.append(sum(_nbytes(self.weights[name]) for name in fresh))
-            seen |= fresh
+            counted |= fresh
         self.last.update({value.name: len(graph.node) for value in graph.output})
 
     def passing(self) -> list[int]:
         """Return how many values pass each cut, the cut before node 0 first."""
         changes = [0] * (len(self.sizes) + 2)
-        for name, values in self._made.items():
-            last = self.last.get(name, values)
-            changes[values + 1] += 1
+        for name, producer in self._producers.items():
+            last = self.last.get(name, producer)
+            # A value passes each cut from its producer on, until after its last reader.
+            changes[producer + 1] += 1
             changes[last + 1] -= 1
         return list(accumulate(changes[:-1]))
 
@@ -187,6 +189,7 @@ def _reads(node: NodeProto) -> Iterator[str]:
     yield from (name for name in node.input if name)
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):
+            # Names that the subgraph defines itself hide those outside.
             own = {name for inner in graph.node for name in inner.output} | {
                 tensor.name for tensor in graph.initializer
             }
@@ -198,15 +201,16 @@ def _localize(tensors: Iterable[TensorProto]) -> Sequence[tuple[str, str, int, i
     """Return the pieces of files that weights now point into: name, file, start, bytes."""
     spans: list[tuple[str, int, int, TensorProto]] = []
     for tensor in tensors:
-        said = {entry.key: entry.value for entry in tensor.external_data}
-        if said:
-            start = int(said.get("offset") or 0)
-            spans.append((said["location"], start, start + int(said.get("length") or _nbytes(tensor)), tensor))
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        if entries:
+            start = int(entries.get("offset") or 0)
+            spans.append((entries["location"], start, start + int(entries.get("length") or _nbytes(tensor)), tensor))
     pieces: list[list[Any]] = []
     for location, start, stop, tensor in sorted(spans, key=lambda span: span[:3]):
         if not pieces or pieces[-1][1] != location or start > pieces[-1][2] + pieces[-1][3] + _GAP:
             pieces.append([f"{location}.{len(pieces)}", location, start, 0])
         piece = pieces[-1]
+        # Weights may overlap or be shared, so a piece never shrinks.
         piece[3] = max(piece[3], stop - piece[2])
         del tensor.external_data[:]
         for key, value in (("location", piece[0]), ("offset", start - piece[2]), ("length", stop - start)):
@@ -216,9 +220,9 @@ def _localize(tensors: Iterable[TensorProto]) -> Sequence[tuple[str, str, int, i
 
 def _nbytes(tensor: TensorProto) -> int:
     if tensor.external_data:
-        said = {entry.key: entry.value for entry in tensor.external_data}
-        if "length" in said:
-            return int(said["length"])
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        if "length" in entries:
+            return int(entries["length"])
     elements = 1
     for size in tensor.dims:
         elements *= size

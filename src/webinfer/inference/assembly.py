@@ -79,6 +79,7 @@ class ResultAssembly:
         except NotANumber:
             if not request.part():
                 raise
+        # A neighbour's NaN spreads where a model takes a mean or a maximum over the whole batch.
         alone = replace(request, settled=False, lane=None)
         return self._assemble(alone, bucket, await self._sessions.answer(alone, bucket))
 

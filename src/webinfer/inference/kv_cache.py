@@ -26,8 +26,8 @@ class Recurrence:
     Args:
         model: The model, on a backend that takes every shape as it comes.
         state: For each input that holds the state, the output that becomes it.
-        fixed: For each input that is the same in every step, what it becomes after the first: the name of an output of
-            that step; or its own, for what it was given.
+        fixed: For each input that is the same in every step, what holds it after the first step: the name of one of
+            that step's outputs, or the input's own name.
 
     Attributes:
         lane: The lane that holds the state, once there is one.
@@ -86,6 +86,7 @@ class Recurrence:
         state, fixed = _handles(self._state), _handles(self._fixed) if first else self._fixed_feeds
         keep = {self._state[name]: handle for name, handle in state.items()}
         keep |= {self._fixed[name]: handle for name, handle in fixed.items()} if first else {}
+        # The state of the step before is freed with this message: this step reads it for the last time.
         residents = Residents({**self._feeds, **self._fixed_feeds}, keep, tuple(self._feeds.values()))
         try:
             result, lane = await self._run(tensors, outputs, residents)

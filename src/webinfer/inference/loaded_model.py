@@ -131,8 +131,8 @@ class LoadedModel(AsyncResource):
         self._check_open()
         if self.loaded is None:
             bucket = self.requests.smallest()
-            for found in self.sessions.loaded(bucket):
-                self.observer.hit(found)
+            for is_loaded in self.sessions.loaded(bucket):
+                self.observer.hit(is_loaded)
             loads = await self.sessions.load(bucket, progress)
             for event in loads:
                 await require(self._pool, self.name, self.choice, event)

@@ -119,6 +119,7 @@ class RequestBuilder:
             refuse_unknown(outputs, signature, self._name)
         if not isinstance(priority, int):
             raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
+        # The limit goes by the caller's own inputs; padding must not change it.
         limit = self._limit(given) if timeout is None else seconds("timeout", timeout)
         wanted = list(outputs) if outputs else None
         key = self._sessions.open(bucket)

@@ -203,11 +203,11 @@ class ModelDescription(Protocol):
 class RunObserver(Protocol):
     """Is told what models do. Telemetry implements it, and ``api`` hands it to the models."""
 
-    def hit(self, found: bool) -> None:
-        """Take note of a look-up of a session: found loaded, or not.
+    def hit(self, is_loaded: bool) -> None:
+        """Take note of a look-up of a session: whether it was loaded.
 
         Args:
-            found: Whether a lane held it already.
+            is_loaded: Whether a lane held it already.
         """
 
     def checked(self, model: ModelDescription, browser: str, accuracy: Accuracy) -> None:

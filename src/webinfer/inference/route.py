@@ -203,6 +203,7 @@ class Routings:
         others: dict[Place, Alternative] = {}
         for other in tuning.standings:
             place = Place(other.candidate.browser, other.candidate.backend, other.candidate.precision)
+            # Standings are sorted, so the first of a place is its best candidate.
             if place != taken and place not in others:
                 others[place] = Alternative(place, other.seconds, other.rounds, "tuned", _why_not(other, standing))
         return Decision(

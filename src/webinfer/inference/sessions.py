@@ -274,6 +274,7 @@ class Sessions:
         event = await self._pool.load(key, on_transfer)
         if isinstance(event.captured, str):
             self.capture.refuse(event.captured)
+            # Only recorded runs need a session for each shape: without them, one session serves all shapes.
             self._keys.remove(key)
             self._pool.unload(key)
             event = await self._pool.load(self.open(EXACT), on_transfer)

@@ -112,6 +112,7 @@ class StagedSessions:
         steps: list[Request] = []
         lanes: list[Lane] = []
         for package, sessions in self._stages:
+            # All stages share the caller's limit: each one has what those before it left.
             left = request.timeout and request.timeout - (time.perf_counter() - began)
             if left is not None and left <= 0:
                 raise DeadlineExceeded(

@@ -25,7 +25,7 @@ from webinfer.models.files.variants import FOLDER, PRECISIONS
 from webinfer.models.sources.resolve import resolve
 from webinfer.quantization.weights.scheme import SCHEMES, Method, Scheme, scheme_of
 
-MADE = "2"  # raised when what is made changes, so that what lies in caches is made again
+_VERSION = "2"  # raised when what is made changes, so that what lies in caches is made again
 _WORKER = "webinfer.quantization.worker"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -53,6 +53,7 @@ class Job:
         """
         with self._lock:
             self._process = process
+            # `cancel` may have come before there was a process to end.
             if self.cancelled:
                 process.kill()
 
@@ -78,7 +79,7 @@ def obtain(
         The model in that precision.
 
     Raises:
-        ModelNotFound: There is no such model, or not in a precision that cannot be made.
+        ModelNotFound: There is no such model, or its author does not ship it in a precision that cannot be made.
         ModelError: As ``resolve`` and ``quantize``.
     """
     try:
@@ -124,7 +125,7 @@ def quantize(
             f"{package.name} comes in {package.precision}, from which fp32 cannot be had back.", reason="quantized"
         )
     prepared = [prepare(package.signature, one) for one in inputs]
-    name = f"{package.sha256[:32]}-{scheme.name}-{method}{_digest(prepared)}-{MADE}"
+    name = f"{package.sha256[:32]}-{scheme.name}-{method}{_digest(prepared)}-{_VERSION}"
     place = cache_dir() / "quantized" / name
     with claim(place) as work:
         if work is not None:
@@ -177,13 +178,13 @@ def _make(
         "directory": str(work),
         "inputs": [str(path) for path in given],
     }
-    for said in _answers(order, job):
-        if "error" in said:
-            error = said["error"]
+    for answer in _answers(order, job):
+        if "error" in answer:
+            error = answer["error"]
             raise from_wire(error["code"], error["message"], error.get("data", {}))
-        if progress is not None and "part" in said:
-            progress(Progress(stage, int(said["part"] * package.nbytes), package.nbytes))
-        if "report" in said:
+        if progress is not None and "part" in answer:
+            progress(Progress(stage, int(answer["part"] * package.nbytes), package.nbytes))
+        if "report" in answer:
             for path in given:
                 path.unlink()
             return

@@ -65,8 +65,8 @@ def to_dynamic(package: ModelPackage, path: Path) -> dict[str, str]:
 
     _check_size(package)
     outlined = Weights(package.model.path).model
-    found, left = targets(outlined)
-    products = [target for target in found if any(use.role in ("columns", "rows") for use in target.uses)]
+    candidates, left = targets(outlined)
+    products = [target for target in candidates if any(use.role in ("columns", "rows") for use in target.uses)]
     if not products:
         raise NotQuantizable(
             f"{package.name} has no product with a constant matrix to quantize{held(outlined)}: take it as it is, or "

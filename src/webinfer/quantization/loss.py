@@ -1,4 +1,4 @@
-"""What a quantized model's answers differ by from the full one's, both run natively."""
+"""How far a quantized model's answers are from the full model's, both run natively."""
 
 from __future__ import annotations
 

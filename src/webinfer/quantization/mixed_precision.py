@@ -126,6 +126,7 @@ class _Trial:
         weight = layer.weight()
         replaced = {layer.target.name: weight, **{name: np.ascontiguousarray(weight.T) for name in layer.target.same}}
         for name in layer.target.same:
+            # A weight that was joined lies transposed in a product, and as it is in another table.
             if self._weights[name].shape != replaced[name].shape:
                 replaced[name] = weight
         dtype = self._weights[layer.target.name].dtype

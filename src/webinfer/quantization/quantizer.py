@@ -115,20 +115,21 @@ def make(
 
 def _blocked(work: _Work, path: Path) -> dict[str, str]:
     weights = Weights(work.package.model.path)
-    found, left = targets(weights.model)
-    if not found:
+    selected, left = targets(weights.model)
+    if not selected:
         raise NotQuantizable(
             f"{work.package.name} has no weights to quantize{held(weights.model)}: no matrix, table or filter of float "
             "constants, of 1,024 at least. Take it as it is.",
             reason="nothing",
             left=left,
         )
-    _join(weights, found)
-    if work.scheme.bits < _UNCALIBRATED and any(target.role == "filter" for target in found):
+    _join(weights, selected)
+    if work.scheme.bits < _UNCALIBRATED and any(target.role == "filter" for target in selected):
+        # The converter replaces every node, so targets from before would refer to nodes that are gone.
         convert.raise_opset(weights.model)
-        found, left = targets(weights.model)
-        _join(weights, found)
-    layers = _layers(work, weights, found)
+        selected, left = targets(weights.model)
+        _join(weights, selected)
+    layers = _layers(work, weights, selected)
     if work.scheme.mixed:
         choose(work.package, weights, layers, work.inputs.calibrating[:2])
     rewriting = Rewriting(weights.model)
@@ -142,11 +143,11 @@ def _blocked(work: _Work, path: Path) -> dict[str, str]:
     return left
 
 
-def _layers(work: _Work, weights: Weights, found: list[Target]) -> list[Layer]:
+def _layers(work: _Work, weights: Weights, selected: list[Target]) -> list[Layer]:
     """Return the quantized weights, those first whose inputs were seen."""
-    waiting = {target.name: target for target in found}
+    waiting = {target.name: target for target in selected}
     layers: list[Layer] = []
-    total = sum(target.size for target in found)
+    total = sum(target.size for target in selected)
     done = 0
 
     def quantize(target: Target, hessian: Floats | None) -> None:
@@ -156,11 +157,12 @@ def _layers(work: _Work, weights: Weights, found: list[Target]) -> list[Layer]:
         work.tell(0.3 + 0.6 * done / total)
 
     if work.method == "calibrated" and work.scheme.bits < _UNCALIBRATED:
-        widths = {value: _width(target) for target in found for value in target.seen if _is_calibrated(target)}
+        widths = {value: _width(target) for target in selected for value in target.factors if _is_calibrated(target)}
+        # One Hessian is large, so its layers are quantized as soon as it comes, and it is dropped.
         for value, hessian in hessians(
             work.package, weights, widths, work.inputs.calibrating, lambda part: work.tell(0.1 + 0.2 * part)
         ):
-            for target in [waiter for waiter in waiting.values() if value in waiter.seen]:
+            for target in [waiter for waiter in waiting.values() if value in waiter.factors]:
                 quantize(waiting.pop(target.name), hessian)
     for target in waiting.values():
         quantize(target, None)
@@ -170,6 +172,7 @@ def _layers(work: _Work, weights: Weights, found: list[Target]) -> list[Layer]:
 def _layer(work: _Work, weights: Weights, target: Target, hessian: Floats | None) -> Layer:
     scheme, matrix = work.scheme, weights.matrix(target)
     if target.role == "filter":
+        # Below that opset DequantizeLinear has no blocks: filters get 8 bits there.
         fine = scheme if weights.opset >= convert.BLOCKED_OPSET else scheme_of("q8")
         return filter_blocks(target, matrix, fine, hessian, work.method, work.methods)
     table = target.role == "table"
@@ -209,20 +212,21 @@ def _width(target: Target) -> int:
     return target.dims[0] if target.role == "columns" else target.dims[1]
 
 
-def _join(weights: Weights, found: list[Target]) -> None:
+def _join(weights: Weights, selected: list[Target]) -> None:
     """Have a table and a matrix that hold the same be one weight, as in models that share them by design."""
-    tables = [target for target in found if target.role == "table"]
+    tables = [target for target in selected if target.role == "table"]
     for table in tables:
-        for other in [use for use in found if use.role in ("columns", "rows", "table") and use is not table]:
+        for other in [use for use in selected if use.role in ("columns", "rows", "table") and use is not table]:
             alike = other.dims[::-1] if other.role == "columns" else other.dims
             if alike != table.dims or other.dtype != table.dtype or any(use.role == "table" for use in other.uses):
                 continue
             if np.array_equal(weights.matrix(table), weights.matrix(other)):
+                # One weight has one layout: that of the table, whose rows are looked up.
                 for use in other.uses:
                     use.role = "rows"
                 table.uses += other.uses
                 table.same.append(other.name)
-                found.remove(other)
+                selected.remove(other)
 
 
 def _count(package: ModelPackage) -> int:

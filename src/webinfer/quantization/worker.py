@@ -1,4 +1,4 @@
-"""The process that quantizes a model: ``python -m webinfer.models.quantize.worker``, one job on standard input.
+"""The process that quantizes a model: ``python -m webinfer.quantization.worker``, one job on standard input.
 
 It answers on standard output, one JSON object to a line: ``{"part": 0.5}`` as it goes, and at last
 ``{"report": ...}`` or ``{"error": ...}``. It ends when its standard input does, so that it never outlives who asked.
@@ -30,8 +30,8 @@ def main() -> None:
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=_follow, daemon=True).start()
 
-    def tell(said: dict[str, Any]) -> None:
-        print(json.dumps(said), file=answer, flush=True)
+    def tell(message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=answer, flush=True)
 
     try:
         package = describe(Path(job["path"]), job["reference"], job["name"])

@@ -155,6 +155,7 @@ class AudioInputs:
         loop, shaders = asyncio.get_running_loop(), set()
 
         def make(samples: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
+            # This runs in a worker thread, but the lane's connection belongs to the event loop.
             features = asyncio.run_coroutine_threadsafe(self.hear(samples), loop).result()
             shaders.add(features.audio_shader if isinstance(features, AudioFeatures) else None)
             return features

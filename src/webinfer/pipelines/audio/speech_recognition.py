@@ -88,6 +88,7 @@ class SpeechRecognition(AsyncPipeline):
         """
         cls._check_parameters(defaults)
         loading = (load(reference, part=part, varying=cls.varying) for part in (None, PARTS[1]))
+        # Both load at once, and one that came is closed if the other failed.
         first, decoder = await asyncio.gather(*loading, return_exceptions=True)
         models = [model for model in (first, decoder) if isinstance(model, AsyncModel)]
         try:

@@ -81,6 +81,7 @@ def join(transcripts: Iterable[Sequence[Segment]]) -> list[Segment]:
             whole += segments
             last = tokens
             continue
+        # `last` is the tail of `whole`, so places in it count from where it starts there.
         seam = sum(len(segment.tokens) for segment in whole) - len(last) + match.a + middle
         before, after = _split(whole, seam)[0], _split(segments, match.b + middle)[1]
         whole = [*before[:-1], *_meet(before[-1], after[0]), *after[1:]]

@@ -92,6 +92,7 @@ class ImagePipeline(AsyncPipeline):
                 features += await self._run_prepared(prepared, outputs, batch_size, others or {})
         finally:
             preparing.cancel()
+            # Its outcome is taken, so that asyncio does not report an error that nobody retrieved.
             await asyncio.gather(preparing, return_exceptions=True)
         return features
 

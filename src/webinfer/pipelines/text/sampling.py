@@ -78,5 +78,6 @@ class Sampling:
         logits = logits.copy()
         repeated = np.unique(before)
         values = logits[repeated]
+        # A negative logit is multiplied: to divide it would make the token likelier.
         logits[repeated] = np.where(values > 0, values / self.repetition_penalty, values * self.repetition_penalty)
         return logits

@@ -36,7 +36,7 @@ def native_session(
         return NativeSession(package, threads=1, graph=graph, files=files, extra_outputs=extra_outputs)
     except LoadFailed as error:
         raise NotQuantizable(
-            f"{package.name} cannot be run natively, so what quantizing loses could not be told: {error}",
+            f"{package.name} cannot be run natively, so what quantizing loses cannot be measured: {error}",
             reason="runtime",
         ) from error
 

@@ -40,6 +40,7 @@ def calibrated(weights: Floats, bits: int, block: int, hessian: Floats, stored: 
     for index in range(count):
         at = slice(index * block, (index + 1) * block)
         now, errors = rest[at].copy(), np.empty((block, rows), np.float32)
+        # The grid comes late, from weights that already carry the errors of the blocks before.
         scale, zero = grid(np.ascontiguousarray(now.T), bits, weigh[at], SHRINKS)
         scales[:, index], zeros[:, index] = scale, zero
         inner = upper[at, at]
@@ -47,6 +48,7 @@ def calibrated(weights: Floats, bits: int, block: int, hessian: Floats, stored: 
             level = np.clip(np.rint(now[column] / scale) + zero, 0, 2**bits - 1)
             levels[:, index, column] = level
             errors[column] = (now[column] - (level - zero) * scale) / inner[column, column]
+            # An error moves to the columns not yet rounded: at once inside the block, for later blocks in one product.
             now[column + 1 :] -= inner[column, column + 1 :, None] * errors[column]
         rest[at.stop :] -= upper[at, at.stop :].T @ errors
     return Blocks(levels, scales, zeros, columns, stored or bits)

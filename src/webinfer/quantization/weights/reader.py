@@ -51,11 +51,11 @@ class Weights:
         tensor = self._tensors[name]
         if tensor.data_location != TensorProto.EXTERNAL:
             return numpy_helper.to_array(tensor).copy()
-        said = {entry.key: entry.value for entry in tensor.external_data}
+        entries = {entry.key: entry.value for entry in tensor.external_data}
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        file = self.path if said["location"] == _SELF else self.path.parent / said["location"]
+        file = self.path if entries["location"] == _SELF else self.path.parent / entries["location"]
         count = math.prod(tensor.dims)
-        array = np.fromfile(file, dtype=dtype, count=count, offset=int(said.get("offset", 0)))
+        array = np.fromfile(file, dtype=dtype, count=count, offset=int(entries.get("offset", 0)))
         return array.reshape(tuple(tensor.dims))
 
     def matrix(self, target: Target) -> Array:
@@ -116,8 +116,8 @@ class Weights:
         return beside
 
     def _locations(self) -> set[str]:
-        found = {_location(tensor) for tensor in self.model.graph.initializer}
-        return found - {"", _SELF}
+        locations = {_location(tensor) for tensor in self.model.graph.initializer}
+        return locations - {"", _SELF}
 
 
 def opset_of(model: ModelProto) -> int:

@@ -28,11 +28,11 @@ class Rewriting:
         self._model = model
         self._accuracy = accuracy
         self._opset = max(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-        self._made: dict[int, list[NodeProto]] = {}  # what stands in for a node, by the node's id
+        self._replacements: dict[int, list[NodeProto]] = {}  # what stands in for a node, by the node's id
         self._before: dict[int, list[NodeProto]] = {}
         self._gone: set[str] = set()
         self._new: dict[str, TensorProto] = {}
-        self._kept = [*model.graph.node]  # so that ids stay those of these objects
+        self._originals = [*model.graph.node]  # so that ids stay those of these objects
 
     def blocks(self, target: Target, blocks: Blocks) -> None:
         """Replace a matrix: its products become MatMulNBits, and look-ups look up the same blocks.
@@ -48,9 +48,9 @@ class Rewriting:
             self.add(name, array)
         for use in target.uses:
             nodes = self._table(use, names, blocks, dtype) if use.role == "table" else self._product(use, names, blocks)
-            self._made[id(use.node)] = nodes
+            self._replacements[id(use.node)] = nodes
             if use.through is not None:
-                self._made[id(use.through)] = []
+                self._replacements[id(use.through)] = []
         self._gone |= {target.name, *target.same}
 
     def filters(self, target: Target, levels: Array, scales: Array, zeros: Array | None, block: int | None) -> None:
@@ -69,7 +69,7 @@ class Rewriting:
         self.add(inputs[1], scales.astype(dtype))
         if zeros is None:
             self.add(stem, levels)
-            said: dict[str, Any] = {"axis": 0}
+            attributes: dict[str, Any] = {"axis": 0}
         else:
             inputs.append(f"{target.name}_zeros")
             for name, array in ((stem, levels), (inputs[2], zeros)):
@@ -77,12 +77,12 @@ class Rewriting:
                 self._new[name] = helper.make_tensor(
                     name, TensorProto.UINT4, array.shape, pack(flat, 4).tobytes(), raw=True
                 )
-            said = {"axis": 1, "block_size": block or 0}
+            attributes = {"axis": 1, "block_size": block or 0}
         restored = f"{target.name}_restored"
         plain = zeros is not None or self._opset >= 13
         domain = "" if plain else CONTRIB  # of one axis only since 13; the runtime's own operator has no version
         self._before[id(target.uses[0].node)] = [
-            _node("DequantizeLinear", inputs, [restored], name=restored, domain=domain, **said)
+            _node("DequantizeLinear", inputs, [restored], name=restored, domain=domain, **attributes)
         ]
         for use in target.uses:
             use.node.input[1] = restored
@@ -92,8 +92,8 @@ class Rewriting:
         """Put the new nodes and weights into the graph, and take the old ones out."""
         graph = self._model.graph
         nodes: list[NodeProto] = []
-        for node in self._kept:
-            nodes += [*self._before.get(id(node), []), *self._made.get(id(node), [node])]
+        for node in self._originals:
+            nodes += [*self._before.get(id(node), []), *self._replacements.get(id(node), [node])]
         copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del graph.node[:]
         graph.node.extend(copies)
@@ -118,17 +118,17 @@ class Rewriting:
     def _product(self, use: Use, names: list[str], blocks: Blocks) -> list[NodeProto]:
         node = use.node
         biased = node.op_type == "Gemm" and len(node.input) > 2 and node.input[2]
-        said: dict[str, Any] = {
+        attributes: dict[str, Any] = {
             "K": blocks.columns,
             "N": len(blocks.levels),
             "bits": blocks.bits,
             "block_size": blocks.block,
         }
         if self._accuracy:
-            said["accuracy_level"] = self._accuracy
+            attributes["accuracy_level"] = self._accuracy
         out = f"{node.output[0]}_product" if biased else node.output[0]
         name = f"{node.name or node.output[0]}_q{blocks.bits}"
-        nodes = [_node("MatMulNBits", [node.input[0], *names], [out], name=name, domain=CONTRIB, **said)]
+        nodes = [_node("MatMulNBits", [node.input[0], *names], [out], name=name, domain=CONTRIB, **attributes)]
         if biased:
             nodes.append(_node("Add", [out, node.input[2]], [node.output[0]], name=f"{name}_bias"))
         return nodes
@@ -172,10 +172,10 @@ class _Steps:
         self._dtype = dtype
         self._rewriting = rewriting
 
-    def op(self, operator: str, *inputs: str, out: str = "", **said: Any) -> str:
+    def op(self, operator: str, *inputs: str, out: str = "", **attributes: Any) -> str:
         name = out or f"{self._stem}_step{len(self.nodes)}"
         self.nodes.append(
-            _node(operator, list(inputs), [name], name=f"{self._stem}_{operator}{len(self.nodes)}", **said)
+            _node(operator, list(inputs), [name], name=f"{self._stem}_{operator}{len(self.nodes)}", **attributes)
         )
         return name
 
@@ -189,6 +189,7 @@ class _Steps:
         if bits < 8:
             packed = shape[-1] * bits // 8
             rows = self.op("Reshape", rows, self.whole(*shape[:-1], packed, 1))
+            # Without operators on bits, level i is floor(byte / 2^(bits i)) - 2^bits floor(byte / 2^(bits (i + 1))).
             powers = 2.0 ** (bits * np.arange(8 // bits + 1))
             here = self.op("Floor", self.op("Div", rows, self._constant(powers[:-1].astype(self._dtype))))
             above = self.op("Floor", self.op("Div", rows, self._constant(powers[1:].astype(self._dtype))))
@@ -208,10 +209,10 @@ def hoist(graph: GraphProto) -> None:
     """
     nodes = []
     for node in graph.node:
-        said = [attribute for attribute in node.attribute if attribute.name == "value"]
-        if node.op_type == "Constant" and said and len(said[0].t.raw_data) > 1024:
-            said[0].t.name = node.output[0]
-            graph.initializer.append(said[0].t)
+        values = [attribute for attribute in node.attribute if attribute.name == "value"]
+        if node.op_type == "Constant" and values and len(values[0].t.raw_data) > 1024:
+            values[0].t.name = node.output[0]
+            graph.initializer.append(values[0].t)
         else:
             nodes.append(NodeProto.FromString(node.SerializeToString()))
     if len(nodes) < len(graph.node):

@@ -97,6 +97,7 @@ def grid(blocks: Floats, bits: int, weigh: Floats | None, shrinks: tuple[float, 
         shrinks: Parts of the range that are tried.
     """
     top = float(2**bits - 1)
+    # Zero lies in every range, so that zeros and padding are exact.
     low = np.minimum(blocks.min(axis=-1), 0.0)
     high = np.maximum(blocks.max(axis=-1), 0.0)
     best: tuple[Floats, Floats, Floats] | None = None

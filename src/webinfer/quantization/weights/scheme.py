@@ -96,15 +96,14 @@ def following(name: str) -> str | None:
 def precision_of(quantization: Mapping[str, Any] | None) -> str | None:
     """Read the guide's ``quantization``: ``{"bits": 16 | 8 | 4 | 3 | 2, "mixed_precision": bool}``.
 
-    Mixed precision is what ``q4-mixed`` is; at other bits there is nothing to mix, but at 8, whose layers all have the
-    more bits already.
+    Mixed precision means ``q4-mixed``. With 8 bits it changes nothing, since every layer has 8 already. Other bits
+    cannot be mixed.
 
     Args:
         quantization: The guide's settings; ``None`` for none.
 
     Returns:
-        A precision's name; ``None`` for the model as it is, which 16 bits without more said mean too: the guide calls
-        them the default.
+        A precision's name; ``None`` for the model as it is. 16 bits alone mean that too: they are the guide's default.
 
     Raises:
         OptionError: A key is unknown, or its value cannot be.

@@ -83,7 +83,7 @@ class Target:
         return count
 
     @property
-    def seen(self) -> list[str]:
+    def factors(self) -> list[str]:
         """Names of the values that it is multiplied with."""
         return [use.node.input[0] for use in self.uses if use.role != "table"]
 
@@ -124,7 +124,7 @@ def check(model: ModelProto, name: str) -> None:
 
 
 def held(model: ModelProto) -> str:
-    """Return in brackets what a model's weights are instead, where there is nothing to quantize.
+    """Return the dtypes of a model's weights in brackets, for an error that has nothing to quantize.
 
     Args:
         model: The model, without its weights.
@@ -148,7 +148,7 @@ def targets(model: ModelProto) -> tuple[list[Target], dict[str, str]]:
     for node in graph.node:
         for name in dict.fromkeys(node.input):
             users.setdefault(name, []).append(node)
-    found, left = [], {}
+    selected, left = [], {}
     for tensor in graph.initializer:
         target = Target(tensor.name, tuple(tensor.dims), tensor.data_type)
         if tensor.data_type not in _FLOATS or len(target.dims) < 2 or target.size < _SMALL:
@@ -162,8 +162,8 @@ def targets(model: ModelProto) -> tuple[list[Target], dict[str, str]]:
             if why:
                 left[tensor.name] = why
             elif target.uses:
-                found.append(target)
-    return found, left
+                selected.append(target)
+    return selected, left
 
 
 def every_node(graph: GraphProto) -> Iterator[NodeProto]:
@@ -201,7 +201,7 @@ def attributes(node: NodeProto) -> dict[str, object]:
 
 
 def _fill(target: Target, users: dict[str, list[NodeProto]], results: set[str]) -> str | None:
-    """Return why a weight has to stay as it is, or ``None``; its uses are found then."""
+    """Return why a weight has to stay as it is; ``None`` where it need not, and its uses are filled in."""
     for node in users.get(target.name, []):
         if node.op_type == "Conv" and cast(int, attributes(node).get("group", 1)) > 1 and target.dims[1] == 1:
             # ONNX Runtime Web 1.30 traps on them, restored from a scale to each; they are a few hundredths of a model.
@@ -212,6 +212,7 @@ def _fill(target: Target, users: dict[str, list[NodeProto]], results: set[str]) 
                 role = _role(user, node.output[0], target.dims[::-1])
                 if role not in ("columns", "rows"):
                     return f"it is transposed for {user.op_type}"
+                # The transposition turns the layout round.
                 target.uses.append(Use(user, "rows" if role == "columns" else "columns", node))
             continue
         role = _role(node, target.name, target.dims)
@@ -238,14 +239,14 @@ def _role(node: NodeProto, name: str, dims: tuple[int, ...]) -> Role | None:
     if list(node.input).count(name) != 1:
         return None
     place = list(node.input).index(name)
-    said = attributes(node)
+    values = attributes(node)
     if node.op_type == "MatMul" and place == 1 and len(dims) == 2:
         return "columns"
-    if node.op_type == "Gemm" and place == 1 and said.get("alpha", 1.0) == 1.0 and said.get("beta", 1.0) == 1.0:
-        if said.get("transA", 0):
+    if node.op_type == "Gemm" and place == 1 and values.get("alpha", 1.0) == 1.0 and values.get("beta", 1.0) == 1.0:
+        if values.get("transA", 0):
             return None
-        return "rows" if said.get("transB", 0) else "columns"
-    if node.op_type == "Gather" and place == 0 and said.get("axis", 0) == 0 and len(dims) == 2:
+        return "rows" if values.get("transB", 0) else "columns"
+    if node.op_type == "Gather" and place == 0 and values.get("axis", 0) == 0 and len(dims) == 2:
         return "table"
     return "filter" if node.op_type == "Conv" and place == 1 else None
 

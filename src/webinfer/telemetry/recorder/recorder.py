@@ -85,13 +85,13 @@ class Recorder(RunObserver):
         if self._rows is not None:
             self._rows.checked(model, browser, accuracy)
 
-    def hit(self, found: bool) -> None:
-        """Take note of a look-up of a model: found loaded, or not.
+    def hit(self, is_loaded: bool) -> None:
+        """Take note of a look-up of a model: whether it was loaded.
 
         Args:
-            found: Whether it was loaded.
+            is_loaded: Whether it was loaded.
         """
-        self.counters.look_up(found)
+        self.counters.look_up(is_loaded)
 
     async def take(self, model: ModelDescription, request: Request, work: Awaitable[Result]) -> Result:
         """Await a result and take note of it, or that it failed.
