@@ -47,7 +47,7 @@ class AsyncAccelerator(AsyncResource):
         keywords: Options by name, in place of ``options``; docs/reference/options.md lists them.
 
     Raises:
-        OptionError: An option is unknown, or its value cannot be.
+        OptionError: An option is unknown, or its value is not valid.
     """
 
     def __init__(self, options: Options | None = None, **keywords: Any) -> None:
@@ -55,7 +55,7 @@ class AsyncAccelerator(AsyncResource):
         check_factors(given.timeout_factors or {})
         self._lifecycle = Lifecycle(given)
         self._loader = ModelLoader(self._lifecycle)
-        self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # those that run() loaded
+        self._by_reference: dict[tuple[str, Platform | None], AsyncModel] = {}  # models that run() loaded
 
     def __repr__(self) -> str:
         state = "closed" if self._lifecycle.closed else self._pool or "not started"
@@ -174,8 +174,8 @@ class AsyncAccelerator(AsyncResource):
 
         async def load(reference: str | Path, *, part: str | None = None, varying: Collection[str] = ()) -> AsyncModel:
             self._lifecycle.check_open()
-            wanted = replace(order, reference=reference, part=part, varying=varying)
-            return self._tunable(await self._loader.load(wanted), wanted)
+            own = replace(order, reference=reference, part=part, varying=varying)
+            return self._tunable(await self._loader.load(own), own)
 
         return await kind.load(reference, load, **parameters)
 

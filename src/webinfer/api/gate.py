@@ -1,8 +1,8 @@
-"""The correctness gate: a model's answers in a browser, held against native onnxruntime's when it is first loaded.
+"""The correctness gate compares a model's answers in a browser with native onnxruntime's when it is first loaded.
 
-The outcome is kept in the cache for the combination of model, precision, backend, engine and versions, so that the
-next load of it costs nothing. What failed stays failed, with its evidence, until the combination changes. A model whose
-canaries are not answered at all, since their lane is lost each time, say, is not admitted either; but that is not kept.
+The cache stores the outcome for the combination of model, precision, backend, engine and versions. So the next load
+compares nothing. A failure stays, with its evidence, until the combination changes. If the canaries get no answer, for
+example because their lane is lost each time, the model is not admitted either, but that outcome is not stored.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Arrays = dict[str, NDArray[Any]]
 Make = Callable[[ModelPackage, Choice], Awaitable[AsyncModel]]
 
 _LASTING = (NotANumber, LoadFailed, RunFailed, RuntimeDied, UnsupportedOperator)
-"""Failures that are the model's and its backend's own, and will be the next time; others may have passed by then."""
+"""Failures of the model on its backend. They would come again, so they are stored; other errors may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Judgement:
     Attributes:
         accuracy: The outcome.
         fault: What is wrong, if anything.
-        lane: Where, or where the like runs.
-        answered: Whether there was anything to compare, or a failure that will last.
+        lane: The lane that ran it, or one like it.
+        answered: Whether there was anything to compare, or a lasting failure.
     """
 
     accuracy: Accuracy
@@ -70,8 +70,8 @@ class Judgement:
     lane: Lane
     answered: bool = True
 
-    def of(self, model: AsyncModel) -> str:
-        """Return what is wrong with a model.
+    def describe(self, model: AsyncModel) -> str:
+        """Return what is wrong with a model, as a sentence without its stop.
 
         Args:
             model: The model that was judged.
@@ -96,15 +96,15 @@ class Gate:
     async def admit(
         self, model: AsyncModel, make: Make, finer: Callable[[], AsyncIterator[ModelPackage]]
     ) -> AsyncModel:
-        """Return a loaded model, or what takes its place because it does not compute what it should.
+        """Return a loaded model, or a replacement if its answers are wrong.
 
         Args:
             model: The model, loaded unless it is barred.
             make: Loads another package or choice.
-            finer: Yields the model in the precisions that may take its own's place.
+            finer: Yields the model in the precisions that may replace its own.
 
         Raises:
-            AccuracyError: It does not, and nothing may take its place or could.
+            AccuracyError: Its answers are wrong, and the mode allows no replacement, or none answers rightly.
         """
         if self._mode == "off":
             return model
@@ -112,12 +112,13 @@ class Gate:
         if judged.fault is None:
             return model
         if self._mode == "warn":
-            log.warning("%s", judged.of(model))
+            log.warning("%s", judged.describe(model))
             return model
         await model.close()
-        faults = [judged.of(model)]
+        faults = [judged.describe(model)]
         if self._mode == "fallback":
-            async for package, choice in self._others(model, judged.lane, finer):
+            # Each try gets the faults before it as its reason, so that results say why they come from another place.
+            async for package, choice in self._replacements(model, judged.lane, finer):
                 try:
                     other = await make(package, choice.elsewhere(choice.backend, "; ".join(faults)))
                     again = await self._judge_or_close(other)
@@ -135,7 +136,7 @@ class Gate:
         )
 
     async def bars(self, model: AsyncModel) -> bool:
-        """Return whether a model need not be loaded, being known to answer wrongly wherever it may go.
+        """Return whether a model need not be loaded: the cache says that it answers wrongly on every lane it may use.
 
         Args:
             model: The model, made and not yet loaded.
@@ -147,29 +148,27 @@ class Gate:
         return bool(known) and all(accuracy is not None and accuracy.fault(limits) is not None for accuracy in known)
 
     async def judge(self, model: AsyncModel) -> Judgement:
-        """Compare a loaded model with the reference, unless that was done before; or one that is barred.
+        """Return the judgement of a model: a stored one, or that of a new comparison with native onnxruntime.
 
         Args:
             model: The model, loaded unless it is barred.
 
-        Returns:
-            The outcome, what is wrong with it, and where it was compared.
-
         Raises:
-            PoolClosed: The accelerator was closed.
-            QueueFull: ``max_queue`` requests wait already.
+            PoolClosed: The accelerator was closed meanwhile.
+            QueueFull: Too many requests wait, so the canaries cannot.
+            WebinferError: No lane is up to compare on.
         """
         lane = await self._lane(model)
         about = combination(model, lane)
         accuracy, lost = await asyncio.to_thread(recall, about), None
         if accuracy is None and model.loaded is None:
-            await model.load()  # what barred it is gone
+            await model.load()  # it was barred, and since then the lane or the cache has changed
         if accuracy is None:
             try:
-                accuracy = await _try(model, about)
-            except (PoolClosed, QueueFull):  # the caller's own doing
+                accuracy = await _run_canaries(model, about)
+            except (PoolClosed, QueueFull):  # these say nothing about the model
                 raise
-            except WebinferError as error:  # after as many attempts as any request has
+            except WebinferError as error:  # after all retries of a request
                 lost = f"the canaries were not answered: {error}"
                 accuracy = Accuracy(combination=about, reason=lost)
             else:
@@ -187,11 +186,11 @@ class Gate:
             raise
 
     async def _lane(self, model: AsyncModel) -> Lane:
-        """Return the lane that a model is on, or another like it; of the next browser, where its own was lost since.
+        """Return the model's lane, or another lane that it may use. If its browser was lost, another one starts.
 
         Raises:
             LaneLost: No lane is up.
-            WebinferError: No browser could be had, or no lane.
+            WebinferError: No browser starts.
         """
         place = model.loaded.lane if model.loaded is not None else None
         if not lanes_of(self._pool, model):
@@ -201,13 +200,14 @@ class Gate:
             raise LaneLost(f"No lane is up that could tell whether {model.name} is computed as it should be.")
         return next((lane for lane in lanes if lane.id == place), lanes[0])
 
-    async def _others(
+    async def _replacements(
         self, model: AsyncModel, lane: Lane, finer: Callable[[], AsyncIterator[ModelPackage]]
     ) -> AsyncIterator[tuple[ModelPackage, Choice]]:
-        """Yield what may take a model's place: its other backends, then each finer precision on all of them."""
+        """Yield what may replace a model: its other backends, then each finer precision on all backends."""
         choice = model.choice
         backends: tuple[Backend, ...] = lane.capabilities.backends
-        fixed = choice.asked == "auto" and model.backend == "wasm"  # WebNN was passed over, for its fixed shapes
+        # ``auto`` prefers WebNN to wasm. So a model on wasm was kept off WebNN, mostly for its fixed shapes.
+        fixed = choice.asked == "auto" and model.backend == "wasm"
         others = [backend for backend in backends if backend != model.backend and not (fixed and backend == "webnn")]
         others.sort(key=lambda backend: backend == "webgpu" and lane.verdict(backend).kind == "software")
         for backend in others:
@@ -218,12 +218,12 @@ class Gate:
 
 
 def _names(model: AsyncModel) -> tuple[str, ...]:
-    """Return the names of the browsers that a model may go to; none stands for any."""
+    """Return the names of the browsers that a model may use; empty for any."""
     return model.choice.route.names if model.choice.route else ()
 
 
 def lanes_of(pool: Pool, model: AsyncModel) -> list[Lane]:
-    """Return the lanes that a model may go to.
+    """Return the lanes of the browsers that a model may use.
 
     Args:
         pool: The pool.
@@ -234,48 +234,50 @@ def lanes_of(pool: Pool, model: AsyncModel) -> list[Lane]:
 
 
 def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
-    """Return what decides on a model's answers: itself, and everything that computes them.
+    """Return what determines a model's answers: the model, and everything that computes them.
+
+    An outcome is stored under these values. If one changes, such as the driver's version, the model is compared again.
 
     Args:
         model: The model.
         lane: A lane that runs it, or one like it.
     """
-    seen = lane.capabilities
-    adapter = seen.adapter if model.backend == "webgpu" else None
+    capabilities = lane.capabilities
+    adapter = capabilities.adapter if model.backend == "webgpu" else None
     return {
         "model": model.package.sha256,
         "graph": model.sessions.delivery.model.sha256,
         "precision": model.precision,
         "backend": model.backend,
-        "engine": seen.engine,
-        "engine_version": seen.engine_version,
-        "platform": seen.platform,
+        "engine": capabilities.engine,
+        "engine_version": capabilities.engine_version,
+        "platform": capabilities.platform,
         "runtime": lane.runtime,
         "adapter": f"{adapter} {adapter.driver}".strip() if adapter else "",
         **({"capture": "on"} if model.sessions.capture.open else {}),
     }
 
 
-async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
-    """Run the canaries here and in the browser.
+async def _run_canaries(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
+    """Return the outcome of the canaries, run natively and in the browser.
 
     Returns:
         The outcome: deviations, or why there are none.
 
     Raises:
-        WebinferError: The browser did not answer them, for a reason that may have passed the next time.
+        WebinferError: The browser did not answer them, for a reason that may pass.
     """
     began = time.monotonic()
     try:
-        version, inputs, right = await asyncio.to_thread(_natively, model.package)
+        version, inputs, right = await asyncio.to_thread(_native_answers, model.package)
     except WebinferError as error:
         return Accuracy(combination=about, reason=f"the canaries do not run natively: {error}")
-    if any(np.isnan(array).any() for outputs in right for array in outputs.values() if array.dtype.kind == "f"):
+    if any(np.isnan(array).any() for answer in right for array in answer.values() if array.dtype.kind == "f"):
         return Accuracy(combination=about, reason="native onnxruntime answers NaN to the canaries", reference=version)
     reason, broken, deviations = None, False, []
     try:
         results = [await model.results.complete(*model.requests.build_internal(canary)) for canary in inputs]
-        deviations = worst([compare(one.outputs, two) for one, two in zip(results, right, strict=True)])
+        deviations = worst([compare(result.outputs, answer) for result, answer in zip(results, right, strict=True)])
     except InputError as error:
         reason = f"the canaries do not fit: {error}"
     except _LASTING as error:
@@ -291,7 +293,7 @@ async def _try(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
     )
 
 
-def _natively(package: ModelPackage) -> tuple[str, list[Arrays], list[Arrays]]:
+def _native_answers(package: ModelPackage) -> tuple[str, list[Arrays], list[Arrays]]:
     """Return onnxruntime's version, the canaries, and its answers to them."""
     session = NativeSession(package)
     return session.version, *answered_canaries(session, package)

@@ -1,4 +1,4 @@
-"""What an accelerator runs on, from the first use to its end: the host, the pool, and what is recorded of them."""
+"""What an accelerator runs on, from its first use to its end: the host, the pool and the recorder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Lifecycle:
         options: The options in force; ``limit_memory`` and ``scale_timeouts`` replace them.
         host: Serves the browsers' pages; ``None`` before the first use.
         pool: Browsers and lanes; ``None`` before the first use.
-        recorder: Is told of every result and event; it counts them, and writes to the database.
+        recorder: Counts every result and event, and writes them to the database.
         tunings: Results of tuning, from the cache directory and the database.
         closed: Whether it was ended.
     """
@@ -63,6 +63,7 @@ class Lifecycle:
             PoolClosed: The accelerator was closed.
         """
         self.check_open()
+        # Each part starts once, even if an earlier call failed halfway: the next call starts only what is missing.
         async with self._starting:
             options = self.options
             if self.pool is None and options.browsers:
@@ -79,7 +80,7 @@ class Lifecycle:
             if self.pool is None:
                 self.pool = Pool(self.host, installations, options)
                 self.recorder.watch(self.pool)
-            self.check_open()
+            self.check_open()  # close() may have come while this started; it waits for the lock, and ends all of it
             return self.pool
 
     async def database(self) -> Store:
@@ -94,12 +95,16 @@ class Lifecycle:
         return self.recorder.store
 
     async def snapshot(self) -> Snapshot:
-        """Return what is going on right now."""
+        """Return what is going on right now.
+
+        Raises:
+            PoolClosed: The accelerator was closed.
+        """
         self.check_open()
         return await take(self.pool, self.recorder.counters)
 
     def check_open(self) -> None:
-        """Refuse to go on after the end.
+        """Refuse to go on after ``close``.
 
         Raises:
             PoolClosed: The accelerator was closed.
@@ -129,11 +134,7 @@ class Lifecycle:
 
 
 def _announce(host: Host) -> Entry | None:
-    """Let other processes find the accelerator; where that cannot be, it works all the same.
-
-    Returns:
-        The entry that other processes read; ``None`` where none can be written.
-    """
+    """Return the entry by which other processes find the accelerator; ``None`` if it cannot be written."""
     try:
         return announce(host.origin, host.status_token)
     except (OSError, OptionError) as error:
@@ -142,15 +143,16 @@ def _announce(host: Host) -> Entry | None:
 
 
 async def _start_host(options: Options) -> Host:
-    """Start the host; where browsers' profiles are kept, at the port that it had before, if that is free.
+    """Return the host, started. With kept profiles it takes the port that it had before, if that is free.
 
-    Returns:
-        The host, which listens.
+    Raises:
+        PortInUse: The port that the options name is taken.
     """
+    # A browser's storage belongs to an origin, and so to a port: on another one, a kept profile holds no models.
     profiles = options.profiles
     known = await asyncio.to_thread(port_of, profiles) if profiles is not None else 0
-    wanted = options.port or known
-    for port in dict.fromkeys((wanted, options.port)):
+    preferred = options.port or known
+    for port in dict.fromkeys((preferred, options.port)):
         host = Host(options.address, port, options.max_message_mb, options.heartbeat, options.metrics_token)
         try:
             await host.start()

@@ -59,7 +59,7 @@ class ModelLoader:
         return f"<ModelLoader models={len(self.models)}>"
 
     def holders(self, pool: Pool) -> dict[str, set[str]]:
-        """Return the ids of the browsers that hold each loaded model, by its hash; for one in stages, any stage.
+        """Return the ids of the browsers that hold each loaded model, or any stage of it, by its hash.
 
         Args:
             pool: The pool, whose lanes hold them.
@@ -72,21 +72,21 @@ class ModelLoader:
         return holders
 
     async def load(self, order: Order) -> AsyncModel:
-        """Load a model. Where its precision cannot be had and the order allows it, load it in the next one.
+        """Load a model. If its precision cannot be loaded and the order allows it, load it in the next one.
 
         Args:
             order: What the caller asks for.
 
         Returns:
-            The model, loaded, judged by the gate, and warmed up where the options ask for that.
+            The model, loaded, judged by the gate, and warmed up if the options ask for that.
 
         Raises:
-            AccuracyError: It does not compute what it should, and nothing may take its place.
-            BackendUnavailable: No browser can run what was asked for.
-            LoadFailed: No lane can load it.
-            LostError: Lanes or browsers are lost again and again.
-            UnsupportedOperator: A node runs nowhere.
-            WebinferError: As ``AsyncAccelerator.load``.
+            BackendUnavailable: The browser cannot run that precision on the backend.
+            UnsupportedOperator: The backend lacks an operator of the model.
+            LoadFailed: The runtime refused the model.
+            LostError: Its lane was lost while it loaded, on every attempt.
+            AccuracyError: Its answers are wrong, and nothing may replace it.
+            WebinferError: Any other error of ``AsyncAccelerator.load``.
         """
         package, pool = await asyncio.gather(find_package(order), self._start())
         choice, capabilities = await self._choose(pool, package, order)
@@ -95,12 +95,13 @@ class ModelLoader:
             order = order.beginning_with(candidate.precision, package)
             package = await find_package(order)
         options = self._lifecycle.options
+        # Numbers of lanes that the caller set win over those of the contest.
         if candidate is not None and options.lanes == DEFAULT_LANES and options.min_lanes is None:
             await pool.resize(candidate.browser, candidate.lanes, candidate.threads)
         why, other = precision_obstacle(package, choice.backend, capabilities), order.instead(package)
         if why and other:
             return await self._load_instead(order, other, f"{why}, so {other} was taken")
-        if why and choice.asked == "auto" and choice.backend != "wasm":  # which runs every precision
+        if why and choice.asked == "auto" and choice.backend != "wasm":  # WebAssembly runs every precision
             choice, why = choice.elsewhere("wasm").because(f"{why}, so wasm was taken"), None
         if why and order.precision:
             raise BackendUnavailable(
@@ -117,26 +118,24 @@ class ModelLoader:
         try:
             model = await self._admit(pool, loaded, order)
         except AccuracyError as error:
+            # Wrong answers are the gate's to replace, by the option accuracy. Only a list of precisions allows more.
             if other is None or not order.others:
                 raise
             return await self._load_instead(order, other, str(error))
         if model.sessions.whole and model.backend != "wasm" and (model.choice.by != "caller" or order.fallback):
             model.substitute = Substitute(model, partial(self._load_substitute, pool, package, order))
+        # The contest's batch size holds for the model that it measured, not for one that the gate put in its place.
         return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
 
     async def _start(self) -> Pool:
-        """Have a browser up; of several, the family decides which.
-
-        Returns:
-            The pool, with a browser up unless the family decides which.
-        """
+        """Return the pool, with a browser started. Of several browsers none is: the model's family decides which."""
         pool = await self._lifecycle.open()
         if not self._lifecycle.options.browsers:
             await pool.ensure()
         return pool
 
     async def _choose(self, pool: Pool, package: ModelPackage, order: Order) -> tuple[Choice, Capabilities]:
-        """Return where a model is loaded, and what that browser can do."""
+        """Return where a model is loaded, and what the browser there can do."""
         options = self._lifecycle.options
         asked = order.platform or options.platform
         wish = Wish(asked, (package.precision, *order.others), order.fallback)
@@ -151,10 +150,12 @@ class ModelLoader:
     async def _load_somewhere(
         self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None
     ) -> AsyncModel:
-        """Load a model; on WebAssembly, which runs the most, where ``auto`` chose a backend that does not take it.
+        """Return a model, loaded. If ``auto`` chose a backend that cannot load it, WebAssembly takes its place.
 
-        Returns:
-            The model, loaded unless it is barred.
+        Raises:
+            LoadFailed: The runtime refused the model.
+            UnsupportedOperator: The backend lacks an operator of the model.
+            LostError: Its lane was lost while it loaded, on every attempt.
         """
         try:
             return await self._load_there(pool, package, choice, progress)
@@ -168,11 +169,7 @@ class ModelLoader:
     async def _load_there(
         self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None = None
     ) -> AsyncModel:
-        """Make a model and load it, unless it is known to be wrong.
-
-        Returns:
-            The model, loaded unless it is barred.
-        """
+        """Return a model, loaded unless the cache says that its answers are wrong: the gate replaces it then."""
         model = await self._build(pool, package, choice)
         if choice.asked == "auto" and choice.backend != "wasm" and (why := await known_failure(pool, model)):
             await model.close()
@@ -193,11 +190,7 @@ class ModelLoader:
         return model
 
     async def _build(self, pool: Pool, package: ModelPackage, choice: Choice) -> AsyncModel:
-        """Make a model's graph ready for its backend; in stages, where it is too large and may be cut.
-
-        Returns:
-            The model, not loaded yet.
-        """
+        """Return a model with its graph ready for the backend; in stages if it is too large for a lane."""
         options = self._lifecycle.options
         capacity = options.lane_capacity_mb
         sessions: ModelSessions
@@ -206,15 +199,15 @@ class ModelLoader:
             stages = await asyncio.to_thread(split, package, choice.backend, count)
             sessions = StagedSessions(pool, package, stages, choice)
         else:
-            wanted = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
-            delivery = await asyncio.to_thread(deliver, package, choice.backend, **wanted)
+            settings = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
+            delivery = await asyncio.to_thread(deliver, package, choice.backend, **settings)
             if delivery.rounded:
                 package = replace(package, precision="int8")
             sessions = Sessions(pool, package, delivery, choice)
         return AsyncModel(pool, package, choice, sessions, self._lifecycle.recorder, self.models.discard)
 
     async def _admit(self, pool: Pool, model: AsyncModel, order: Order) -> AsyncModel:
-        """Return the model if the gate admits it, or what takes its place."""
+        """Return a model after the gate has judged it, or its replacement."""
 
         async def make(package: ModelPackage, choice: Choice) -> AsyncModel:
             return await self._load_there(pool, package, choice)
@@ -233,11 +226,7 @@ class ModelLoader:
         return Gate(pool, self._lifecycle.options)
 
     async def _prepare(self, model: AsyncModel, batch_size: int) -> AsyncModel:
-        """Do with a loaded model what the options ask for; ``batch_size`` is what a contest found to be the best.
-
-        Returns:
-            The model.
-        """
+        """Return a loaded model, warmed up and batched as the options ask; ``batch_size`` is the default."""
         options = self._lifecycle.options
         try:
             if options.warm_up:
@@ -252,7 +241,7 @@ class ModelLoader:
 
 
 async def find_package(order: Order) -> ModelPackage:
-    """Find or make a model in a precision, in a thread. What is being made ends with whoever waits for it.
+    """Return a model in a precision, found or quantized in a thread. Cancelling the wait stops the quantization too.
 
     Args:
         order: What the caller asks for.
@@ -261,13 +250,14 @@ async def find_package(order: Order) -> ModelPackage:
         The model's files and signature.
 
     Raises:
-        CancelledError: The caller gave up.
-        ModelError: The model cannot be found, fetched or read, or not be brought to that precision.
+        ModelError: The model cannot be found, fetched, read or quantized.
+        CancelledError: The wait was cancelled.
     """
     reference, precision, part, progress = order.reference, order.precision, order.part, order.progress
     if precision not in SCHEMES:  # it cannot be made, only found
         return await asyncio.to_thread(resolve, reference, precision=precision, part=part, progress=progress)
     job = Job()
+    # Cancelling to_thread does not stop its thread, so the job tells it to stop.
     try:
         return await asyncio.to_thread(obtain, reference, precision=precision, part=part, progress=progress, job=job)
     except asyncio.CancelledError:
@@ -276,11 +266,11 @@ async def find_package(order: Order) -> ModelPackage:
 
 
 async def _finer(order: Order, package: ModelPackage) -> AsyncIterator[ModelPackage]:
-    """Yield a model in the precisions that may take its place; see ``Order.finer``."""
+    """Yield a model in the precisions that may replace its own; see ``Order.finer``."""
     for precision in order.finer(package):
         try:
-            found = await find_package(replace(order, precision=precision))
+            replacement = await find_package(replace(order, precision=precision))
         except ModelError:
-            continue  # there is no such, and it cannot be made
-        if found.sha256 != package.sha256:
-            yield found
+            continue  # the model has no such precision, and cannot be quantized to it
+        if replacement.sha256 != package.sha256:
+            yield replacement

@@ -1,4 +1,4 @@
-"""What a caller asks for when a model is to be loaded, and what may be taken in its place."""
+"""What a caller asks for when it loads a model, and what may replace it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Order:
         progress: Called with the bytes fetched, or quantized, so far.
         part: Which part of a model that comes in several files.
         require: What the caller insists on; ``None`` takes the accelerator's option.
-        varying: Inputs whose shape is another in each run.
-        lost: Why it is another precision than the caller asked for, where it is.
+        varying: Inputs whose shape differs from run to run.
+        lost: Why the precision is not the one that the caller asked for; ``None`` if it is.
         others: Precisions that may be taken in place of the first one.
     """
 
@@ -69,13 +69,13 @@ class Order:
         return replace(self, precision=precision, others=tuple(name for name in others if name != precision))
 
     def instead(self, package: ModelPackage) -> str | None:
-        """Return the precision to try where this one cannot be run.
+        """Return the precision to try if this one cannot run.
 
         Args:
             package: The model in the precision that cannot be run.
 
         Returns:
-            The precision, or ``None`` where no other may be taken.
+            The precision; ``None`` if no other may be taken.
         """
         if self.others:
             return self.others[0]
@@ -87,8 +87,8 @@ class Order:
         Args:
             package: The model whose answers are wrong.
         """
-        following_one = following(package.precision) if self.precision is not None else None
-        return tuple(dict.fromkeys(precision for precision in (following_one, "fp32") if precision is not None))
+        successor = following(package.precision) if self.precision is not None else None
+        return tuple(dict.fromkeys(precision for precision in (successor, "fp32") if precision is not None))
 
 
 def allowed(precision: str | Sequence[str] | None) -> tuple[str | None, tuple[str, ...]]:
@@ -98,7 +98,7 @@ def allowed(precision: str | Sequence[str] | None) -> tuple[str | None, tuple[st
         precision: As ``AsyncAccelerator.load`` takes it.
 
     Raises:
-        OptionError: The list is empty, or names one twice or one that there is not.
+        OptionError: The list is empty, or names a precision twice or one that does not exist.
     """
     if precision is None or isinstance(precision, str):
         return precision, ()

@@ -1,4 +1,4 @@
-"""Where a model is loaded: as the caller says, as a contest found, or by the table of preferences."""
+"""Where a model is loaded: the caller, a contest or the table of preferences decides."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Router:
         return f"<Router {self._options.routing}>"
 
     async def choose(self, pool: Pool, package: ModelPackage, wish: Wish) -> tuple[Choice, Capabilities]:
-        """Decide on a browser and a backend, and of several precisions on one. That browser is up then.
+        """Choose a browser, a backend and, of several precisions, one. The browser is started.
 
         Args:
             pool: The pool.
@@ -69,8 +69,7 @@ class Router:
             wish: What the caller leaves open.
 
         Returns:
-            The choice, and what that browser can do. Where a contest chose, the choice's ``standing`` names the
-            precision.
+            The choice, and what that browser can do. If a contest chose, the choice's ``standing`` names the precision.
 
         Raises:
             BackendUnavailable: No browser can run that backend.
@@ -81,16 +80,18 @@ class Router:
         return choice, browser.capabilities
 
     async def _tuned(self, pool: Pool, package: ModelPackage, wish: Wish) -> tuple[Choice, Browser] | None:
-        """Return what a contest found to be the fastest of what the caller allows; ``None`` where there is no such."""
+        """Return the fastest candidate of a contest that the caller allows, and its browser; ``None`` without one."""
         is_open = wish.platform == "auto" or len(wish.precisions) > 1
         if self._options.routing == "table" or not is_open:
             return None
         model, here = identity(package), machine()["id"]
         known = await asyncio.to_thread(self._results.find, model, here)
-        if not known:
+        if not known:  # asking browsers for their versions starts processes, so it waits until a result may hold
             return None
         names = self._browsers(pool, package)
-        versions = await asyncio.to_thread(_versions, [one for one in pool.installations if one.name in names])
+        versions = await asyncio.to_thread(
+            _versions, [browser for browser in pool.installations if browser.name in names]
+        )
         tuning = await asyncio.to_thread(self._results.recall, model, here, versions)
         standing = tuning.best(versions, lambda candidate: _allows(wish, candidate)) if tuning is not None else None
         return await self._take(pool, package, wish, tuning, standing) if tuning and standing else None
@@ -98,16 +99,13 @@ class Router:
     async def _take(
         self, pool: Pool, package: ModelPackage, wish: Wish, tuning: Tuning, standing: Standing
     ) -> tuple[Choice, Browser] | None:
-        """Choose a candidate of a contest; ``None`` where it is not to be had any more.
-
-        Returns:
-            The choice and its browser, which is up.
-        """
+        """Return the choice of a contest's candidate, and its browser; ``None`` if it cannot run any more."""
         candidate = standing.candidate
         try:
             browser = await pool.ensure((candidate.browser,), candidate.backend)
         except (BackendUnavailable, BrowserError, LostError):
-            return None  # the table knows what takes its place
+            return None  # the table chooses instead
+        # The version on the disk is a guess: a browser that updates itself may start in another one.
         if not is_alike(browser.capabilities.engine_version, tuning.version_of(candidate.browser) or ""):
             return None
         route = self._route(pool, package)
@@ -120,20 +118,20 @@ class Router:
     async def _by_table(self, pool: Pool, package: ModelPackage, wish: Wish) -> tuple[Choice, Browser]:
         route = self._route(pool, package)
         names = route.names if route else ()
-        wanted = None if wish.platform == "auto" else wish.platform
+        required = None if wish.platform == "auto" else wish.platform
         why = None
         try:
-            browser = await pool.ensure(names, wanted)
+            browser = await pool.ensure(names, required)
         except BackendUnavailable as error:
             if not wish.fallback:
                 raise
             browser, why = await pool.ensure(names), str(error)
-        backend = wanted if wanted and not why else browser.capabilities.choose()
+        backend = required if required and not why else browser.capabilities.choose()
         by: ChosenBy = "table" if wish.platform == "auto" else "caller"
         return Choice(wish.platform, backend, why, route, by=by), browser
 
     def _browsers(self, pool: Pool, package: ModelPackage) -> tuple[str, ...]:
-        """Return the browsers that a model may go to: what the caller prefers for its family, else all."""
+        """Return the browsers that a model may use: those that the caller prefers for its family, else all."""
         names = tuple(installation.name for installation in pool.installations)
         if not preferences.is_named(package.family, self._options.browser_preferences or {}):
             return names
@@ -146,15 +144,12 @@ class Router:
 
 
 def avoid_fixed_shapes(choice: Choice, package: ModelPackage, varying: Collection[str]) -> Choice:
-    """Take WebAssembly in place of WebNN for a model that has other shapes in each run.
+    """Return a choice with WebAssembly in place of WebNN, if the model's shapes differ from run to run.
 
     Args:
         choice: What was chosen.
-        package: The model. A cache of its that grows with every step counts where ``auto`` chose.
-        varying: Inputs whose shape the caller knows to be another in each run.
-
-    Returns:
-        The choice, with WebAssembly in place of WebNN where that is needed.
+        package: The model. If ``auto`` chose, a KV cache that grows with every step counts, too.
+        varying: Inputs whose shape the caller knows to differ from run to run.
     """
     if choice.backend != "webnn":
         return choice
@@ -164,7 +159,7 @@ def avoid_fixed_shapes(choice: Choice, package: ModelPackage, varying: Collectio
 
 
 def identity(package: ModelPackage) -> str:
-    """Return the hash that results of tuning are kept by: the full-precision model's, as far as it is known.
+    """Return the hash that results of tuning are stored under: the full-precision model's, if it is known.
 
     Args:
         package: The model, in any precision.
@@ -173,12 +168,13 @@ def identity(package: ModelPackage) -> str:
 
 
 def _allows(wish: Wish, candidate: Candidate) -> bool:
-    """Return whether the caller leaves a candidate open."""
+    """Return whether the caller allows a candidate."""
     return candidate.precision in wish.precisions and wish.platform in ("auto", candidate.backend)
 
 
 def _versions(installations: Iterable[Installation]) -> dict[str, str]:
-    """Return the browsers' versions, as far as their pages tell the same; empty where one is not known."""
+    """Return the engine's version of each browser by name; empty if it is not known."""
+    # WebKit's program has a version of its own; its pages report the engine's, which cannot be had without a start.
     return {
         installation.name: ""
         if installation.engine == "webkit"
@@ -188,7 +184,7 @@ def _versions(installations: Iterable[Installation]) -> dict[str, str]:
 
 
 def precision_obstacle(package: ModelPackage, backend: Backend, capabilities: Capabilities) -> str | None:
-    """Say why a browser cannot run a model's precision on a backend, as far as that is known before it is tried.
+    """Return why a browser cannot run a model's precision on a backend, as far as that is known before a try.
 
     Args:
         package: The model.
@@ -196,7 +192,7 @@ def precision_obstacle(package: ModelPackage, backend: Backend, capabilities: Ca
         capabilities: What the browser can do.
 
     Returns:
-        The reason; ``None`` where none is known.
+        The reason; ``None`` if there is none.
     """
     if package.precision in _HALF and backend == "webgpu" and "shader-f16" not in capabilities.features:
         return f"{package.precision} needs shader-f16, which this browser's WebGPU adapter lacks"

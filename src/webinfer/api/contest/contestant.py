@@ -46,7 +46,7 @@ class Opened(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What all candidates of a contest have in setup.
+    """What all candidates of a contest have in common.
 
     Attributes:
         options: Options of the caller's accelerator.
@@ -69,11 +69,13 @@ class Setup:
     warm_up: float = 3.0
 
     def options_of(self, candidate: Candidate) -> Options:
-        """Return the options that a candidate runs with: the caller's, as far as a contest leaves them.
+        """Return the options that a candidate runs with: the caller's, except what the contest varies or forbids.
 
         Args:
             candidate: The candidate.
         """
+        # No routing, no second browser, no kept profile: nothing but the candidate's own settings may move its times.
+        # Batches are set after loading, so that a model that cannot batch is refused with the reason.
         is_named = bool(self.options.browsers)
         return replace(
             self.options,
@@ -95,13 +97,13 @@ class Setup:
         )
 
     def check(self, result: Result) -> None:
-        """Hold an answer against native onnxruntime's.
+        """Compare an answer with native onnxruntime's.
 
         Args:
             result: The answer.
 
         Raises:
-            AccuracyError: It is another one.
+            AccuracyError: It differs by more than the limits allow.
         """
         right = self.right.get(result.precision)
         if right is None:
@@ -143,11 +145,11 @@ class BrowserContestant:
             make: Makes an accelerator.
 
         Returns:
-            A contestant that is ready to take turns.
+            The contestant, ready for its first turn.
 
         Raises:
-            BackendUnavailable: It runs on another backend than the candidate's.
-            WebinferError: It cannot be run, or answers wrongly. Nothing is left behind then.
+            BackendUnavailable: The model cannot be batched as the candidate says.
+            WebinferError: The candidate cannot run, or answers wrongly. Its browser has ended then.
         """
         accelerator = make(setup.options_of(candidate))
         try:
@@ -165,7 +167,7 @@ class BrowserContestant:
                 raise BackendUnavailable(f"it cannot batch: {why}", backend=candidate.backend)
             contestant = cls(accelerator, model, Pace(setup.turn, setup.callers), setup, capabilities.engine_version)
             await contestant.warm_up()
-        except BaseException:
+        except BaseException:  # also when the tuner cancels this, because it took too long
             await accelerator.close()
             raise
         return contestant
@@ -180,11 +182,7 @@ class BrowserContestant:
         await self._pace.warm_up(self._run, self._setup.warm_up)
 
     async def turn(self) -> float:
-        """Run some requests; see ``webinfer.tuning.tuner.Contestant``.
-
-        Returns:
-            Seconds of each request on average.
-        """
+        """Return the seconds per item of a turn, after a check of its last answer; see ``tuning.tuner.Contestant``."""
         taken = await self._pace.take(self._run)
         self._setup.check(taken.answers[-1])
         return cost([result.times.total for result in taken.answers], taken.elapsed, taken.callers)

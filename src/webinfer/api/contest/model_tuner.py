@@ -30,10 +30,10 @@ from webinfer.tuning.candidate import Candidate, Space, sort_out, thread_obstacl
 from webinfer.tuning.tuner import Subject, Terms, Tuner, TuningProgress
 from webinfer.tuning.tuning import Tuning
 
-_SEQUENCE = 128  # tokens of the texts that are made up
-_TURNS = 40  # of every candidate, for which the budget should do
-_TURN = (0.05, 0.25)  # seconds, at least and at most
-_WARM_UP = (0.5, 3.0)  # likewise
+_SEQUENCE = 128  # tokens of a generated text
+_TURNS = 40  # turns of each candidate that the budget should allow
+_TURN = (0.05, 0.25)  # shortest and longest turn, in seconds
+_WARM_UP = (0.5, 3.0)  # shortest and longest warm-up, in seconds
 
 
 class ModelTuner:
@@ -54,16 +54,16 @@ class ModelTuner:
         return f"<ModelTuner {self._order.reference}>"
 
     async def __call__(self, terms: Terms) -> Tuning:
-        """Run a contest, and keep its result.
+        """Run a contest, and store its result.
 
         Args:
             terms: What the caller asks.
 
         Returns:
-            How every candidate did, and which one won.
+            The winner, and how every candidate did.
 
         Raises:
-            OptionError: What the caller allows cannot be.
+            OptionError: The budget is not above 0, or the terms name a browser that the accelerator does not have.
             WebinferError: As ``AsyncModel.tune``.
         """
         began = time.perf_counter()
@@ -76,6 +76,7 @@ class ModelTuner:
         able, reasons = sort_out(
             space.combinations(),
             (
+                # This one is first: the others look up only browsers that start and precisions that exist.
                 lambda candidate: missing.get(candidate.browser) or absent.get(candidate.precision),
                 thread_obstacle(os.cpu_count() or 1),
                 lambda candidate: _backend_obstacle(candidate, capabilities[candidate.browser]),
@@ -86,8 +87,9 @@ class ModelTuner:
             ),
         )
         self._tell(terms, "run natively")
-        inputs = terms.inputs if terms.inputs is not None else await asyncio.to_thread(_made_up, base, space)
+        inputs = terms.inputs if terms.inputs is not None else await asyncio.to_thread(_generate_inputs, base, space)
         right = {name: await asyncio.to_thread(_answer, package, inputs) for name, package in packages.items()}
+        # All candidates get the load of the most demanding one, so that their costs per item can be compared.
         setup = Setup(
             options=self._lifecycle.options,
             order=self._order,
@@ -110,11 +112,15 @@ class ModelTuner:
         return tuning
 
     async def _survey(self, terms: Terms) -> tuple[dict[str, Capabilities], dict[str, str]]:
-        """Return what each browser can do, and why others cannot be had."""
+        """Return what each browser can do, and why the other browsers cannot take part.
+
+        Raises:
+            OptionError: The terms name a browser that the accelerator does not have.
+        """
         pool = await self._lifecycle.open()
         known = [installation.name for installation in pool.installations]
-        wanted = known if terms.browsers is None else list(terms.browsers)
-        for browser in wanted:
+        chosen = known if terms.browsers is None else list(terms.browsers)
+        for browser in chosen:
             if browser not in known:
                 raise OptionError(
                     f"browsers must be among the accelerator's, {', '.join(known)}, not {browser!r}. An accelerator "
@@ -122,7 +128,7 @@ class ModelTuner:
                     option="browsers",
                 )
         capabilities, missing = {}, {}
-        for browser in wanted:
+        for browser in chosen:
             if browser == "url":
                 missing[browser] = "a page that somebody opens cannot be opened again for a contest"
                 continue
@@ -137,7 +143,11 @@ class ModelTuner:
         """Find or make the model in each precision.
 
         Returns:
-            The model by precision, why others cannot be had, and the full one.
+            The model by precision, why the other precisions cannot be made, and the model in full precision.
+
+        Raises:
+            OptionError: There is no such precision.
+            ModelError: The model in full precision cannot be found, fetched or read.
         """
 
         def tell(progress: Progress) -> None:
@@ -160,7 +170,7 @@ class ModelTuner:
         return packages, absent, base
 
     def _space(self, terms: Terms, browsers: tuple[str, ...], precisions: tuple[str, ...], base: ModelPackage) -> Space:
-        """Return what the caller allows; what was not said is as the accelerator and the model have it."""
+        """Return what the caller allows. The accelerator's options and the model fill in what the terms leave out."""
         options = self._lifecycle.options
         asked = self._order.platform or options.platform
         backends = BACKENDS if asked == "auto" else (asked,)
@@ -181,13 +191,13 @@ class ModelTuner:
 
 
 def _as_preferred(space: Space, capabilities: Sequence[Capabilities], *, are_named: bool) -> Space:
-    """Return what is allowed in the table's order, unless the caller named backends, and without needless workgroups.
+    """Return the space in the table's order of backends, unless the caller named them, and without useless workgroups.
 
-    What comes first is opened first. So a WebGPU adapter in software, which is slow to open and to run, comes last.
+    The contest opens candidates in this order. A software WebGPU adapter is slow to open and to run, so it comes last.
     """
-    if not any("webgpu" in seen.backends for seen in capabilities):
+    if not any("webgpu" in browser.backends for browser in capabilities):
         return replace(space, workgroups=())
-    if are_named or any(seen.choose() == "webgpu" for seen in capabilities):
+    if are_named or any(browser.choose() == "webgpu" for browser in capabilities):
         return space
     return replace(space, backends=tuple(sorted(space.backends, key=lambda backend: backend == "webgpu")))
 
@@ -204,14 +214,14 @@ def _batch_obstacle(candidate: Candidate, package: ModelPackage) -> str | None:
     return None
 
 
-def _made_up(package: ModelPackage, space: Space) -> Any:
-    """Return an invented request: a recording where workgroups compete, because only then features are made."""
+def _generate_inputs(package: ModelPackage, space: Space) -> Any:
+    """Return a generated request: a recording if workgroups compete, because its time includes the audio features."""
     recording = sound(package) if space.workgroups else None
     return sample(package, _SEQUENCE) if recording is None else recording[0]
 
 
 def _answer(package: ModelPackage, inputs: Any) -> Arrays | None:
-    """Return native onnxruntime's answer; ``None`` where it has none, and the gate's own check must do.
+    """Return native onnxruntime's answer; ``None`` if it cannot run the model. Then only the gate checks candidates.
 
     Raises:
         InputError: The inputs do not fit the model.

@@ -101,9 +101,9 @@ def add(path: Path, *, hidden: bool = False, follow: bool = False, progress: Pro
     Raises:
         StoreError: Something cannot be read or stored.
     """
-    root = Importer(put=BlockStore().put, hidden=hidden, follow=follow, tell=_adding(progress, f"add {path.name}")).add(
-        path
-    )
+    root = Importer(
+        put=BlockStore().put, hidden=hidden, follow=follow, tell=_byte_counter(progress, f"add {path.name}")
+    ).add(path)
     return Added(root.cid, root.size)
 
 
@@ -130,7 +130,7 @@ def fetch(
         StoreError: It cannot be stored or written.
     """
     root, path = parse(reference)
-    store, target = _brought(root, path, gateways, progress)
+    store, target = _bring_in(root, path, gateways, progress)
     place = output or Path(path.rpartition("/")[2] or str(root))
 
     def tell(done: int, total: int | None) -> None:
@@ -144,13 +144,19 @@ def fetch(
 def read(
     reference: str, *, gateways: Sequence[str] | None = None, progress: ProgressCallback | None = None
 ) -> Iterator[bytes]:
-    """Yield the contents of a file in pieces, fetched and verified first; arguments and errors as for ``fetch``.
+    """Return the contents of a file in pieces, after all of it is fetched and verified.
 
-    Returns:
-        An iterator over pieces of at most 1 MiB.
+    Args:
+        reference: A CID, also as ``ipfs://CID``, and a path below it.
+        gateways: Addresses of trustless gateways; ``None`` for those that the environment names.
+        progress: Called with stages and bytes.
+
+    Raises:
+        FetchError: No gateway gave it whole.
+        StoreError: It cannot be stored.
     """
     root, path = parse(reference)
-    store, target = _brought(root, path, gateways, progress)
+    store, target = _bring_in(root, path, gateways, progress)
     require_file(store, root, path, target)
     return contents(store.get, target)
 
@@ -158,9 +164,19 @@ def read(
 def listing(
     reference: str, *, gateways: Sequence[str] | None = None, progress: ProgressCallback | None = None
 ) -> NodeListing:
-    """Return what a directory holds, or that it is a file. Arguments and errors are those of ``fetch``."""
+    """Return what a directory holds, or that it is a file.
+
+    Args:
+        reference: A CID, also as ``ipfs://CID``, and a path below it.
+        gateways: Addresses of trustless gateways; ``None`` for those that the environment names.
+        progress: Called with stages and bytes.
+
+    Raises:
+        FetchError: No gateway gave it whole.
+        StoreError: It cannot be stored.
+    """
     root, path = parse(reference)
-    store, target = _brought(root, path, gateways, progress)
+    store, target = _bring_in(root, path, gateways, progress)
     node = decode(target, store.get(target))
     links = children(store.get, node) if node.is_directory else ()
     items = tuple(Item(link.name, link.cid, link.size) for link in links)
@@ -168,10 +184,13 @@ def listing(
 
 
 def verify(reference: str) -> Report:
-    """Hash every block that the store has of a file or directory. Blocks that do not match are removed.
+    """Return a report of every block that the store has of a file or directory. Blocks that do not match are removed.
 
-    Returns:
-        How many blocks were read, and which were missing or damaged.
+    Args:
+        reference: A CID, also as ``ipfs://CID``, and a path below it.
+
+    Raises:
+        StoreError: The store cannot be read.
     """
     root, path = parse(reference)
     return archive.check(BlockStore(), root, path)
@@ -184,14 +203,24 @@ def export_archive(
     gateways: Sequence[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Archived:
-    """Write a file or directory as one archive of blocks (CARv1). Arguments and errors are those of ``fetch``.
+    """Write a file or directory as one archive of blocks (CARv1).
+
+    Args:
+        reference: A CID, also as ``ipfs://CID``, and a path below it.
+        file: Where to write the archive.
+        gateways: Addresses of trustless gateways; ``None`` for those that the environment names.
+        progress: Called with stages and bytes.
 
     Returns:
-        What was written: blocks and bytes.
+        The root's CID, the number of blocks, and the bytes of the file.
+
+    Raises:
+        FetchError: No gateway gave it whole.
+        StoreError: It cannot be stored or written.
     """
     root, path = parse(reference)
-    store, target = _brought(root, path, gateways, progress)
-    blocks = archive.export_archive(store, target, file, _adding(progress, f"write {file.name}"))
+    store, target = _bring_in(root, path, gateways, progress)
+    blocks = archive.export_archive(store, target, file, _byte_counter(progress, f"write {file.name}"))
     return Archived(target, blocks, file.stat().st_size)
 
 
@@ -205,11 +234,11 @@ def import_archive(file: Path, *, progress: ProgressCallback | None = None) -> l
     Returns:
         A report for each root of the archive: what is there, and which blocks are missing.
     """
-    return archive.import_archive(BlockStore(), file, _adding(progress, f"read {file.name}"))
+    return archive.import_archive(BlockStore(), file, _byte_counter(progress, f"read {file.name}"))
 
 
 def serve(address: str = LOOPBACK, port: int = 8080) -> AbstractAsyncContextManager[str]:
-    """Serve the store as a trustless gateway, as long as the context is open; it gives the URL.
+    """Return a context that serves the store as a trustless gateway while it is open, and gives the URL.
 
     Args:
         address: Address to listen on; ``0.0.0.0`` lets other machines ask.
@@ -226,21 +255,17 @@ def store_directory() -> Path:
     return BlockStore().directory
 
 
-def _brought(
+def _bring_in(
     root: CID, path: str, gateways: Sequence[str] | None, progress: ProgressCallback | None
 ) -> tuple[BlockStore, CID]:
-    """Fetch what is not in the store, from the gateways given, else from the usual ones.
-
-    Returns:
-        The store and the root's CID.
-    """
+    """Return the store and the CID at a path, once all blocks of it are in the store."""
     store = BlockStore()
     checked = [check_url(url) for url in gateways] if gateways else None
     return store, bring(root, path, store, gateways=checked, progress=progress)
 
 
-def _adding(progress: ProgressCallback | None, stage: str) -> Callable[[int], None]:
-    """Return what adds up bytes and reports them."""
+def _byte_counter(progress: ProgressCallback | None, stage: str) -> Callable[[int], None]:
+    """Return a function that adds up bytes and reports the sum."""
     done = 0
 
     def tell(nbytes: int) -> None:

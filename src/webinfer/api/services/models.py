@@ -63,7 +63,7 @@ class ListedModel:
     error: WebinferError | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the model as values of JSON."""
         values: dict[str, Any] = {"reference": self.reference, "ready": self.package is not None}
         if self.error is not None:
             values["error"] = self.error.to_dict()
@@ -80,8 +80,8 @@ def listed_models() -> Iterator[ListedModel]:
     references = listed()
     ready = {reference: path for reference, path in here(references).items() if reference not in own}
     for reference in [*references, *(extra for extra in ready if extra not in references)]:
-        place = reference if reference in own else ready.get(reference)
-        yield _open(reference, place) if place is not None else ListedModel(reference)
+        source = reference if reference in own else ready.get(reference)
+        yield _open(reference, source) if source is not None else ListedModel(reference)
 
 
 def model_roots() -> str | None:
@@ -89,8 +89,8 @@ def model_roots() -> str | None:
     return os.environ.get(VARIABLE)
 
 
-def _open(reference: str, place: str | Path) -> ListedModel:
+def _open(reference: str, source: str | Path) -> ListedModel:
     try:
-        return ListedModel(reference, resolve(place))
+        return ListedModel(reference, resolve(source))
     except WebinferError as error:
         return ListedModel(reference, error=error)

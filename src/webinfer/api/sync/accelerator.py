@@ -1,7 +1,7 @@
 """The synchronous face: the same names and signatures, usable from any thread.
 
-The asynchronous accelerator lives on an event loop in a thread of its own; every call crosses over to it. So
-calls work from many threads at once, from inside a notebook's running loop, and from ``asyncio.to_thread``.
+The asynchronous accelerator lives on an event loop in a thread of its own. Every call crosses over to it. So calls
+work from many threads at once, from inside a notebook's running loop, and from ``asyncio.to_thread``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self
 
 from webinfer.api.accelerator import AsyncAccelerator
 from webinfer.api.sync.docstrings import mirroring
@@ -24,17 +24,12 @@ from webinfer.inference.model import Inputs
 from webinfer.inference.result import Result
 from webinfer.telemetry.readers.snapshot import Snapshot
 
-if TYPE_CHECKING:
-    pass
-
-T = TypeVar("T")
-
 
 def _forget(portal: Portal, accelerator: AsyncAccelerator) -> None:
-    """End what nobody closed.
+    """End an accelerator that nobody closed.
 
-    The garbage collector calls this in whatever thread it happens to run, in the middle of anything, perhaps with a
-    lock in hand that closing needs, perhaps in the portal's own thread: nothing here may wait.
+    The garbage collector calls this in any thread, at any moment. That thread may hold a lock that closing needs, or
+    be the portal's own. So nothing here may wait.
     """
     portal.abandon(accelerator.close())
 
@@ -56,7 +51,7 @@ class Accelerator(Resource):
         keywords: Options by name, in place of ``options``; docs/reference/options.md lists them.
 
     Raises:
-        OptionError: An option is unknown, or its value cannot be.
+        OptionError: An option is unknown, or its value is not valid.
     """
 
     def __init__(self, options: Options | None = None, **keywords: Any) -> None:
@@ -77,7 +72,7 @@ class Accelerator(Resource):
         return self._inner.options
 
     def start(self) -> Capabilities:
-        """Return what ``AsyncAccelerator.start`` returns."""
+        """Return the same as ``AsyncAccelerator.start``."""
         return self._portal.call(self._inner.start())
 
     def load(
@@ -91,7 +86,7 @@ class Accelerator(Resource):
         require: Requirement | None = None,
         progress: ProgressCallback | None = None,
     ) -> Model:
-        """Return what ``AsyncAccelerator.load`` returns; ``progress`` is called on other threads."""
+        """Return the same as ``AsyncAccelerator.load``; ``progress`` is called on other threads."""
         work = self._inner.load(
             reference,
             platform=platform,
@@ -114,7 +109,7 @@ class Accelerator(Resource):
         progress: ProgressCallback | None = None,
         **parameters: Any,
     ) -> Pipeline:
-        """Return what ``AsyncAccelerator.pipeline`` returns; ``progress`` is called on other threads."""
+        """Return the same as ``AsyncAccelerator.pipeline``; ``progress`` is called on other threads."""
         work = self._inner.pipeline(
             task,
             model,
@@ -127,39 +122,39 @@ class Accelerator(Resource):
         return Pipeline(self._portal.call(work), self._portal, self)
 
     def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
-        """Return what ``AsyncAccelerator.run`` returns."""
+        """Return the same as ``AsyncAccelerator.run``."""
         return self._portal.call(self._inner.run(reference, inputs, platform=platform))
 
     def run_parallel(self, requests: Sequence[tuple[Model, Inputs]]) -> list[Result]:
-        """Return what ``AsyncAccelerator.run_parallel`` returns."""
+        """Return the same as ``AsyncAccelerator.run_parallel``."""
         return self._portal.call(self._inner.run_parallel([(model.inner, inputs) for model, inputs in requests]))
 
     def metrics(self) -> dict[str, Any]:
-        """Return what ``AsyncAccelerator.metrics`` returns."""
+        """Return the same as ``AsyncAccelerator.metrics``."""
         return self._portal.call(self._inner.metrics())
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Return what ``AsyncAccelerator.query`` returns."""
+        """Return the same as ``AsyncAccelerator.query``."""
         return self._portal.call(self._inner.query(sql, parameters))
 
     def report(self, format: str = "markdown") -> str:
-        """Return what ``AsyncAccelerator.report`` returns."""
+        """Return the same as ``AsyncAccelerator.report``."""
         return self._portal.call(self._inner.report(format))
 
     def snapshot(self) -> Snapshot:
-        """Return what ``AsyncAccelerator.snapshot`` returns."""
+        """Return the same as ``AsyncAccelerator.snapshot``."""
         return self._portal.call(self._inner.snapshot())
 
     def limit_memory(self, limits: Mapping[str, float]) -> None:
-        """As ``AsyncAccelerator.limit_memory``."""
+        """Do the same as ``AsyncAccelerator.limit_memory``."""
         self._portal.call(self._inner.limit_memory(limits))
 
     def scale_timeouts(self, factors: Mapping[str, float]) -> None:
-        """As ``AsyncAccelerator.scale_timeouts``."""
+        """Do the same as ``AsyncAccelerator.scale_timeouts``."""
         self._portal.call(self._inner.scale_timeouts(factors))
 
     def close(self) -> None:
-        """As ``AsyncAccelerator.close``."""
+        """Do the same as ``AsyncAccelerator.close``."""
         if self._forget.detach() is not None:
             try:
                 self._portal.call(self._inner.close())

@@ -35,7 +35,7 @@ class Model(Resource):
     def __init__(self, inner: AsyncModel, portal: Portal, accelerator: object) -> None:
         self._inner = inner
         self._portal = portal
-        self._accelerator = accelerator  # held, as it ends when nobody holds it any more
+        self._accelerator = accelerator  # a reference, because the accelerator ends when it is garbage
 
     def __repr__(self) -> str:
         return repr(self._inner).replace("AsyncModel", "Model")
@@ -57,7 +57,7 @@ class Model(Resource):
 
     @property
     def family(self) -> str:
-        """As ``AsyncModel.family``."""
+        """The same as ``AsyncModel.family``."""
         return self._inner.family
 
     @family.setter
@@ -81,16 +81,16 @@ class Model(Resource):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """As ``AsyncModel.tokenizer``."""
+        """The same as ``AsyncModel.tokenizer``."""
         return self._inner.tokenizer
 
     @property
     def image_processor(self) -> ImageProcessor:
-        """As ``AsyncModel.image_processor``."""
+        """The same as ``AsyncModel.image_processor``."""
         return self._inner.image_processor
 
     def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
-        """Return what ``AsyncModel.load`` returns."""
+        """Return the same as ``AsyncModel.load``."""
         return self._portal.call(self._inner.load(progress))
 
     def run(
@@ -101,7 +101,7 @@ class Model(Resource):
         timeout: float | None = None,
         priority: int = 0,
     ) -> Result:
-        """Return what ``AsyncModel.run`` returns."""
+        """Return the same as ``AsyncModel.run``."""
         return self._portal.call(self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority))
 
     def submit(
@@ -112,7 +112,7 @@ class Model(Resource):
         timeout: float | None = None,
         priority: int = 0,
     ) -> Future[Result]:
-        """Return what ``AsyncModel.submit`` returns; the future is a ``concurrent.futures.Future``."""
+        """Return the same as ``AsyncModel.submit``; the future is a ``concurrent.futures.Future``."""
         work = self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority)
         future = self._portal.start(work)
         future.add_done_callback(lambda _, _open=self._accelerator: None)  # type: ignore[misc]  # open until then
@@ -126,24 +126,24 @@ class Model(Resource):
         timeout: float | None = None,
         priority: int = 0,
     ) -> list[Result]:
-        """Return what ``AsyncModel.run_batch`` returns."""
+        """Return the same as ``AsyncModel.run_batch``."""
         return self._portal.call(self._inner.run_batch(batch, outputs=outputs, timeout=timeout, priority=priority))
 
     @property
     def max_batch_size(self) -> int:
-        """As ``AsyncModel.max_batch_size``."""
+        """The same as ``AsyncModel.max_batch_size``."""
         return self._inner.max_batch_size
 
     def warm_up(self, lengths: Sequence[int] | None = None) -> int:
-        """Return what ``AsyncModel.warm_up`` returns."""
+        """Return the same as ``AsyncModel.warm_up``."""
         return self._portal.call(self._inner.warm_up(lengths))
 
     def profile(self, inputs: Inputs, *, runs: int = 3) -> Profile:
-        """Return what ``AsyncModel.profile`` returns."""
+        """Return the same as ``AsyncModel.profile``."""
         return self._portal.call(self._inner.profile(inputs, runs=runs))
 
     def prove_hardware(self) -> Verdict:
-        """Return what ``AsyncModel.prove_hardware`` returns."""
+        """Return the same as ``AsyncModel.prove_hardware``."""
         return self._portal.call(self._inner.prove_hardware())
 
     def tune(
@@ -159,7 +159,7 @@ class Model(Resource):
         inputs: Inputs | None = None,
         progress: Callable[[TuningProgress], None] | None = None,
     ) -> Tuning:
-        """Return what ``AsyncModel.tune`` returns; ``progress`` is called on another thread."""
+        """Return the same as ``AsyncModel.tune``; ``progress`` is called on another thread."""
         work = self._inner.tune(
             budget,
             browsers=browsers,
@@ -174,15 +174,15 @@ class Model(Resource):
         return self._portal.call(work)
 
     def set_max_batch_size(self, size: int) -> str | None:
-        """Return what ``AsyncModel.set_max_batch_size`` returns."""
+        """Return the same as ``AsyncModel.set_max_batch_size``."""
         return self._portal.call(self._inner.set_max_batch_size(size))
 
     def embed(
         self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return what ``AsyncModel.embed`` returns."""
+        """Return the same as ``AsyncModel.embed``."""
         return self._portal.call(self._inner.embed(texts, normalized=normalized, batch_size=batch_size))
 
     def close(self) -> None:
-        """As ``AsyncModel.close``."""
+        """Do the same as ``AsyncModel.close``."""
         self._portal.call(self._inner.close())

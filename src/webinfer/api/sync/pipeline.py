@@ -18,20 +18,20 @@ class Pipeline(Resource):
     """A task over a model in a browser. Made by ``Accelerator.pipeline`` and ``pipeline``; any thread may call it.
 
     Attributes:
-        on_close: Called when it has been closed: ``pipeline`` ends the browser of its own so. ``None`` for nothing.
+        on_close: Called after it is closed; ``webinfer.pipeline`` ends its browser with this. ``None`` for nothing.
     """
 
     def __init__(self, inner: AsyncPipeline, portal: Portal, accelerator: object) -> None:
         self.on_close: Callable[[], None] | None = None
         self._inner = inner
         self._portal = portal
-        self._accelerator = accelerator  # held, as it ends when nobody holds it any more
+        self._accelerator = accelerator  # a reference, because the accelerator ends when it is garbage
 
     def __repr__(self) -> str:
         return repr(self._inner)
 
     def __call__(self, *inputs: Any, **parameters: Any) -> Any:
-        """Return the answer; what goes in and comes out is the task's own, see docs/reference/tasks.md."""
+        """Return the task's answer; docs/reference/tasks.md lists each task's inputs and outputs."""
         return self._portal.call(self._inner(*inputs, **parameters))
 
     @property
@@ -55,7 +55,7 @@ class Pipeline(Resource):
         return self._inner.result
 
     def stream(self, *inputs: Any, **parameters: Any) -> Iterator[Any]:
-        """Return what ``AsyncPipeline.stream`` returns."""
+        """Return the same as ``AsyncPipeline.stream``."""
         return self._pieces(self._inner.stream(*inputs, **parameters))
 
     def close(self) -> None:
@@ -67,8 +67,8 @@ class Pipeline(Resource):
                 self.on_close()
 
     def _pieces(self, pieces: AsyncIterator[Any]) -> Iterator[Any]:
-        async def following() -> tuple[Any, ...]:
-            return (await anext(pieces),)
+        async def following() -> Any:
+            return await anext(pieces)
 
         async def end() -> None:
             if isinstance(pieces, AsyncGenerator):
@@ -77,9 +77,9 @@ class Pipeline(Resource):
         try:
             while True:
                 try:
-                    (piece,) = self._portal.call(following())
+                    piece = self._portal.call(following())
                 except StopAsyncIteration:
                     return
                 yield piece
-        finally:
+        finally:  # also when the caller stops early, so that the model stops generating
             self._portal.call(end())

@@ -1,4 +1,4 @@
-"""An event loop in a thread: the way from any thread to what lives on it."""
+"""An event loop in a thread, and the way to it from any other thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Portal:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._last: asyncio.Task[None] | None = None
+        self._last: asyncio.Task[None] | None = None  # a reference, because the loop holds tasks only weakly
         self._thread = threading.Thread(target=self._live, name="webinfer", daemon=True)
         self._thread.start()
 
@@ -27,7 +27,7 @@ class Portal:
         return f"<Portal {'closed' if self._loop.is_closed() else 'open'}>"
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the loop and wait for it; Ctrl-C cancels it.
+        """Return what a coroutine returns, run on the loop. Ctrl-C cancels it.
 
         Args:
             work: The coroutine.
@@ -39,7 +39,7 @@ class Portal:
             PoolClosed: The loop has ended.
             WrongLoop: The caller is a callback on the loop's own thread.
         """
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() is self._thread:  # to wait here would stop the loop that has to do the work
             work.close()
             raise WrongLoop("A callback on webinfer's own thread must not wait: use submit, or another thread.")
         future = self.start(work)
@@ -50,7 +50,7 @@ class Portal:
             raise
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine on the loop; cancelling the future cancels it.
+        """Return the future of a coroutine that starts on the loop. Cancelling the future cancels the coroutine.
 
         Args:
             work: The coroutine.
@@ -81,7 +81,7 @@ class Portal:
         _abandoned.add(self)
         try:
             self._loop.call_soon_threadsafe(self._finish, work)
-        except RuntimeError:  # it has ended already
+        except RuntimeError:  # the loop has ended already
             work.close()
             _abandoned.discard(self)
 
@@ -100,10 +100,12 @@ class Portal:
         _abandoned.discard(self)
 
 
-_abandoned: set[Portal] = set()  # those whose accelerator was forgotten, until their thread has ended
+_abandoned: set[Portal] = set()  # portals of forgotten accelerators, until their threads have ended
 
 
-@atexit.register  # before the first finalizer, so that it runs after them
+# atexit runs last what was registered first, and weakref.finalize registers itself with the first finalizer. So this
+# runs after all finalizers, and waits until the browsers that they end are gone.
+@atexit.register
 def _join_abandoned() -> None:
     for portal in tuple(_abandoned):
         portal.join()
