@@ -118,15 +118,12 @@ class Agreement:
 
     @classmethod
     def of(cls, outputs: Arrays, native: Arrays, limits: Limits) -> Agreement:
-        """Compare an answer with native onnxruntime's.
+        """Return the agreement of an answer with native onnxruntime's.
 
         Args:
             outputs: The answer, by output name.
             native: Native onnxruntime's answer, by output name.
             limits: The largest differences that pass.
-
-        Returns:
-            The agreement.
         """
         deviations = compare(outputs, native)
         wrong = fault(deviations, limits)
@@ -146,9 +143,6 @@ class Agreement:
 
         Args:
             other: Another agreement.
-
-        Returns:
-            One of the two.
         """
 
         def badness(agreement: Agreement) -> tuple[bool, bool, float]:

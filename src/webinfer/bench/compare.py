@@ -145,7 +145,7 @@ def check_finished(a: Record, b: Record) -> None:
 def _finding(
     a: Record, b: Record, before: Cell | None, now: Cell | None, configuration: Configuration
 ) -> Finding | None:
-    """Return how one configuration changed; ``None`` if it runs in neither benchmark."""
+    """Return the comparison of one configuration; ``None`` if it runs in neither benchmark."""
     if before is None or now is None:
         return Finding(configuration=configuration, kind="added" if before is None else "removed")
     if left := [record.id for record, cell in ((a, before), (b, now)) if not cell.done]:
@@ -159,6 +159,7 @@ def _finding(
     confidence = min(a.method.confidence, b.method.confidence)
     raw = between(costs_by_launch(before.turns), costs_by_launch(now.turns), confidence=confidence)
     natives = a.reference(before), b.reference(now)
+    # In units of native onnxruntime's time the machine's own speed cancels, since both ran in the same rounds.
     relative = native = None
     if natives[0] is not None and natives[1] is not None:
         earlier = relative_costs_by_launch(before.turns, natives[0])
@@ -174,7 +175,7 @@ def _finding(
 
 
 def _corrected(findings: Sequence[Finding], limit: float) -> list[Finding]:
-    """Return the findings with p-values that are corrected for the number of changes."""
+    """Return findings that are tested against the limit, with p-values corrected for the number of changes."""
     changes = [finding.counted for finding in findings]
     p_values = iter(adjusted([change.p_value for change in changes if change]))
     p_beyond = iter(adjusted([change.p_beyond(limit) for change in changes if change]))
@@ -183,6 +184,7 @@ def _corrected(findings: Sequence[Finding], limit: float) -> list[Finding]:
         if change is None:
             corrected.append(replace(finding, limit=limit))
             continue
+        # ``severity`` reads the p-value, so the corrected one takes the place of the raw one.
         change = replace(change, p_value=next(p_values))
         finding = replace(finding, relative=change) if finding.relative else replace(finding, raw=change)
         corrected.append(replace(finding, limit=limit, p_beyond=next(p_beyond)))

@@ -73,9 +73,6 @@ def full_matrix(models: Sequence[str] = (), concurrency: Sequence[int] = (1,)) -
     Args:
         models: Models; empty for all that are ready.
         concurrency: Numbers of requests at once.
-
-    Returns:
-        The matrix.
     """
     return Matrix(
         models=tuple(models) or tuple(sorted(here(listed()))),
@@ -156,10 +153,8 @@ def expand(matrix: Matrix, surveyed: dict[str, SurveyedBrowser]) -> list[Cell]:
     Args:
         matrix: What to measure.
         surveyed: What each browser can run.
-
-    Returns:
-        Cells.
     """
+    # ``auto`` stands for a browser or backend that may be named as well: the first of two equal cells stays.
     cells: dict[Configuration, Cell] = {}
     for model, concurrency, precision, name, platform in itertools.product(
         matrix.models, matrix.concurrency, matrix.precisions, matrix.browsers, matrix.platforms
@@ -184,9 +179,6 @@ def new_record(matrix: Matrix, method: Method, surveyed: dict[str, SurveyedBrows
         method: How to measure.
         surveyed: What each browser can run.
         options: Options of the accelerators.
-
-    Returns:
-        The record.
     """
     now = datetime.datetime.now(datetime.UTC)
     return Record(

@@ -165,13 +165,10 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record from a file.
+    """Return the record in a file.
 
     Args:
         path: The file.
-
-    Returns:
-        The record.
 
     Raises:
         BenchmarkError: The file cannot be read, or this version does not read its format.
@@ -183,14 +180,11 @@ def read_record(path: Path) -> Record:
 
 
 def parse_record(data: Any, origin: str) -> Record:
-    """Make a record from values of JSON.
+    """Return the record made from values of JSON.
 
     Args:
         data: What ``Record.to_dict`` returned.
         origin: Where it comes from, for errors.
-
-    Returns:
-        The record.
 
     Raises:
         BenchmarkError: It is something else, or has a newer format.

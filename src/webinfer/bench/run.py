@@ -127,7 +127,7 @@ def find_unfinished(matrix: Matrix, method: Method, options: dict[str, Any]) -> 
         options: Options of the accelerators.
 
     Returns:
-        The record; ``None`` if there is none.
+        The record; ``None`` if there is none. Other versions or machines would mix figures that cannot be compared.
     """
     here = (package_version(), revision(), machine()["id"])
     for record in _records():
@@ -144,9 +144,6 @@ def find_record(name: str) -> Record:
 
     Args:
         name: The name or path.
-
-    Returns:
-        The benchmark.
 
     Raises:
         BenchmarkError: There is no such benchmark.

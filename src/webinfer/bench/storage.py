@@ -94,14 +94,11 @@ def write(store: Store, record: Record) -> None:
 
 
 def load(path: str, name: str) -> Record:
-    """Read a benchmark from a database.
+    """Return a benchmark from a database.
 
     Args:
         path: The database.
         name: The benchmark's name, or ``latest`` or ``previous``.
-
-    Returns:
-        The benchmark.
 
     Raises:
         DatabaseError: The database cannot be opened.
@@ -127,7 +124,7 @@ def figures(record: Record, cell: Cell) -> Iterator[Figure]:
         cell: One of its configurations.
 
     Yields:
-        Figures.
+        Name, unit, values, and the interval of their median.
     """
     if cell.turns:
         costs = costs_by_launch(cell.turns)
@@ -151,7 +148,7 @@ def figures(record: Record, cell: Cell) -> Iterator[Figure]:
 
 
 def _details(cell: Cell, metric: str, bounds: Interval | None) -> dict[str, Any] | None:
-    """Return the scope of a figure's interval, and of a place's time whether its answers are native onnxruntime's."""
+    """Return the scope of a figure's interval and, for the time, whether the answers passed; ``None`` for neither."""
     details: dict[str, Any] = {"interval": bounds.scope} if bounds else {}
     if metric == "time_per_item" and cell.agreement is not None:
         details["passed"] = cell.agreement.passed

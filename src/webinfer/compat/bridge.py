@@ -108,13 +108,10 @@ class ResourcePoolBridge:
         self._configs[model_config["model_id"]] = dict(model_config)
 
     def has_model(self, model_id: str) -> bool:
-        """Tell whether a model of this id was registered or is loaded.
+        """Return whether a model of this id was registered or is loaded.
 
         Args:
             model_id: The id.
-
-        Returns:
-            Whether it is known.
         """
         return model_id in self._configs or any(
             connection.has_model(model_id) for connection in self._connections.values()
@@ -140,6 +137,7 @@ class ResourcePoolBridge:
         name = browser or self.browser
         connection = self._connections.pop(name, None) or self._make(name, platform)
         self._connections[name] = connection  # at the end, as the most recently used
+        # One opening at a time: two could both count the open browsers before either adds its own.
         async with self._use(name), self._opening:
             if not connection.is_open():
                 await self._make_room()
@@ -277,6 +275,7 @@ class ResourcePoolBridge:
         connection = self._connections.get(name)
         if connection is None or connection.is_busy():  # its timer starts again when that use ends
             return
+        # Detached at once, so that a request that comes while the browser ends starts a new one.
         accelerator = connection.detach()
         if accelerator is None:
             return

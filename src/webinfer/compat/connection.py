@@ -115,6 +115,7 @@ class BrowserConnection:
             LaunchFailed: It did not start.
             PortInUse: The port is taken.
         """
+        # Requests that come together wait here for one start, instead of starting a browser each.
         async with self._use(), self._starting:
             if self._accelerator is None:
                 self._accelerator, self._capabilities = await self._start()
@@ -197,13 +198,10 @@ class BrowserConnection:
         return sorted(self._models)
 
     def has_model(self, model_id: str) -> bool:
-        """Tell whether a model of this id is loaded.
+        """Return whether a model of this id is loaded.
 
         Args:
             model_id: The id.
-
-        Returns:
-            Whether it is loaded.
         """
         return model_id in self._models
 
@@ -242,6 +240,7 @@ class BrowserConnection:
 
     @asynccontextmanager
     async def _use(self) -> AsyncIterator[None]:
+        # The count makes the connection busy, so that the bridge neither closes it for room nor as idle.
         self._running += 1
         try:
             yield

@@ -111,9 +111,6 @@ def lanes(max_connections: int) -> int:
     Args:
         max_connections: The guide's number, 1 or more.
 
-    Returns:
-        Lanes.
-
     Raises:
         OptionError: It is below 1.
     """
@@ -141,9 +138,6 @@ def platform_of(name: str) -> Platform:
     Args:
         name: The guide's name.
 
-    Returns:
-        Our name.
-
     Raises:
         OptionError: There is no such platform.
     """
@@ -159,26 +153,20 @@ def family_of(name: str, option: str = "model_type") -> str:
         name: The name.
         option: The keyword, for errors.
 
-    Returns:
-        The name.
-
     Raises:
         OptionError: There is no such family.
     """
     if name not in FAMILIES:
-        said = f"{option} must be one of {', '.join(FAMILIES)}, not {name!r}. {suggestion(name, FAMILIES)}"
-        raise OptionError(said.rstrip(), option=option)
+        complaint = f"{option} must be one of {', '.join(FAMILIES)}, not {name!r}. {suggestion(name, FAMILIES)}"
+        raise OptionError(complaint.rstrip(), option=option)
     return name
 
 
 def factors_of(factors: Mapping[str, float]) -> dict[str, float]:
-    """Return factors by family.
+    """Return factors of time limits by family, as numbers.
 
     Args:
-        factors: Factors of time limits by family.
-
-    Returns:
-        The factors as numbers.
+        factors: Factors by family.
 
     Raises:
         OptionError: A family is unknown, or a factor is not above 0.

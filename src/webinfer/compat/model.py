@@ -70,11 +70,7 @@ class EnhancedWebModel:
         self.model.inner.family = family_of(name)
 
     def __call__(self, inputs: Inputs) -> Result | list[Result]:
-        """Run one request, or a list of requests.
-
-        Returns:
-            One result, or a list of results.
-        """
+        """Return the result of one request, or the results of a list of requests."""
         if isinstance(inputs, list) and inputs and all(isinstance(item, Mapping) for item in inputs):
             return self.run_batch(inputs)
         return self.run(inputs)
@@ -143,6 +139,7 @@ class EnhancedWebModel:
         for index, other in enumerate(other_models or ()):
             if isinstance(other, EnhancedWebModel):
                 taken = _inputs_of(other, items, index)
+                # An input that both models declare goes to both.
                 own[index] = _without(own[index], set(taken) - _declared(self))
                 others.append((other, taken))
             else:
@@ -181,7 +178,7 @@ class EnhancedWebModel:
         }
 
     def _with_reason(self, result: Result) -> Result:
-        """Return a result with what the caller asked for, and why something else ran."""
+        """Return a result with the platform that the caller asked for, and why another one ran."""
         if self._reason is None or self._asked is None:
             return result
         return replace(result, asked=self._asked, reason=self._reason)

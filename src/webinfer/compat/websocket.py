@@ -91,14 +91,15 @@ class WebSocketBridge:
             DeadlineExceeded: The browser did not connect in time.
             WebinferError: As ``start``.
         """
+        # A shielded task outlives the caller's timeout, so that the next call waits for the same start.
         if self._starting is None or (self._starting.done() and not self._connection.is_healthy()):
             self._starting = asyncio.create_task(self._connection.initialize())
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(self._starting)
-        except TimeoutError as error:
-            if isinstance(error, DeadlineExceeded):
-                raise
+        except DeadlineExceeded:  # a TimeoutError too, with a reason of its own
+            raise
+        except TimeoutError:
             why = f"The browser did not connect within {timeout:g} s: allow more time."
             raise DeadlineExceeded(why, timeout=timeout) from None
 

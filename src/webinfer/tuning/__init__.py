@@ -1,1 +1,1 @@
-"""The tuner: which candidates there are, the contest between them, and its results."""
+"""The tuner: the candidates, the contest between them, and its results."""

@@ -60,7 +60,7 @@ class Candidate:
         return self.browser, self.backend, self.precision
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the candidate as values of JSON."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 
@@ -132,7 +132,7 @@ class Space:
 def sort_out(
     combinations: Sequence[Candidate], obstacles: Sequence[Obstacle]
 ) -> tuple[list[Candidate], dict[Candidate, str]]:
-    """Part the candidates that may run from those that cannot.
+    """Divide candidates into those that may run and those that cannot.
 
     Args:
         combinations: The candidates.
@@ -153,7 +153,7 @@ def sort_out(
 
 
 def thread_obstacle(cores: int) -> Obstacle:
-    """Return the obstacle of candidates that want more threads than there are cores.
+    """Return the obstacle of candidates that need more threads than there are cores.
 
     Args:
         cores: The machine's cores.

@@ -1,12 +1,13 @@
 """The contest as pure decisions: who opens, who takes a turn, who leaves, and who has won.
 
-Candidates take turns in *rounds*. What slows a round down slows everyone in it, so only times of the same round are
+Candidates take turns in *rounds*. What slows a round down slows everyone in it. So only times of the same round are
 compared, as ratios. A contest is a successive halving (Jamieson and Talwalkar, 2016, "Non-stochastic best arm
 identification and hyperparameter optimization", AISTATS) with two additions. A candidate that is clearly slower than
-the leader leaves at once. And only so many are open side by side: those that wait come in where others have left, and
-are held against those that stayed.
+the leader leaves at once. The number of open candidates is limited: when one leaves, a waiting one opens and is
+compared with those that stayed.
 
-This module does no I/O and reads no clock. The tuner tells what was spent and measured, and does what ``advance`` says.
+This module does no I/O and reads no clock. The tuner reports what it spent and measured, and does what ``advance``
+returns.
 """
 
 from __future__ import annotations
@@ -23,27 +24,27 @@ from webinfer.tuning.candidate import Candidate
 from webinfer.tuning.tuning import Standing
 
 AT_ONCE = 6
-"""Candidates that are open side by side."""
+"""Most candidates that are open side by side."""
 LEAST = 3
 """Rounds before anyone leaves."""
 MOST = 40
-"""Rounds of one field, at most: what they do not show is too small to matter."""
+"""Most rounds of one field: a difference that they do not show is too small to matter."""
 HOPELESS = 2.0
-"""A candidate that is so many times as slow as the leader in every round need not be measured more."""
+"""A candidate that takes this many times the leader's time in every round leaves without a test."""
 SURE = 0.99
-"""Confidence by which one is clearly slower. It is high because it is asked for after every round."""
+"""Confidence at which a candidate is clearly slower. It is high because the test is repeated after every round."""
 MARGIN = 0.05
-"""Half-width of the gain's interval that is enough."""
+"""Half-width of the gain's interval that is narrow enough."""
 FAR = 1.5
-"""A lower end of the gain from which on its exact size does not matter."""
+"""A lower bound of the gain above which its exact size does not matter."""
 TIE = 0.02
-"""A lead of less, which chance may explain, goes to the candidate that is preferred."""
+"""If chance may explain a lead below this, the preferred candidate wins."""
 OUT_OF_TIME = "the budget ended before its turn"
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open a candidate, for so many seconds at most."""
+    """Open a candidate, within ``limit`` seconds."""
 
     candidate: Candidate
     limit: float
@@ -58,7 +59,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Have these candidates take a turn each, in this order."""
+    """Let these candidates take one turn each, in this order."""
 
     number: int
     order: tuple[Candidate, ...]
@@ -103,17 +104,17 @@ class Contest:
         self._seed = seed
         self._waiting = list(candidates)  # not opened yet, in order
         self._field: list[Candidate] = []  # open and still in
-        self._leaving: list[Candidate] = []  # open, but out
-        self._reasons: dict[Candidate, str] = {}  # why candidates left, in the order in which they did
-        self._failed: set[Candidate] = set()  # those that left because they failed
+        self._leaving: list[Candidate] = []  # out, but still open
+        self._reasons: dict[Candidate, str] = {}  # why candidates left, in the order in which they left
+        self._failed: set[Candidate] = set()  # candidates that left because they failed
         self._costs: dict[Candidate, dict[int, float]] = {candidate: {} for candidate in candidates}
-        self._openings: list[float] = []  # seconds of those that succeeded
+        self._openings: list[float] = []  # seconds of the openings that succeeded
         self._round = 0  # rounds so far
         self._since = 0  # rounds at the last change of the field
         self._last = 0.0  # seconds of the last round
         self._longest_turn = 0.0  # seconds
-        self._began: float | None = None  # what was spent when the round under way began
-        self._deadline: float | None = None  # what may be spent until the next halving; None: not planned yet
+        self._began: float | None = None  # seconds spent when the current round began
+        self._deadline: float | None = None  # seconds at which the next halving is due; None: not planned yet
 
     def __repr__(self) -> str:
         return f"<Contest round={self._round} field={len(self._field)} waiting={len(self._waiting)}>"
@@ -130,7 +131,7 @@ class Contest:
 
     @property
     def leader(self) -> Candidate | None:
-        """The fastest of those that are open, as far as they were measured."""
+        """The fastest open candidate; ``None`` before the first common round."""
         return self._ranked()[0] if self._common(self._field) else None
 
     @property
@@ -140,15 +141,15 @@ class Contest:
 
     @property
     def reasons(self) -> Mapping[Candidate, str]:
-        """Why candidates left, in the order in which they did."""
+        """Why candidates left, in the order in which they left."""
         return self._reasons
 
     def opened(self, candidate: Candidate, seconds: float) -> None:
-        """Take note that a candidate is ready.
+        """Record that a candidate is ready.
 
         Args:
             candidate: The candidate.
-            seconds: What that took.
+            seconds: Time that the opening took.
         """
         self._waiting.remove(candidate)
         self._field.append(candidate)
@@ -156,7 +157,7 @@ class Contest:
         self._change()
 
     def measured(self, candidate: Candidate, cost: float, seconds: float) -> None:
-        """Take note of a turn in the round under way.
+        """Record a turn of the current round.
 
         Args:
             candidate: The candidate.
@@ -167,7 +168,7 @@ class Contest:
         self._longest_turn = max(self._longest_turn, seconds)
 
     def late(self, candidate: Candidate, reason: str) -> None:
-        """Take note that a candidate was not ready in time. Nor would others be that wait for the same place.
+        """Record that a candidate was not ready in time. Waiting candidates of the same place fail with it.
 
         Args:
             candidate: The candidate.
@@ -178,7 +179,7 @@ class Contest:
             self.failed(other, f"{candidate} was not ready in time")
 
     def failed(self, candidate: Candidate, reason: str) -> None:
-        """Take note that a candidate failed. Its caller closes it.
+        """Record that a candidate failed. The caller closes it.
 
         Args:
             candidate: The candidate.
@@ -195,14 +196,15 @@ class Contest:
     def advance(self, spent: float) -> Action | None:
         """Return what to do next; ``None`` where the contest is over.
 
-        A round that would end after the budget does not begin, by what the last one took. The first one always does,
-        so that there is a winner wherever a candidate could be opened.
+        A round does not begin if it would end after the budget, judged by the last one. The first round always begins,
+        so that there is a winner if any candidate could be opened.
 
         Args:
             spent: Seconds since the contest began.
         """
         if self._began is not None:
             self._last, self._began = spent - self._began, None
+        # Candidates that left close first, one a call. Then waiting ones open. Only then comes a round, undisturbed.
         if not self._leaving and self._common(self._field):
             self._drop(spent)
         if self._leaving:
@@ -217,6 +219,7 @@ class Contest:
             self._deadline = spent + self._share(spent)
         self._round += 1
         self._began = spent
+        # A new order in each round, so that no candidate always follows the same other one.
         order = np.random.default_rng((self._seed, self._round)).permutation(len(self._field))
         return Round(self._round, tuple(self._field[at] for at in order))
 
@@ -228,6 +231,7 @@ class Contest:
         if not self._field:
             return None
         winner, *others = self._preferred(self._ranked())
+        # Whoever left last among the slower ones was the closest, so it is the runner-up if the winner is alone.
         slower = [candidate for candidate in reversed(self._reasons) if self._is_comparable(winner, candidate)]
         runner_up = next(iter([*others, *slower]), None)
         compared = self._compare(winner, runner_up) if runner_up is not None else None
@@ -236,16 +240,17 @@ class Contest:
         return Outcome(winner, runner_up, _gain(compared), tuple(map(self._standing, ordered)))
 
     def _change(self) -> None:
-        """Begin anew to count rounds, because the field is another one."""
+        """Count rounds from now, because the field has changed."""
         self._since, self._deadline = self._round, None
 
     def _next_opening(self, spent: float) -> Open | None:
-        """Return whom to open next, if there is a place and the time for it."""
+        """Return the next opening; ``None`` if there is no room or no time for it."""
+        # Not between the rounds of a field: all of it is compared first, and newcomers start a field of their own.
         if not self._waiting or len(self._field) >= self._at_once or self._round > self._since:
             return None
         left = self._budget - spent
         expected = median(self._openings) if self._openings else 0.0
-        reserve = self._budget / (4 if len(self._field) > 1 else 16)  # two that are measured well are worth more
+        reserve = self._budget / (4 if len(self._field) > 1 else 16)  # two measured well are worth more than a third
         is_late = left < reserve or expected > 0.75 * left or expected + LEAST * self._last > left
         if is_late:
             self._leave_waiting()
@@ -254,7 +259,7 @@ class Contest:
             return Open(self._waiting[0], left)
         if not self._openings:
             return Open(self._waiting[0], left / 2)
-        # So that nobody can use up everybody's time: three times what is usual, or its part of what is left.
+        # A limit keeps one slow opening from using up the budget: three times the usual time, or an equal share.
         return Open(self._waiting[0], min(0.75 * left, max(3 * expected, left / len(self._waiting))))
 
     def _leave_waiting(self) -> None:
@@ -263,7 +268,7 @@ class Contest:
         self._waiting.clear()
 
     def _drop(self, spent: float) -> None:
-        """Have those leave that are clearly slower, and the slower half where its time has come."""
+        """Remove the candidates that are clearly slower, and the slower half when the halving is due."""
         if self._round - self._since < LEAST:
             return
         ranked, least = self._ranked(), 1 if self._waiting else 2
@@ -273,6 +278,7 @@ class Contest:
             if self._is_hopeless(leader, candidate) or _is_sure(compared):
                 self._leave(candidate, leader, compared)
         is_late = self._deadline is not None and spent >= self._deadline
+        # Halve only if nobody left just now: whoever left made the field smaller, and so the halving is planned anew.
         if len(self._field) == len(ranked) and (is_late or self._round - self._since >= MOST):
             keep = max(least, len(ranked) // 2)
             for candidate in reversed(ranked[keep:]):
@@ -285,7 +291,7 @@ class Contest:
         self._change()
 
     def _is_decided(self) -> bool:
-        """Return whether more rounds say nothing more: of one candidate alone, or of the last two."""
+        """Return whether more rounds would add nothing: for one candidate alone, or for the last two."""
         if self._waiting or len(self._field) > 2:
             return False
         rounds = len(self._common(self._field))
@@ -299,7 +305,8 @@ class Contest:
         return gain is not None and (gain.is_within(MARGIN) or (gain.low > FAR and gain.confidence >= 0.95))
 
     def _share(self, spent: float) -> float:
-        """Return the seconds until the next halving: what is left, shared out among the halvings to come."""
+        """Return the seconds until the next halving: an equal share of the rest for each halving to come."""
+        # Play the contest to its end: each halving makes room, and waiting candidates fill it.
         halvings, field, waiting = 1, len(self._field), len(self._waiting)
         while field > 2 or waiting:
             field = max(1 if waiting else 2, field // 2)
@@ -321,18 +328,19 @@ class Contest:
         return other not in self._failed and bool(self._rounds_of(one, other))
 
     def _ranked(self) -> list[Candidate]:
-        """Return the field by speed, over the rounds that all of it was in, or else over all rounds."""
+        """Return the field by speed, the fastest first: over its common rounds, or else over all rounds."""
         rounds = self._common(self._field)
 
         def typical(candidate: Candidate) -> float:
             costs = self._costs[candidate]
             known = [costs[number] for number in rounds] or list(costs.values())
+            # The mean of logarithms is the geometric mean: ratios count, as in the comparisons.
             return fmean(map(math.log, known)) if known else math.inf
 
         return sorted(self._field, key=typical)
 
     def _preferred(self, ranked: list[Candidate]) -> list[Candidate]:
-        """Return the field with the preferred candidate first, where chance may explain that another one leads."""
+        """Return the field with a preferred candidate first, if chance may explain the other one's lead."""
         leader = ranked[0]
         for candidate in sorted(ranked[1:], key=self._candidates.index):
             is_preferred = self._candidates.index(candidate) < self._candidates.index(leader)
@@ -348,7 +356,7 @@ class Contest:
 
     def _is_hopeless(self, leader: Candidate, candidate: Candidate) -> bool:
         rounds = self._rounds_of(leader, candidate)
-        return all(self._costs[candidate][index] >= HOPELESS * self._costs[leader][index] for index in rounds)
+        return all(self._costs[candidate][number] >= HOPELESS * self._costs[leader][number] for number in rounds)
 
     def _standing(self, candidate: Candidate) -> Standing:
         costs = list(self._costs[candidate].values())
@@ -364,12 +372,12 @@ class Contest:
 
 
 def _is_sure(compared: Comparison) -> bool:
-    """Return whether one is slower and chance is a very unlikely reason."""
+    """Return whether a candidate is slower, and chance is a very unlikely reason."""
     return compared.change > 0 and compared.p_value < 1 - SURE
 
 
 def _gain(compared: Comparison | None) -> Interval | None:
-    """Return a comparison as a ratio of times."""
+    """Return a comparison as a ratio of times; ``None`` without one."""
     if compared is None:
         return None
     ends = (1 + compared.change, 1 + compared.low, 1 + compared.high)

@@ -1,7 +1,7 @@
-"""What tuning found, kept from one process to the next: a small file for each model, and rows of the database.
+"""The results of tuning, from one process to the next: a small file for each model, and rows of the database.
 
-A result holds for one machine and one major version of the winner's browser. It is dropped once that browser is there
-in another version.
+A result holds for one machine and one major version of the winner's browser. It is dropped when that browser has
+another version.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class TuningRows(Protocol):
     """Results in a database; telemetry implements it."""
 
     def add(self, tuning: Tuning) -> None:
-        """Have a result written. It does not block.
+        """Write a result in the background.
 
         Args:
             tuning: The result.
         """
 
     def find(self, model: str, machine: str) -> Sequence[Tuning]:
-        """Return what is known of a model on a machine, benchmarks included. It waits for the disk.
+        """Return the results for a model on a machine, with those of benchmarks. It waits for the disk.
 
         Args:
             model: Hash of the full-precision model.
@@ -47,13 +47,13 @@ class TuningRows(Protocol):
 
 
 class TuningResults:
-    """Keeps results of contests, and finds those that still hold. Its methods wait for the disk; none of them fails.
+    """Stores results of contests, and finds those that still hold. Its methods wait for the disk, and never fail.
 
     Args:
-        directory: Where the files lie; ``None`` is ``tuned/`` in the cache directory.
+        directory: Directory of the files; ``None`` is ``tuned/`` in the cache directory.
 
     Attributes:
-        rows: The database that results are kept in too; ``None`` where there is none.
+        rows: The database that has results too; ``None`` for none.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -64,26 +64,26 @@ class TuningResults:
         return f"<TuningResults {self._directory or 'in the cache directory'}{' and a database' if self.rows else ''}>"
 
     def keep(self, tuning: Tuning, variants: Collection[str] = ()) -> None:
-        """Keep a result, in place of an earlier one of the same model on the same machine in the same browser.
+        """Store a result, in place of an earlier one of the same model on the same machine in the same browser.
 
         Args:
-            tuning: What a contest found.
-            variants: Hashes of the model in other precisions, which its author ships: the result is found by them too.
+            tuning: The result of a contest.
+            variants: Hashes of the model in other precisions that its author ships. They find the result, too.
         """
         if self.rows is not None:
             self.rows.add(tuning)
 
         def changed(known: list[Tuning]) -> list[Tuning]:
-            return [*(one for one in known if _key(one) != _key(tuning)), tuning]
+            return [*(earlier for earlier in known if _key(earlier) != _key(tuning)), tuning]
 
         for model in {tuning.model, *variants}:
             self._change(model, changed)
 
     def find(self, model: str, machine: str) -> list[Tuning]:
-        """Return what is known of a model on a machine, the newest first, in whatever version of a browser.
+        """Return the results for a model on a machine, the newest first, for any version of a browser.
 
-        A benchmark counts where no contest was run, or where it had the winner of the newest contest in it: what it did
-        not measure cannot lose in it.
+        A benchmark counts if there is no contest, or if it measured the winner of the newest contest. Otherwise it
+        could not show that the winner is slower.
 
         Args:
             model: SHA-256 of the full-precision model.
@@ -97,21 +97,21 @@ class TuningResults:
         return [tuning for tuning in known if tuning.source == "contest" or _counts(tuning, contests)]
 
     def recall(self, model: str, machine: str, versions: Mapping[str, str]) -> Tuning | None:
-        """Return the newest result that holds for some browsers, and drop those that hold no more.
+        """Return the newest result that holds for some browsers, and drop results that no longer hold.
 
         Args:
             model: SHA-256 of the full-precision model.
             machine: Id of the machine.
-            versions: The engine's version in each browser that may be taken, by name; empty where it is not known.
+            versions: The engine's version in each browser that may be used, by name; empty if it is not known.
 
         Returns:
-            The result; ``None`` where there is none.
+            The result; ``None`` if there is none.
         """
         known = self.find(model, machine)
         stale = {_key(tuning) for tuning in known if tuning.is_stale(versions)}
         if any(_key(tuning) in stale for tuning in self._read(model)):
             log.info("%s: the browser is another version, so what was tuned is dropped", model[:12])
-            self._change(model, lambda stored: [one for one in stored if _key(one) not in stale])
+            self._change(model, lambda stored: [tuning for tuning in stored if _key(tuning) not in stale])
         holding = (tuning for tuning in known if not tuning.is_stale(versions))
         return next((tuning for tuning in holding if tuning.best(versions, lambda _: True) is not None), None)
 
@@ -128,10 +128,11 @@ class TuningResults:
             return []
 
     def _change(self, model: str, change: Callable[[list[Tuning]], list[Tuning]]) -> None:
-        """Change what is kept of a model. A damaged file, or one of a later version, is begun anew."""
+        """Change a model's results. A damaged file, or one of a later version, is replaced."""
         try:
             path = self._path(model)
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Read and write under one lock, so that the results of two processes do not replace each other.
             with FileLock(f"{path}.lock", timeout=_PATIENCE):
                 tunings = [tuning.to_dict() for tuning in change(self._read(model))]
                 write_json(path, {"format": _FORMAT, "tunings": tunings}, indent=1)
@@ -140,30 +141,27 @@ class TuningResults:
 
 
 def _parse(contents: bytes) -> list[Tuning]:
-    """Read what was written.
+    """Return the results in a file.
 
     Returns:
         The results, the newest first.
 
     Raises:
-        ValueError: It is something else, or of another format.
+        ValueError: The file has something else, or another format.
     """
-    content: dict[str, Any] = json.loads(contents)
-    if content["format"] != _FORMAT:
-        raise ValueError(f"its format is {content['format']}, not {_FORMAT}")
-    return msgspec.convert(content["tunings"], list[Tuning])
+    stored: dict[str, Any] = json.loads(contents)
+    if stored["format"] != _FORMAT:
+        raise ValueError(f"its format is {stored['format']}, not {_FORMAT}")
+    return msgspec.convert(stored["tunings"], list[Tuning])
 
 
 def _key(tuning: Tuning) -> tuple[str, str, str]:
-    """Return what one result is kept of."""
+    """Return the key of a result: one of the same key replaces it."""
     return tuning.machine, tuning.model, tuning.winner.browser
 
 
 def _counts(benchmark: Tuning, contests: Sequence[Tuning]) -> bool:
-    """Return whether a benchmark counts beside some contests, the newest first."""
+    """Return whether a benchmark counts beside some contests, of which the newest is the first."""
     if not contests:
         return True
-    newest = contests[0]
-    measured = {(one.candidate.browser, one.candidate.backend, one.candidate.precision) for one in benchmark.standings}
-    winner = newest.winner
-    return (winner.browser, winner.backend, winner.precision) in measured
+    return contests[0].winner.place in {standing.candidate.place for standing in benchmark.standings}

@@ -1,4 +1,4 @@
-"""The tuner: runs a contest with real contestants, and says what it found."""
+"""The tuner: runs a contest with real contestants, and returns its result."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from webinfer.tuning.tuning import Standing, Tuning
 log = logging.getLogger("webinfer.tuning")
 
 _PATIENCE = 10.0
-"""Times the length of a usual turn after which a candidate counts as stuck."""
+"""A candidate counts as stuck after this many times the length of the longest turn."""
 _SHORTEST = 5.0
-"""Seconds that every turn may take."""
+"""Shortest limit of a turn, in seconds."""
 
 
 class Contestant(Protocol):
-    """A candidate that is open, warm and known to answer rightly."""
+    """A candidate that is open and warm, and whose first answer was right."""
 
     @property
     def version(self) -> str:
@@ -47,7 +47,7 @@ class Contestant(Protocol):
 
 
 Opener = Callable[[Candidate], Awaitable[Contestant]]
-"""Opens a candidate. Where it fails or is cancelled, it leaves nothing behind."""
+"""Opens a candidate. If it fails or is cancelled, it leaves nothing running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class TuningProgress:
 
     Attributes:
         text: What is being done.
-        seconds: Seconds of the budget that are used up.
+        seconds: Seconds of the budget that are spent.
         budget: Seconds that the contest may take; 0 before it begins.
         left: Candidates that are still in.
         total: Candidates that took part from the start.
@@ -106,7 +106,7 @@ class Tuner:
 
     Args:
         open: Opens a candidate.
-        tell: Told how far it is.
+        tell: Called with the progress.
         clock: Returns seconds.
     """
 
@@ -133,17 +133,17 @@ class Tuner:
         excluded: Mapping[Candidate, str] | None = None,
         began: float | None = None,
     ) -> Tuning:
-        """Have candidates compete. A candidate that fails is out, and the others go on.
+        """Run a contest of candidates. A candidate that fails is out, and the others go on.
 
         Args:
             subject: What it is about.
             candidates: Those that take part, the preferred ones first.
             budget: Seconds that the contest may take; the round under way may end after it.
-            excluded: Candidates that cannot take part, and why; they are named among the standings.
-            began: When the clock for the cost began; ``None`` is now.
+            excluded: Candidates that cannot take part, and why. They are listed among the standings.
+            began: Time from which the cost counts, by ``clock``; ``None`` is now.
 
         Returns:
-            What was found.
+            The winner, and how every candidate did.
 
         Raises:
             TuningFailed: No candidate could be measured; the error says why for each.
@@ -166,7 +166,8 @@ class Tuner:
             await self._close_all()
         outcome = contest.outcome()
         if outcome is None:
-            raise _failure(subject, [*contest.reasons.items(), *(excluded or {}).items()])
+            reasons = [*contest.reasons.items(), *(excluded or {}).items()]
+            raise TuningFailed(_failure(subject, reasons), model=subject.name)
         tuning = _tuning(subject, outcome, barred, versions, self._clock() - began)
         log.info("%s: %s wins", subject.name, tuning.winner)
         return tuning
@@ -192,8 +193,9 @@ class Tuner:
             contest.opened(candidate, self._clock() - began)
 
     async def _round(self, contest: Contest, action: Round) -> None:
-        """Have everyone take a turn. One that fails, or does not answer any more, is out."""
+        """Let all candidates take a turn. One that fails, or stops answering, is out."""
         for candidate in action.order:
+            # The limit follows the turns so far, so that a stuck browser does not use up the budget.
             limit = max(_SHORTEST, _PATIENCE * contest.longest_turn)
             began = self._clock()
             try:
@@ -207,15 +209,19 @@ class Tuner:
                 contest.measured(candidate, cost, self._clock() - began)
 
     async def _close(self, candidate: Candidate) -> None:
-        with suppress(WebinferError):  # it is out: how it ended does not matter
+        with suppress(WebinferError):  # the candidate is out, so an error of its end does not matter
             await self._contestants.pop(candidate).close()
 
     async def _close_all(self) -> None:
-        """Close whoever is open, also where the contest is cancelled."""
+        """Close all open contestants, also when the contest is cancelled.
+
+        Raises:
+            CancelledError: The contest was cancelled again meanwhile. The contestants are closed then, too.
+        """
         closing = asyncio.gather(*(self._close(candidate) for candidate in list(self._contestants)))
         try:
             await asyncio.shield(closing)
-        except asyncio.CancelledError:  # cancelled once more meanwhile: browsers must end all the same
+        except asyncio.CancelledError:  # a second cancel, such as another Ctrl-C: browsers must end all the same
             await closing
             raise
 
@@ -247,13 +253,13 @@ def _tuning(
     )
 
 
-def _failure(subject: Subject, reasons: Sequence[tuple[Candidate, str]]) -> TuningFailed:
+def _failure(subject: Subject, reasons: Sequence[tuple[Candidate, str]]) -> str:
+    """Return why no candidate could be measured. Candidates with the same reason share a sentence."""
     grouped: dict[str, list[str]] = {}
     for candidate, why in reasons:
         grouped.setdefault(why.rstrip("."), []).append(str(candidate))
-    said = "; ".join(f"{', '.join(names)}: {why}" for why, names in grouped.items()) or "there is none"
-    return TuningFailed(
-        f"No candidate of {subject.name} could be measured. {said}. Allow other platforms or precisions, or raise the "
-        "budget.",
-        model=subject.name,
+    failures = "; ".join(f"{', '.join(names)}: {why}" for why, names in grouped.items()) or "there is none"
+    return (
+        f"No candidate of {subject.name} could be measured. {failures}. Allow other platforms or precisions, or raise "
+        "the budget."
     )

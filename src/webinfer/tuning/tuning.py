@@ -1,4 +1,4 @@
-"""What a contest found: the winner, by how much it won, and how every candidate did."""
+"""The result of a contest: the winner, by how much it won, and how every candidate did."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Standing:
 
     Attributes:
         candidate: The candidate.
-        seconds: Median seconds per item; ``None`` where it was never measured.
-        interval: Interval of that; ``None`` where it was never measured.
+        seconds: Median seconds per item; ``None`` if it was never measured.
+        interval: Interval of that median; ``None`` if it was never measured.
         rounds: Rounds that it took part in.
-        reason: Why it left; ``None`` where it was in until the end.
+        reason: Why it left; ``None`` if it stayed until the end.
         failed: Whether it failed, or was refused, so that its figures do not count.
     """
 
@@ -43,7 +43,7 @@ class Tuning:
         machine: Id of the machine.
         version: The engine's version in the winner's browser.
         winner: The candidate that won.
-        runner_up: The next one; ``None`` where the winner was alone.
+        runner_up: The next one; ``None`` if the winner was alone.
         gain: The runner-up's time in units of the winner's, from paired rounds: 1.8 is 1.8 times as fast.
         seconds: The winner's median seconds per item.
         at: When it ended: ISO 8601, UTC.
@@ -68,12 +68,12 @@ class Tuning:
     source: Literal["contest", "benchmark"] = "contest"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the result as values of JSON."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 
     def version_of(self, browser: str) -> str | None:
-        """Return the engine's version that a browser was measured with; ``None`` where it was not measured.
+        """Return the engine's version that a browser was measured with; ``None`` if it was not measured.
 
         Args:
             browser: The browser's name.
@@ -81,34 +81,34 @@ class Tuning:
         return self.version if browser == self.winner.browser else self.versions.get(browser)
 
     def is_stale(self, versions: Mapping[str, str]) -> bool:
-        """Return whether the winner's browser is there, in another major version than was measured.
+        """Return whether the winner's browser is installed in another major version than the measured one.
 
         Args:
-            versions: The engine's version in each browser that is there, by name; empty where it is not known.
+            versions: The engine's version in each installed browser, by name; empty if it is not known.
         """
         version = versions.get(self.winner.browser)
         return version is not None and not is_alike(version, self.version)
 
     def best(self, versions: Mapping[str, str], allows: Callable[[Candidate], bool]) -> Standing | None:
-        """Return the fastest candidate that was measured in one of some browsers, and that the caller allows.
+        """Return the fastest candidate that was measured in an installed browser, and that the caller allows.
 
         Args:
-            versions: The engine's version in each browser that is there, by name; empty where it is not known.
-            allows: Says whether the caller allows a candidate.
+            versions: The engine's version in each installed browser, by name; empty if it is not known.
+            allows: Returns whether the caller allows a candidate.
 
         Returns:
-            How it did; ``None`` where there is none.
+            How it did; ``None`` if there is none.
         """
         for standing in self.standings:
             candidate, version = standing.candidate, self.version_of(standing.candidate.browser)
             is_measured = standing.seconds is not None and not standing.failed and version is not None
-            is_there = candidate.browser in versions and is_alike(versions[candidate.browser], version or "")
-            if is_measured and is_there and allows(candidate):
+            is_current = candidate.browser in versions and is_alike(versions[candidate.browser], version or "")
+            if is_measured and is_current and allows(candidate):
                 return standing
         return None
 
     def explain(self, candidate: Candidate) -> str:
-        """Say why a candidate is taken, by what was measured.
+        """Return why a candidate is chosen, by what was measured.
 
         Args:
             candidate: One of those that were measured.
@@ -127,11 +127,11 @@ class Tuning:
 
 
 def is_alike(version: str, other: str) -> bool:
-    """Return whether two versions of an engine have the same major part; one that is not known is like any other.
+    """Return whether two versions of an engine have the same major part. An unknown version is like any other.
 
     Args:
-        version: A version, such as ``153.0.7412.2``; empty where it is not known.
-        other: Likewise.
+        version: A version, such as ``153.0.7412.2``; empty if it is not known.
+        other: Another version; empty if it is not known.
     """
     return not version or not other or version.partition(".")[0] == other.partition(".")[0]
 

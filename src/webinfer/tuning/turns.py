@@ -1,4 +1,4 @@
-"""Turns: some runs in a row, long enough to be timed, after a warm-up. Benchmarks and the tuner measure alike."""
+"""Turns: runs in a row, long enough to be timed, after a warm-up. Benchmarks and the tuner share them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from webinfer.core.statistics import is_steady
 
 Answer = TypeVar("Answer")
 
-_LONGEST = 60  # runs of a warm-up
-_MOST = 64  # runs of a turn, per caller
+_LONGEST = 60  # most runs of a warm-up
+_MOST = 64  # most runs of a turn, per caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Taken(Generic[Answer]):
 
 
 class Pace:
-    """How many runs make a turn. The warm-up finds out.
+    """The number of runs that make a turn. The warm-up determines it.
 
     Args:
         turn: Seconds that a turn should take.
@@ -49,7 +49,7 @@ class Pace:
         self._callers = callers
 
     async def warm_up(self, run: Callable[[], Awaitable[object]], limit: float) -> list[float]:
-        """Run until times are steady or the time is over, twice at least.
+        """Run until times are steady or the time is over, at least twice.
 
         Args:
             run: Runs one request.
@@ -64,11 +64,12 @@ class Pace:
             began = time.perf_counter()
             await asyncio.gather(*(run() for _ in range(self._callers)))
             times.append(time.perf_counter() - began)
+        # The fastest run is the closest to a warm one, so that turns do not become shorter than asked.
         self.count = max(1, min(_MOST, round(self._turn / min(times))))
         return times
 
     async def take(self, run: Callable[[], Awaitable[Answer]]) -> Taken[Answer]:
-        """Take a turn: every caller asks again as soon as it is answered.
+        """Return a turn in which every caller sends its next request when it has its answer.
 
         Args:
             run: Runs one request.
@@ -82,18 +83,18 @@ class Pace:
 
         began = time.perf_counter()
         answers = await asyncio.gather(*(repeat() for _ in range(self._callers)))
-        return Taken([answer for some in answers for answer in some], time.perf_counter() - began, self._callers)
+        return Taken([answer for caller in answers for answer in caller], time.perf_counter() - began, self._callers)
 
 
 def cost(seconds: Sequence[float], elapsed: float, callers: int) -> float:
     """Return the seconds per item of a turn.
 
     Args:
-        seconds: Of its requests.
-        elapsed: Of the turn.
+        seconds: Time of each request.
+        elapsed: Time of the turn.
         callers: Callers at once.
 
     Returns:
-        The median where one runs at a time, else the turn's length by its requests.
+        The median for one caller, else the turn's length divided by its requests: several share the time.
     """
     return median(seconds) if callers == 1 else elapsed / len(seconds)

@@ -75,7 +75,7 @@ class MachineLoad:
 
     @classmethod
     def now(cls) -> MachineLoad:
-        """Return the clocks as they stand."""
+        """Return the clocks as they are now."""
         times = psutil.cpu_times()
         own = time.process_time()
         return cls(sum(times) - times.idle - getattr(times, "iowait", 0.0), own, time.perf_counter())
@@ -144,7 +144,7 @@ class BenchBrowser:
         self.cell.starts.append(time.perf_counter() - began)
         self._model, loaded = await self._load(self._accelerator)
         self.cell.cold.append(loaded)
-        if not self.cell.warm:
+        if not self.cell.warm:  # warm: the same browser has compiled the model before
             await self._model.close()
             self._model, loaded = await self._load(self._accelerator)
             self.cell.warm.append(loaded)
@@ -160,6 +160,7 @@ class BenchBrowser:
         Raises:
             WebinferError: A run failed.
         """
+        # Nothing but the runs lies between the two readings: checks and hashes come after.
         concurrency = self.cell.configuration.concurrency
         before = MachineLoad.now()
         results = (await self._pace.take(self._run)).answers
@@ -287,7 +288,7 @@ def agreement(
         options: Options of the accelerator. Their ``accuracy_limits`` count here too.
 
     Returns:
-        The agreement.
+        Whether the answer passes, and how far it is from native onnxruntime's.
     """
     return Agreement.of(outputs, native, limits_for(precision, options.get("accuracy_limits")))
 
@@ -372,8 +373,5 @@ def warm_up_limit(method: Method) -> float:
 
     Args:
         method: How to measure.
-
-    Returns:
-        Seconds.
     """
     return method.patience / method.launches * WARM_UP_SHARE

@@ -45,9 +45,6 @@ def cost_interval(costs: Sequence[Sequence[float]], confidence: float) -> Interv
     Args:
         costs: Costs by launch.
         confidence: Confidence of the interval, from 0 to 1.
-
-    Returns:
-        The interval.
     """
     return within_launch(costs[0], confidence) if len(costs) == 1 else over_launches(costs, confidence)
 

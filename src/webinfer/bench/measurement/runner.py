@@ -79,9 +79,6 @@ def remaining_seconds(record: Record) -> float:
 
     Args:
         record: The benchmark.
-
-    Returns:
-        Seconds.
     """
     waiting = blocks_of(record.cells)
     natives = sum(len({cell.configuration.precision for cell in block}) for block in waiting)
@@ -94,9 +91,6 @@ def with_counts(cells: Sequence[Cell], listener: StepListener) -> StepListener:
     Args:
         cells: The cells of the benchmark.
         listener: Gets the steps with the counts.
-
-    Returns:
-        The listener.
     """
     possible = {cell.configuration for cell in cells if cell.status != "cannot"}
 
@@ -188,7 +182,7 @@ class BlockMeasurement:
         self._listener(BenchmarkStep(text, self._cells))
 
     def _contestants(self) -> tuple[list[BenchNative], list[BenchBrowser]]:
-        """Return the contestants: one native session and its browsers for each precision."""
+        """Return the native and the browser contestants, with the model of each precision loaded natively."""
         natives: list[BenchNative] = []
         browsers: list[BenchBrowser] = []
         prepared: dict[str, tuple[ModelPackage, dict[str, Any], Inputs | None]] = {}
@@ -206,7 +200,7 @@ class BlockMeasurement:
         return natives, browsers
 
     def _find(self, precision: str) -> tuple[ModelPackage, dict[str, Any], Inputs]:
-        """Return the model, the browser's request and the same inputs for native onnxruntime."""
+        """Return the model, the browser's request, and the same inputs for native onnxruntime."""
         package = obtain(self._configuration.model, precision=None if precision == "full" else precision)
         recording = sound(package, self._method.seed) if self._options.get("audio_shaders") else None
         if recording is not None:
@@ -240,6 +234,7 @@ class BlockMeasurement:
         """Let all contestants take turns, in an order that changes from round to round."""
         method = self._method
         order = np.random.default_rng((method.seed, launch))
+        # Contestants of a block share their time: a slow one has more of it, since all have the same number of turns.
         share = method.patience * len(opened) / method.launches
         began = time.perf_counter()
         for number in range(method.most):
@@ -255,7 +250,7 @@ class BlockMeasurement:
                 return
 
     async def _succeeds(self, contestant: BenchContestant, work: Awaitable[object]) -> bool:
-        """Return whether a contestant's work succeeds. An error ends this contestant, and no other."""
+        """Return whether a contestant's work succeeded. An error ends this contestant, and no other."""
         try:
             await work
         except WebinferError as error:

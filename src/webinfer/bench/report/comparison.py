@@ -32,9 +32,6 @@ def comparison_headings(findings: Sequence[Finding]) -> tuple[str, ...]:
 
     Args:
         findings: What the comparison found.
-
-    Returns:
-        Headings.
     """
     return "Where", "Result", "Change", "p-value", _beyond(findings), "Time alone", "Native alone"
 
@@ -61,26 +58,20 @@ def comparison_row(finding: Finding) -> list[str]:
 
 
 def describe_result(finding: Finding) -> str:
-    """Describe in a few words what changed for a configuration.
+    """Return in a few words what changed for a configuration, such as ``slightly slower``.
 
     Args:
         finding: What the comparison found for it.
-
-    Returns:
-        Text such as ``slightly slower``.
     """
     return _SEVERITIES[finding.severity] if finding.kind == "compared" else _KINDS[finding.kind]
 
 
 def describe_title(a: Record, b: Record) -> str:
-    """Name the two benchmarks.
+    """Return a title with the names of both benchmarks.
 
     Args:
         a: The earlier benchmark.
         b: The later one.
-
-    Returns:
-        Text.
     """
     return f"Comparison of B, {b.id}, with A, {a.id}"
 

@@ -18,13 +18,10 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def record_junit(record: Record) -> str:
-    """Write a benchmark as JUnit's XML: a case for each configuration, with the time of one item.
+    """Return a benchmark as JUnit's XML: a case for each configuration, with the time of one item.
 
     Args:
         record: The benchmark.
-
-    Returns:
-        XML.
     """
     suite = ElementTree.Element("testsuite", name=f"webinfer bench {record.id}")
     if record.started:
@@ -42,13 +39,10 @@ def record_junit(record: Record) -> str:
 
 
 def comparison_junit(findings: Sequence[Finding]) -> str:
-    """Write a comparison as JUnit's XML: a case for each configuration. Those that fail are failures.
+    """Return a comparison as JUnit's XML: a case for each configuration. Those that fail are failures.
 
     Args:
         findings: What the comparison found.
-
-    Returns:
-        XML.
     """
     suite = ElementTree.Element("testsuite", name="webinfer compare")
     for finding in findings:

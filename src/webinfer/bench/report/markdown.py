@@ -36,13 +36,10 @@ _SCOPE = {
 
 
 def record_markdown(record: Record) -> str:
-    """Write a benchmark: its figures, what could not be measured and why, and its method.
+    """Return a benchmark as Markdown: its figures, what could not be measured and why, and its method.
 
     Args:
         record: The benchmark.
-
-    Returns:
-        Markdown.
     """
     parts = [f"# Benchmark {record.id}", _machine(record)]
     if record.measured:
@@ -62,16 +59,13 @@ def record_markdown(record: Record) -> str:
 
 
 def comparison_markdown(a: Record, b: Record, findings: Sequence[Finding], *, gate: bool = False) -> str:
-    """Write a comparison.
+    """Return a comparison as Markdown.
 
     Args:
         a: The earlier benchmark.
         b: The later one.
         findings: What the comparison found.
         gate: Whether configurations can fail. Those that do are in bold.
-
-    Returns:
-        Markdown.
     """
     rows = []
     for finding in findings:
@@ -94,7 +88,7 @@ def _scaling(record: Record) -> list[str]:
 
 
 def _method(record: Record) -> str:
-    """Return how it was measured, and how steady the machine was."""
+    """Return how a benchmark was measured, and how steady the machine was, in sentences."""
     method = record.method
     launches = "1 launch" if method.launches == 1 else f"{method.launches} launches"
     sentences = [
@@ -114,7 +108,7 @@ def _method(record: Record) -> str:
 
 
 def _machine(record: Record) -> str:
-    """Return a description of the machine and the program."""
+    """Return a line about the machine and the program."""
     machine = record.machine
     revision = f" ({record.revision[:12]})" if record.revision else ""
     return (

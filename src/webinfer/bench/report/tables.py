@@ -42,9 +42,6 @@ def speed_headings(record: Record) -> tuple[str, ...]:
 
     Args:
         record: The benchmark.
-
-    Returns:
-        Headings.
     """
     if record.method.launches > 1:
         return SPEED
@@ -132,9 +129,6 @@ def scaling_curves(record: Record) -> list[ScalingCurve]:
 
     Args:
         record: The benchmark.
-
-    Returns:
-        The curves.
     """
     groups: dict[str, list[Cell]] = {}
     for cell in record.measured:
@@ -151,13 +145,10 @@ def scaling_curves(record: Record) -> list[ScalingCurve]:
 
 
 def describe_law(law: Scaling | None) -> str:
-    """Describe a scaling law, and how well it fits if that can be tested.
+    """Return a scaling law in words, and how well it fits if that can be tested.
 
     Args:
         law: The law; ``None`` if there are too few concurrencies.
-
-    Returns:
-        Text.
     """
     if law is None:
         return "no law: it needs three concurrencies"
@@ -170,9 +161,6 @@ def concurrent_headings(rates: ConcurrentRates) -> tuple[str, ...]:
 
     Args:
         rates: Rates of models that ran at once.
-
-    Returns:
-        Headings.
     """
     return f"{rates.place}, {rates.lanes} lanes", "Items/s alone", "Items/s together"
 
@@ -207,13 +195,10 @@ def absent_rows(record: Record) -> list[list[str]]:
 
 
 def describe_star(record: Record) -> str:
-    """Explain the star at a figure.
+    """Return a sentence that explains the star at a figure.
 
     Args:
         record: The benchmark.
-
-    Returns:
-        A sentence.
     """
     return f"* The interval is wider than ±{record.method.margin:.0%}."
 
@@ -238,17 +223,18 @@ def describe_noise(record: Record) -> str | None:
 
 
 def _share_of_native(record: Record, cell: Cell) -> str:
-    """Return the throughput in units of native onnxruntime's."""
+    """Return the throughput in units of native onnxruntime's, as text."""
     reference = record.reference(cell)
     if reference is None:
         return NONE
     relative = cost_interval(relative_costs_by_launch(cell.turns, reference), record.method.confidence)
+    # Throughput is the reciprocal of time, so the bounds change places.
     low, middle, high = (1 / value for value in (relative.high, relative.estimate, relative.low))
     return f"{middle:.3f} ({low:.3f}–{high:.3f}{_low_confidence(relative, record)})"
 
 
 def _low_confidence(interval: Interval, record: Record) -> str:
-    """Return the confidence of an interval if there are too few measurements for the requested one."""
+    """Return the confidence of an interval as text, if there are too few measurements for the requested one."""
     return f" at {interval.confidence:.0%}" if interval.confidence < record.method.confidence else ""
 
 
@@ -267,7 +253,7 @@ def _load(cell: Cell) -> Occupancy:
 
 
 def _join_names(cells: Sequence[Cell]) -> str:
-    """Return several configurations in one short text."""
+    """Return the names of several configurations in one short text."""
     if len(cells) == 1:
         return str(cells[0].configuration)
     names = []
