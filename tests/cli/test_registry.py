@@ -110,6 +110,13 @@ def test_wrong_command_line_exits_with_2_and_prints_nothing_to_stdout(call: Call
     assert "Error: " in answer.err
 
 
+@pytest.mark.parametrize("arguments", [("bench", "--routing", "learned"), ("explain", "x", "--routing=learned")])
+def test_routing_that_learns_is_refused_with_the_way_to_tune(call: Call, arguments: tuple[str, ...]) -> None:
+    answer = call(*arguments)
+    assert (answer.code, answer.out) == (USAGE, "")
+    assert "webinfer tune" in answer.err
+
+
 def test_option_that_cannot_be_exits_with_2(call: Call) -> None:
     answer = call("demo", "--threads", "0")
     assert answer.code == USAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -72,12 +73,13 @@ def command(
                 body(terminal, *([options_of(given)] if flags else []), **values)
 
         keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+        # Typer makes the flags from the signature, so ``run`` gets the body's, plus the flags of all commands.
         run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # typer reads it
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         if default:
-            app.callback(invoke_without_command=True, help=body.__doc__, epilog=_epilog(examples))(run)
+            app.callback(invoke_without_command=True, help=_summary(body), epilog=_epilog(examples))(run)
         else:
-            app.command(name, help=body.__doc__, epilog=_epilog(examples), context_settings=HELP)(run)
+            app.command(name, help=_summary(body), epilog=_epilog(examples), context_settings=HELP)(run)
         return body
 
     return decorate
@@ -111,16 +113,13 @@ def flag(option: Field[Any]) -> inspect.Parameter:
 
 
 def options_of(values: Mapping[str, Any]) -> Options:
-    """Make options from flags.
+    """Return options made from flags.
 
     Args:
         values: Values of the flags by the option's name.
 
-    Returns:
-        The options.
-
     Raises:
-        OptionError: A value cannot be.
+        OptionError: A value is not valid.
     """
     return Options.of(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
@@ -138,8 +137,13 @@ def split(values: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
+def _summary(body: Body) -> str:
+    """Return a body's docstring without its sections, which are for readers of the code."""
+    return re.split(r"\n\s*\n\s*(?:Args|Raises):\n", body.__doc__ or "")[0]
+
+
 def _epilog(examples: str) -> str | None:
-    """Return the examples, laid out so that their lines stay as they are."""
+    """Return examples in a form whose lines stay as they are; ``None`` if there are none."""
     lines = inspect.cleandoc(examples).splitlines()
     return "\b\nExamples:\n" + "\n".join(f"  {line}".rstrip() for line in lines) if lines and lines[0] else None
 

@@ -16,9 +16,6 @@ def model_names(incomplete: str) -> list[str]:
 
     Args:
         incomplete: What was typed so far. Text before its last comma stays.
-
-    Returns:
-        Completions.
     """
     head, comma, begun = incomplete.rpartition(",")
     if begun.startswith(("/", ".", "~")):
@@ -39,6 +36,7 @@ def as_bash_has_it(environment: MutableMapping[str, str]) -> Iterator[None]:
     if environment.get(_BASH[0]) != _BASH[1]:
         yield
         return
+    # bash keeps the text up to the colon, so completions are printed without it.
     prefix, printed = _rejoin(environment), io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
@@ -49,7 +47,7 @@ def as_bash_has_it(environment: MutableMapping[str, str]) -> Iterator[None]:
 
 
 def _rejoin(environment: MutableMapping[str, str]) -> str:
-    """Return the part of the current word that bash keeps, once the words are joined again."""
+    """Return the part of the current word that bash keeps, after joining the split words in the environment."""
     try:
         apart, at = shlex.split(environment.get("COMP_WORDS", "")), int(environment.get("COMP_CWORD", ""))
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -30,7 +31,7 @@ SUMMARIES = {
     "db": "Look into databases of results, merge, export and query them.",
 }
 
-_MODULES = {
+_MODULES = {  # of the commands in a folder
     "install": "assets.install",
     "models": "assets.models",
     "ipfs": "assets.ipfs",
@@ -41,7 +42,7 @@ _MODULES = {
     "history": "benchmarks.history",
     "report": "benchmarks.report",
     "tune": "benchmarks.tune",
-}  # those in a folder of their own
+}
 
 
 class Commands(Mapping[str, Any]):
@@ -78,6 +79,25 @@ class Root(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": Commands()})
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the command and its arguments.
+
+        Args:
+            ctx: The context of the call, from Click.
+            args: The command line, split into words.
+
+        Raises:
+            BadParameter: The words set ``--routing learned``, which earlier versions had.
+        """
+        # Before Click's own check, which would only list the values, or say that a command has no such flag.
+        if "--routing=learned" in args or ("--routing", "learned") in pairwise(args):
+            raise typer.BadParameter(
+                "nothing is learned from live requests any more. Run `webinfer tune MODEL` once: then the platform "
+                "auto takes its winner.",
+                param_hint="--routing",
+            )
+        return super().parse_args(ctx, args)
 
     def list_commands(self, _ctx: Any) -> list[str]:
         """Return the names, in the order of the help.

@@ -51,7 +51,11 @@ def root(
         bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly."""
+    """Run machine-learning models in real web browsers: WebGPU, WebNN and WebAssembly.
+
+    Args:
+        version: Whether to print the version; its callback exits after that.
+    """
 
 
 def main() -> None:

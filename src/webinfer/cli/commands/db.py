@@ -93,12 +93,17 @@ def query(
     database: Database,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="A query, in DuckDB's SQL.")],
 ) -> None:
-    """Query a database. It is opened read-only."""
+    """Query a database. It is opened read-only.
+
+    Raises:
+        DatabaseError: The database cannot be read, or does not understand the query.
+    """
     connection = connect(database, read_only=True)
     try:
         rows = select(connection, sql)
     except duckdb.Error as error:
-        raise explain(database, error) from error
+        failure = explain(database, error)
+        raise failure from error
     finally:
         connection.close()
     if terminal.json:

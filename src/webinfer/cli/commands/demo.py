@@ -85,7 +85,7 @@ def demonstrate(options: Options, reference: str, steps: Steps) -> Demonstration
         What was observed.
 
     Raises:
-        WebinferError: The model or the browser could not be had, or the model is none that embeds text.
+        WebinferError: The model cannot be loaded, the browser does not start, or the model does not embed text.
     """
     installation = find(options.browser, options.executable)  # first, because the next steps may take a minute
     package = resolve(reference, progress=steps)
@@ -156,19 +156,19 @@ def take_turns(ours: Callable[[], object], theirs: Callable[[], object]) -> tupl
         theirs: Runs it natively.
 
     Returns:
-        Seconds of each run, of both.
+        Seconds of each run in the browser, and of each native run.
     """
-    mine: list[float] = []
-    others: list[float] = []
+    browser_runs: list[float] = []
+    native_runs: list[float] = []
     end = time.perf_counter() + PATIENCE
-    while len(mine) < ROUNDS and (len(mine) < FEWEST or time.perf_counter() < end):
-        mine.append(_timed(ours)[1])
-        others.append(_timed(theirs)[1])
-    return mine, others
+    while len(browser_runs) < ROUNDS and (len(browser_runs) < FEWEST or time.perf_counter() < end):
+        browser_runs.append(_timed(ours)[1])
+        native_runs.append(_timed(theirs)[1])
+    return browser_runs, native_runs
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """Return the result of a function, and its time in seconds."""
+    """Return what a function returns, and its time in seconds."""
     began = time.perf_counter()
     answer = work()
     return answer, time.perf_counter() - began

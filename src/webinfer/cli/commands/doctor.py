@@ -53,6 +53,9 @@ def doctor(
 
     A backend works when it created a session, ran the model and gave the right answer. A WebGPU adapter is timed as
     well, for about a second, against one thread of WebAssembly. Exits with 0 when at least one works in one browser.
+
+    Raises:
+        Exit: No backend works in any browser; with exit code 1.
     """
     everything = browser is None and options.executable is None
     installations = find_all() if everything else [find(browser or "auto", options.executable)]
@@ -80,24 +83,17 @@ def machine() -> dict[str, Any]:
 
 
 def missing_browsers(installations: list[Installation]) -> dict[str, str]:
-    """Return the browsers that are not installed, with the way to get each one.
+    """Return how to get each browser that is not installed, by its name.
 
     Args:
         installations: The installed browsers.
-
-    Returns:
-        The way, by name.
     """
-    there = {installation.name for installation in installations}
-    return {name: way for name, way in GETTING.items() if name not in there}
+    installed = {installation.name for installation in installations}
+    return {name: way for name, way in GETTING.items() if name not in installed}
 
 
 def _examine(installation: Installation, options: Options, steps: Steps) -> Examination:
-    """Start a browser, read its capabilities and try its backends. Failures are part of the answer.
-
-    Returns:
-        What it can do, and what each backend answered.
-    """
+    """Return what a browser can do, after a start and a try of its backends. Failures are part of the answer."""
     with steps.step(f"examine {installation.name}"):
         examination = Examination(installation=installation, version=version(installation))
         with closing(Accelerator(options_for(installation, options))) as accelerator:
@@ -131,20 +127,13 @@ def options_for(installation: Installation, options: Options) -> Options:
     Args:
         installation: The browser.
         options: Options of the command.
-
-    Returns:
-        The options.
     """
     executable = installation.executable if installation.source == "explicit" else None
     return replace(options, browser=cast(BrowserName, installation.name), executable=executable)
 
 
 def _try_backend(accelerator: Accelerator, backend: Backend, capabilities: Capabilities) -> Trial:
-    """Load the probe on a backend, run it, and compare its answer.
-
-    Returns:
-        What it answered, or why it did not.
-    """
+    """Return the result of the probe on a backend: loaded, run, and compared with the right answer."""
     inputs = {"x": np.array([[1, 2, 3, 4]], np.float32)}
     try:
         model = accelerator.load(probe_model(), platform=backend)
@@ -168,10 +157,6 @@ def _try_backend(accelerator: Accelerator, backend: Backend, capabilities: Capab
 
 
 def _time_adapter(accelerator: Accelerator, model: Model) -> tuple[Verdict, Speeds | None]:
-    """Time the GPU adapter that a model runs on, if it runs on one.
-
-    Returns:
-        The verdict and the speeds; no speeds where it runs on no adapter.
-    """
+    """Return the verdict on a model's backend, and the speeds of the GPU adapter if the model runs on one."""
     verdict = model.prove_hardware()
     return verdict, accelerator.start().speeds if model.backend == "webgpu" else None

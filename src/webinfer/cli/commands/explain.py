@@ -53,6 +53,9 @@ def explain(
     """Show where a model's nodes and time go on each backend, and why.
 
     The inputs are generated. Exits with 0 if at least one backend ran the model.
+
+    Raises:
+        Exit: No backend ran the model; with exit code 1.
     """
     package = resolve(model, precision=precision, part=part)
     with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
@@ -95,7 +98,7 @@ def _decide(
     package: ModelPackage,
     inputs: Mapping[str, NDArray[Any]],
 ) -> Decision | None:
-    """Return the decision of the router, which a run shows; ``None`` if the model does not run."""
+    """Return the router's decision on a model, after a run; ``None`` if it does not run."""
     try:
         with accelerator.load(named[0], platform="auto", precision=package.precision, part=named[1]) as loaded:
             return loaded.run(inputs).decision
@@ -112,11 +115,7 @@ def _account(
     right: Mapping[str, NDArray[Any]],
     capabilities: Capabilities,
 ) -> Account:
-    """Load a model on a backend and run it a few times.
-
-    Returns:
-        Where its nodes are, and where its time went.
-    """
+    """Return what a backend does with a model: it is loaded, run a few times and profiled."""
     try:
         with accelerator.load(named[0], platform=backend, precision=package.precision, part=named[1]) as loaded:
             first, *later = (loaded.run(inputs) for _ in range(1 + _RUNS))
@@ -124,7 +123,7 @@ def _account(
             profile, unmeasured = _profile(loaded, inputs)
     except WebinferError as error:
         return Account(backend=backend, verdict=capabilities.verdict(backend), error=error)
-    run = _median(later, "run")
+    run = _median(later, "run")  # the first run compiles kernels, and the later ones do not
     deviations = tuple(compare(first.outputs, right))
     return Account(
         backend=backend,
@@ -145,7 +144,7 @@ def _account(
 
 
 def _profile(model: Model, inputs: Mapping[str, NDArray[Any]]) -> tuple[Profile | None, str | None]:
-    """Return the profile of a model, or why there is none. The account is complete without a profile."""
+    """Return a model's profile, or why there is none. The account is complete without a profile."""
     try:
         return model.profile(inputs), None
     except WebinferError as error:

@@ -129,6 +129,10 @@ def run(
 
     Lists get the dtype that the model declares. A missing batch axis is added. Without inputs, it lists the model's
     inputs. With --task, it takes the task's inputs and shows the task's answer.
+
+    Raises:
+        BadParameter: Flags exclude each other.
+        MissingInput: There are no inputs; the message lists what the model takes.
     """
     names = split(precisions)
     precision = names if len(names) > 1 else next(iter(names), None)
@@ -190,11 +194,7 @@ def gather(texts: Sequence[str], pairs: Sequence[str], npz: Path | None, json_in
 
 
 def _run_repeatedly(model: Model, given: Given, load: float, repeat: int, embed: bool) -> Runs:
-    """Run a model ``repeat`` times, and keep the last outputs.
-
-    Returns:
-        The times of all runs, and the last outputs.
-    """
+    """Return the times and the last outputs of ``repeat`` runs."""
     seconds = []
     for _ in range(repeat):
         result = model.run(given)

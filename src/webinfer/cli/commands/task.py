@@ -105,11 +105,7 @@ def _is_input(argument: str) -> bool:
 
 
 def _answer_repeatedly(pipeline: Pipeline, inputs: tuple[Any, ...], load: float, repeat: int) -> Answered:
-    """Answer ``repeat`` times, and keep the last answer.
-
-    Returns:
-        The times of all answers, and the last one.
-    """
+    """Return the times and the last answer of ``repeat`` calls."""
     seconds = []
     for _ in range(repeat):
         began = time.perf_counter()
@@ -120,11 +116,7 @@ def _answer_repeatedly(pipeline: Pipeline, inputs: tuple[Any, ...], load: float,
 
 
 def _stream(terminal: Terminal, pipeline: Pipeline, inputs: tuple[Any, ...], load: float) -> Answered:
-    """Print an answer as it is written, after its prompt.
-
-    Returns:
-        The answer and its time.
-    """
+    """Return an answer that is printed piece by piece, after its prompt."""
     began = time.perf_counter()
     terminal.out.print(Text(f"\n{inputs[0]}", style="quiet"), end="", soft_wrap=True)
     pieces = []
@@ -138,7 +130,7 @@ def _stream(terminal: Terminal, pipeline: Pipeline, inputs: tuple[Any, ...], loa
 
 
 def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any, ...]:
-    """Combine the command line's inputs to those of a pipeline.
+    """Combine the command line's inputs into those of a pipeline.
 
     Args:
         task: Name of the task.
@@ -165,7 +157,7 @@ def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any
 
 
 def _read_parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs. A value is read as JSON if it is JSON, else as text.
+    """Return parameters from ``name=value`` pairs. A value is read as JSON if it is JSON, else as text.
 
     Returns:
         Values by name.

@@ -49,6 +49,10 @@ def top(
 
     Shows browsers and lanes with their load, throughput, waiting requests, memory, errors and the last faults. q or
     Ctrl-C ends it. If the output is not a terminal, it is printed once, as text. --json prints one snapshot of each.
+
+    Raises:
+        OptionError: The interval is too short or too long.
+        HostError: No accelerator runs in the named process.
     """
     if not 0.05 <= interval <= 3600:
         raise OptionError(f"--interval must be between 0.05 and 3600 seconds, not {interval:g}.", option="interval")
@@ -74,7 +78,7 @@ def _live(terminal: Terminal, watches: Watches, interval: float) -> None:
         due = time.monotonic()
         while True:
             live.update(top_view.screen(watches.look(), interval, terminal.out), refresh=True)
-            due = max(due + interval, time.monotonic())
+            due = max(due + interval, time.monotonic())  # after a slow look, those that were missed are left out
             while (rest := due - time.monotonic()) > 0:
                 if leave(rest):
                     return
@@ -82,7 +86,7 @@ def _live(terminal: Terminal, watches: Watches, interval: float) -> None:
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Callable[[float], bool]]:
-    """Yield a function that waits some seconds for a single key, and returns whether q was pressed."""
+    """Yield a function that waits some seconds for a key, and returns whether q was pressed."""
     if importlib.util.find_spec("termios") is None or not sys.stdin.isatty():
         yield threading.Event().wait
         return

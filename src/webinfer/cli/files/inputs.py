@@ -81,16 +81,16 @@ def read_arrays(path: Path) -> dict[str, Any]:
         ValueError: It is no such file.
         InputError: It cannot be read, or holds Python objects.
     """
+    complaint = f"{path} is not a NumPy archive: {{}}. Write one with numpy.savez."
     try:
         with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise ValueError("pass a single array as --input name=file.npy")
+            is_archive = zipfile.is_zipfile(file)
+        if is_archive:
             with np.load(path, allow_pickle=False) as archive:
                 return dict(archive)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} is not a NumPy archive: {_reason(error)}. Write one with numpy.savez.", file=str(path)
-        ) from error
+        raise InputError(complaint.format(_reason(error)), file=str(path)) from error
+    raise InputError(complaint.format("pass a single array as --input name=file.npy"), file=str(path))
 
 
 def read_json(source: str) -> dict[str, Any]:

@@ -9,13 +9,10 @@ import typer
 
 
 def writable(path: Path | None) -> Path | None:
-    """Refuse a file that cannot be written. It is the callback of an option.
+    """Return a file's path, unless it cannot be written. It is the callback of an option.
 
     Args:
         path: The option's value.
-
-    Returns:
-        The same value.
 
     Raises:
         typer.BadParameter: It is a directory, its directory does not exist, or it cannot be written.
@@ -30,22 +27,20 @@ def writable(path: Path | None) -> Path | None:
 
 
 def fillable(path: Path | None) -> Path | None:
-    """Refuse a directory that cannot be made or written to. It is the callback of an option.
+    """Return a directory's path, unless it cannot be made or written to. It is the callback of an option.
 
     Args:
         path: The option's value.
-
-    Returns:
-        The same value.
 
     Raises:
         typer.BadParameter: It is a file, lies in a file, or cannot be written to.
     """
     if path is not None:
-        there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
-        if not there.is_dir():
-            raise typer.BadParameter(f"{there} is not a directory.")
-        _refuse_locked(there)
+        # The directory may be missing: then the closest one above it that exists must be writable.
+        existing = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
+        if not existing.is_dir():
+            raise typer.BadParameter(f"{existing} is not a directory.")
+        _refuse_locked(existing)
     return path
 
 

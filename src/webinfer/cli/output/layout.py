@@ -12,7 +12,7 @@ from rich.text import Text
 from webinfer import Verdict
 from webinfer.cli.output.units import seconds
 
-_KINDS = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
+VERDICT_STYLES = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
 _BROWSERS = {"embedded": "embedded Chromium", "chrome": "Google Chrome", "edge": "Microsoft Edge", "webkit": "WebKit"}
 BACKEND_NAMES = {"webgpu": "WebGPU", "webnn": "WebNN", "wasm": "WebAssembly"}
 
@@ -22,22 +22,25 @@ def heading(text: str) -> RenderableType:
 
     Args:
         text: The heading.
-
-    Returns:
-        Something to print.
     """
     return Padding(Text(text, style="title"), (1, 0, 0, 0))
 
 
+def indent(text: str | Text) -> RenderableType:
+    """Return a paragraph that is indented, all its lines alike.
+
+    Args:
+        text: The paragraph.
+    """
+    return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))
+
+
 def pairs(rows: Iterable[tuple[str, RenderableType]], style: str = "label") -> Table:
-    """Lay out names and their values in two columns.
+    """Return a table of names and their values.
 
     Args:
         rows: Names and values.
         style: Style of the names.
-
-    Returns:
-        A table.
     """
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style=style, no_wrap=True)
@@ -48,15 +51,12 @@ def pairs(rows: Iterable[tuple[str, RenderableType]], style: str = "label") -> T
 
 
 def verdict(judged: Verdict) -> Text:
-    """Write a verdict with its evidence.
+    """Return a verdict with its evidence as text.
 
     Args:
         judged: The verdict.
-
-    Returns:
-        Text.
     """
-    return Text.assemble((judged.kind, _KINDS[judged.kind]), f": {'; '.join(judged.evidence)}")
+    return Text.assemble((judged.kind, VERDICT_STYLES[judged.kind]), f": {'; '.join(judged.evidence)}")
 
 
 def browser_name(name: str) -> str:
@@ -72,13 +72,10 @@ def browser_name(name: str) -> str:
 
 
 def timed(value: float, note: str) -> Text:
-    """Write a time with a note.
+    """Return a time and a note as text.
 
     Args:
         value: Seconds.
         note: What took the time.
-
-    Returns:
-        Text.
     """
     return Text.assemble(f"{seconds(value):>10}  ", (note, "quiet"))

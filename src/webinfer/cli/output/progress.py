@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -19,28 +19,20 @@ from webinfer.core.progress import Progress
 _WHOLE = 1  # length of a finished step whose length was unknown
 
 
-class Steps:
-    """The steps of a command. Call it with a ``Progress``, from any thread.
+class Display:
+    """Bars in a terminal. Subclasses print lines where none are drawn.
 
     Args:
         console: Where to draw.
+        columns: The columns of the bars.
         silent: Draw nothing.
     """
 
-    def __init__(self, console: Console, *, silent: bool = False) -> None:
+    def __init__(self, console: Console, columns: Sequence[ProgressColumn], *, silent: bool) -> None:
         self._console = console
         self._silent = silent
         self._drawn = console.is_terminal and not silent
-        self._tasks: dict[str, TaskID] = {}
-        self._bars = Bars(
-            SpinnerColumn(style="label", finished_text="[good]\u2713[/]"),
-            TextColumn("{task.description}", markup=False),
-            _Bar(bar_width=30, complete_style="label", finished_style="label", pulse_style="label"),
-            _Amount(),
-            console=console,
-            transient=True,
-            disable=not self._drawn,
-        )
+        self._bars = Bars(*columns, console=console, transient=True, disable=not self._drawn)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -50,6 +42,25 @@ class Steps:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+
+class Steps(Display):
+    """The steps of a command. Call it with a ``Progress``, from any thread.
+
+    Args:
+        console: Where to draw.
+        silent: Draw nothing.
+    """
+
+    def __init__(self, console: Console, *, silent: bool = False) -> None:
+        columns = (
+            SpinnerColumn(style="label", finished_text="[good]\u2713[/]"),
+            TextColumn("{task.description}", markup=False),
+            _Bar(bar_width=30, complete_style="label", finished_style="label", pulse_style="label"),
+            _Amount(),
+        )
+        super().__init__(console, columns, silent=silent)
+        self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, progress: Progress) -> None:
         """Show the progress of a step, in bytes.

@@ -17,14 +17,11 @@ _FIRST = 24  # letters of the first column that stay on one line, even in a narr
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> RenderableType:
-    """Lay out a table. If it is too wide, the other columns follow below, with the first column repeated.
+    """Return a table. If it is too wide, the other columns follow below, with the first column repeated.
 
     Args:
         columns: The headings.
         rows: The cells of each row.
-
-    Returns:
-        Something to print.
     """
     return Padding(_Table(columns, rows), (0, 0, 0, 2))
 
@@ -34,6 +31,7 @@ class _Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Text]]
 
+    # rich calls this with the width that is left, which the table needs to choose its parts.
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         texts = [[column, *(row[number].plain for row in self.rows)] for number, column in enumerate(self.columns)]
         words = [max(len(word) for text in column for word in _words(text)) for column in texts]
@@ -50,7 +48,7 @@ class _Table:
 
 
 def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Return columns in parts that fit. Each part has the first column."""
+    """Return the columns divided into parts that fit. Each part has the first column."""
     parts = [[0]]
     for number in range(1, len(widths)):
         taken = sum(widths[column] + _GAP for column in parts[-1])
@@ -68,6 +66,7 @@ def _words(text: str) -> list[str]:
 def _widths(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
     """Return the widths of columns: at least their words, then whole texts as far as the room allows."""
     widths = list(least)
+    # The columns that lack least come first, so that as many columns as possible have their whole texts.
     for number in sorted(range(len(widths)), key=lambda number: most[number] - least[number]):
         left = max(0, room - sum(widths) - _GAP * len(widths))
         widths[number] += max(0, min(left, most[number] - widths[number]))

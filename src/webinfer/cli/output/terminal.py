@@ -68,10 +68,15 @@ class Terminal:
         )
 
     def show(self, *parts: RenderableType) -> None:
-        """Print for people."""
+        """Print for people.
+
+        Args:
+            parts: What to print, a line or more each.
+        """
         if self.out.is_terminal:
             self.out.print(*parts, sep="\n")
             return
+        # rich pads lines to the full width. In a file or a pipe the spaces at their ends are noise.
         with self.out.capture() as captured:
             self.out.print(*parts, sep="\n")
         sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
@@ -164,23 +169,17 @@ def console(file: Any) -> Console:
 
     Args:
         file: The stream.
-
-    Returns:
-        The console.
     """
     width = None if file.isatty() else int(os.environ.get("COLUMNS") or WIDTH)
     return Console(file=file, theme=THEME, width=width, highlight=False, emoji=False, soft_wrap=False)
 
 
 def block(error: WebinferError, width: int) -> Text:
-    """Lay out an error: its code, then the message.
+    """Return an error as lines of text: its code, then the message.
 
     Args:
         error: The error.
         width: Columns of the terminal.
-
-    Returns:
-        Text of several lines.
     """
     head = Text.assemble(("error", "bad"), ": ", (error.code, "title"))
     fill = textwrap.TextWrapper(

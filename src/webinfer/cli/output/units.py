@@ -6,13 +6,10 @@ _SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def seconds(value: float) -> str:
-    """Write a time with three significant digits: ``53.1 ms``, ``1.43 s``, ``2 min 5 s``.
+    """Return a time with three significant digits: ``53.1 ms``, ``1.43 s``, ``2 min 5 s``.
 
     Args:
         value: Seconds.
-
-    Returns:
-        Text.
     """
     if value >= 99.95:
         minutes, rest = divmod(round(value), 60)
@@ -22,13 +19,10 @@ def seconds(value: float) -> str:
 
 
 def duration(value: float) -> str:
-    """Write a long time in its two largest units: ``42 s``, ``2 min 5 s``, ``3 h 20 min``.
+    """Return a long time in its two largest units: ``42 s``, ``2 min 5 s``, ``3 h 20 min``.
 
     Args:
         value: Seconds.
-
-    Returns:
-        Text.
     """
     minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
@@ -38,13 +32,10 @@ def duration(value: float) -> str:
 
 
 def size(nbytes: float) -> str:
-    """Write a number of bytes: ``90.4 MB``.
+    """Return a number of bytes as text: ``90.4 MB``.
 
     Args:
         nbytes: Bytes.
-
-    Returns:
-        Text.
     """
     for scale, unit in _SIZES:
         if nbytes >= scale:
@@ -53,13 +44,10 @@ def size(nbytes: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """Write a ratio: ``2.75 times``.
+    """Return a ratio as text: ``2.75 times``.
 
     Args:
         ratio: The ratio.
-
-    Returns:
-        Text.
     """
     return f"{_three(ratio)} times"
 

@@ -9,7 +9,6 @@ from typing import Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -36,12 +35,11 @@ from webinfer.bench.report.tables import (
     speed_headings,
     speed_row,
 )
-from webinfer.cli.output.layout import heading
+from webinfer.cli.output.layout import VERDICT_STYLES, heading, indent
 from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.output.units import duration
 
-_VERDICTS = {"hardware": "good", "software": "warn", "mixed": "warn", "unproven": "warn"}
 SEVERITIES = {
     "none": "quiet",
     "unclear": "warn",
@@ -116,19 +114,16 @@ class BenchmarkProgress:
         return f"{self._step.done}/{self._step.total}, {elapsed}: {self._step.text}"
 
     def frame(self) -> RenderableType:
-        """Return the latest step, laid out."""
+        """Return the layout of the latest step."""
         self._spinner.update(text=Text(self._line(), style="label"))
         return Group(self._spinner, _block(self._step.block))
 
 
 def view(record: Record) -> RenderableType:
-    """Lay out a benchmark's figures.
+    """Return the layout of a benchmark's figures.
 
     Args:
         record: The benchmark.
-
-    Returns:
-        Something to print.
     """
     parts: list[RenderableType] = []
     for name in dict.fromkeys(cell.configuration.name for cell in record.measured):
@@ -141,9 +136,9 @@ def view(record: Record) -> RenderableType:
         parts += [heading(f"Loading {name}"), table(LOADING[1:], [_plain(loading_row(cell)[1:]) for cell in cells])]
     for curve in scaling_curves(record):
         rates = ", ".join(f"{count} at once {format_figure(rate)} items/s" for count, rate in curve.rates.items())
-        parts += [heading(f"Scaling of {curve.name}"), _indent(f"{rates}; {describe_law(curve.law)}")]
+        parts += [heading(f"Scaling of {curve.name}"), indent(f"{rates}; {describe_law(curve.law)}")]
         limit = ("limited by ", (curve.limit.kind, "title"), f": {'; '.join(curve.limit.evidence)}")
-        parts.append(_indent(Text.assemble(*limit)))
+        parts.append(indent(Text.assemble(*limit)))
     for concurrent in record.together:
         count = len(concurrent.models)
         parts.append(heading(f"{count} models at once: {concurrent.gain:.2f} times the work of one after the other"))
@@ -156,30 +151,27 @@ def view(record: Record) -> RenderableType:
         *dict.fromkeys(cell.note for cell in record.cells if cell.note),
         f"Saved as {record.id}. To compare it with another one: webinfer compare NAME {record.id}",
     ]
-    return Group(*parts, Text(), *(_indent(Text(note, style="quiet")) for note in notes if note))
+    return Group(*parts, Text(), *(indent(Text(note, style="quiet")) for note in notes if note))
 
 
 def comparison_view(a: Record, b: Record, findings: Sequence[Finding], *, gate: bool = False) -> RenderableType:
-    """Lay out a comparison: a table for each model, then the outcome, then what the columns mean.
+    """Return the layout of a comparison: a table for each model, the outcome, and what the columns mean.
 
     Args:
         a: The earlier benchmark.
         b: The later one.
         findings: What the comparison found.
         gate: Whether configurations can fail.
-
-    Returns:
-        Something to print.
     """
     parts: list[RenderableType] = [heading(describe_title(a, b))]
     columns = comparison_headings(findings)
     for name in dict.fromkeys(finding.configuration.name for finding in findings):
         of_model = [finding for finding in findings if finding.configuration.name == name]
         parts += [heading(name), table(columns, [_comparison(finding, gate) for finding in of_model])]
-        parts += [_indent(f"{finding.configuration.place}: {finding.why}") for finding in of_model if finding.why]
-    parts += [Text(), *(_indent(line) for line in describe_outcome(a, b, findings, gate=gate))]
+        parts += [indent(f"{finding.configuration.place}: {finding.why}") for finding in of_model if finding.why]
+    parts += [Text(), *(indent(line) for line in describe_outcome(a, b, findings, gate=gate))]
     if explanations := explain_columns(findings):
-        parts += [Text(), *(_indent(Text(line, style="quiet")) for line in explanations)]
+        parts += [Text(), *(indent(Text(line, style="quiet")) for line in explanations)]
     return Group(*parts)
 
 
@@ -189,13 +181,8 @@ def _comparison(finding: Finding, gate: bool) -> list[Text]:
     return row
 
 
-def _indent(text: str | Text) -> RenderableType:
-    """Return a paragraph with all its lines indented alike."""
-    return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))
-
-
 def _ahead(step: BenchmarkStep) -> str:
-    """Return how many configurations wait, and how long they may take."""
+    """Return how many configurations wait, and how long they may take, in words."""
     if not step.total:
         return "no configuration can be measured here"
     left = step.total - step.done
@@ -231,7 +218,7 @@ def _margin(cell: Cell) -> str:
 def _speed(record: Record, cell: Cell) -> list[Text]:
     values = speed_row(record, cell)
     row = _plain(values)
-    row[2].stylize(_VERDICTS.get(values[2], ""))
+    row[2].stylize(VERDICT_STYLES.get(values[2], ""))
     if cell.agreement is not None and not cell.agreement.passed:
         row[-1].stylize("bad")
     return row[1:]

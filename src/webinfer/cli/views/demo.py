@@ -57,7 +57,7 @@ class Demonstration:
         return [ours / theirs for ours, theirs in zip(self.later_runs, self.native_runs, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, and the medians, ready for JSON."""
+        """Return everything, and the medians, as values of JSON."""
         medians = {
             "later_run_median": statistics.median(self.later_runs),
             "native_run_median": statistics.median(self.native_runs),
@@ -74,13 +74,10 @@ _FIRST_WORK = {"webnn": "; makes a session", "webgpu": "; compiles shaders", "wa
 
 
 def view(shown: Demonstration) -> RenderableType:
-    """Lay out a demonstration, for 100 columns and some 40 lines.
+    """Return the layout of a demonstration, for 100 columns and some 40 lines.
 
     Args:
         shown: What was observed.
-
-    Returns:
-        Something to print.
     """
     parts = (
         Text.assemble(

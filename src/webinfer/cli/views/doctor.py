@@ -32,7 +32,7 @@ class Trial:
     speeds: Speeds | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the trial as values of JSON."""
         return {
             "works": self.error is None,
             "error": self.error.to_dict() if self.error else None,
@@ -47,13 +47,13 @@ class Trial:
 
 @dataclass(slots=True, kw_only=True)
 class Examination:
-    """What was found out about a browser.
+    """What a browser can do, as far as it was tried.
 
     Attributes:
-        start: Seconds until its page had reported.
+        start: Seconds until its page reported.
         capabilities: Its page's report; ``None`` if it did not start.
         error: Why it did not start.
-        gpu: GPU devices that its processes hold open after the trials; ``None`` if the system does not tell.
+        gpu: GPU devices that its processes hold open after the trials; ``None`` if that is unknown.
     """
 
     installation: Installation
@@ -70,7 +70,7 @@ class Examination:
         return any(trial.error is None for trial in self.trials)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the examination as values of JSON."""
         installation = self.installation
         return {
             "name": installation.name,
@@ -95,15 +95,12 @@ _LIMITS = (
 
 
 def view(machine: Mapping[str, Any], examinations: Sequence[Examination], missing: Mapping[str, str]) -> RenderableType:
-    """Lay out the examination of all browsers.
+    """Return the layout of the examination of all browsers.
 
     Args:
         machine: The machine and the program.
-        examinations: What was found out about each browser.
+        examinations: What each browser can do.
         missing: The way to get each browser that is not installed.
-
-    Returns:
-        Something to print.
     """
     cores = "1 core" if machine["cores"] == 1 else f"{machine['cores']} cores"
     about = f"Python {machine['python']}, {machine['system']}, {cores}"

@@ -58,7 +58,7 @@ class Account:
         return {"queue": self.queue, "transfer": self.transfer, **parts}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the account as values of JSON."""
         if self.error is not None:
             return {"error": self.error.to_dict()}
         assert self.loaded is not None
@@ -97,7 +97,7 @@ def view(
     native: Sequence[Operator],
     words: Sequence[str],
 ) -> RenderableType:
-    """Lay out an explanation.
+    """Return the layout of an explanation.
 
     Args:
         package: The model.
@@ -105,16 +105,13 @@ def view(
         accounts: What each backend did.
         native: Native onnxruntime's operators, with times.
         words: The reasons, one sentence each.
-
-    Returns:
-        Something to print.
     """
     about = f"{package.precision}, {capabilities.engine} {capabilities.engine_version}"
     ran = [account for account in accounts if account.error is None]
     parts: list[RenderableType] = [Text.assemble((package.name, "title"), "  ", (about, "quiet")), _facts(ran)]
     if ran:
         parts += [heading("Where the time of a request goes"), _times(ran)]
-        parts += [heading("Operators, the most time first"), _operators(ran, native), *_untold(ran)]
+        parts += [heading("Operators, the most time first"), _operators(ran, native), *_missing_times(ran)]
     parts.append(heading("Why"))
     parts += [Text(f"- {account}") for account in words]
     return Padding(Group(*parts), (1, 0, 1, 2), expand=False)
@@ -137,13 +134,13 @@ def _facts(ran: Sequence[Account]) -> RenderableType:
         ("Later runs", lambda account: seconds(account.run)),
         ("Largest error", lambda account: f"{max((one.error for one in account.deviations), default=0.0):.1g}"),
     ]
-    for name, tell in rows:
-        table.add_row(name, *(tell(account) for account in ran))
+    for name, value_of in rows:
+        table.add_row(name, *(value_of(account) for account in ran))
     return table
 
 
 def _times(ran: Sequence[Account]) -> RenderableType:
-    """Return the parts of a request, laid out. Each bar starts where the bar above it ends."""
+    """Return the layout of a request's parts. Each bar starts where the bar above it ends."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="label", no_wrap=True)
     for _ in ran:
@@ -167,7 +164,7 @@ def _times(ran: Sequence[Account]) -> RenderableType:
 
 
 def _operators(ran: Sequence[Account], native: Sequence[Operator]) -> RenderableType:
-    """Return the operators that take the most time, with a column for each backend that reports times."""
+    """Return the layout of the slowest operators, with a column for each backend that reports times."""
     columns = {
         BACKEND_NAMES[account.backend]: account.profile.timed
         for account in ran
@@ -205,8 +202,8 @@ def _cell(operators: Sequence[Operator], name: str, share: float) -> str:
     return f"{seconds(spent)} {share:>4.0%} {nodes:>4} x"
 
 
-def _untold(ran: Sequence[Account]) -> list[RenderableType]:
-    """Return which operators' times are missing, and what to look at instead."""
+def _missing_times(ran: Sequence[Account]) -> list[RenderableType]:
+    """Return sentences on the operators' times that are missing, and on what to look at instead."""
     sentences = []
     for account in ran:
         if account.profile is None:
@@ -217,13 +214,10 @@ def _untold(ran: Sequence[Account]) -> list[RenderableType]:
 
 
 def decision_view(decision: Decision) -> RenderableType:
-    """Lay out the router's choice, the alternatives, and why it did not take them.
+    """Return the layout of the router's choice, the alternatives, and why it did not take them.
 
     Args:
         decision: The router's decision.
-
-    Returns:
-        Something to print.
     """
     table = Table.grid(padding=(0, 3, 0, 0))
     for style in ("label", "", "quiet", ""):

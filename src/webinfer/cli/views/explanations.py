@@ -22,13 +22,10 @@ _PARTS = {
 
 
 def reasons(accounts: Sequence[Account]) -> list[str]:
-    """Explain why the fastest backend is the fastest, from what was observed.
+    """Return sentences that explain why the fastest backend is the fastest, from what was observed.
 
     Args:
         accounts: What each backend did.
-
-    Returns:
-        Sentences.
     """
     ran = sorted((account for account in accounts if account.error is None), key=lambda account: account.run)
     if not ran:
@@ -73,7 +70,7 @@ def _weaknesses(other: Account) -> list[str]:
 
 
 def _differences(best: Account, other: Account) -> list[str]:
-    """Return which part of a request takes longer, and which operator takes the most time."""
+    """Return which part of a request takes longer, and which operator takes the most time, in sentences."""
     if best.profile is None or other.profile is None:
         return []
     sentences = []

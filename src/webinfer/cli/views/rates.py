@@ -57,6 +57,7 @@ class Watch:
             self.error = error
             return
         self.error = None
+        # The uptime is the accelerator's own clock, so a slow answer does not distort the rates.
         if self.snapshot is not None and snapshot["uptime"] > self.snapshot["uptime"]:
             self.rates = compare(self.snapshot, snapshot)
             self.history.append(self.rates.runs)
@@ -74,11 +75,7 @@ class Watches:
         return f"<Watches {len(self._known)}>"
 
     def look(self) -> list[Watch]:
-        """Take a snapshot of each accelerator, also of new ones. Forget those that ended. The oldest comes first.
-
-        Returns:
-            Those that run, the oldest first.
-        """
+        """Return the accelerators with new snapshots, the oldest first. New ones join, and those that ended leave."""
         entries = [entry for entry in running() if self._pid in (None, entry.pid)]
         keys = [(entry.origin, entry.pid, entry.started) for entry in entries]
         self._known = {key: self._known.get(key) or Watch(entry) for key, entry in zip(keys, entries, strict=True)}
@@ -93,9 +90,6 @@ def compare(before: Fields, now: Fields) -> Rates:
     Args:
         before: Fields of the earlier snapshot.
         now: Fields of the later one.
-
-    Returns:
-        The rates.
     """
     span = now["uptime"] - before["uptime"]
     lanes, sessions = _lanes(before), _runs(before)
@@ -116,9 +110,6 @@ def session_id(session: Fields) -> str:
 
     Args:
         session: Fields of the session.
-
-    Returns:
-        The text.
     """
     return repr((session["model_sha256"], session["backend"], session["precision"], session["dimensions"]))
 

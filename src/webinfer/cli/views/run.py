@@ -41,7 +41,7 @@ class Runs:
     seconds: list[float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the outputs, ready for JSON."""
+        """Return everything but the outputs, as values of JSON."""
         return {
             **self.result.observed(),
             "browser": self.result.browser,
@@ -61,14 +61,11 @@ _SHOWN = 3  # values of an output
 
 
 def view(runs: Runs, output: Path | None) -> RenderableType:
-    """Lay out runs.
+    """Return the layout of runs.
 
     Args:
         runs: The runs.
         output: File that the outputs were written to.
-
-    Returns:
-        Something to print.
     """
     result = runs.result
     parts: list[RenderableType] = [
@@ -83,13 +80,10 @@ def view(runs: Runs, output: Path | None) -> RenderableType:
 
 
 def describe_inputs(package: ModelPackage) -> str:
-    """Describe the inputs that a model takes.
+    """Return lines of text that describe the inputs of a model.
 
     Args:
         package: The model.
-
-    Returns:
-        Lines of text.
     """
     first = package.signature.inputs[0].name
     lines = [f"There are no inputs. {package.name} takes:"]
@@ -123,13 +117,10 @@ def _outputs(runs: Runs) -> Table:
 
 
 def who(result: Result) -> list[tuple[str, Text]]:
-    """Describe the browser and the backend that ran a request.
+    """Return names and values that describe the browser and the backend of a request.
 
     Args:
         result: The result.
-
-    Returns:
-        Names and values.
     """
     asked = (
         "chosen by auto"
@@ -171,13 +162,10 @@ def _times(runs: Runs) -> list[tuple[str, Text]]:
 
 
 def first_values(array: NDArray[Any]) -> str:
-    """Write the first values of an array.
+    """Return up to three values of an array as text.
 
     Args:
         array: Array of any shape.
-
-    Returns:
-        Text of up to three values.
     """
     values = array.ravel()[:_SHOWN]
     shown = [f"{value:.4g}" if array.dtype.kind == "f" else str(value) for value in values]

@@ -41,7 +41,7 @@ class Answered:
     seconds: list[float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
+        """Return the answer and its times as values of JSON."""
         runs = {"first": self.seconds[0], "median": statistics.median(self.seconds), "all": self.seconds}
         return {
             "task": self.task,
@@ -70,15 +70,12 @@ _LONG = 60  # characters of an input that are shown
 
 
 def view(answered: Answered, *, printed: bool = False, picture: Path | None = None) -> RenderableType:
-    """Lay out an answer, what computed it, and its times.
+    """Return the layout of an answer, of what computed it, and of its times.
 
     Args:
         answered: The inputs and the answer.
         printed: Whether the answer has been printed already.
         picture: File of the annotated image.
-
-    Returns:
-        Something to print.
     """
     result = answered.result
     head = f"{result.weights} weights, {result.precision}"
@@ -125,7 +122,7 @@ def _record(answer: Mapping[str, Any]) -> Table:
 
 
 def _records(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return records with the same keys as a table, scores with bars."""
+    """Return a table of records with the same keys, scores with bars."""
     names = list(rows[0])
     names.sort(key=lambda name: name != "score")  # a stable sort: the score comes first, the others keep their order
     table = Table.grid(padding=(0, 3, 0, 0))

@@ -33,7 +33,7 @@ _RECOVERIES = (
 
 
 def nothing() -> RenderableType:
-    """Return the sentence that no accelerator runs."""
+    """Return the text for no running accelerator."""
     return Text.assemble(
         ("No accelerator is running.", "title"),
         "\nAccelerators show here while their browsers run, in all your Python processes with this cache directory.",
@@ -41,27 +41,21 @@ def nothing() -> RenderableType:
 
 
 def view(watches: Sequence[Watch]) -> RenderableType:
-    """Lay out all accelerators, one below the other.
+    """Return the layout of all accelerators, one below the other.
 
     Args:
         watches: The accelerators.
-
-    Returns:
-        Something to print.
     """
     return Padding(Group(*_spaced([accelerator(watch) for watch in watches])), (1, 0, 1, 2), expand=False)
 
 
 def screen(watches: Sequence[Watch], interval: float, console: Console) -> RenderableType:
-    """Lay out as many accelerators as fit into the terminal, below a line that says how to leave.
+    """Return the layout of as many accelerators as fit into the terminal, below a line that says how to leave.
 
     Args:
         watches: The accelerators.
         interval: Seconds between two looks.
         console: The terminal.
-
-    Returns:
-        Something to print.
     """
     width, height = console.width - 4, console.height - 3
     shown: list[RenderableType] = []
@@ -89,13 +83,10 @@ def _beside(left: Text, right: Text) -> RenderableType:
 
 
 def accelerator(watch: Watch) -> RenderableType:
-    """Lay out one accelerator.
+    """Return the layout of one accelerator.
 
     Args:
         watch: The accelerator.
-
-    Returns:
-        Something to print.
     """
     title = Text.assemble(
         (_program(watch.entry.pid), "title"),
@@ -217,7 +208,7 @@ def _placements(snapshot: Fields, session: Fields) -> list[Fields]:
 
 
 def _nodes(placement: Fields) -> str:
-    """Return how many of the nodes run on the chosen backend."""
+    """Return how many of the nodes run on the chosen backend, as text: ``120/122``."""
     return f"{placement['nodes'].get(placement['backend'], 0)}/{sum(placement['nodes'].values())}"
 
 
@@ -286,7 +277,7 @@ def _bar(share: float) -> Text:
 
 
 def _spark(values: Sequence[float]) -> str:
-    """Return a curve of a value over time, relative to its largest; nothing for fewer than three values."""
+    """Return a line of blocks for a value over time, relative to its largest; empty for fewer than three values."""
     if len(values) < 3:
         return ""
     largest = max(values, default=0.0)
@@ -294,13 +285,10 @@ def _spark(values: Sequence[float]) -> str:
 
 
 def rate(value: float) -> str:
-    """Write a number per second with three significant digits.
+    """Return a number per second with three significant digits, as text.
 
     Args:
         value: The rate.
-
-    Returns:
-        Text.
     """
     if value >= 99.95 or value == 0:
         return f"{value:,.0f}"
@@ -308,13 +296,10 @@ def rate(value: float) -> str:
 
 
 def age(value: float) -> str:
-    """Write an age in its two largest units: ``12 s``, ``3 min 12 s``, ``2 h 5 min``, ``3 d 4 h``.
+    """Return an age in its two largest units: ``12 s``, ``3 min 12 s``, ``2 h 5 min``, ``3 d 4 h``.
 
     Args:
         value: Seconds.
-
-    Returns:
-        Text.
     """
     parts: list[tuple[int, str]] = []
     rest = int(value)

@@ -1,26 +1,21 @@
-"""How a contest looks in a terminal, while it runs and after."""
+"""Layout of a contest in a terminal, while it runs and after."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
-
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
-from rich.progress import Progress as Bars
 from rich.text import Text
 
 from webinfer import Progress, Standing, Tuning, TuningProgress
-from webinfer.cli.output.layout import heading
+from webinfer.cli.output.layout import heading, indent
+from webinfer.cli.output.progress import Display
 from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.output.units import duration
 from webinfer.core.statistics import Interval
 
 
-class ContestBar:
+class ContestBar(Display):
     """The progress of a contest: a bar that fills with its budget in a terminal, a line per opening elsewhere.
 
     Call it with a ``TuningProgress``, from any thread.
@@ -30,32 +25,22 @@ class ContestBar:
     """
 
     def __init__(self, terminal: Terminal) -> None:
-        self._console = terminal.err
-        self._silent = terminal.quiet
-        self._drawn = self._console.is_terminal and not terminal.quiet
-        self._last = ""
-        self._bars = Bars(
+        columns = (
             SpinnerColumn(style="label"),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30, complete_style="label", finished_style="label", pulse_style="label"),
             TextColumn("{task.fields[amount]}", style="quiet", markup=False),
-            console=self._console,
-            transient=True,
-            disable=not self._drawn,
         )
+        super().__init__(terminal.err, columns, silent=terminal.quiet)
+        self._last = ""
         self._task = self._bars.add_task("", total=None, amount="")
 
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
     def __call__(self, progress: TuningProgress) -> None:
-        """Show how far a contest is."""
+        """Show how far a contest is.
+
+        Args:
+            progress: The current step, with the seconds and candidates so far.
+        """
         if not progress.budget:
             self.show(progress.text)
             return
@@ -68,11 +53,19 @@ class ContestBar:
             self._line(f"{progress.text} ({amount})")
 
     def load(self, progress: Progress) -> None:
-        """Show a step before the contest; see ``webinfer.cli.output.progress.Steps``."""
+        """Show a step before the contest, such as the model's load.
+
+        Args:
+            progress: The step.
+        """
         self.show(progress.stage)
 
     def show(self, text: str) -> None:
-        """Show a step whose length is not known."""
+        """Show a step whose length is not known.
+
+        Args:
+            text: Description of the step.
+        """
         self._bars.update(self._task, description=text, total=None, amount="")
         self._line(text)
 
@@ -83,7 +76,7 @@ class ContestBar:
 
 
 def view(tuning: Tuning) -> RenderableType:
-    """Lay out what a contest found: the winner, how everyone did, and who could not take part.
+    """Return the layout of a contest's result: the winner, the standings, and the candidates that were not measured.
 
     Args:
         tuning: The result.
@@ -96,7 +89,7 @@ def view(tuning: Tuning) -> RenderableType:
     columns = ("Candidate", "ms per item", "Rounds", "Left because")
     parts: list[RenderableType] = [
         heading(f"{tuning.name}: {tuning.winner}"),
-        _line(f"{milliseconds(tuning.standings[0])} ms per item, {lead(tuning)}"),
+        indent(f"{milliseconds(tuning.standings[0])} ms per item, {lead(tuning)}"),
         heading("Standings"),
         table(columns, [_row(standing, is_winner=standing.candidate == tuning.winner) for standing in measured]),
     ]
@@ -107,11 +100,15 @@ def view(tuning: Tuning) -> RenderableType:
         rows = [[Text("; ".join(names)), Text(why)] for why, names in grouped.items()]
         parts += [heading("Not measured"), table(("Candidates", "Why"), rows)]
     closing = f"It took {duration(tuning.cost)}. auto takes the winner from now on, as long as its browser stays at "
-    return Group(*parts, Text(), _line(Text(f"{closing}{tuning.version}.", style="quiet")))
+    return Group(*parts, Text(), indent(Text(f"{closing}{tuning.version}.", style="quiet")))
 
 
 def lead(tuning: Tuning) -> str:
-    """Return by how much the winner won."""
+    """Return by how much the winner won, in words.
+
+    Args:
+        tuning: The result.
+    """
     if tuning.gain is None or tuning.runner_up is None:
         return "the only one that was measured"
     gain = ratio(tuning.gain)
@@ -121,20 +118,25 @@ def lead(tuning: Tuning) -> str:
 
 
 def ratio(interval: Interval) -> str:
-    """Return a ratio with its interval: ``1.80 (1.72–1.89)``."""
+    """Return a ratio with its interval as text: ``1.80 (1.72–1.89)``.
+
+    Args:
+        interval: The ratio and its bounds.
+    """
     return f"{interval.estimate:.2f} ({interval.low:.2f}–{interval.high:.2f})"
 
 
 def milliseconds(standing: Standing) -> str:
-    """Return a candidate's time with its interval, in milliseconds."""
+    """Return a candidate's time per item with its interval, in milliseconds, as text: ``21.3 (20.9–21.8)``.
+
+    Args:
+        standing: How the candidate did; a dash stands for one that was not measured.
+    """
     if standing.interval is None:
         return "–"
-    low, middle, high = (f"{value * 1e3:.3g}" for value in _ends(standing.interval))
+    interval = standing.interval
+    low, middle, high = (f"{value * 1e3:.3g}" for value in (interval.low, interval.estimate, interval.high))
     return f"{middle} ({low}–{high})"
-
-
-def _ends(interval: Interval) -> Sequence[float]:
-    return interval.low, interval.estimate, interval.high
 
 
 def _row(standing: Standing, *, is_winner: bool) -> list[Text]:
@@ -146,7 +148,3 @@ def _row(standing: Standing, *, is_winner: bool) -> list[Text]:
         Text(str(standing.rounds)),
         Text(reason, style=style),
     ]
-
-
-def _line(text: str | Text) -> RenderableType:
-    return Padding(text if isinstance(text, Text) else Text(text), (0, 0, 0, 2))

@@ -122,6 +122,9 @@ def verify(terminal: Terminal, reference: Reference) -> None:
     """Hash every block that the store has of a file or directory.
 
     Blocks that do not match their hash are removed, so that they are fetched again.
+
+    Raises:
+        FetchError: A block is missing.
     """
     with terminal.steps() as steps, steps.step("hash every block"):
         report = ipfs.verify(reference)

@@ -92,7 +92,11 @@ def _facts(package: ModelPackage) -> dict[str, Any]:
 
 
 def _copy(package: ModelPackage, output: Path) -> None:
-    """Copy a model into a directory, and add it to the note there, which may list other models already."""
+    """Copy a model into a directory, and add it to the note there, which may list other models already.
+
+    Raises:
+        NotQuantizable: The directory cannot be written.
+    """
     source = package.model.path.parent.parent
     note = output / ORIGIN
     try:

@@ -114,8 +114,11 @@ def bench(
 ) -> None:
     """Measure models in browsers, beside native onnxruntime.
 
-    docs/explanation/benchmarks.md tells the method. The exit code is 0 where real hardware computed, and 2 where only
-    software did or the command line was wrong. It is 1 where an answer was wrong or there was none.
+    docs/explanation/benchmarks.md explains the method. The exit code is 0 if real hardware computed, and 2 if only
+    software did or the command line was wrong. It is 1 if an answer was wrong or missing.
+
+    Raises:
+        Exit: The benchmark is over; with the exit code.
     """
     settings = {"confidence": confidence, "margin": margin, "sequence": sequence, **(_QUICK if quick else {})}
     settings |= {name: value for name, value in (("launches", launches), ("patience", patience)) if value is not None}
@@ -137,7 +140,7 @@ def matrix_of(
     concurrency: list[str] | None,
     comprehensive: bool,
 ) -> Matrix:
-    """Make the matrix of configurations from the flags.
+    """Return the matrix of configurations that the flags name.
 
     Args:
         models: Models.
@@ -147,11 +150,8 @@ def matrix_of(
         concurrency: Numbers of requests at once.
         comprehensive: Take every value of what is not named.
 
-    Returns:
-        The matrix.
-
     Raises:
-        OptionError: There is no such thing.
+        OptionError: A value is not valid.
     """
     lanes = tuple(_lanes(number) for number in split(concurrency)) or (1,)
     whole = full_matrix(split(models), lanes) if comprehensive else None
@@ -167,7 +167,7 @@ def matrix_of(
 
 
 def measure(terminal: Terminal, matrix: Matrix, method: Method, **more: Any) -> Record:
-    """Run a benchmark, and show its progress.
+    """Return the record of a benchmark, run while its progress is shown.
 
     Args:
         terminal: Where to show it.
@@ -175,11 +175,8 @@ def measure(terminal: Terminal, matrix: Matrix, method: Method, **more: Any) -> 
         method: How to measure.
         more: As ``benchmark`` takes it.
 
-    Returns:
-        The record.
-
     Raises:
-        KeyboardInterrupt: It was interrupted; says how to go on.
+        KeyboardInterrupt: It was interrupted; its arguments say how to continue.
     """
     progress = BenchmarkProgress(terminal)
     try:

@@ -60,6 +60,9 @@ def run(
     the same rounds. So a slower machine does not look like a slower program. With --fail-on, a configuration fails if
     it is slower by more than that and chance does not explain it. It also fails if it no longer runs or gives wrong
     answers.
+
+    Raises:
+        Exit: A configuration fails; with exit code 1.
     """
     limit = _fraction(fail_on) if fail_on is not None else None
     a, b = (_record(name, db_path) for name in (first, second))

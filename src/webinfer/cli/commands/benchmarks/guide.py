@@ -93,13 +93,10 @@ def _parser(name: str, description: str) -> Parser:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the benchmark of a command line.
+    """Return the exit code of a command line, after its benchmark.
 
     Args:
         arguments: The parsed command line.
-
-    Returns:
-        The exit code.
     """
     terminal = Terminal(verbosity=int(arguments.verbose))
     try:
@@ -121,8 +118,8 @@ def matrix_of(arguments: argparse.Namespace) -> tuple[Matrix, list[str]]:
         The matrix, and notes on what differs from the command line.
 
     Raises:
-        ModelNotFound: There is no such model, nor one that could stand in.
-        OptionError: The precision cannot be.
+        ModelNotFound: There is no such model, and no substitute.
+        OptionError: The precision is not valid.
     """
     notes: list[str] = []
     names = [arguments.model, *(getattr(arguments, "models", None) or "").split(",")]
@@ -165,9 +162,8 @@ def _measure_or_substitute(terminal: Terminal, arguments: argparse.Namespace) ->
         "resume": arguments.resume,
     }
     substitute = Matrix(models=matrix.models, browsers=matrix.browsers, platforms=(_ANY,), precisions=matrix.precisions)
-    if arguments.resume and find_unfinished(
-        substitute, SHORT, settings["options"]
-    ):  # the interrupted benchmark had taken the substitute
+    # The interrupted benchmark may have taken the substitute. Then only the substitute's record can be continued.
+    if arguments.resume and find_unfinished(substitute, SHORT, settings["options"]):
         return measure(terminal, substitute, SHORT, **settings)
     record = measure(terminal, matrix, SHORT, note="; ".join(notes) or None, **settings)
     if any(cell.code != "backend.unavailable" for cell in record.cells) or arguments.comprehensive:
@@ -179,7 +175,11 @@ def _measure_or_substitute(terminal: Terminal, arguments: argparse.Namespace) ->
 
 
 def _model(name: str, notes: list[str]) -> str:
-    """Return the reference of a model of the guide, or of a model with the same architecture and random weights."""
+    """Return the reference of a model of the guide, or of a model with the same architecture and random weights.
+
+    Raises:
+        ModelNotFound: There is neither.
+    """
     try:
         resolve(name)
     except ModelNotFound:

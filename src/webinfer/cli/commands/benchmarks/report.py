@@ -58,6 +58,10 @@ def report(
     """Write a report of a database of results.
 
     The HTML is one file that needs no other: charts by browser, backend, precision and model.
+
+    Raises:
+        OptionError: No database is named.
+        DatabaseError: The database cannot be read, or the report cannot be written.
     """
     path = database or db
     if path is None:
@@ -68,7 +72,8 @@ def report(
         runs = _newest(connection) if last else None
         text = write(connection, kind, runs=runs, path=str(path))
     except duckdb.Error as error:
-        raise explain(path, error) from error
+        failure = explain(path, error)
+        raise failure from error
     finally:
         connection.close()
     if output is None:

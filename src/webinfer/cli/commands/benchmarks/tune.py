@@ -1,4 +1,4 @@
-"""``webinfer tune``: find out how a model runs fastest on this machine, and have ``auto`` take that."""
+"""``webinfer tune``: find the fastest way to run a model on this machine. ``auto`` takes it from then on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ webinfer tune ./model --text "A typical request." --batch 1,8 --json
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command.
+
+    Args:
+        app: The command line.
+    """
     command(app, "tune", flags=_FLAGS, examples=_EXAMPLES)(tune)
 
 
@@ -41,7 +45,7 @@ def tune(
     ],
     budget: Annotated[
         float,
-        typer.Option(min=1.0, metavar="SECONDS", help="Time for the contest; files that are missing come on top."),
+        typer.Option(min=1.0, metavar="SECONDS", help="Time for the contest; fetching files takes time in addition."),
     ] = 60.0,
     browsers: Annotated[
         list[str] | None,
@@ -97,9 +101,9 @@ def tune(
     """Find the fastest way to run a model here; auto takes it then.
 
     Every combination of what is allowed is a candidate, in a browser of its own. Candidates take turns, and slower ones
-    leave. Each must answer as native onnxruntime does. Without a request, one is made up.
+    leave. Each must answer as native onnxruntime does. Without a request, one is generated.
     """
-    given = gather(text or [], inputs or [], npz, json_input, embed=False) or None
+    request = gather(text or [], inputs or [], npz, json_input, embed=False) or None
     allowed: dict[str, Any] = {
         "platforms": _platforms(split(platforms)),
         "precisions": split(precisions) or None,
@@ -114,7 +118,7 @@ def tune(
         bar.show("load the model")
         first = allowed["precisions"][0] if allowed["precisions"] else None
         loaded = accelerator.load(model, part=part, precision=first, fallback=True, progress=bar.load)
-        tuning = loaded.tune(budget, inputs=given, progress=bar, **allowed)
+        tuning = loaded.tune(budget, inputs=request, progress=bar, **allowed)
     if terminal.json:
         terminal.emit(tuning.to_dict())
     else:
@@ -126,7 +130,7 @@ def with_browsers(options: Options, names: tuple[str, ...]) -> Options:
 
     Args:
         options: The options.
-        names: Names of browsers, or ``all``; none takes the first one found.
+        names: Names of browsers, or ``all``; empty for the first one found.
 
     Raises:
         OptionError: There is no such browser, or an executable was named for several.
@@ -145,7 +149,11 @@ def _platforms(names: tuple[str, ...]) -> tuple[Backend, ...] | None:
 
 
 def _numbers(name: str, values: list[str] | None) -> tuple[int | None, ...] | None:
-    """Return whole numbers; ``auto`` is ``None``, for threads."""
+    """Return the whole numbers of a flag; ``auto`` threads are ``None``.
+
+    Raises:
+        OptionError: One is no whole number.
+    """
     texts = split(values)
     for text in texts:
         if not text.isdecimal() and not (name == "threads" and text == "auto"):
