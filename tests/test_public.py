@@ -56,7 +56,7 @@ def test_help_tells_all_on_both_faces() -> None:
         for function in functions(face).values():
             told = inspect.getdoc(function) or ""
             assert told
-            assert "the same as ``" not in told
+            assert not told.startswith(("As ``", "Return what ``"))
 
 
 def test_importing_the_package_imports_nothing_heavy_until_a_name_is_used() -> None:

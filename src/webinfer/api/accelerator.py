@@ -219,9 +219,6 @@ class AsyncAccelerator(AsyncResource):
 
         Times are in seconds, sizes in 10^6 bytes, ``throughput`` in items per second of the time in which a request was
         under way. docs/reference/database.md tells more of single keys.
-
-        Returns:
-            The sections, ready for JSON.
         """
         pool = self._pool
         now = await measure(pool)

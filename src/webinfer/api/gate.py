@@ -261,9 +261,6 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
 async def _run_canaries(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
     """Return the outcome of the canaries, run natively and in the browser.
 
-    Returns:
-        The outcome: deviations, or why there are none.
-
     Raises:
         WebinferError: The browser did not answer them, for a reason that may pass.
     """

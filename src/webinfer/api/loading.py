@@ -246,9 +246,6 @@ async def find_package(order: Order) -> ModelPackage:
     Args:
         order: What the caller asks for.
 
-    Returns:
-        The model's files and signature.
-
     Raises:
         ModelError: The model cannot be found, fetched, read or quantized.
         CancelledError: The wait was cancelled.

@@ -40,9 +40,6 @@ class ResourcePool:
             resource_id: Distinguishes resources of one type.
             constructor: Makes the resource if there is none.
 
-        Returns:
-            The resource.
-
         Raises:
             OptionError: There is no such resource and no constructor.
         """

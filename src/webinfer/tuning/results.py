@@ -143,9 +143,6 @@ class TuningResults:
 def _parse(contents: bytes) -> list[Tuning]:
     """Return the results in a file.
 
-    Returns:
-        The results, the newest first.
-
     Raises:
         ValueError: The file has something else, or another format.
     """

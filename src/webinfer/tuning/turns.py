@@ -73,9 +73,6 @@ class Pace:
 
         Args:
             run: Runs one request.
-
-        Returns:
-            The answers, and what they took.
         """
 
         async def repeat() -> list[Answer]:

@@ -243,9 +243,6 @@ def serve(address: str = LOOPBACK, port: int = 8080) -> AbstractAsyncContextMana
     Args:
         address: Address to listen on; ``0.0.0.0`` lets other machines ask.
         port: Port to listen on; 0 takes a free one.
-
-    Returns:
-        A context manager that gives the server's URL.
     """
     return server.serving(BlockStore(), address, port)
 

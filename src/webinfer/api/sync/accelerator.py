@@ -72,7 +72,7 @@ class Accelerator(Resource):
         return self._inner.options
 
     def start(self) -> Capabilities:
-        """Return the same as ``AsyncAccelerator.start``."""
+        """Return what ``AsyncAccelerator.start`` returns."""
         return self._portal.call(self._inner.start())
 
     def load(
@@ -86,7 +86,7 @@ class Accelerator(Resource):
         require: Requirement | None = None,
         progress: ProgressCallback | None = None,
     ) -> Model:
-        """Return the same as ``AsyncAccelerator.load``; ``progress`` is called on other threads."""
+        """Return what ``AsyncAccelerator.load`` returns; ``progress`` is called on other threads."""
         work = self._inner.load(
             reference,
             platform=platform,
@@ -109,7 +109,7 @@ class Accelerator(Resource):
         progress: ProgressCallback | None = None,
         **parameters: Any,
     ) -> Pipeline:
-        """Return the same as ``AsyncAccelerator.pipeline``; ``progress`` is called on other threads."""
+        """Return what ``AsyncAccelerator.pipeline`` returns; ``progress`` is called on other threads."""
         work = self._inner.pipeline(
             task,
             model,
@@ -122,39 +122,39 @@ class Accelerator(Resource):
         return Pipeline(self._portal.call(work), self._portal, self)
 
     def run(self, reference: str | Path, inputs: Inputs, *, platform: Platform | None = None) -> Result:
-        """Return the same as ``AsyncAccelerator.run``."""
+        """Return what ``AsyncAccelerator.run`` returns."""
         return self._portal.call(self._inner.run(reference, inputs, platform=platform))
 
     def run_parallel(self, requests: Sequence[tuple[Model, Inputs]]) -> list[Result]:
-        """Return the same as ``AsyncAccelerator.run_parallel``."""
+        """Return what ``AsyncAccelerator.run_parallel`` returns."""
         return self._portal.call(self._inner.run_parallel([(model.inner, inputs) for model, inputs in requests]))
 
     def metrics(self) -> dict[str, Any]:
-        """Return the same as ``AsyncAccelerator.metrics``."""
+        """Return what ``AsyncAccelerator.metrics`` returns."""
         return self._portal.call(self._inner.metrics())
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Return the same as ``AsyncAccelerator.query``."""
+        """Return what ``AsyncAccelerator.query`` returns."""
         return self._portal.call(self._inner.query(sql, parameters))
 
     def report(self, format: str = "markdown") -> str:
-        """Return the same as ``AsyncAccelerator.report``."""
+        """Return what ``AsyncAccelerator.report`` returns."""
         return self._portal.call(self._inner.report(format))
 
     def snapshot(self) -> Snapshot:
-        """Return the same as ``AsyncAccelerator.snapshot``."""
+        """Return what ``AsyncAccelerator.snapshot`` returns."""
         return self._portal.call(self._inner.snapshot())
 
     def limit_memory(self, limits: Mapping[str, float]) -> None:
-        """Do the same as ``AsyncAccelerator.limit_memory``."""
+        """As ``AsyncAccelerator.limit_memory``."""
         self._portal.call(self._inner.limit_memory(limits))
 
     def scale_timeouts(self, factors: Mapping[str, float]) -> None:
-        """Do the same as ``AsyncAccelerator.scale_timeouts``."""
+        """As ``AsyncAccelerator.scale_timeouts``."""
         self._portal.call(self._inner.scale_timeouts(factors))
 
     def close(self) -> None:
-        """Do the same as ``AsyncAccelerator.close``."""
+        """As ``AsyncAccelerator.close``."""
         if self._forget.detach() is not None:
             try:
                 self._portal.call(self._inner.close())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ Face = TypeVar("Face", bound=type)
 
 
 def mirroring(original: type) -> Callable[[Face], Face]:
-    """Return a decorator that replaces docstrings such as ``Return the same as ``Original.name``; what differs.``.
+    """Return a decorator that writes out docstrings that point to the original, and adds what differs.
 
     Args:
         original: The class that has the docstrings in full.
@@ -19,10 +18,12 @@ def mirroring(original: type) -> Callable[[Face], Face]:
 
     def write_out(face: Face) -> Face:
         for name, member in vars(face).items():
-            reference = rf"(?:Return|Do|Yield)? ?[Tt]he same as ``{original.__name__}\.{name}``(?:; (.*))?\.\Z"
-            if mirrored := re.match(reference, member.__doc__ or "", re.DOTALL):
-                full, differs = inspect.getdoc(getattr(original, name)) or "", mirrored[1]
-                member.__doc__ = f"{full}\n\nHere {differs}." if differs else full
+            short, reference = member.__doc__ or "", f"``{original.__name__}.{name}``"
+            for form in (f"As {reference}", f"Return what {reference} returns"):
+                if short.startswith(form):
+                    whole = inspect.getdoc(getattr(original, name)) or short
+                    differs = short.removeprefix(form).strip("; .")
+                    member.__doc__ = f"{whole}\n\nHere {differs}." if differs else whole
         return face
 
     return write_out

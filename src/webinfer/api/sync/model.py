@@ -57,7 +57,7 @@ class Model(Resource):
 
     @property
     def family(self) -> str:
-        """The same as ``AsyncModel.family``."""
+        """As ``AsyncModel.family``."""
         return self._inner.family
 
     @family.setter
@@ -81,16 +81,16 @@ class Model(Resource):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The same as ``AsyncModel.tokenizer``."""
+        """As ``AsyncModel.tokenizer``."""
         return self._inner.tokenizer
 
     @property
     def image_processor(self) -> ImageProcessor:
-        """The same as ``AsyncModel.image_processor``."""
+        """As ``AsyncModel.image_processor``."""
         return self._inner.image_processor
 
     def load(self, progress: ProgressCallback | None = None) -> SessionLoaded:
-        """Return the same as ``AsyncModel.load``."""
+        """Return what ``AsyncModel.load`` returns."""
         return self._portal.call(self._inner.load(progress))
 
     def run(
@@ -101,7 +101,7 @@ class Model(Resource):
         timeout: float | None = None,
         priority: int = 0,
     ) -> Result:
-        """Return the same as ``AsyncModel.run``."""
+        """Return what ``AsyncModel.run`` returns."""
         return self._portal.call(self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority))
 
     def submit(
@@ -112,7 +112,7 @@ class Model(Resource):
         timeout: float | None = None,
         priority: int = 0,
     ) -> Future[Result]:
-        """Return the same as ``AsyncModel.submit``; the future is a ``concurrent.futures.Future``."""
+        """Return what ``AsyncModel.submit`` returns; the future is a ``concurrent.futures.Future``."""
         work = self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority)
         future = self._portal.start(work)
         future.add_done_callback(lambda _, _open=self._accelerator: None)  # type: ignore[misc]  # open until then
@@ -126,24 +126,24 @@ class Model(Resource):
         timeout: float | None = None,
         priority: int = 0,
     ) -> list[Result]:
-        """Return the same as ``AsyncModel.run_batch``."""
+        """Return what ``AsyncModel.run_batch`` returns."""
         return self._portal.call(self._inner.run_batch(batch, outputs=outputs, timeout=timeout, priority=priority))
 
     @property
     def max_batch_size(self) -> int:
-        """The same as ``AsyncModel.max_batch_size``."""
+        """As ``AsyncModel.max_batch_size``."""
         return self._inner.max_batch_size
 
     def warm_up(self, lengths: Sequence[int] | None = None) -> int:
-        """Return the same as ``AsyncModel.warm_up``."""
+        """Return what ``AsyncModel.warm_up`` returns."""
         return self._portal.call(self._inner.warm_up(lengths))
 
     def profile(self, inputs: Inputs, *, runs: int = 3) -> Profile:
-        """Return the same as ``AsyncModel.profile``."""
+        """Return what ``AsyncModel.profile`` returns."""
         return self._portal.call(self._inner.profile(inputs, runs=runs))
 
     def prove_hardware(self) -> Verdict:
-        """Return the same as ``AsyncModel.prove_hardware``."""
+        """Return what ``AsyncModel.prove_hardware`` returns."""
         return self._portal.call(self._inner.prove_hardware())
 
     def tune(
@@ -159,7 +159,7 @@ class Model(Resource):
         inputs: Inputs | None = None,
         progress: Callable[[TuningProgress], None] | None = None,
     ) -> Tuning:
-        """Return the same as ``AsyncModel.tune``; ``progress`` is called on another thread."""
+        """Return what ``AsyncModel.tune`` returns; ``progress`` is called on another thread."""
         work = self._inner.tune(
             budget,
             browsers=browsers,
@@ -174,15 +174,15 @@ class Model(Resource):
         return self._portal.call(work)
 
     def set_max_batch_size(self, size: int) -> str | None:
-        """Return the same as ``AsyncModel.set_max_batch_size``."""
+        """Return what ``AsyncModel.set_max_batch_size`` returns."""
         return self._portal.call(self._inner.set_max_batch_size(size))
 
     def embed(
         self, texts: str | Sequence[str], *, normalized: bool = True, batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return the same as ``AsyncModel.embed``."""
+        """Return what ``AsyncModel.embed`` returns."""
         return self._portal.call(self._inner.embed(texts, normalized=normalized, batch_size=batch_size))
 
     def close(self) -> None:
-        """Do the same as ``AsyncModel.close``."""
+        """As ``AsyncModel.close``."""
         self._portal.call(self._inner.close())

@@ -55,7 +55,7 @@ class Pipeline(Resource):
         return self._inner.result
 
     def stream(self, *inputs: Any, **parameters: Any) -> Iterator[Any]:
-        """Return the same as ``AsyncPipeline.stream``."""
+        """Return what ``AsyncPipeline.stream`` returns."""
         return self._pieces(self._inner.stream(*inputs, **parameters))
 
     def close(self) -> None:

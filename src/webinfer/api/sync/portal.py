@@ -32,9 +32,6 @@ class Portal:
         Args:
             work: The coroutine.
 
-        Returns:
-            What the coroutine returns.
-
         Raises:
             PoolClosed: The loop has ended.
             WrongLoop: The caller is a callback on the loop's own thread.
@@ -54,9 +51,6 @@ class Portal:
 
         Args:
             work: The coroutine.
-
-        Returns:
-            A future of what the coroutine returns.
 
         Raises:
             PoolClosed: The loop has ended.

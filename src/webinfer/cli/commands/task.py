@@ -159,9 +159,6 @@ def gather(task: str, given: Sequence[str], json_input: str | None) -> tuple[Any
 def _read_parameters(pairs: Sequence[str]) -> dict[str, Any]:
     """Return parameters from ``name=value`` pairs. A value is read as JSON if it is JSON, else as text.
 
-    Returns:
-        Values by name.
-
     Raises:
         typer.BadParameter: A pair has no name.
     """

@@ -80,9 +80,6 @@ def view(tuning: Tuning) -> RenderableType:
 
     Args:
         tuning: The result.
-
-    Returns:
-        Tables and sentences, to be printed.
     """
     measured = [standing for standing in tuning.standings if standing.rounds]
     absent = [standing for standing in tuning.standings if not standing.rounds]
