@@ -169,7 +169,11 @@ class ModelLoader:
     async def _load_there(
         self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None = None
     ) -> AsyncModel:
-        """Return a model, loaded unless the cache says that its answers are wrong: the gate replaces it then."""
+        """Return a model, loaded unless the cache says that its answers are wrong: the gate replaces it then.
+
+        Raises:
+            RuntimeDied: The runtime died while it loaded. The cache stores that.
+        """
         model = await self._build(pool, package, choice)
         if choice.asked == "auto" and choice.backend != "wasm" and (why := await known_failure(pool, model)):
             await model.close()
@@ -215,11 +219,7 @@ class ModelLoader:
         return await self._gate(pool).admit(model, make, lambda: _finer(order, model.package))
 
     async def _load_substitute(self, pool: Pool, package: ModelPackage, order: Order, choice: Choice) -> AsyncModel:
-        """Load a model that takes another one's place.
-
-        Returns:
-            The model, judged by the gate.
-        """
+        """Return a model that takes another one's place, judged by the gate."""
         return await self._admit(pool, await self._load_there(pool, package, choice), order)
 
     def _gate(self, pool: Pool) -> Gate:

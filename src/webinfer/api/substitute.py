@@ -1,4 +1,4 @@
-"""Another backend for a model whose own fails in a run, where webinfer chose that backend."""
+"""Another backend for a model whose own backend fails in a run, if webinfer chose that backend."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Substitute:
             why: Why, for the results to say.
 
         Returns:
-            The model; ``None`` where WebAssembly cannot load it either.
+            The model; ``None`` if WebAssembly cannot load it either.
         """
         try:
             return await self._load(self._choice.elsewhere("wasm", f"{why}, so wasm was taken"))
@@ -50,10 +50,10 @@ class Substitute:
             return None
 
     async def remember(self, lane: Lane | None, why: str) -> None:
-        """Keep that the first backend failed and this one answered, so that the next load begins with this one.
+        """Record that the first backend failed and WebAssembly answered, so that the next load begins with it.
 
         Args:
-            lane: Where it failed.
+            lane: The lane that it failed on, if that is known.
             why: How it failed.
         """
         log.warning("%s: %s; it runs on wasm from now on", self._name, why)
@@ -62,7 +62,7 @@ class Substitute:
 
 
 async def note_death(model: AsyncModel, lane: Lane, error: RuntimeDied) -> None:
-    """Keep that the runtime died of making a model's session.
+    """Record that the runtime died while it made a model's session.
 
     Args:
         model: The model.
@@ -74,7 +74,7 @@ async def note_death(model: AsyncModel, lane: Lane, error: RuntimeDied) -> None:
 
 
 async def known_failure(pool: Pool, model: AsyncModel) -> str | None:
-    """Return how a model failed in runs before, wherever it may go; ``None`` where there is a place that is not known.
+    """Return how a model failed in earlier runs on every lane that it may use; ``None`` if one lane has no failure.
 
     Args:
         pool: The pool.
