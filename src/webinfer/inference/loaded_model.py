@@ -294,7 +294,7 @@ class LoadedModel(AsyncResource):
         )
         return await self.tuner(terms)
 
-    def become(self, other: LoadedModel) -> None:
+    def _become(self, other: LoadedModel) -> None:
         """Go on as another loaded form of this model, which stays this one's from now on.
 
         Args:

@@ -230,7 +230,7 @@ class AsyncModel(LoadedModel):
             raise
         await substitute.remember(request.place, why)
         size = self.max_batch_size
-        self.become(other)
+        self._become(other)
         if size > 1:
             await self.set_max_batch_size(size)
         return result
