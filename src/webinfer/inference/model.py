@@ -184,6 +184,10 @@ class AsyncModel(LoadedModel):
         moves nothing.
 
         Raises:
+            RunFailed: This backend failed, and no other may take its place.
+            RuntimeDied: Likewise.
+            UnsupportedOperator: Likewise.
+            PoolClosed: The model or its accelerator was closed.
             WebinferError: As ``run``.
         """
         results = self.results

@@ -289,6 +289,9 @@ class Sessions:
 
         Returns:
             The outputs, and the lane that computed them.
+
+        Raises:
+            asyncio.CancelledError: The caller gave the request up, and so does the pool.
         """
         future = self._pool.submit(request)
         try:
