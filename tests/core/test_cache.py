@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -123,6 +124,7 @@ with claim(Path(sys.argv[1])) as work:
 def test_hash_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"one")
+    monkeypatch.setattr(cache, "_STEP", -1.0)  # as if it had lain there for a while
     assert hash_file(file) == hashlib.sha256(b"one").hexdigest()
     monkeypatch.setattr(cache, "_CHUNK", 0)  # Reads nothing: only memory can give the right answer now.
     assert hash_file(file) == hashlib.sha256(b"one").hexdigest()
@@ -133,17 +135,46 @@ def test_hash_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: 
     assert hash_file(file) == hashlib.sha256(b"two").hexdigest()
 
 
+@pytest.mark.parametrize("way", ["in place", "renamed", "through a link", "twice at once"])
+def test_new_contents_of_the_same_size_and_time_have_their_own_hash(tmp_path: Path, way: str) -> None:
+    target = file = tmp_path / "file"
+    if way == "through a link":
+        target = tmp_path / "target"
+        file.symlink_to(target)
+    hashes = []
+    for contents in (b"one", b"two", b"six"):
+        if way == "renamed" and file.exists():
+            (tmp_path / "new").write_bytes(contents)
+            os.utime(tmp_path / "new", ns=(1, 1))
+            (tmp_path / "new").replace(file)
+        else:
+            with target.open("r+b" if target.exists() else "wb") as opened:
+                opened.write(contents)
+        os.utime(target, ns=(1, 1))
+        if way != "twice at once":  # else it is so young that its times may not tell
+            while time.time() - target.stat().st_ctime < 0.02:
+                time.sleep(0.005)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cache, "_STEP", cache._STEP if way == "twice at once" else 0.01)
+            hashes.append(hash_file(file))
+    assert hashes == [hashlib.sha256(contents).hexdigest() for contents in (b"one", b"two", b"six")]
+
+
 @pytest.mark.parametrize("memory", ["", "{", "[]", '{"a": 1}', '"text"', "\x00"])
-def test_corrupt_memory_of_hashes_is_made_anew(tmp_path: Path, own_cache: Path, memory: str) -> None:
+def test_corrupt_memory_of_hashes_is_made_anew(
+    tmp_path: Path, own_cache: Path, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"one")
     own_cache.mkdir()
     (own_cache / "hashes.json").write_text(memory)
+    monkeypatch.setattr(cache, "_STEP", -1.0)
     assert hash_file(file) == hashlib.sha256(b"one").hexdigest()
     assert list(json.loads((own_cache / "hashes.json").read_text()).values()) == [hashlib.sha256(b"one").hexdigest()]
 
 
-def test_threads_lose_no_remembered_hash(tmp_path: Path, own_cache: Path) -> None:
+def test_threads_lose_no_remembered_hash(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_STEP", -1.0)
     files = [tmp_path / f"file{number}" for number in range(20)]
     for file in files:
         file.write_text(file.name)

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from webinfer.core.json import write_json
 
 _CHUNK = 1 << 20  # Bytes hashed at a time: large enough that Python's share is nothing, small enough for any memory.
 _BELIEVED = re.compile(r"[0-9a-f]{64}|b[a-z2-7]{58} \d+")  # SHA-256; CID and size. Nothing else comes from here.
+_STEP = 2.0  # Seconds: FAT's, the longest. Others have some milliseconds.
 _REMEMBERED = 4096  # Files whose hash is remembered; the oldest are forgotten first.
 
 
@@ -95,18 +97,32 @@ def hash_file(path: Path) -> str:
 def remembered(kind: str, path: Path, make: Callable[[Path], str]) -> str:
     """Return what was made of a file's contents, and make it anew once the file has changed.
 
+    A file is taken for the same while its place, size and times are. The time of its last change of status counts, too,
+    which programs cannot set. A file that changed a moment ago may change again without its times telling, as these
+    have steps: of such a file nothing is remembered.
+
     Args:
         kind: What is made; the empty kind is SHA-256.
         path: The file.
         make: Makes it.
     """
-    status = path.stat()
-    key = f"{kind}{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+    key = _key(kind, path)
     known = _recall().get(key)
     if known is None:
         known = make(path)
-        _remember(key, known)
+        if _key(kind, path) == key and _has_settled(path):
+            _remember(key, known)
     return known
+
+
+def _key(kind: str, path: Path) -> str:
+    status = path.stat()
+    return f"{kind}{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
+
+
+def _has_settled(path: Path) -> bool:
+    """Return whether a file last changed longer ago than a step of any file system's clock."""
+    return time.time() - path.stat().st_ctime > _STEP
 
 
 def _sha256(path: Path) -> str:

@@ -14,12 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from webinfer.core.cache import cache_dir, claim
 from webinfer.core.errors import ModelNotFound, NotQuantizable, from_wire
 from webinfer.core.progress import Progress, ProgressCallback
 from webinfer.core.tensors import prepare
+from webinfer.core.tensors.archive import write_arrays
 from webinfer.models.files.package import ModelPackage, describe
 from webinfer.models.files.variants import FOLDER, PRECISIONS
 from webinfer.models.sources.resolve import resolve
@@ -168,7 +167,7 @@ def _make(
     stage = f"quantize {package.name} to {scheme.name}"
     given = [work / f"inputs{index}.npz" for index in range(len(inputs))]
     for path, arrays in zip(given, inputs, strict=True):
-        np.savez(path, **arrays)
+        write_arrays(path, arrays)
     order = {
         "path": str(package.model.path),
         "reference": package.reference,

@@ -243,3 +243,33 @@ def test_precision_is_that_of_most_weights(tmp_path: Path, dtype: str, expected:
 )
 def test_precision_follows_from_quantized_operators(write: Write, operator: str, domain: str, expected: str) -> None:
     assert read(write(nodes=[helper.make_node(operator, ["x", "x"], ["y"], domain=domain)])).precision == expected
+
+
+def _anonymous(name: str) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array([2.0], np.float32), name)
+
+
+def test_tensor_that_is_no_initializer_hides_no_input(write: Write, tmp_path: Path) -> None:
+    """Only initializers of the graph itself have names that its inputs could have."""
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["inner"], ["z"])], "branch", [], [value("z", shape=None)], [_anonymous("inner")]
+    )
+    sparse = helper.make_sparse_tensor(_anonymous("values"), numpy_helper.from_array(np.array([0]), "indices"), [3])
+    nodes = [
+        helper.make_node("Constant", [], ["c"], value=_anonymous("value")),
+        helper.make_node("Constant", [], ["s"], sparse_value=sparse),
+        helper.make_node("If", ["cond"], ["z"], then_branch=branch, else_branch=branch),
+        helper.make_node("Identity", ["value"], ["y"]),
+    ]
+    names = ("value", "values", "indices", "inner", "cond")
+    path = write(inputs=[value(name) for name in names], nodes=nodes)
+    assert [spec.name for spec in read(path).signature.inputs] == [info.name for info in onnx.load(path).graph.input]
+
+
+def test_sparse_initializer_listed_as_input_is_none(write: Write) -> None:
+    path = write(inputs=[value("w", shape=(3,)), value("indices")])
+    model = onnx.load(path)
+    indices = numpy_helper.from_array(np.array([0]), "indices")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(_anonymous("w"), indices, [3]))
+    onnx.save(model, path)
+    assert [spec.name for spec in read(path).signature.inputs] == ["indices"]

@@ -1,9 +1,8 @@
 // A graph whose run the GPU records once and then replays: the same shaders over the same buffers, whatever they hold.
 
-import type { Feeds } from "./residents";
+import { makeFeeds, namesOf, readOutputs, type Feeds, type Outputs } from "../runtime/names";
 import { RUN_OPTIONS, type Runtime, type Session } from "../runtime/runtime";
 
-type Outputs = Awaited<ReturnType<Session["run"]>>;
 type Tensor = InstanceType<Runtime["Tensor"]>;
 
 interface Place {
@@ -55,16 +54,16 @@ export class CapturedGraph {
 
   /** Run, and return the outputs wanted, on the CPU. All are made each time: the first run fixes which there are. */
   async run(feeds: Feeds, wanted: readonly string[] | null): Promise<Outputs> {
-    const fixed: Feeds = {};
+    const fixed = makeFeeds();
     for (const [name, tensor] of Object.entries(feeds)) fixed[name] = this.#write(name, tensor);
     const before = this.#groups.count;
     const results = await this.session.run(fixed, RUN_OPTIONS);
     this.replayed = this.#groups.count === before;
-    const sent = Object.entries(results).filter(([name]) => wanted?.includes(name) ?? true);
+    const sent = [...readOutputs(results, wanted ?? namesOf(this.session))];
     const values = await Promise.all(sent.map(([, value]) => value.getData()));
-    const outputs: Record<string, Tensor> = {};
+    const outputs = new Map<string, Tensor>();
     // The runtime's own types pair every dtype with its array, as the tensor that they were read from does.
-    sent.forEach(([name, { type, dims }], at) => (outputs[name] = new this.ort.Tensor(type, values[at] as never, dims)));
+    sent.forEach(([name, { type, dims }], at) => outputs.set(name, new this.ort.Tensor(type, values[at] as never, dims)));
     for (const value of Object.values(results)) value.dispose();
     return outputs;
   }

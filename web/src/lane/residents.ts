@@ -3,11 +3,10 @@
 
 import { CodedError } from "../wire/errors";
 import type { Run } from "../wire/messages";
-import type { Runtime, Session } from "../runtime/runtime";
+import type { Feeds, Outputs } from "../runtime/names";
+import type { Runtime } from "../runtime/runtime";
 
 type Tensor = InstanceType<Runtime["Tensor"]>;
-export type Feeds = Record<string, Tensor>;
-type Outputs = Awaited<ReturnType<Session["run"]>>;
 
 /** The kept tensors of one lane, by handle. A handle is the host's to choose, and names one tensor until it is freed. */
 export class Residents {
@@ -29,14 +28,15 @@ export class Residents {
 
   /** Return the outputs that a run must make: those to send and those to keep; undefined for all. */
   wanted({ outputs, keep }: Run, feeds: Feeds): readonly string[] | undefined {
-    return outputs === null ? undefined : [...new Set([...outputs, ...Object.keys(keep).filter((name) => !(name in feeds))])];
+    if (outputs === null) return undefined;
+    return [...new Set([...outputs, ...Object.keys(keep).filter((name) => !Object.hasOwn(feeds, name))])];
   }
 
   /** Keep what a run leaves here of its inputs and outputs, release what it names, and return what is to be sent. */
-  settle({ outputs, keep, free }: Run, feeds: Feeds, results: Outputs): [string, Outputs[string]][] {
-    const sent = Object.entries(results).filter(([name]) => !(name in keep) || outputs?.includes(name) === true);
+  settle({ outputs, keep, free }: Run, feeds: Feeds, results: Outputs): [string, Tensor][] {
+    const sent = [...results].filter(([name]) => !Object.hasOwn(keep, name) || outputs?.includes(name) === true);
     for (const [name, handle] of Object.entries(keep)) {
-      const value = feeds[name] ?? results[name];
+      const value = feeds[name] ?? results.get(name);
       if (value === undefined) throw new CodedError("input.output", `The model has no output ${name} to keep.`, { name });
       this.#release(handle);
       this.#tensors.set(handle, value);

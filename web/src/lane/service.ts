@@ -5,7 +5,7 @@ import { classify, lostLane } from "../runtime/failures";
 import { Devices } from "../gpu/devices";
 import { CodedError, WireError, asError, toBody, type ErrorBody } from "../wire/errors";
 import { fetchModel, type FetchedModel } from "../model/download";
-import { Residents, type Feeds } from "./residents";
+import { Residents } from "./residents";
 import { Listener } from "../audio/features";
 import {
   readHostToLane,
@@ -21,6 +21,7 @@ import {
   type RunTiming,
   type Unload,
 } from "../wire/messages";
+import { makeFeeds, namesOf, readOutputs, toRuntime, type Feeds, type Outputs } from "../runtime/names";
 import { readPlacement, type RuntimeLog } from "../runtime/placement";
 import { Profiler } from "../runtime/profiler";
 import { SerialQueue } from "./queue";
@@ -38,7 +39,7 @@ import { timeSpeeds } from "../gpu/speed";
 import { RuntimeTrace } from "../runtime/trace";
 import { decode, isDtype, type Frame, type TensorData, type WireTensor } from "../wire/frames";
 
-type Outputs = Awaited<ReturnType<Session["run"]>>;
+type Tensor = InstanceType<Runtime["Tensor"]>;
 type Send = (message: LaneToHost, tensors?: readonly WireTensor[], complete?: () => void) => void;
 
 interface Job {
@@ -155,14 +156,14 @@ export class LaneService {
     try {
       const loaded = this.#find(message.session);
       const { session, gpu } = loaded;
-      const feeds: Feeds = {};
+      const feeds = makeFeeds();
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
       for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
       this.#residents.feed(message, feeds);
       const wanted = this.#residents.wanted(message, feeds);
       let running: Promise<Outputs>;
       if (loaded.graph !== undefined) running = this.#replay(loaded, loaded.graph, message, feeds);
-      else running = wanted === undefined ? session.run(feeds, RUN_OPTIONS) : session.run(feeds, wanted, RUN_OPTIONS);
+      else running = runSession(session, feeds, wanted ?? namesOf(session));
       return (gpu ? running.finally(this.#devices.hasten()) : running)
         .then((outputs) => this.#answer(job, message, feeds, started, gpu, outputs))
         .then(undefined, (error: unknown) => this.#judge(job, error, "run"));
@@ -184,7 +185,7 @@ export class LaneService {
     return away.length === 0 ? finish() : Promise.all(away.map(([, value]) => value.getData())).then(finish);
   }
 
-  #deliver(job: Job, message: Run, sent: [string, Outputs[string]][], timing: RunTiming, ran: number): void {
+  #deliver(job: Job, message: Run, sent: [string, Tensor][], timing: RunTiming, ran: number): void {
     const tensors = sent.map(([name, value]) => toWire(name, value));
     this.#reply(
       job,
@@ -194,7 +195,7 @@ export class LaneService {
       () => (timing.encode = round(performance.now() - ran)),
     );
     // What the host keeps stays; all else would hold memory of the GPU until it is collected.
-    for (const [name, value] of sent) if (!(name in message.keep)) value.dispose();
+    for (const [name, value] of sent) if (!Object.hasOwn(message.keep, name)) value.dispose();
   }
 
   async #load(job: Job, message: Load): Promise<void> {
@@ -223,7 +224,7 @@ export class LaneService {
     }
     this.#sessions.set(message.session, loaded);
     const placement = readPlacement(message.backend, lines) ?? null;
-    const [inputs, outputs] = [session.inputNames, session.outputNames];
+    const [inputs, outputs] = [session.inputNames, namesOf(session)];
     this.#reply(job, message, { inputs, outputs, timing, nbytes, stored, placement, ...replayed(loaded) });
   }
 
@@ -256,7 +257,7 @@ export class LaneService {
     return graph.run(feeds, message.outputs).catch(async (error: unknown) => {
       if (classify(error, "run").fatal) throw error;
       await this.#relinquish(loaded, why(error));
-      return loaded.session.run(feeds, message.outputs ?? loaded.session.outputNames, RUN_OPTIONS);
+      return runSession(loaded.session, feeds, message.outputs ?? namesOf(loaded.session));
     });
   }
 
@@ -336,7 +337,11 @@ function replayed({ graph, refusal }: Loaded): Captured {
   return captured === undefined ? {} : { captured };
 }
 
-function toWire(name: string, value: Outputs[string]): WireTensor {
+function runSession(session: Session, feeds: Feeds, names: readonly string[]): Promise<Outputs> {
+  return session.run(feeds, names.map(toRuntime), RUN_OPTIONS).then((made) => readOutputs(made, names));
+}
+
+function toWire(name: string, value: Tensor): WireTensor {
   const { type, dims, data } = value;
   if (!isDtype(type))
     throw new CodedError(

@@ -3,6 +3,7 @@
 import type * as Ort from "onnxruntime-web";
 
 import { classify } from "./failures";
+import { renameOutputs } from "./names";
 import type { Bundle, DeviceType, RuntimeInfo } from "../wire/messages";
 
 export type Runtime = typeof Ort;
@@ -110,7 +111,7 @@ export function sessionOptions(
 
 /** Make a session, and leave the runtime as it was if that fails; see `makeSmallest`. */
 export function createSession(ort: Runtime, model: Uint8Array, target: Target, options: SessionOptions): Promise<Session> {
-  const creating = ort.InferenceSession.create(model, options);
+  const creating = ort.InferenceSession.create(model, options).then(renameOutputs);
   const recover = async (error: unknown): Promise<never> => {
     if (!classify(error, "load").fatal) await makeSmallest(ort, target).catch(() => undefined);
     throw error;
@@ -118,7 +119,9 @@ export function createSession(ort: Runtime, model: Uint8Array, target: Target, o
   return target.backend === "webnn" ? creating.catch(recover) : creating;
 }
 
-const inGpu = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, "gpu-buffer" as const]));
+// Without a prototype, since the runtime looks every output up in it.
+const inGpu = (names: readonly string[]) =>
+  Object.assign(Object.create(null) as object, Object.fromEntries(names.map((name) => [name, "gpu-buffer" as const])));
 
 function provider(target: Target): Ort.InferenceSession.ExecutionProviderConfig {
   switch (target.backend) {

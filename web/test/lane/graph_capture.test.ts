@@ -3,7 +3,7 @@
 import { beforeEach, expect, test, vi } from "vitest";
 
 import { CapturedGraph } from "../../src/lane/graph_capture";
-import type { Feeds } from "../../src/lane/residents";
+import type { Feeds } from "../../src/runtime/names";
 import type { Runtime, Session } from "../../src/runtime/runtime";
 
 class Tensor {
@@ -36,6 +36,7 @@ beforeEach(() => {
     },
   );
   const session = {
+    outputNames: ["y", "z"],
     run: (feeds: Feeds) => {
       fed.push(feeds);
       if (!recorded) device.createBindGroup({});
@@ -72,8 +73,8 @@ test("a run counts as replayed only if it makes no bind groups", async () => {
 
 test("outputs wanted are read, and all are released", async () => {
   const made = await graph.run(feeds(new Uint8Array(4)), ["z"]);
-  expect(Object.keys(made)).toEqual(["z"]);
-  expect([...(made["z"]?.data as Float32Array)]).toEqual([7]);
+  expect([...made.keys()]).toEqual(["z"]);
+  expect([...(made.get("z")?.data as Float32Array)]).toEqual([7]);
   expect(disposed).toHaveBeenCalledTimes(2);
   graph.release();
   expect(disposed).toHaveBeenCalledTimes(3);

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from numpy.typing import NDArray
 
@@ -24,6 +23,7 @@ from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views import run as run_view
 from webinfer.cli.views.run import Runs
 from webinfer.core.errors import MissingInput
+from webinfer.core.tensors.archive import write_arrays
 from webinfer.pipelines import TASKS
 
 _FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout", "allow_nan", "graph_capture")
@@ -213,8 +213,7 @@ def _save(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
         typer.BadParameter: It cannot be written.
     """
     try:
-        with path.open("wb") as file:
-            np.savez(file, **outputs)  # type: ignore[arg-type]  # numpy's stub takes the names for its own keywords
+        write_arrays(path, outputs)
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--output") from error
 

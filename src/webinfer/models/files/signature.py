@@ -20,13 +20,16 @@ from webinfer.models.files.protobuf import BYTES, VARINT, fields, refuse, varint
 # Fields that hold messages with something to learn inside: {message: {field: message}}.
 _NESTED: dict[str, dict[int, str]] = {
     "model": {7: "graph"},
-    "graph": {1: "node", 5: "tensor", 11: "input", 12: "output", 15: "sparse"},
+    "graph": {1: "node", 5: "initializer", 11: "input", 12: "output", 15: "sparse initializer"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "subgraph", 10: "tensor", 11: "subgraph"},
     "subgraph": {1: "node", 5: "tensor", 15: "sparse"},
+    "sparse initializer": {1: "initializer", 2: "tensor"},
     "sparse": {1: "tensor", 2: "tensor"},
+    "initializer": {},
     "tensor": {},
 }
+_TENSORS = ("initializer", "tensor")
 _OP_TYPE, _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_EXTERNAL = 4, 1, 2, 8, 13
 _IR_VERSION, _OPSETS = 1, 8
 
@@ -162,8 +165,8 @@ def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found
             found.versions += 1
         elif message == "node" and number == _OP_TYPE:
             found.operators.add(data[at:stop].decode(errors="replace"))
-        elif message == "tensor":
-            if number == _TENSOR_NAME:
+        elif message in _TENSORS:
+            if number == _TENSOR_NAME and message == "initializer":  # names of other tensors are nowhere in scope
                 found.initializers.add(data[at:stop].decode(errors="replace"))
             elif number == _TENSOR_EXTERNAL:
                 external.append(data[at:stop])
@@ -171,7 +174,7 @@ def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found
                 dtype = varint(path, data, at, end)[0]
             elif number == _TENSOR_DIMS:
                 elements *= _product(path, data, kind, at, stop)
-    if message == "tensor":
+    if message in _TENSORS:
         found.weights[dtype] = found.weights.get(dtype, 0) + elements
         _note_external(path, external, found)
 

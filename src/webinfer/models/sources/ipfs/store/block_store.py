@@ -23,7 +23,7 @@ from webinfer.models.ipfs.cid import CID
 _PART = ".part"  # ends the name of a file that is being written
 
 
-_Stamp = tuple[int, int, int]  # size, time of change, inode
+_Stamp = tuple[int, int, int, int]  # size, times of change, inode
 
 
 class BlockStore:
@@ -170,8 +170,6 @@ def _write(path: Path, data: bytes, beside: Path) -> _Stamp:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            stamp = _stamp(os.fstat(handle))
         try:
             Path(work).replace(path)
         except FileNotFoundError:
@@ -181,11 +179,11 @@ def _write(path: Path, data: bytes, beside: Path) -> _Stamp:
         with contextlib.suppress(OSError):
             Path(work).unlink(missing_ok=True)
         raise
-    return stamp
+    return _stamp(path.stat())  # now, since its new name changes its times
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def failure(error: OSError, doing: str) -> StoreError:
