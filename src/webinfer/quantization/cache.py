@@ -25,6 +25,7 @@ from webinfer.models.sources.resolve import resolve
 from webinfer.quantization.weights.scheme import SCHEMES, Method, Scheme, scheme_of
 
 _VERSION = "2"  # raised when what is made changes, so that what lies in caches is made again
+_HALVED = ".1"  # the same, of half floats alone
 _WORKER = "webinfer.quantization.worker"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -124,7 +125,8 @@ def quantize(
             f"{package.name} comes in {package.precision}, from which fp32 cannot be had back.", reason="quantized"
         )
     prepared = [prepare(package.signature, one) for one in inputs]
-    name = f"{package.sha256[:32]}-{scheme.name}-{method}{_digest(prepared)}-{_VERSION}"
+    version = _VERSION + (_HALVED if scheme.half else "")
+    name = f"{package.sha256[:32]}-{scheme.name}-{method}{_digest(prepared)}-{version}"
     place = cache_dir() / "quantized" / name
     with claim(place) as work:
         if work is not None:

@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from webinfer.core.errors import NotQuantizable
 from webinfer.models.files.package import ModelPackage
+from webinfer.quantization.half.graph import halve_graph
 from webinfer.quantization.weights.reader import Weights, opset_of
 from webinfer.quantization.weights.rewrite import hoist
 from webinfer.quantization.weights.targets import held, targets
@@ -44,7 +44,8 @@ def to_half(package: ModelPackage, path: Path) -> dict[str, str]:
         raise NotQuantizable(
             f"{package.name} has no float32 weights to make smaller{held(model)}: take it as it is.", reason="nothing"
         )
-    onnx.save(_halved(model), path)
+    halve_graph(model)
+    onnx.save(model, path)
     return {}
 
 
@@ -125,7 +126,7 @@ def halve(weights: Weights) -> None:
     for tensor in weights.model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             tensor.CopyFrom(numpy_helper.from_array(weights.read(tensor.name), tensor.name))
-    weights.model = _halved(weights.model)
+    halve_graph(weights.model)
 
 
 def raise_opset(model: ModelProto) -> None:
@@ -143,16 +144,6 @@ def raise_opset(model: ModelProto) -> None:
         log.info("the model stays at opset %d: %s", current, error)
         return
     model.CopyFrom(converted)
-
-
-def _halved(model: ModelProto) -> ModelProto:
-    from onnxruntime.transformers.float16 import convert_float_to_float16  # late, likewise
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells of each weight that float16 cannot hold; losses are measured
-        converted: Any = convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True)
-    assert isinstance(converted, ModelProto)
-    return converted
 
 
 def _check_size(package: ModelPackage) -> None:

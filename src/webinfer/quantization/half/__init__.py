@@ -1,0 +1,1 @@
+"""Half floats in place of float32, by the types that operators declare."""
