@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from webinfer.models.zoo.architectures.layers import HIDDEN, dimension, padding_mask
+from webinfer.models.zoo.architectures.layers import HIDDEN, as_float32, dimension, float_type, padding_mask
 from webinfer.models.zoo.formats.graph import Graph
-
-_FLOAT, _FLOAT16 = 1, 10  # onnx.TensorProto
 
 
 class Cache:
     """The inputs ``past_key_values.N.key`` and ``.value`` and the outputs ``present.N.key`` and ``.value``.
 
-    Each has the shape (batch, heads, tokens, size): tokens so far in, those of this run behind them out. That is the
-    form in which Optimum exports decoders.
+    They have the shape (batch, heads, tokens, size), as in decoders that Optimum exports. The inputs hold the tokens so
+    far; the outputs hold these and the tokens of this run.
 
     Args:
         graph: The graph.
@@ -67,24 +65,16 @@ class Cache:
         total = graph.add("Add", past, dimension(graph, ids, 1))
         zero, one, first = (graph.constant(value, "int64") for value in (0, 1, [0]))
         start, stop = (graph.add("Squeeze", size, first) for size in (past, total))
-        here = graph.add("Unsqueeze", graph.add("Range", start, stop, one), graph.constant([1], "int64"))
-        there = graph.add("Unsqueeze", graph.add("Range", zero, stop, one), first)
-        ahead = graph.add("Cast", graph.add("Greater", there, here), to=float_of(graph))
+        # A column of this run's positions against a row of all positions: a key after its query is ahead.
+        queries = graph.add("Unsqueeze", graph.add("Range", start, stop, one), graph.constant([1], "int64"))
+        keys = graph.add("Unsqueeze", graph.add("Range", zero, stop, one), first)
+        ahead = graph.add("Cast", graph.add("Greater", keys, queries), to=float_type(graph))
         hidden = graph.add("Mul", ahead, graph.constant(HIDDEN))
         return graph.add("Add", hidden, padding_mask(graph, attended))
 
 
-def float_of(graph: Graph) -> int:
-    """Return the number that onnx has for the graph's dtype.
-
-    Args:
-        graph: The graph.
-    """
-    return _FLOAT16 if graph.dtype.itemsize == 2 else _FLOAT
-
-
 def logits(graph: Graph, x: str, table: str, vocabulary: int) -> None:
-    """Give out the scores of every token: ``x`` against the rows of the embedding table, which is stored once.
+    """Declare the output ``logits``: ``x`` times the rows of the embedding table, which is stored once.
 
     Args:
         graph: The graph that nodes are added to.
@@ -93,6 +83,4 @@ def logits(graph: Graph, x: str, table: str, vocabulary: int) -> None:
         vocabulary: Number of tokens.
     """
     scores = graph.add("MatMul", x, graph.add("Transpose", table, perm=[1, 0]))
-    if graph.dtype.itemsize == 2:
-        scores = graph.add("Cast", scores, to=_FLOAT)
-    graph.output(scores, "logits", "float32", ("batch", "sequence", vocabulary))
+    graph.output(as_float32(graph, scores), "logits", "float32", ("batch", "sequence", vocabulary))

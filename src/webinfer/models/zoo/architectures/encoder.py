@@ -1,4 +1,4 @@
-"""The pre-norm transformer layer, which ViT and CLIP share, and the patches that images enter it by."""
+"""Encoder layers, with the normalization before or after each part, and the patches that images enter them by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from webinfer.models.zoo.architectures.layers import attention, layer_norm, linear, merge_heads, split_heads
+from onnx import TensorProto
+
+from webinfer.models.zoo.architectures.layers import attention, gelu, layer_norm, linear, merge_heads, split_heads
 from webinfer.models.zoo.formats.graph import Graph
 
 Activation = Callable[[Graph, str], str]
@@ -35,7 +37,7 @@ def encoder_layer(
     activation: Activation,
     mask: str | None = None,
 ) -> str:
-    """Add ``x + attention(norm(x))``, and to that ``inner(norm(x))``, as ViT does (arXiv:2010.11929, equations 2-3).
+    """Add a pre-norm layer: ``x + attention(norm(x))``, then ``x + inner(norm(x))`` (arXiv:2010.11929, equations 2-3).
 
     Args:
         graph: The graph.
@@ -50,11 +52,44 @@ def encoder_layer(
         Name of the sum.
     """
     width, inner, epsilon = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
-    heads = config["num_attention_heads"]
-    size = width // heads
     normed = layer_norm(graph, x, f"{prefix}.{names.norm_attention}", width, epsilon)
+    x = graph.add("Add", x, _self_attention(graph, normed, prefix, names, config, mask))
+    normed = layer_norm(graph, x, f"{prefix}.{names.norm_inner}", width, epsilon)
+    wide = activation(graph, linear(graph, normed, f"{prefix}.{names.widen}", width, inner))
+    return graph.add("Add", x, linear(graph, wide, f"{prefix}.{names.narrow}", inner, width))
+
+
+def post_norm_layer(
+    graph: Graph, x: str, prefix: str, names: Names, config: Mapping[str, Any], mask: str | None = None
+) -> str:
+    """Add a post-norm layer: ``norm(x + attention(x))``, then ``norm(x + inner(x))`` (arXiv:1706.03762, section 3.1).
+
+    Args:
+        graph: The graph.
+        x: Shape (batch, sequence, hidden size).
+        prefix: Name of the layer.
+        names: Names of its parts.
+        config: Has ``hidden_size``, ``intermediate_size``, ``num_attention_heads`` and ``layer_norm_eps``.
+        mask: As ``attention`` takes it.
+
+    Returns:
+        Name of the second normalization's result, of the same shape.
+    """
+    width, inner, epsilon = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
+    attended = _self_attention(graph, x, prefix, names, config, mask)
+    x = layer_norm(graph, graph.add("Add", x, attended), f"{prefix}.{names.norm_attention}", width, epsilon)
+    wide = gelu(graph, linear(graph, x, f"{prefix}.{names.widen}", width, inner))
+    narrow = linear(graph, wide, f"{prefix}.{names.narrow}", inner, width)
+    return layer_norm(graph, graph.add("Add", x, narrow), f"{prefix}.{names.norm_inner}", width, epsilon)
+
+
+def _self_attention(
+    graph: Graph, x: str, prefix: str, names: Names, config: Mapping[str, Any], mask: str | None
+) -> str:
+    width, heads = config["hidden_size"], config["num_attention_heads"]
+    size = width // heads
     query, key, value = (
-        linear(graph, normed, f"{prefix}.{part}", width, width) for part in (names.query, names.key, names.value)
+        linear(graph, x, f"{prefix}.{part}", width, width) for part in (names.query, names.key, names.value)
     )
     mixed = attention(
         graph,
@@ -64,11 +99,7 @@ def encoder_layer(
         size,
         mask,
     )
-    attended = linear(graph, merge_heads(graph, mixed, width), f"{prefix}.{names.output}", width, width)
-    x = graph.add("Add", x, attended)
-    normed = layer_norm(graph, x, f"{prefix}.{names.norm_inner}", width, epsilon)
-    wide = activation(graph, linear(graph, normed, f"{prefix}.{names.widen}", width, inner))
-    return graph.add("Add", x, linear(graph, wide, f"{prefix}.{names.narrow}", inner, width))
+    return linear(graph, merge_heads(graph, mixed, width), f"{prefix}.{names.output}", width, width)
 
 
 def pixel_values(graph: Graph, config: Mapping[str, Any], batch: str = "batch") -> str:
@@ -84,7 +115,7 @@ def pixel_values(graph: Graph, config: Mapping[str, Any], batch: str = "batch") 
     """
     size = config["image_size"]
     pixels = graph.input("pixel_values", "float32", (batch, config.get("num_channels", 3), size, size))
-    return graph.add("Cast", pixels, to=10) if graph.dtype.itemsize == 2 else pixels  # TensorProto.FLOAT16
+    return graph.add("Cast", pixels, to=TensorProto.FLOAT16) if graph.dtype.itemsize == 2 else pixels
 
 
 def patches(graph: Graph, pixels: str, name: str, config: Mapping[str, Any], *, bias: bool) -> str:
@@ -120,7 +151,7 @@ def patch_count(config: Mapping[str, Any]) -> int:
 def prepend(graph: Graph, x: str, token: str, count: int) -> str:
     """Put a learned token, shape (1, 1, hidden size), before ``count`` others, shape (batch, count, hidden size).
 
-    Padding and adding takes no shape that is known at run time only, which WebNN would not have.
+    ``Pad`` and ``Add`` need no shape that is only known while the model runs; WebNN takes none.
 
     Args:
         graph: The graph that nodes are added to.
@@ -146,16 +177,3 @@ def first_token(graph: Graph, x: str) -> str:
         Name of the result.
     """
     return graph.add("Gather", x, graph.constant(0, "int64"), axis=1)
-
-
-def as_float32(graph: Graph, x: str) -> str:
-    """Return activations as the float32 that outputs have.
-
-    Args:
-        graph: The graph that nodes are added to.
-        x: Name of the activations.
-
-    Returns:
-        Name of the result, of the same shape.
-    """
-    return graph.add("Cast", x, to=1) if graph.dtype.itemsize == 2 else x  # TensorProto.FLOAT

@@ -7,11 +7,52 @@ shape (out, in) and ``name.bias``.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
+
+from onnx import TensorProto
 
 from webinfer.models.zoo.formats.graph import Graph
 
 # Added to the scores of hidden positions. float16 holds it, and exp() of it is 0 in every float dtype.
 HIDDEN = -1e4
+
+
+def require(config: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse a configuration that asks for another variant than the one that is built.
+
+    Args:
+        config: transformers' config.json of a model.
+        settings: The only values that can be built, by key. A key that ``config`` lacks has its value.
+
+    Raises:
+        ValueError: A value differs.
+    """
+    for key, only in settings.items():
+        if config.get(key, only) != only:
+            raise ValueError(f"Only {key} {only!r} can be built, not {config[key]!r}.")
+
+
+def float_type(graph: Graph) -> int:
+    """Return the number that ONNX has for the graph's dtype.
+
+    Args:
+        graph: The graph.
+    """
+    return int(TensorProto.FLOAT16 if graph.dtype.itemsize == 2 else TensorProto.FLOAT)
+
+
+def as_float32(graph: Graph, x: str) -> str:
+    """Return activations as float32, which all outputs have.
+
+    Args:
+        graph: The graph that nodes are added to.
+        x: Name of the activations.
+
+    Returns:
+        Name of the result, of the same shape.
+    """
+    return graph.add("Cast", x, to=TensorProto.FLOAT) if graph.dtype.itemsize == 2 else x
 
 
 def linear(graph: Graph, x: str, name: str, size_in: int, size_out: int, *, bias: bool = True) -> str:
@@ -103,8 +144,8 @@ def padding_mask(graph: Graph, mask: str) -> str:
     Returns:
         Name of the scores: 0 for a token, a very low number for padding.
     """
-    kind = {2: 10, 4: 1}[graph.dtype.itemsize]  # TensorProto.FLOAT16 and FLOAT
-    attended = graph.add("Cast", graph.add("Unsqueeze", mask, graph.constant([1, 2], "int64")), to=kind)
+    rows = graph.add("Unsqueeze", mask, graph.constant([1, 2], "int64"))
+    attended = graph.add("Cast", rows, to=float_type(graph))
     return graph.add("Mul", graph.add("Sub", graph.constant(1), attended), graph.constant(HIDDEN))
 
 

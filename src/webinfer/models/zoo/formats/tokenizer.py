@@ -45,6 +45,6 @@ def byte_tokenizer(
 
 
 def byte_characters() -> list[str]:
-    """Return the characters that stand for bytes in GPT-2's vocabulary, in the order of their ids."""
+    """Return the characters that stand for bytes in GPT-2's and CLIP's vocabularies, in the order of their ids."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [chr(code) for code in printable] + [chr(256 + number) for number in range(256 - len(printable))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from webinfer.models.zoo.architectures.audio.configurations import wav2vec2_configs, whisper_configs
 from webinfer.models.zoo.architectures.audio.wav2vec2 import wav2vec2
 from webinfer.models.zoo.architectures.audio.whisper import sinusoids, whisper
-from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.formats.weights import Weights, random_weights
-from webinfer.models.zoo.random.entry import Architecture
+from webinfer.models.zoo.random.entry import Architecture, Graphs, one_file
 
 
 def _whisper_weights(seed: int) -> Weights:
-    """Return random weights, but for the positions of the encoder, which no Whisper learns."""
+    """Return random weights, except the positions of the encoder, which Whisper does not learn."""
     others = random_weights(seed)
 
     def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -27,9 +26,9 @@ def _whisper_weights(seed: int) -> Weights:
 
 
 def _wav2vec2_weights(seed: int) -> Weights:
-    """Return random weights; those of the convolutions are larger, or nothing of the sound would come through.
+    """Return random weights, larger ones for the convolutions, since small ones would let no sound through.
 
-    He et al.'s deviation (arXiv:1502.01852, equation 10), which transformers takes for them, too.
+    Their deviation is that of He et al. (arXiv:1502.01852, equation 10), as in transformers.
     """
     others = random_weights(seed)
 
@@ -42,16 +41,12 @@ def _wav2vec2_weights(seed: int) -> Weights:
     return weight
 
 
-def _wav2vec2_graphs(config: Mapping[str, Any]) -> dict[str, Graph]:
-    return {"model": wav2vec2(config)}
-
-
-def _architecture(configs: Mapping[str, Any], graphs: Any, weights: Any) -> Architecture:
+def _architecture(configs: Mapping[str, Any], graphs: Graphs, weights: Callable[[int], Weights]) -> Architecture:
     companions = {name: contents for name, contents in configs.items() if name != "config.json"}
     return Architecture(configs["config.json"], graphs, companions, weights)
 
 
 MODELS = {
-    "wav2vec2-base": _architecture(wav2vec2_configs(), _wav2vec2_graphs, _wav2vec2_weights),
+    "wav2vec2-base": _architecture(wav2vec2_configs(), one_file(wav2vec2), _wav2vec2_weights),
     "whisper-tiny": _architecture(whisper_configs("tiny"), whisper, _whisper_weights),
 }

@@ -5,22 +5,12 @@ Their tokenizers know single bytes only: the merges that make words of them came
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from webinfer.models.zoo.architectures.text.gpt2 import gpt2
 from webinfer.models.zoo.architectures.text.llama import llama
-from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.formats.tokenizer import byte_characters, byte_tokenizer
-from webinfer.models.zoo.random.entry import Architecture
-
-
-def _gpt2_graphs(config: Mapping[str, Any]) -> dict[str, Graph]:
-    return {"model": gpt2(config)}
-
-
-def _llama_graphs(config: Mapping[str, Any]) -> dict[str, Graph]:
-    return {"model": llama(config)}
+from webinfer.models.zoo.random.entry import Architecture, one_file
 
 
 def _companions(end: int, first: int) -> dict[str, Any]:
@@ -46,7 +36,7 @@ def _gpt2(layers: int, width: int, heads: int) -> Architecture:
         "n_positions": 1024,
         "vocab_size": 50257,
     }
-    return Architecture(config, _gpt2_graphs, _companions(50256, 0))
+    return Architecture(config, one_file(gpt2), _companions(50256, 0))
 
 
 _SMOLLM = {
@@ -70,5 +60,5 @@ _SMOLLM = {
 MODELS = {
     "gpt2": _gpt2(12, 768, 12),
     "gpt2-tiny": _gpt2(2, 64, 2),
-    "smollm-135m": Architecture(_SMOLLM, _llama_graphs, _companions(0, 17)),  # 17 special tokens come first
+    "smollm-135m": Architecture(_SMOLLM, one_file(llama), _companions(0, 17)),  # 17 special tokens come first
 }

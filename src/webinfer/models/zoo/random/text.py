@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from webinfer.models.zoo.architectures.text.bert import bert
-from webinfer.models.zoo.formats.graph import Graph
-from webinfer.models.zoo.random.entry import Architecture
+from webinfer.models.zoo.random.entry import Architecture, one_file
 
 
 def _bert(layers: int, width: int, heads: int) -> Architecture:
@@ -25,11 +21,7 @@ def _bert(layers: int, width: int, heads: int) -> Architecture:
         "type_vocab_size": 2,
         "vocab_size": 30522,
     }
-    return Architecture(config, _bert_graphs)
-
-
-def _bert_graphs(config: Mapping[str, Any]) -> dict[str, Graph]:
-    return {"model": bert(config)}
+    return Architecture(config, one_file(bert))
 
 
 # Sizes as in the papers' releases: bert-base-uncased, and the smallest of the BERT miniatures (arXiv:1908.08962).

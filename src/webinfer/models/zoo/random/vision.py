@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,15 @@ from numpy.typing import NDArray
 
 from webinfer.models.zoo.architectures.vision.clip import clip
 from webinfer.models.zoo.architectures.vision.vit import vit
-from webinfer.models.zoo.formats.graph import Graph
+from webinfer.models.zoo.formats.tokenizer import byte_characters
 from webinfer.models.zoo.formats.weights import Weights, random_weights
-from webinfer.models.zoo.random.entry import Architecture
+from webinfer.models.zoo.random.entry import Architecture, one_file
 
 _PIXELS = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True}
 
 
 def _vit(**head: Any) -> Architecture:
-    """Return ViT-B/16, as google/vit-base-patch16-224 and its kin state it."""
+    """Return ViT-B/16, as google/vit-base-patch16-224 and its relatives state it."""
     config = {
         **head,
         "model_type": "vit",
@@ -42,11 +41,7 @@ def _vit(**head: Any) -> Architecture:
         "image_std": [0.5] * 3,
         **_PIXELS,
     }
-    return Architecture(config, _vit_graphs, {"preprocessor_config.json": processor})
-
-
-def _vit_graphs(config: Mapping[str, Any]) -> dict[str, Graph]:
-    return {"model": vit(config)}
+    return Architecture(config, one_file(vit), {"preprocessor_config.json": processor})
 
 
 _CLIP: dict[str, Any] = {
@@ -93,12 +88,8 @@ _CLIP_PROCESSOR = {
 }
 
 
-def _clip_graphs(config: Mapping[str, Any]) -> dict[str, Graph]:
-    return {"model": clip(config)}
-
-
 def _clip_weights(seed: int) -> Weights:
-    """Return random weights, but for the temperature, which starts at its value in the paper, and the class token."""
+    """Return random weights, except the temperature, which is the paper's first value, and a random class token."""
     others = random_weights(seed)
 
     def weight(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -117,7 +108,7 @@ def clip_tokenizer(vocabulary: int) -> dict[str, Any]:
     Args:
         vocabulary: Its size.
     """
-    characters = _byte_characters()
+    characters = byte_characters()
     table = {character: number for number, character in enumerate(characters)}
     table |= {f"{character}</w>": 256 + number for number, character in enumerate(characters)}
     start, end = vocabulary - 2, vocabulary - 1
@@ -166,12 +157,6 @@ def clip_tokenizer(vocabulary: int) -> dict[str, Any]:
     }
 
 
-def _byte_characters() -> list[str]:
-    """Return the characters that stand for bytes in CLIP's and GPT-2's vocabularies, in the order of their ids."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    return [chr(code) for code in printable] + [chr(256 + number) for number in range(256 - len(printable))]
-
-
 MODELS = {
     "vit-base-patch16-224": _vit(
         architectures=["ViTForImageClassification"], id2label={str(number): f"LABEL_{number}" for number in range(1000)}
@@ -179,7 +164,7 @@ MODELS = {
     "vit-base-patch16-224-in21k": _vit(architectures=["ViTModel"]),
     "clip-vit-base-patch32": Architecture(
         _CLIP,
-        _clip_graphs,
+        one_file(clip),
         {
             "preprocessor_config.json": _CLIP_PROCESSOR,
             "tokenizer.json": clip_tokenizer(_CLIP["text_config"]["vocab_size"]),

@@ -1,1 +1,1 @@
-"""Models of speech, and the configurations that lie beside them, as ONNX graphs."""
+"""Models of speech as ONNX graphs, and their configurations."""

@@ -1,4 +1,4 @@
-"""Configurations of published models of speech, as they lie beside them on the hub."""
+"""Configurations of published models of speech, as the hub has them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _RATE = 16_000
-# The characters of facebook/wav2vec2-base-960h by their ids: blank, three that never occur, the space, and the letters
-# by how often English has them.
+# The characters of facebook/wav2vec2-base-960h by their ids: the blank, three that never occur, the space, and the
+# letters by their frequency in English.
 _LETTERS = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ")
 
 
@@ -18,13 +18,11 @@ def whisper_configs(
 
     Args:
         size: ``tiny``, or ``tiny.en`` for the one that knows English only.
-        suppress_tokens: Tokens that are never said, such as those of sounds that are no speech.
-        begin_suppress_tokens: Tokens that are not said first.
+        suppress_tokens: Tokens that are never generated, such as those of sounds that are no speech.
+        begin_suppress_tokens: Tokens that are never generated first.
     """
     english = size.endswith(".en")
-    end = (
-        50_256 if english else 50_257
-    )  # the English vocabulary has one token fewer, and so all its others lie one lower
+    end = 50_256 if english else 50_257  # the English vocabulary has one token fewer, so special ids are one lower
     special = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": end + 1}
     generation = {
         **special,

@@ -1,7 +1,7 @@
 """Whisper (Radford et al., arXiv:2212.04356), as transformers' ``WhisperForConditionalGeneration``, in two graphs.
 
-The encoder gives, besides its hidden state, the keys and values of the decoder's attention to it, which are the same
-for every token. So one graph of the decoder serves the first tokens and each later one.
+Besides its hidden state, the encoder gives the keys and values that the decoder attends to. They are the same for every
+token, so one graph of the decoder serves the first tokens and all later ones.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from webinfer.models.zoo.architectures.layers import (
     HIDDEN,
@@ -21,6 +22,7 @@ from webinfer.models.zoo.architectures.layers import (
     layer_norm,
     linear,
     merge_heads,
+    require,
     split_heads,
 )
 from webinfer.models.zoo.formats.graph import Graph
@@ -46,9 +48,7 @@ def whisper(config: Mapping[str, Any]) -> dict[str, Graph]:
     Raises:
         ValueError: The configuration asks for a variant that this is not.
     """
-    for key, only in (("activation_function", "gelu"), ("scale_embedding", False), ("tie_word_embeddings", True)):
-        if config.get(key, only) != only:
-            raise ValueError(f"Only {key} {only!r} can be built, not {config[key]!r}.")
+    require(config, {"activation_function": "gelu", "scale_embedding": False, "tie_word_embeddings": True})
     return {ENCODER: _encoder(config), DECODER: _decoder(config)}
 
 
@@ -169,7 +169,7 @@ def _causal_mask(graph: Graph, before: str, total: str, longest: int) -> str:
     positions, zero = graph.constant(list(range(longest)), "int64"), graph.constant([0], "int64")
     own = graph.add("Unsqueeze", graph.add("Slice", positions, before, total), graph.constant([1], "int64"))
     later = graph.add("Greater", graph.add("Slice", positions, zero, total), own)
-    return graph.add("Mul", graph.add("Cast", later, to=1), graph.constant(HIDDEN))  # TensorProto.FLOAT
+    return graph.add("Mul", graph.add("Cast", later, to=TensorProto.FLOAT), graph.constant(HIDDEN))
 
 
 def _logits(graph: Graph, x: str, width: int, vocabulary: int) -> str:

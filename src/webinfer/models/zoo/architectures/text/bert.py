@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from webinfer.models.zoo.architectures.encoder import Names, post_norm_layer
 from webinfer.models.zoo.architectures.layers import (
-    attention,
+    as_float32,
     dimension,
     embedding,
-    gelu,
     layer_norm,
-    linear,
-    merge_heads,
     padding_mask,
-    split_heads,
+    require,
 )
 from webinfer.models.zoo.formats.graph import Graph
+
+_NAMES = Names(
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    output="attention.output.dense",
+    widen="intermediate.dense",
+    narrow="output.dense",
+    norm_attention="attention.output.LayerNorm",
+    norm_inner="output.LayerNorm",
+)
 
 
 def bert(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
@@ -32,9 +41,7 @@ def bert(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     Raises:
         ValueError: The configuration asks for a variant that this is not.
     """
-    for key, only in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
-        if config.get(key, only) != only:
-            raise ValueError(f"Only {key} {only!r} can be built, not {config[key]!r}.")
+    require(config, {"hidden_act": "gelu", "position_embedding_type": "absolute"})
     graph = Graph("bert", dtype=dtype)
     shape = ("batch", "sequence")
     ids, attended, types = (
@@ -43,10 +50,8 @@ def bert(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     x = _embeddings(graph, ids, types, config)
     mask = padding_mask(graph, attended)
     for number in range(config["num_hidden_layers"]):
-        x = _layer(graph, x, mask, f"encoder.layer.{number}", config)
-    if dtype != "float32":
-        x = graph.add("Cast", x, to=1)  # TensorProto.FLOAT
-    graph.output(x, "last_hidden_state", "float32", (*shape, config["hidden_size"]))
+        x = post_norm_layer(graph, x, f"encoder.layer.{number}", _NAMES, config, mask)
+    graph.output(as_float32(graph, x), "last_hidden_state", "float32", (*shape, config["hidden_size"]))
     return graph
 
 
@@ -59,25 +64,3 @@ def _embeddings(graph: Graph, ids: str, types: str, config: Mapping[str, Any]) -
     positions = graph.add("Slice", table, zero, dimension(graph, ids, 1), zero)
     total = graph.add("Add", graph.add("Add", words, kinds), positions)
     return layer_norm(graph, total, "embeddings.LayerNorm", width, config["layer_norm_eps"])
-
-
-def _layer(graph: Graph, x: str, mask: str, name: str, config: Mapping[str, Any]) -> str:
-    width, inner, epsilon = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
-    heads = config["num_attention_heads"]
-    size = width // heads
-    query, key, value = (
-        linear(graph, x, f"{name}.attention.self.{part}", width, width) for part in ("query", "key", "value")
-    )
-    mixed = attention(
-        graph,
-        split_heads(graph, query, heads, size),
-        split_heads(graph, key, heads, size, transposed=True),
-        split_heads(graph, value, heads, size),
-        size,
-        mask,
-    )
-    output = linear(graph, merge_heads(graph, mixed, width), f"{name}.attention.output.dense", width, width)
-    x = layer_norm(graph, graph.add("Add", x, output), f"{name}.attention.output.LayerNorm", width, epsilon)
-    wide = gelu(graph, linear(graph, x, f"{name}.intermediate.dense", width, inner))
-    output = linear(graph, wide, f"{name}.output.dense", inner, width)
-    return layer_norm(graph, graph.add("Add", x, output), f"{name}.output.LayerNorm", width, epsilon)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from webinfer.models.zoo.architectures.decoder import Cache, logits
-from webinfer.models.zoo.architectures.layers import attention, layer_norm, merge_heads, split_heads
+from webinfer.models.zoo.architectures.layers import attention, layer_norm, merge_heads, require, split_heads
 from webinfer.models.zoo.formats.graph import Graph
 
 
@@ -25,8 +25,7 @@ def gpt2(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     Raises:
         ValueError: The configuration asks for a variant that this is not.
     """
-    if config.get("activation_function", "gelu_new") != "gelu_new":
-        raise ValueError(f"Only activation_function 'gelu_new' can be built, not {config['activation_function']!r}.")
+    require(config, {"activation_function": "gelu_new"})
     width, heads, layers = config["n_embd"], config["n_head"], config["n_layer"]
     graph = Graph("gpt2", dtype=dtype)
     ids = graph.input("input_ids", "int64", ("batch", "sequence"))
@@ -55,8 +54,8 @@ def _layer(graph: Graph, x: str, mask: str, cache: Cache, number: int, config: M
     query, key, value = (split_heads(graph, part, heads, size) for part in parts)
     key, value = cache.extend(number, "key", key), cache.extend(number, "value", value)
     turned = graph.add("Transpose", key, perm=[0, 1, 3, 2])
-    seen = merge_heads(graph, attention(graph, query, turned, value, size, mask), width)
-    x = graph.add("Add", x, _linear(graph, seen, f"{name}.attn.c_proj", width, width))
+    context = merge_heads(graph, attention(graph, query, turned, value, size, mask), width)
+    x = graph.add("Add", x, _linear(graph, context, f"{name}.attn.c_proj", width, width))
     wide = _linear(graph, layer_norm(graph, x, f"{name}.ln_2", width, epsilon), f"{name}.mlp.c_fc", width, inner)
     return graph.add("Add", x, _linear(graph, _gelu(graph, wide), f"{name}.mlp.c_proj", inner, width))
 

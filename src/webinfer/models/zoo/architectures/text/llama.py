@@ -1,4 +1,4 @@
-"""Llama (Touvron et al., arXiv:2302.13971) and its kin such as SmolLM, as ``LlamaForCausalLM`` with a cache."""
+"""Llama (Touvron et al., arXiv:2302.13971) and relatives such as SmolLM, as ``LlamaForCausalLM`` with a cache."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
-from webinfer.models.zoo.architectures.decoder import Cache, float_of, logits
-from webinfer.models.zoo.architectures.layers import linear, merge_heads, split_heads
+from webinfer.models.zoo.architectures.decoder import Cache, logits
+from webinfer.models.zoo.architectures.layers import as_float32, float_type, linear, merge_heads, require, split_heads
 from webinfer.models.zoo.formats.graph import Graph
 
-_FLOAT = 1  # onnx.TensorProto
 _ONLY = {"hidden_act": "silu", "tie_word_embeddings": True, "attention_bias": False, "rope_scaling": None}
 
 
@@ -29,9 +29,7 @@ def llama(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     Raises:
         ValueError: The configuration asks for a variant that this is not.
     """
-    for key, only in _ONLY.items():
-        if config.get(key, only) != only:
-            raise ValueError(f"Only {key} {only!r} can be built, not {config[key]!r}.")
+    require(config, _ONLY)
     width, heads, layers = config["hidden_size"], config["num_attention_heads"], config["num_hidden_layers"]
     graph = Graph("llama", dtype=dtype)
     ids = graph.input("input_ids", "int64", ("batch", "sequence"))
@@ -62,8 +60,10 @@ def _layer(
     )
     query, key = _rotate(graph, query, turn, size), _rotate(graph, key, turn, size)
     key, value = cache.extend(number, "key", key), cache.extend(number, "value", value)
-    seen = _attention(graph, query, key, value, mask, heads, shared, size)
-    x = graph.add("Add", x, _linear(graph, merge_heads(graph, seen, width), f"{name}.self_attn.o_proj", width, width))
+    context = _attention(graph, query, key, value, mask, heads, shared, size)
+    x = graph.add(
+        "Add", x, _linear(graph, merge_heads(graph, context, width), f"{name}.self_attn.o_proj", width, width)
+    )
     normed = _norm(graph, x, f"{name}.post_attention_layernorm", width, epsilon)
     gate, up = (_linear(graph, normed, f"{name}.mlp.{part}_proj", width, inner) for part in ("gate", "up"))
     opened = graph.add("Mul", graph.add("Mul", gate, graph.add("Sigmoid", gate)), up)
@@ -89,11 +89,12 @@ def _attention(graph: Graph, query: str, key: str, value: str, mask: str, heads:
 
 def _angles(graph: Graph, positions: str, size: int, base: float) -> tuple[str, str]:
     """Return cosine and sine of ``position / base^(2i/size)``, (batch, 1, sequence, size/2) (arXiv:2104.09864)."""
+    # Angles are float32 in every graph: float16 cannot hold every whole number above 2048.
     frequencies = graph.constant(1 / base ** (np.arange(0, size, 2) / size), "float32")
-    places = graph.add("Unsqueeze", graph.add("Cast", positions, to=_FLOAT), graph.constant([1, 3], "int64"))
+    places = graph.add("Unsqueeze", graph.add("Cast", positions, to=TensorProto.FLOAT), graph.constant([1, 3], "int64"))
     angles = graph.add("Mul", places, frequencies)
     cosine, sine = graph.add("Cos", angles), graph.add("Sin", angles)
-    return graph.add("Cast", cosine, to=float_of(graph)), graph.add("Cast", sine, to=float_of(graph))
+    return graph.add("Cast", cosine, to=float_type(graph)), graph.add("Cast", sine, to=float_type(graph))
 
 
 def _rotate(graph: Graph, x: str, turn: tuple[str, str], size: int) -> str:
@@ -107,13 +108,12 @@ def _rotate(graph: Graph, x: str, turn: tuple[str, str], size: int) -> str:
 
 def _norm(graph: Graph, x: str, name: str, size: int, epsilon: float) -> str:
     """Return the name of ``x / sqrt(mean(x^2) + epsilon) * weight`` (Zhang and Sennrich, arXiv:1910.07467)."""
-    half = graph.dtype.itemsize == 2
-    wide = graph.add("Cast", x, to=_FLOAT) if half else x
+    wide = as_float32(graph, x)  # squares of float16 overflow above 255
     mean = graph.add("ReduceMean", graph.add("Mul", wide, wide), axes=[-1], keepdims=1)
     root = graph.add("Sqrt", graph.add("Add", mean, graph.constant(epsilon, "float32")))
     normed = graph.add("Div", wide, root)
-    if half:
-        normed = graph.add("Cast", normed, to=float_of(graph))
+    if graph.dtype.itemsize == 2:
+        normed = graph.add("Cast", normed, to=float_type(graph))
     return graph.add("Mul", normed, graph.weight(f"{name}.weight", (size,)))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from webinfer.models.zoo.architectures.encoder import (
     Names,
-    as_float32,
     encoder_layer,
     first_token,
     patch_count,
@@ -17,7 +16,15 @@ from webinfer.models.zoo.architectures.encoder import (
     pixel_values,
     prepend,
 )
-from webinfer.models.zoo.architectures.layers import HIDDEN, dimension, embedding, layer_norm, linear, padding_mask
+from webinfer.models.zoo.architectures.layers import (
+    HIDDEN,
+    as_float32,
+    dimension,
+    embedding,
+    layer_norm,
+    linear,
+    padding_mask,
+)
 from webinfer.models.zoo.formats.graph import Graph
 
 _NAMES = Names(
@@ -81,7 +88,7 @@ def quick_gelu(graph: Graph, x: str) -> str:
 
 
 def _text(graph: Graph, ids: str, attended: str, config: Mapping[str, Any]) -> str:
-    """Return the state at each text's end token, which is the largest id there is."""
+    """Return the state at each text's end token, shape (texts, hidden size)."""
     width, longest = config["hidden_size"], config["max_position_embeddings"]
     length, zero = dimension(graph, ids, 1), graph.constant([0], "int64")
     x = embedding(graph, ids, "text_model.embeddings.token_embedding", config["vocab_size"], width)
@@ -95,9 +102,9 @@ def _text(graph: Graph, ids: str, attended: str, config: Mapping[str, Any]) -> s
     for number in range(config["num_hidden_layers"]):
         x = encoder_layer(graph, x, f"text_model.encoder.layers.{number}", _NAMES, config, quick_gelu, mask)
     x = layer_norm(graph, x, "text_model.final_layer_norm", width, config["layer_norm_eps"])
+    # The end token has the largest id of the vocabulary, so ArgMax finds its position.
     end = graph.add("ArgMax", ids, axis=1, keepdims=0)
-    chosen = graph.add("GatherND", x, graph.add("Unsqueeze", end, graph.constant([1], "int64")), batch_dims=1)
-    return chosen
+    return graph.add("GatherND", x, graph.add("Unsqueeze", end, graph.constant([1], "int64")), batch_dims=1)
 
 
 def _vision(graph: Graph, pixels: str, config: Mapping[str, Any]) -> str:

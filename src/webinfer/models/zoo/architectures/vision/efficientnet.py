@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.models.zoo.architectures.layers import linear
+from webinfer.models.zoo.architectures.encoder import pixel_values
+from webinfer.models.zoo.architectures.layers import as_float32, linear
 from webinfer.models.zoo.formats.graph import Graph
 from webinfer.models.zoo.formats.weights import Weights
 
@@ -39,15 +40,13 @@ def efficientnet_lite0(*, dtype: str = "float32") -> Graph:
     """Return the graph of the ImageNet classifier.
 
     Its input ``pixel_values`` is float32 of shape (batch, 3, 224, 224), its output ``logits`` float32 of shape
-    (batch, 1000). Batch normalizations are folded into the convolutions: ``folded`` makes weights fit.
+    (batch, 1000). Batch normalizations are part of the convolutions: ``folded`` gives the weights for that.
 
     Args:
         dtype: Dtype of weights and activations.
     """
     graph = Graph("efficientnet_lite0", dtype=dtype)
-    x = graph.input("pixel_values", "float32", ("batch", 3, IMAGE_SIZE, IMAGE_SIZE))
-    half = graph.dtype.itemsize == 2
-    x = graph.add("Cast", x, to=10) if half else x  # TensorProto.FLOAT16
+    x = pixel_values(graph, {"image_size": IMAGE_SIZE})
     x = _convolution(graph, x, "_conv_stem", (3, _STEM), kernel=3, stride=2, size=IMAGE_SIZE)
     channels, size, number = _STEM, IMAGE_SIZE // 2, 0
     for repeats, kernel, first, expansion, out in _STAGES:
@@ -57,7 +56,7 @@ def efficientnet_lite0(*, dtype: str = "float32") -> Graph:
     x = _convolution(graph, x, "_conv_head", (channels, _HEAD), kernel=1, stride=1, size=size)
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
     logits = linear(graph, pooled, "_fc", _HEAD, LABELS)
-    graph.output(graph.add("Cast", logits, to=1) if half else logits, "logits", "float32", ("batch", LABELS))
+    graph.output(as_float32(graph, logits), "logits", "float32", ("batch", LABELS))
     return graph
 
 
@@ -116,7 +115,8 @@ def _convolution(
     groups: int = 1,
     active: bool = True,
 ) -> str:
-    """Return a convolution and ReLU6, padded as TensorFlow does: the odd row and column go to the end."""
+    """Return a convolution and, where ``active``, ReLU6; its padding is that of TensorFlow's ``SAME``."""
+    # SAME gives ceil(size / stride) outputs. Where the padding is odd, the end has one row and column more.
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     pads = [total // 2, total // 2, total - total // 2, total - total // 2]
     weights = graph.weight(f"{name}.weight", (channels[1], channels[0] // groups, kernel, kernel))

@@ -7,7 +7,6 @@ from typing import Any
 
 from webinfer.models.zoo.architectures.encoder import (
     Names,
-    as_float32,
     encoder_layer,
     first_token,
     patch_count,
@@ -15,7 +14,7 @@ from webinfer.models.zoo.architectures.encoder import (
     pixel_values,
     prepend,
 )
-from webinfer.models.zoo.architectures.layers import gelu, layer_norm, linear
+from webinfer.models.zoo.architectures.layers import as_float32, gelu, layer_norm, linear, require
 from webinfer.models.zoo.formats.graph import Graph
 
 _NAMES = Names(
@@ -45,9 +44,7 @@ def vit(config: Mapping[str, Any], *, dtype: str = "float32") -> Graph:
     Raises:
         ValueError: The configuration asks for a variant that this is not.
     """
-    for key, only in (("hidden_act", "gelu"), ("qkv_bias", True), ("pooler_act", "tanh")):
-        if config.get(key, only) != only:
-            raise ValueError(f"Only {key} {only!r} can be built, not {config[key]!r}.")
+    require(config, {"hidden_act": "gelu", "qkv_bias": True, "pooler_act": "tanh"})
     classifies = config["architectures"] == ["ViTForImageClassification"]
     prefix = "vit." if classifies else ""
     width, count = config["hidden_size"], patch_count(config)
