@@ -128,7 +128,7 @@ def test_other_contents_on_the_hub_are_refused_and_the_right_revision_is_taken(
 )
 def test_neither_has_it(hub: HubServer, model: dict[str, Path], hub_name: str, why: str) -> None:
     hub.add("org/empty", {"README.md": "Nothing."})
-    with pytest.raises(FetchError, match=rf"There is nobody to ask.*Nor has the hub:.*{why}"):
+    with pytest.raises(FetchError, match=rf"There is nobody to ask.*The hub cannot help either:.*{why}"):
         resolve(f"ipfs://{directory_cid(model)}?hub={hub_name}")
 
 

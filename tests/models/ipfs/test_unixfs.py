@@ -180,7 +180,7 @@ def test_file_whose_parts_are_of_other_sizes_is_refused() -> None:
     part = importer(blocks).file(io.BytesIO(b"12345"))
     for size in (4, 6):
         cid = keep(blocks, Node(Kind.FILE, (part,), size=size, sizes=(size,)))
-        with pytest.raises(InvalidModel, match="has not the"):
+        with pytest.raises(InvalidModel, match="does not have the"):
             list(contents(getter(blocks), cid))
 
 

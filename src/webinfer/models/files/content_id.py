@@ -1,4 +1,4 @@
-"""What a model is called by its contents, the same wherever the same files are."""
+"""The content identifier of a model: the same files have the same one everywhere."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def model_cid(files: Mapping[str, Path]) -> str:
     """Return the CID of a model, by the profile unixfs-v1-2025: what ``webinfer ipfs add`` prints for it.
 
     Args:
-        files: Its files by the names that it knows them by. One file has the CID of its contents; several have that of
-            the directory that holds nothing but them.
+        files: Its files, by the names that the graph has for them. One file has the CID of its contents; several have
+            the CID of the directory that holds only them.
     """
     return file_cid(next(iter(files.values()))) if len(files) == 1 else directory_cid(files)
 
@@ -34,7 +34,7 @@ def file_cid(path: Path) -> str:
 
 
 def directory_cid(files: Mapping[str, Path], put: Put | None = None) -> str:
-    """Return the CID of a directory that holds nothing but these files, by the same profile.
+    """Return the CID of a directory that holds only these files, by the same profile.
 
     Args:
         files: The files by their paths in it, with slashes.
@@ -45,7 +45,7 @@ def directory_cid(files: Mapping[str, Path], put: Put | None = None) -> str:
 
 def _file(path: Path, name: str, put: Put | None = None) -> Link:
     """Return a link to a file, remembered as long as the file does not change."""
-    if put is not None:
+    if put is not None:  # a remembered CID has no blocks to give
         link = Importer(put=put).add(path)
         return Link(link.cid, name, link.size)
     cid, _, size = remembered("cid:", path, _imported).partition(" ")
@@ -73,4 +73,4 @@ def _directory(files: Mapping[str, Path], put: Put | None) -> Link:
 
 
 def _forget(block: object) -> None:
-    """Keep nothing: only the root's name is wanted."""
+    """Take a block and drop it: only the CID is wanted."""

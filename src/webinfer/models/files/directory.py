@@ -1,4 +1,4 @@
-"""Models that lie on this machine: files, directories, and names under ``WEBINFER_MODELS``."""
+"""Models on this machine: files, directories, and names under ``WEBINFER_MODELS``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def open_path(
         The model.
 
     Raises:
-        ModelNotFound: The directory has no model, or several and none is called ``model.onnx``; or not in that
-            precision.
+        ModelNotFound: The directory has no model, has none in that precision, or has several and none is called
+            ``model.onnx``.
         InvalidModel: The model cannot be read.
     """
     if path.is_dir():
@@ -51,7 +51,7 @@ def roots() -> list[Path]:
 
 
 def candidates(name: str) -> Iterator[Path]:
-    """Yield the paths where a model of this name may lie, best first.
+    """Yield the paths that a model of this name may have, best first.
 
     Args:
         name: The model's name, as a user gives it.
@@ -59,25 +59,25 @@ def candidates(name: str) -> Iterator[Path]:
     for root in roots():
         yield root / name
         yield root / f"{name}.onnx"
-        if "/" not in name and root.is_dir():
+        if "/" not in name and root.is_dir():  # a name without its organization
             yield from sorted(child / name for child in root.iterdir() if child.is_dir() and (child / name).exists())
 
 
 def names() -> list[str]:
     """Return the names of the models under ``WEBINFER_MODELS``."""
-    found: set[str] = set()
+    models: set[str] = set()
     for root in roots():
         if not root.is_dir():
             continue
         for child in root.iterdir():
             if child.suffix == ".onnx":
-                found.add(child.stem)
+                models.add(child.stem)
             elif child.is_dir() and _holds_model(child):
-                found.add(child.name)
+                models.add(child.name)
             elif child.is_dir():
                 inner = [path for path in child.iterdir() if path.is_dir() and _holds_model(path)]
-                found.update(f"{child.name}/{path.name}" for path in inner)
-    return sorted(found)
+                models.update(f"{child.name}/{path.name}" for path in inner)
+    return sorted(models)
 
 
 def _holds_model(directory: Path) -> bool:
@@ -85,8 +85,8 @@ def _holds_model(directory: Path) -> bool:
 
 
 def _files(directory: Path) -> list[str]:
-    found = [*directory.glob("*.onnx"), *directory.glob(f"{FOLDER}/*.onnx")]
-    return [path.relative_to(directory).as_posix() for path in found if path.is_file()]
+    paths = [*directory.glob("*.onnx"), *directory.glob(f"{FOLDER}/*.onnx")]
+    return [path.relative_to(directory).as_posix() for path in paths if path.is_file()]
 
 
 def _model_in(directory: Path, files: list[str], precision: str | None, part: str | None) -> Path:
@@ -95,8 +95,8 @@ def _model_in(directory: Path, files: list[str], precision: str | None, part: st
         return directory / chosen
     listed = ", ".join(graphs(files))
     if files and precision is not None:
-        there = ", ".join(available(files, part=part))
-        why = f"has no {part or 'model'} in {precision}, only {there or listed}"
+        precisions = ", ".join(available(files, part=part))
+        why = f"has no {part or 'model'} in {precision}, only {precisions or listed}"
     elif files and part is not None:
         why = f"has no part {part!r}, only {listed}"
     elif files:
@@ -109,10 +109,15 @@ def _model_in(directory: Path, files: list[str], precision: str | None, part: st
 
 
 def _variant(path: Path, precision: str) -> Path:
-    """Return the file of a precision beside the plain one."""
-    there = available([file.name for file in path.parent.glob("*.onnx")], path.name)
-    if precision not in there:
+    """Return the file of a precision beside the plain one.
+
+    Raises:
+        ModelNotFound: There is none.
+    """
+    variants = available([file.name for file in path.parent.glob("*.onnx")], path.name)
+    if precision not in variants:
         raise ModelNotFound(
-            f"{path} has no variant in {precision} beside it, only {', '.join(there) or 'itself'}.", reference=str(path)
+            f"{path} has no variant in {precision} beside it, only {', '.join(variants) or 'itself'}.",
+            reference=str(path),
         )
-    return path.parent / there[precision]
+    return path.parent / variants[precision]

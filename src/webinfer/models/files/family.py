@@ -1,4 +1,4 @@
-"""Which family a model belongs to, told from its configuration and its inputs."""
+"""The family that a model belongs to, by its configuration or else by its inputs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class ModelFile:
 
     Attributes:
         name: Its name as the model knows it: for external data, the path stated in the graph.
-        path: Where it lies.
+        path: Its place on disk.
         nbytes: Its size.
         sha256: Hash of the whole file's contents, in hexadecimal.
         start: Where in the file the ``nbytes`` begin, of a part of it; ``None`` for the whole.
@@ -52,18 +52,17 @@ class ModelPackage:
         config: Contents of config.json, or empty.
         family: What kind of model it is.
         weights: ``random`` for an architecture without training, else ``real``.
-        precision: ``fp32``, ``fp16``, ``q8`` or ``q4`` by what the file holds; or as it was brought to here.
+        precision: ``fp32``, ``fp16``, ``q8`` or ``q4`` by what the file holds; or the one that webinfer gave it.
         tokenizer: Path of tokenizer.json, or ``None``.
         origin: Where its weights come from, as far as that is known: for the hub ``hf:ORG/NAME@COMMIT``, which may
             be a conversion of what was named.
         cid: CID of its files, the ONNX file's or that of a directory with it and its weights: what
             ``webinfer ipfs add`` prints for them.
-        cached: Whether all of a model that is named by its CID was here already, and nothing had to be fetched;
-            ``None`` of one that is named otherwise.
-        available: Precisions that the same model can be had in, by the hub's names.
-        parts: What it consists of, where it is split into several files, of which ``model`` is one.
-        quantized: How it was brought to its precision, and what it lost by that, where that was done here: sizes before
-            and after, methods, and ``loss``, measured against the full model; empty otherwise.
+        cached: Of a model that is named by its CID, whether nothing had to be fetched; ``None`` for all others.
+        available: Precisions that the model comes in, by the hub's names.
+        parts: Its parts, where it is split into several files, of which ``model`` is one.
+        quantized: How webinfer quantized it: sizes before and after, methods, and ``loss``, measured against the full
+            model. Empty where webinfer did not.
     """
 
     reference: str
@@ -152,6 +151,7 @@ def _file(name: str, path: Path) -> ModelFile:
 def _identity(model: ModelFile, external: tuple[ModelFile, ...]) -> str:
     if not external:
         return model.sha256
+    # Names count, since the graph refers to files by them; their order does not.
     lines = [model.sha256, *sorted(f"{file.sha256} {file.name}" for file in external)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -174,7 +174,7 @@ def _read_json(path: Path | None) -> dict[str, Any]:
 
 
 def _name(path: Path) -> str:
-    """Return the directory's name for files that are called ``model`` wherever they are, else the file's."""
+    """Return the directory's name for a file called ``model``, with or without a precision, else the file's."""
     if path.stem.split("_")[0] != "model":
         return path.stem
     directory = path.absolute().parent

@@ -1,4 +1,4 @@
-"""How many tokens a model has positions for; beyond them backends fail, each in its own words, or answer anything."""
+"""The positions that a model has for tokens. Beyond them, backends fail in their own words or give wrong answers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from webinfer.core.errors import InputTooLong
 from webinfer.models.files.package import ModelPackage
 
-# The values of ``model_type`` of those that look positions up in a table, which ends; rotary and relative positions go
-# on. Some count from their padding token on, and leave the table's first rows unused. OPT numbers what its mask keeps.
+# Model types that look positions up in a table, which ends. Rotary and relative positions have no end. OPT is left out,
+# since it numbers only the tokens that its mask keeps.
 _TABLES = {
     "albert",
     "bert",
@@ -28,6 +28,7 @@ _TABLES = {
     "mobilebert",
     "splinter",
 }
+# These give the first token the row behind that of the padding token, so the table's first rows stay unused.
 _FROM_PADDING = {
     "camembert",
     "data2vec-text",
@@ -78,7 +79,7 @@ class Positions:
             tensors: Arrays by input name, as they will be sent.
 
         Raises:
-            InputTooLong: One is.
+            InputTooLong: A sequence is too long.
         """
         ids = tensors.get("input_ids")
         if not self.count or ids is None or not ids.size:
@@ -94,23 +95,21 @@ class Positions:
             )
 
     def _needed(self, ids: NDArray[Any], tensors: Mapping[str, NDArray[Any]]) -> int:
-        """Return how many positions are needed: by the positions themselves, or by what lies before as well."""
+        """Return the number of positions that a run needs."""
         positions, mask = tensors.get("position_ids"), tensors.get("attention_mask")
         if positions is not None and positions.size:
             return int(positions.max()) + 1 - _first(self.padding)
-        if ids.shape[-1] > self.count and self.padding is not None:
+        if ids.shape[-1] > self.count and self.padding is not None:  # padding takes no position
             return int(np.count_nonzero(ids != self.padding, axis=-1).max())
+        # With a cache, the mask also covers the tokens of earlier runs.
         return int(max(ids.shape[-1], mask.shape[-1] if mask is not None and mask.ndim else 0))
 
 
 def longest(config: Mapping[str, Any]) -> int | None:
-    """Return how many tokens a model takes, or was made for, as its config.json tells; ``None`` where it does not.
+    """Return the number of tokens that a config.json states as a model's longest input; ``None`` where it states none.
 
     Args:
         config: What config.json holds.
-
-    Returns:
-        A number of tokens.
     """
     if config.get("model_type") in _RELATIVE:
         return None

@@ -17,7 +17,7 @@ from onnx import TensorProto
 from webinfer.core.tensors import DTYPES, Signature, TensorSpec
 from webinfer.models.files.protobuf import BYTES, VARINT, fields, refuse, varint
 
-# Fields that hold messages with something to learn inside: {message: {field: message}}.
+# Fields whose messages the walk enters: {message: {field: message}}.
 _NESTED: dict[str, dict[int, str]] = {
     "model": {7: "graph"},
     "graph": {1: "node", 5: "initializer", 11: "input", 12: "output", 15: "sparse initializer"},
@@ -63,8 +63,8 @@ class GraphContents:
 
 
 @dataclass(slots=True)
-class _Found:
-    """What the walk has come across so far."""
+class _Inventory:
+    """What the walk has met so far."""
 
     inputs: list[bytes] = field(default_factory=list)
     outputs: list[bytes] = field(default_factory=list)
@@ -89,14 +89,17 @@ def read(path: Path) -> GraphContents:
         InvalidModel: It is not ONNX, is cut off, needs a file that is missing or lies elsewhere, or takes or gives
             something that is not a tensor of a dtype in ``DTYPES``.
     """
-    found = _found(path)
-    _check_external(path, found)
-    given = [spec for spec in specs(path, "input", found.inputs) if spec.name not in found.initializers]
-    outputs = specs(path, "output", found.outputs)
+    inventory = _take_inventory(path)
+    _check_external(path, inventory)
+    inputs = [spec for spec in specs(path, "input", inventory.inputs) if spec.name not in inventory.initializers]
+    outputs = specs(path, "output", inventory.outputs)
     if not outputs:
         refuse(path, "has no outputs: export it again")
     return GraphContents(
-        Signature(tuple(given), tuple(outputs)), tuple(found.external), frozenset(found.operators), _precision(found)
+        Signature(tuple(inputs), tuple(outputs)),
+        tuple(inventory.external),
+        frozenset(inventory.operators),
+        _precision(inventory),
     )
 
 
@@ -112,34 +115,34 @@ def locations(path: Path) -> tuple[str, ...]:
     Raises:
         InvalidModel: The file is not ONNX, or is cut off.
     """
-    return tuple(_found(path).external)
+    return tuple(_take_inventory(path).external)
 
 
-def _found(path: Path) -> _Found:
-    found = _Found()
+def _take_inventory(path: Path) -> _Inventory:
+    inventory = _Inventory()
     try:
-        _scan(path, found)
+        _scan(path, inventory)
     except OSError as error:
         refuse(path, f"cannot be read: {error.strerror}")
     except RecursionError:
         refuse(path, "nests graphs deeper than any model does: it is corrupt")
-    if not (found.graphs and found.versions):
+    if not (inventory.graphs and inventory.versions):
         refuse(path, "holds no ONNX graph: export the model to ONNX first")
-    return found
+    return inventory
 
 
-def _scan(path: Path, found: _Found) -> None:
+def _scan(path: Path, inventory: _Inventory) -> None:
     with path.open("rb") as file:
         head = file.read(512)
         if not head:
             refuse(path, "is empty: fetch it again")
         _refuse_lookalikes(path, head)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            _walk(path, data, "model", 0, len(data), found)
+            _walk(path, data, "model", 0, len(data), inventory)
 
 
 def _refuse_lookalikes(path: Path, head: bytes) -> None:
-    """Name what is often found in a model's place."""
+    """Refuse files of other kinds that often lie in a model's place."""
     if head.lstrip()[:1] == b"<":
         refuse(path, "is a web page, not an ONNX model: its download failed, so fetch it again")
     if head.startswith(b"version https://git-lfs"):
@@ -151,32 +154,32 @@ def _refuse_lookalikes(path: Path, head: bytes) -> None:
 # The walk
 
 
-def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, found: _Found) -> None:
+def _walk(path: Path, data: mmap.mmap, message: str, start: int, end: int, inventory: _Inventory) -> None:
     nested = _NESTED[message]
     elements, dtype, external = 1, 0, []
     for number, kind, at, stop in fields(path, data, start, end):
         inner = nested.get(number) if kind == BYTES else None
         if inner in ("input", "output"):
-            (found.inputs if inner == "input" else found.outputs).append(data[at:stop])
+            (inventory.inputs if inner == "input" else inventory.outputs).append(data[at:stop])
         elif inner is not None:
-            found.graphs += inner == "graph"
-            _walk(path, data, inner, at, stop, found)
+            inventory.graphs += inner == "graph"
+            _walk(path, data, inner, at, stop, inventory)
         elif message == "model" and number in (_IR_VERSION, _OPSETS):
-            found.versions += 1
+            inventory.versions += 1
         elif message == "node" and number == _OP_TYPE:
-            found.operators.add(data[at:stop].decode(errors="replace"))
+            inventory.operators.add(data[at:stop].decode(errors="replace"))
         elif message in _TENSORS:
             if number == _TENSOR_NAME and message == "initializer":  # names of other tensors are nowhere in scope
-                found.initializers.add(data[at:stop].decode(errors="replace"))
+                inventory.initializers.add(data[at:stop].decode(errors="replace"))
             elif number == _TENSOR_EXTERNAL:
                 external.append(data[at:stop])
             elif number == _TENSOR_TYPE:
                 dtype = varint(path, data, at, end)[0]
             elif number == _TENSOR_DIMS:
                 elements *= _product(path, data, kind, at, stop)
-    if message in _TENSORS:
-        found.weights[dtype] = found.weights.get(dtype, 0) + elements
-        _note_external(path, external, found)
+    if message in _TENSORS:  # fields come in any order, so a tensor is counted once all are read
+        inventory.weights[dtype] = inventory.weights.get(dtype, 0) + elements
+        _note_external(path, external, inventory)
 
 
 def _product(path: Path, data: mmap.mmap, kind: int, at: int, stop: int) -> int:
@@ -193,21 +196,22 @@ def _product(path: Path, data: mmap.mmap, kind: int, at: int, stop: int) -> int:
 # External data
 
 
-def _note_external(path: Path, entries: list[bytes], found: _Found) -> None:
+def _note_external(path: Path, entries: list[bytes], inventory: _Inventory) -> None:
     if not entries:
         return
     try:
         pairs = [onnx.StringStringEntryProto.FromString(entry) for entry in entries]
-        said = {pair.key: pair.value for pair in pairs}
-        needed = int(said.get("offset") or 0) + int(said.get("length") or 0)
+        reference = {pair.key: pair.value for pair in pairs}
+        needed = int(reference.get("offset") or 0) + int(reference.get("length") or 0)
     except (DecodeError, ValueError):
         refuse(path, "describes its external data wrongly: export it again")
-    location = said.get("location", "")
-    found.external[location] = max(needed, found.external.get(location, 0))
+    location = reference.get("location", "")
+    inventory.external[location] = max(needed, inventory.external.get(location, 0))
 
 
-def _check_external(path: Path, found: _Found) -> None:
-    for location, needed in found.external.items():
+def _check_external(path: Path, inventory: _Inventory) -> None:
+    # The file states these paths, and it may be hostile: they must not leave its directory, on any system.
+    for location, needed in inventory.external.items():
         parts = PurePosixPath(location).parts
         outside = PurePosixPath(location).is_absolute() or PureWindowsPath(location).is_absolute() or ".." in parts
         if not parts or outside or "\\" in location or "\0" in location or PureWindowsPath(location).drive:
@@ -228,7 +232,7 @@ def specs(path: Path, role: str, values: list[bytes]) -> list[TensorSpec]:
 
     Args:
         path: The file, to be named in errors.
-        role: ``input`` or ``output``, likewise.
+        role: ``input`` or ``output``, to be named in errors.
         values: The messages, each a ``ValueInfoProto``.
 
     Returns:
@@ -252,9 +256,9 @@ def _spec(path: Path, role: str, info: onnx.ValueInfoProto) -> TensorSpec:
     name = _DTYPE_NAMES.get(tensor.elem_type)
     if name is None:
         known = tensor.elem_type in TensorProto.DataType.values()
-        said = TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
-        hint = ": move that step (tokenizing, mapping labels) out of the graph" if said == "string" else ""
-        refuse(path, f"has an {role} {info.name!r} of {said}s, which cannot pass to or from a browser{hint}")
+        label = TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
+        hint = ": move that step (tokenizing, mapping labels) out of the graph" if label == "string" else ""
+        refuse(path, f"has an {role} {info.name!r} of {label}s, which cannot pass to or from a browser{hint}")
     sizes = tuple(_size(dimension) for dimension in tensor.shape.dim)
     return TensorSpec(info.name, name, sizes, ranked=tensor.HasField("shape"))
 
@@ -265,10 +269,10 @@ def _size(dimension: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return dimension.dim_param or None
 
 
-def _precision(found: _Found) -> str:
-    if found.operators & _BLOCK_QUANTIZED:
+def _precision(inventory: _Inventory) -> str:
+    if inventory.operators & _BLOCK_QUANTIZED:
         return "q4"
-    if found.operators & _QUANTIZED:
+    if inventory.operators & _QUANTIZED:
         return "q8"
-    half = found.weights.get(TensorProto.FLOAT16, 0)
-    return "fp16" if half > found.weights.get(TensorProto.FLOAT, 0) else "fp32"
+    half = inventory.weights.get(TensorProto.FLOAT16, 0)
+    return "fp16" if half > inventory.weights.get(TensorProto.FLOAT, 0) else "fp32"

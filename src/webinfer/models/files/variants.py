@@ -33,8 +33,8 @@ COMPANIONS = (
 FOLDER = "onnx"
 _SUFFIX = ".onnx"
 _WHOLE = "model"  # the part that is a model by itself
-# Of a model that is split in two, as the hub's conversions of Whisper, T5 and their like are. Without a part named, the
-# encoder is opened.
+# The parts of a model that is split in two, such as the hub's conversions of Whisper and T5. Where no part is named,
+# the encoder is opened.
 PARTS = ("encoder_model", "decoder_model_merged")
 
 
@@ -58,8 +58,8 @@ def available(names: Collection[str], file: str | None = None, part: str | None 
 
     Args:
         names: Paths of a model's files, relative to its directory, with slashes.
-        file: The ONNX file whose precisions are meant; ``None`` for the model's usual one.
-        part: The part that is meant, as its file is called without folder, precision and ``.onnx``.
+        file: The ONNX file whose precisions are wanted; ``None`` for the model's usual one.
+        part: The wanted part: its file's name without folder, precision and ``.onnx``.
     """
     lone = None if file or part else _lone(names)
     stems = [file] if file else _places(part or _usual(names))
@@ -82,20 +82,20 @@ def parts(names: Collection[str]) -> tuple[str, ...]:
 def choose(
     names: Collection[str], precision: str | None = None, file: str | None = None, part: str | None = None
 ) -> str | None:
-    """Return the ONNX file that is meant, or ``None`` if it is not there.
+    """Return the ONNX file to open, or ``None`` if it is not there.
 
     Args:
         names: Paths of a model's files, relative to its directory, with slashes.
         precision: ``None`` takes the file of full precision, or the only ONNX file there is.
         file: The ONNX file that was named; ``None`` for the model's usual one.
-        part: The part that was named, likewise.
+        part: The part that was named; ``None`` for the model's usual one.
     """
     if precision is not None:
         return available(names, file, part).get(precision)
     if file is not None:
         return file if file in names else None
-    found = next((f"{stem}{_SUFFIX}" for stem in _places(part or _usual(names)) if f"{stem}{_SUFFIX}" in names), None)
-    return found or (None if part else _lone(names))
+    usual = next((f"{stem}{_SUFFIX}" for stem in _places(part or _usual(names)) if f"{stem}{_SUFFIX}" in names), None)
+    return usual or (None if part else _lone(names))
 
 
 def graphs(names: Collection[str]) -> list[str]:
@@ -136,19 +136,19 @@ def _places(part: str) -> list[str]:
 
 
 def _precisions(names: Collection[str], stems: Collection[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     for precision, suffix in PRECISIONS.items():
         spelled = (f"{stem.removesuffix(_SUFFIX)}{suffix}{_SUFFIX}" for stem in stems)
-        there = next((name for name in spelled if name in names), None)
-        if there is not None:
-            found[precision] = there
-    return found
+        file = next((name for name in spelled if name in names), None)
+        if file is not None:
+            files[precision] = file
+    return files
 
 
 def _lone(names: Collection[str]) -> str | None:
     """Return the only ONNX file at the top, or else the only one in ``onnx/``."""
     for place in ("", FOLDER):
-        here = [name for name in graphs(names) if posixpath.dirname(name) == place]
-        if here:
-            return here[0] if len(here) == 1 else None
+        models = [name for name in graphs(names) if posixpath.dirname(name) == place]
+        if models:
+            return models[0] if len(models) == 1 else None
     return None

@@ -1,4 +1,4 @@
-"""Weights of an outline: read from where they lie, and moved into one file of their own."""
+"""Weights of an outline: read from their files, or moved into one file."""
 
 from __future__ import annotations
 
@@ -49,10 +49,11 @@ def move_weights(model: ModelProto, files: Mapping[str, Path], target: BinaryIO,
 
 
 def _bytes(tensor: TensorProto, files: Mapping[str, Path]) -> bytes:
-    said = {entry.key: entry.value for entry in tensor.external_data}
-    with files[said["location"]].open("rb") as file:
-        file.seek(int(said.get("offset") or 0))
-        return file.read(int(said["length"])) if said.get("length") else file.read(_nbytes(tensor))
+    reference = {entry.key: entry.value for entry in tensor.external_data}
+    with files[reference["location"]].open("rb") as file:
+        file.seek(int(reference.get("offset") or 0))
+        # The length is optional: dtype and shape say it too.
+        return file.read(int(reference.get("length") or _nbytes(tensor)))
 
 
 def _nbytes(tensor: TensorProto) -> int:

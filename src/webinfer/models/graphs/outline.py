@@ -21,7 +21,7 @@ _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9  # field numbers of onnx.proto, of a m
 
 
 def outline(path: Path, location: str) -> ModelProto:
-    """Read a model, but for its larger weights.
+    """Read a model without its larger weights.
 
     Args:
         path: The ONNX file.
@@ -44,6 +44,7 @@ def _outline(path: Path, location: str) -> ModelProto:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         model, graph = ModelProto(), GraphProto()
         for number, kind, start, stop, whole in _spans(path, data, 0, len(data)):
+            # Merging field by field keeps all other fields as they are; the larger weights are never read.
             if (number, kind) != (_GRAPH, BYTES):
                 model.MergeFromString(data[whole:stop])
                 continue

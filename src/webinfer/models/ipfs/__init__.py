@@ -1,1 +1,1 @@
-"""IPFS: models named by the hash of their contents, verified block by block, from whoever has them."""
+"""IPFS: models named by the hash of their contents, and verified block by block, whatever their source."""

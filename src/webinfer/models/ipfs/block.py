@@ -1,4 +1,4 @@
-"""Blocks: a CID with its bytes, which are believed only after they were hashed. Pure."""
+"""Blocks: a CID with its bytes, which nobody may use before they are hashed. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from webinfer.core.errors import IntegrityError
 from webinfer.models.ipfs.cid import CID
 
-MAX_BLOCK = 2 << 20  # bytes; peers refuse to pass on larger ones, so nobody makes them
+MAX_BLOCK = 2 << 20  # bytes; peers do not pass on larger ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Block:
 
     Attributes:
         cid: Its name.
-        data: Its bytes, as somebody sent them: see ``verify``.
+        data: Its bytes, unverified: see ``verify``.
     """
 
     cid: CID
@@ -43,10 +43,10 @@ def verify(block: Block) -> Block:
     """Return the block, if its bytes are those that its CID names.
 
     Args:
-        block: A block as it came.
+        block: The block, unverified.
 
     Raises:
-        IntegrityError: They are not, or there are more than 2 MiB.
+        IntegrityError: Its bytes have another hash, or there are more than 2 MiB.
     """
     check_size(block.cid, len(block.data))
     if not block.cid.names(block.data):
@@ -66,7 +66,7 @@ def check_size(cid: CID | None, nbytes: int) -> None:
         nbytes: Its size in bytes.
 
     Raises:
-        IntegrityError: It is.
+        IntegrityError: The block is larger.
     """
     if nbytes > MAX_BLOCK:
         raise IntegrityError(

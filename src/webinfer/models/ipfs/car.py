@@ -21,10 +21,10 @@ class CarReader:
     """Takes an archive in pieces of any size and gives the blocks that are whole. Their bytes are copied once."""
 
     def __init__(self) -> None:
-        self._left = bytearray()  # of the header, or of what stands before a block, as long as it is not whole
+        self._pending = bytearray()  # the part that came of the header, or of the head of a block
         self._cid: CID | None = None  # of the block that is coming
-        self._body: list[memoryview] = []  # what came of it
-        self._missing = 0  # what is to come of it, in bytes
+        self._body: list[memoryview] = []  # the parts that came of it
+        self._missing = 0  # its bytes that are still to come
         self.roots: tuple[CID, ...] | None = None
         self.nbytes = 0
 
@@ -55,77 +55,86 @@ class CarReader:
         Raises:
             FetchError: The archive ends within its header or a block.
         """
-        if self.roots is None or self._left or self._cid is not None:
+        if self.roots is None or self._pending or self._cid is not None:
             raise FetchError(f"The archive ends in the middle, after {self.nbytes} bytes.", nbytes=self.nbytes)
 
     def _blocks(self, piece: bytes) -> Iterator[Block]:
-        if self._left or self.roots is None:
-            self._left += piece
+        if self._pending or self.roots is None:
+            self._pending += piece
             if self.roots is None and not self._begin():
                 return
-            piece, self._left = bytes(self._left), bytearray()
+            piece, self._pending = bytes(self._pending), bytearray()
         place = 0
+        # A block without bytes is whole as soon as its head is, even at the end of a piece.
         while place < len(piece) or self._cid is not None:
             if self._cid is None:
                 start = self._open(piece, place)
                 if start is None:
-                    self._left += piece[place:]
+                    self._pending += piece[place:]
                     return
                 place = start
-            taken = memoryview(piece)[place : place + self._missing]
-            place += len(taken)
-            self._missing -= len(taken)
-            self._body.append(taken)
+            part = memoryview(piece)[place : place + self._missing]
+            place += len(part)
+            self._missing -= len(part)
+            self._body.append(part)
             if self._missing:
                 return
             yield self._close()
 
     def _begin(self) -> bool:
-        """Pass the header, if it is whole.
+        """Read the header, if it is whole.
 
         Returns:
             Whether the header was whole.
+
+        Raises:
+            InvalidModel: It is of another version, or too long.
         """
-        found = _length(self._left, 0)
-        if found is None:
+        prefix = _length(self._pending, 0)
+        if prefix is None:
             return False
-        length, start = found
-        if self._left[: len(_V2)] == _V2:
+        length, start = prefix
+        if self._pending[: len(_V2)] == _V2:
             raise InvalidModel("it is a CARv2; write it as CARv1.")
         if length > MAX_HEADER:
             raise InvalidModel(f"a part of {length} bytes.")
-        if start + length > len(self._left):
+        if start + length > len(self._pending):
             return False
-        self.roots = _read_header(bytes(self._left[start : start + length]))
-        del self._left[: start + length]
+        self.roots = _read_header(bytes(self._pending[start : start + length]))
+        del self._pending[: start + length]
         return True
 
     def _open(self, data: bytes, place: int) -> int | None:
         """Return where a block's bytes begin; ``None`` where what stands before them is not whole."""
-        found = _length(data, place)
-        if found is None:
+        prefix = _length(data, place)
+        if prefix is None:
             return None
-        length, start = found
-        if length > MAX_CID + MAX_BLOCK:
+        length, start = prefix
+        if length > MAX_CID + MAX_BLOCK:  # refused before any of its bytes are kept
             check_size(None, length)
         name = data[start : start + min(length, MAX_CID)]
         if len(name) < min(length, MAX_CID):
             return None
-        cid, taken = read_cid(name, 0)
-        check_size(cid, length - taken)
-        self._cid, self._missing = cid, length - taken
-        return start + taken
+        cid, size = read_cid(name, 0)
+        check_size(cid, length - size)
+        self._cid, self._missing = cid, length - size
+        return start + size
 
     def _close(self) -> Block:
         assert self._cid is not None
-        block = Block(self._cid, b"".join(self._body))  # the only copy of it
+        block = Block(self._cid, b"".join(self._body))  # its bytes are copied only here
         self._cid = None
         self._body.clear()
         return block
 
 
 def _length(data: bytes | bytearray, place: int) -> tuple[int, int] | None:
-    """Return the length of the next part and where it begins; ``None`` where the number is not whole."""
+    """Return the length of the next part and where it begins; ``None`` where the number is not whole.
+
+    Raises:
+        InvalidModel: The number is too long, or the part is empty.
+    """
+    # A varint has at most 9 bytes, and only its last one is below 0x80.
     ahead = data[place : place + 9]
     if len(ahead) < 9 and not any(byte < 0x80 for byte in ahead):
         return None
@@ -170,7 +179,11 @@ def _array(length: int) -> bytes:
 
 
 def _read_header(data: bytes) -> tuple[CID, ...]:
-    """Return the roots; only what ``header`` can write is a header."""
+    """Return the roots of a header as ``header`` writes it.
+
+    Raises:
+        InvalidModel: It is another header.
+    """
     place = data.find(b"\x65roots") + 6
     if not data.startswith(b"\xa2") or place < 6 or b"\x67version\x01" not in data:
         raise InvalidModel("its header is not that of version 1.")
@@ -179,6 +192,7 @@ def _read_header(data: bytes) -> tuple[CID, ...]:
     for _ in range(count):
         if data[place : place + 3] != _CID_TAG or len(data) < place + 5:
             raise InvalidModel("a root is no CID.")
+        # After the tag: a length byte, the zero byte of a binary multibase, and the CID.
         end = place + 4 + data[place + 3]
         cid, stop = read_cid(data[:end], place + 5)
         if stop != end:

@@ -73,7 +73,7 @@ class CID:
             The CID.
 
         Raises:
-            ModelNotFound: It is none, or of a kind that cannot name a file or directory.
+            ModelNotFound: It is no CID, or of a kind that cannot name a file or directory.
         """
         try:
             data = _decode(text)
@@ -130,8 +130,8 @@ class CID:
         """
         if self.hash == IDENTITY:
             return self.digest == data
-        make, _ = HASHES[self.hash]
-        return bool(make(data).digest() == self.digest)
+        function, _ = HASHES[self.hash]
+        return bool(function(data).digest() == self.digest)
 
 
 def varint(number: int) -> bytes:
@@ -210,7 +210,11 @@ def read_cid(data: bytes | bytearray | memoryview, start: int) -> tuple[CID, int
 
 
 def _decode(text: str) -> bytes:
-    """Return the bytes of a CID's text: base58 for CIDv0, else by the multibase prefix."""
+    """Return the bytes of a CID's text: base58 for CIDv0, else by the multibase prefix.
+
+    Raises:
+        ValueError: The text is in no known base.
+    """
     if not text or len(text) > MAX_TEXT:
         raise ValueError("it is empty or too long.")
     if len(text) == 46 and text.startswith("Qm"):
@@ -234,5 +238,6 @@ def _base58(text: str) -> bytes:
         if value < 0:
             raise ValueError(f"{letter!r} is no base58 letter.")
         number = number * 58 + value
+    # Each leading 1 is a zero byte, which the number cannot show.
     zeros = len(text) - len(text.lstrip("1"))
     return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")

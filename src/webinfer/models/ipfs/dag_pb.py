@@ -35,7 +35,7 @@ class Link:
     Attributes:
         cid: Where to.
         name: Name in a directory; empty between the parts of a file.
-        size: Bytes of the blocks below, all together, as the link's maker says.
+        size: Bytes of all blocks below, as the link states them; nothing verifies this number.
     """
 
     cid: CID
@@ -95,6 +95,7 @@ def encode(node: Node) -> Block:
         inner += _number(5, node.hash)
     if node.fanout is not None:
         inner += _number(6, node.fanout)
+    # Links (field 2) come before the data (field 1). Another order has another hash, and so another CID.
     return Block.of(DAG_PB, b"".join(map(_link, node.links)) + _bytes(1, inner))
 
 
@@ -109,7 +110,7 @@ def decode(cid: CID, data: bytes) -> Node:
         The node.
 
     Raises:
-        InvalidModel: It is none, although its hash is right: whoever made it made it wrong.
+        InvalidModel: The bytes are no node, although their hash is right.
     """
     if cid.codec == RAW:
         return Node(Kind.RAW, data=data, size=len(data))
@@ -141,7 +142,7 @@ def _read_unixfs(data: bytes, links: tuple[Link, ...]) -> Node:
     sizes: list[int] = []
     content = b""
     for number, value in _fields(data):
-        if number == 4:
+        if number == 4:  # the sizes of the parts, one to a field or packed
             sizes += [value] if isinstance(value, int) else list(_packed(value))
         elif number == 2 and isinstance(value, bytes):
             content = value
@@ -151,6 +152,7 @@ def _read_unixfs(data: bytes, links: tuple[Link, ...]) -> Node:
     if kind not in list(Kind):
         raise InvalidModel(f"there is no UnixFS type {kind}.")
     size = numbers.get(3) if kind in (Kind.FILE, Kind.RAW) else None
+    # A reader relies on these sizes before it has the parts, so they must agree.
     if kind in (Kind.FILE, Kind.RAW):
         if len(sizes) != len(links):
             raise InvalidModel(f"it has {len(links)} parts and {len(sizes)} sizes.")

@@ -1,7 +1,7 @@
-"""What is still wanted of a DAG: the only blocks that are taken, whatever else is sent. Pure.
+"""The blocks of a DAG that are still wanted. No others are taken, whatever peers send. Pure.
 
-It starts with the root. Each verified block says which blocks it leads to, so a block that nobody asked for is never
-looked at, and one that is asked for is known by its hash beforehand.
+It starts with the root. Each verified block names the blocks below it by their hashes, so every wanted block is known
+by its hash before it comes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Want:
     """Why a block is wanted.
 
     Attributes:
-        names: What is left of the path; empty where everything below is wanted.
+        names: The rest of the path; empty where everything below is wanted.
         level: Shards passed in this directory.
     """
 
@@ -34,8 +34,8 @@ class Frontier:
 
     Args:
         root: Where the DAG begins.
-        path: Only what this path leads to, and the blocks on the way.
-        listing: Of what the path leads to, only what tells the names in it: a directory's own blocks.
+        path: Want only what this path leads to, and the blocks on the way.
+        listing: Of a directory at the end of the path, want only the blocks that hold its names.
         find: Returns the verified bytes of a block that is here already, or ``None``.
         holds: Tells whether a block is here, without reading it.
     """
@@ -56,7 +56,7 @@ class Frontier:
         self._listing = listing
         self._find = find
         self._holds = holds
-        self._seen: set[tuple[CID, Want]] = set()
+        self._visited: set[tuple[CID, Want]] = set()
         self._settle([(root, Want(split(path)))])
 
     def __repr__(self) -> str:
@@ -75,20 +75,21 @@ class Frontier:
         want = self.wanted.pop(block.cid)
         self._settle(self._below(block.cid, block.data, want))
 
-    def _settle(self, found: list[tuple[CID, Want]]) -> None:
-        """Go through what is here; what is not is wanted."""
-        while found:
-            cid, want = found.pop()
-            if (cid, want) in self._seen:
+    def _settle(self, stack: list[tuple[CID, Want]]) -> None:
+        """Go through the blocks that are here; want the others."""
+        while stack:
+            cid, want = stack.pop()
+            # One block may be wanted twice: on the way along a path, and as a part of what lies at its end.
+            if (cid, want) in self._visited:
                 continue
-            self._seen.add((cid, want))
+            self._visited.add((cid, want))
             if not want.names and self.target is None:
                 self.target = cid  # the end of the path is reached before anything below it
-            if cid.codec == RAW and not want.names:
+            if cid.codec == RAW and not want.names:  # a leaf leads nowhere, so it need not be read
                 if not self._holds(cid):
                     self.wanted.setdefault(cid, want)
             elif (data := self._find(cid)) is not None:
-                found += self._below(cid, data, want)
+                stack += self._below(cid, data, want)
             else:
                 self.wanted.setdefault(cid, want)
 
@@ -97,9 +98,9 @@ class Frontier:
         if not want.names and self._listing:
             shards = hamt.entries(node) if node.kind == Kind.SHARD else ()
             return [(link.cid, Want(level=want.level + 1)) for name, link in shards if not name]
-        if not want.names:
+        if not want.names:  # reversed for a stack: the first part is wanted first
             return [(link.cid, Want()) for link in reversed(node.links)]
-        found = step(node, want.names[0], want.level)
-        if found is None:
+        following = step(node, want.names[0], want.level)
+        if following is None:
             raise missing_path(self.root, self.path, want.names[0])
-        return [(found.cid, Want(want.names[1:] if found.arrived else want.names, found.level))]
+        return [(following.cid, Want(want.names[1:] if following.arrived else want.names, following.level))]

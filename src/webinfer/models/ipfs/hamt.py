@@ -109,7 +109,7 @@ def prefix_width(node: Node) -> int:
         node: A shard of a directory.
 
     Raises:
-        InvalidModel: The shard is of a kind that nobody makes.
+        InvalidModel: The shard has another hash function, or a number of places that is not supported.
     """
     fanout = node.fanout or 0
     if node.hash != MURMUR3_64 or not 8 <= fanout <= MAX_FANOUT or fanout & (fanout - 1):
@@ -122,7 +122,7 @@ def _build(placed: Sequence[tuple[bytes, Link]], level: int, put: Callable[[Bloc
         raise InvalidModel("Two names in one directory have the same hash.")
     groups: dict[int, list[tuple[bytes, Link]]] = {}
     for item in placed:
-        groups.setdefault(item[0][level], []).append(item)
+        groups.setdefault(item[0][level], []).append(item)  # 256 places: each level takes a byte of the hash
     links, total, bitfield = [], 0, 0
     for place in sorted(groups):
         bitfield |= 1 << place

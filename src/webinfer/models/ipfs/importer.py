@@ -41,9 +41,9 @@ class Importer:
         chunk: Bytes of a leaf.
         width: Links of a node at most.
         shard_above: Bytes of a directory's node, above which it is sharded.
-        hidden: Take files whose names begin with a dot, too.
-        follow: Take what symbolic links lead to; otherwise one is an error.
-        tell: Told of the bytes read.
+        hidden: Also take files whose names begin with a dot.
+        follow: Take the targets of symbolic links; otherwise a link is an error.
+        tell: Called with the bytes of each leaf.
     """
 
     put: Put
@@ -80,6 +80,7 @@ class Importer:
         Returns:
             A link to it: its CID, and the size of all its blocks.
         """
+        # Each level links the one below, until one node is left. A file of one leaf has no other node.
         level = list(self._leaves(source))
         while len(level) > 1:
             level = [self._parent(level[start : start + self.width]) for start in range(0, len(level), self.width)]
@@ -130,7 +131,7 @@ class Importer:
             raise InvalidModel(f"{path} is neither a file nor a directory: remove it.", path=str(path))
 
     def _leaves(self, source: BinaryIO) -> Iterator[_Part]:
-        first = True
+        first = True  # an empty file has one empty leaf
         while (data := source.read(self.chunk)) or first:
             first = False
             block = Block.of(RAW, data)

@@ -40,12 +40,12 @@ class DirectoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
-    """What the blocks on the way along a path say: where to go next.
+    """The next block on the way along a path.
 
     Attributes:
         cid: The next block.
         level: 0, or within a sharded directory how many shards were passed.
-        arrived: Whether the name was found, so that this is the entry and no further shard.
+        arrived: Whether the block is the entry of that name, and not a further shard.
     """
 
     cid: CID
@@ -76,7 +76,7 @@ def step(node: Node, name: str, level: int) -> PathStep | None:
     """Go one block along a path.
 
     Args:
-        node: Where one is.
+        node: The node to go from.
         name: The next name in the path.
         level: How many shards of this directory were passed.
 
@@ -84,20 +84,20 @@ def step(node: Node, name: str, level: int) -> PathStep | None:
         Where to go, or ``None`` where there is no entry of that name.
 
     Raises:
-        ModelNotFound: This is a file.
-        InvalidModel: This is nothing that can be gone through.
+        ModelNotFound: The node is a file.
+        InvalidModel: The node is neither a file nor a directory.
     """
     if node.is_file:
         raise ModelNotFound(f"There is no {name!r} in a file.", name=name)
     if node.kind == Kind.DIRECTORY:
-        found = [link for link in node.links if link.name == name]
-        return PathStep(found[0].cid, 0, True) if found else None
+        entry = next((link for link in node.links if link.name == name), None)
+        return PathStep(entry.cid, 0, True) if entry else None
     if node.kind != Kind.SHARD:
         raise InvalidModel(f"{name!r} lies behind a {node.kind.name.lower()}, which is not followed.", name=name)
     place = hamt.place_of(name, node, level)
-    for entry, link in hamt.entries(node):
-        if link.name.startswith(place) and entry in ("", name):
-            return PathStep(link.cid, level + 1 if not entry else 0, bool(entry))
+    for suffix, link in hamt.entries(node):
+        if link.name.startswith(place) and suffix in ("", name):
+            return PathStep(link.cid, level + 1 if not suffix else 0, bool(suffix))
     return None
 
 
@@ -117,20 +117,20 @@ def resolve(get: Get, root: CID, path: str) -> list[CID]:
     """
     passed, level = [root], 0
     for name in split(path):
-        while True:
-            here = passed[-1]
-            found = step(decode(here, get(here)), name, level)
-            if found is None:
+        while True:  # one name may lead through several shards
+            cid = passed[-1]
+            following = step(decode(cid, get(cid)), name, level)
+            if following is None:
                 raise missing_path(root, path, name)
-            passed.append(found.cid)
-            level = found.level
-            if found.arrived:
+            passed.append(following.cid)
+            level = following.level
+            if following.arrived:
                 break
     return passed
 
 
 def missing_path(root: CID, path: str, name: str) -> ModelNotFound:
-    """Return the error for a name that a directory has not.
+    """Return the error for a name that a directory does not have.
 
     Args:
         root: Where the path begins.
@@ -153,15 +153,15 @@ def children(get: Get, node: Node) -> Iterator[Link]:
     Raises:
         InvalidModel: A name is unsafe, or there twice.
     """
-    seen: set[str] = set()
+    names: set[str] = set()
     for link in _links(get, node, 0):
-        if _is_unsafe(link.name) or link.name in seen:
-            why = "there twice" if link.name in seen else "unsafe"
+        if _is_unsafe(link.name) or link.name in names:
+            why = "there twice" if link.name in names else "unsafe"
             raise InvalidModel(
                 f"A directory has an entry named {link.name!r}, which is {why}: nothing of it is written.",
                 name=link.name,
             )
-        seen.add(link.name)
+        names.add(link.name)
         yield link
 
 
@@ -173,7 +173,7 @@ def tree(get: Get, root: CID) -> Iterator[DirectoryEntry]:
         root: The entry to begin with.
 
     Raises:
-        InvalidModel: There is a symbolic link, an unsafe name, or more than can be meant.
+        InvalidModel: There is a symbolic link, an unsafe name, or more entries or levels than the limits.
     """
     waiting = [("", root, 0)]
     for _ in range(MAX_ENTRIES):
@@ -192,8 +192,8 @@ def tree(get: Get, root: CID) -> Iterator[DirectoryEntry]:
         if node.is_directory:
             if depth >= MAX_DEPTH:
                 raise InvalidModel(f"{path} is nested deeper than {MAX_DEPTH} directories.", path=path)
-            found = [(f"{path}/{link.name}".lstrip("/"), link.cid, depth + 1) for link in children(get, node)]
-            waiting += reversed(found)
+            below = [(f"{path}/{link.name}".lstrip("/"), link.cid, depth + 1) for link in children(get, node)]
+            waiting += reversed(below)
     raise InvalidModel(f"{root} has more than {MAX_ENTRIES} entries.", cid=str(root))
 
 
@@ -238,14 +238,14 @@ def _contents(get: Get, cid: CID, level: int) -> Iterator[bytes]:
     if node.data:
         yield node.data
     for part, size in zip(node.links, node.sizes, strict=True):
-        got = 0
+        nbytes = 0
         for piece in _contents(get, part.cid, level + 1):
-            got += len(piece)
-            if got > size:
+            nbytes += len(piece)
+            if nbytes > size:  # stop at once: a few blocks can describe a part of any size
                 break
             yield piece
-        if got != size:
-            raise InvalidModel(f"Part {part.cid} of {cid} has not the {size} bytes that it should.", cid=str(cid))
+        if nbytes != size:
+            raise InvalidModel(f"Part {part.cid} of {cid} does not have the {size} bytes that it should.", cid=str(cid))
 
 
 def _is_unsafe(name: str) -> bool:

@@ -87,6 +87,7 @@ def _resampled(blocks: Iterator[Samples] | list[Samples], own: int, rate: int) -
 
 
 def _joined(parts: list[Samples]) -> Samples:
+    # The empty part keeps the dtype where there are no parts at all.
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
 
 
@@ -104,6 +105,7 @@ def _floats(samples: NDArray[Any]) -> Samples:
     if samples.dtype.kind == "f":
         return samples.astype(np.float32)
     if samples.dtype in (np.int16, np.int32):
+        # By the magnitude of the lowest value: full scale becomes -1 to just below 1.
         return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     raise InvalidAudio(f"Samples are float32, float64, int16 or int32, not {samples.dtype}.")
 

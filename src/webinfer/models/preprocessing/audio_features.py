@@ -34,7 +34,7 @@ class LogMel:
         mels: Bands.
         window: Samples of a window, Hann's.
         hop: Samples from one window to the next.
-        seconds: What the model hears at once: shorter recordings are filled up with silence, longer ones cut.
+        seconds: Length of the input. Shorter recordings are filled up with silence, longer ones are cut.
     """
 
     rate: int = 16_000
@@ -45,7 +45,7 @@ class LogMel:
 
     @property
     def length(self) -> int:
-        """Samples that the model hears at once."""
+        """Samples of the input."""
         return self.rate * self.seconds
 
     def __call__(self, samples: NDArray[np.float32]) -> dict[str, Features]:
@@ -57,6 +57,7 @@ class LogMel:
         filled = np.zeros(self.length, np.float64)
         filled[: len(samples)] = samples[: self.length]
         mirrored = np.pad(filled, self.window // 2, mode="reflect")
+        # A centred transform has length / hop + 1 frames. Whisper leaves the last one out.
         frames = np.lib.stride_tricks.sliding_window_view(mirrored, self.window)[:: self.hop][: self.length // self.hop]
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.window) / self.window)
         spectrum = np.fft.rfft(frames * hann, axis=-1)
@@ -104,7 +105,7 @@ def feature_extractor(config: Mapping[str, Any], name: str = "The model") -> Log
         name: The model's name, for errors.
 
     Raises:
-        InvalidModel: The configuration is missing, or wants what is not known here.
+        InvalidModel: The configuration is missing, or names preprocessing that is not known here.
     """
     kind = config.get("feature_extractor_type", config.get("processor_class"))
     try:
@@ -155,7 +156,11 @@ def _hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log_mel(config: Mapping[str, Any]) -> LogMel:
-    """Return the settings that transformers names so."""
+    """Return the spectrogram that a configuration describes.
+
+    Raises:
+        ValueError: A setting is not above 0, or the settings contradict each other.
+    """
     named = {"rate": "sampling_rate", "mels": "feature_size", "window": "n_fft", "hop": "hop_length"}
     named["seconds"] = "chunk_length"
     extractor = LogMel(**{own: _positive(int(config[theirs])) for own, theirs in named.items() if theirs in config})

@@ -26,21 +26,21 @@ def template_of(directory: Path, settings: Mapping[str, Any]) -> str | None:
     """Return a model's chat template, or ``None``.
 
     Args:
-        directory: Where its tokenizer lies; a file ``chat_template.jinja`` there comes first.
+        directory: The tokenizer's directory. A file ``chat_template.jinja`` in it comes first.
         settings: Contents of its tokenizer_config.json.
     """
     if (directory / _FILE).is_file():
         return (directory / _FILE).read_text(encoding="utf-8")
     stated = settings.get("chat_template")
     if isinstance(stated, list):  # several, by name
-        stated = next((one.get("template") for one in stated if one.get("name") == "default"), None)
+        stated = next((entry.get("template") for entry in stated if entry.get("name") == "default"), None)
     return stated if isinstance(stated, str) else None
 
 
 def render(template: str, messages: Sequence[ChatMessage], settings: Mapping[str, Any]) -> str:
-    """Write a chat down as the model was trained to read it, up to where its own message begins.
+    """Write a chat as the model was trained to read it, up to the beginning of the model's own message.
 
-    Templates are programs from whoever made the model, so they run in Jinja's sandbox.
+    A template is a program from strangers, so it runs in Jinja's sandbox.
 
     Args:
         template: The template.

@@ -31,7 +31,7 @@ _SHORTEST = {"size": 224, "square": False, "resample": _BICUBIC, **_CROPPED}
 _COCO = {"size": {"shortest_edge": 800, "longest_edge": 1333}, "square": False, "resample": _BILINEAR, **_IMAGENET}
 _MOBILENET = {"size": 256, "square": False, "resample": _BILINEAR, **_CROPPED, **_HALF}
 
-# What holds where a file says nothing.
+# Settings that a file may leave out.
 _COMMON = {
     "size": 224,
     "square": True,  # what a single number as size means: a square, or the shortest edge
@@ -40,7 +40,7 @@ _COMMON = {
     "rescale_factor": 1 / 255,
     "do_normalize": True,
 }
-# The same for each processor, by its name without the ending.
+# The same by processor, whose name is without its ending.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "beit": {"size": 256, "resample": _BICUBIC, **_CROPPED, **_HALF},
     "bit": {**_SHORTEST, **_OPENAI},
@@ -98,7 +98,7 @@ class ImageProcessor:
 
     @classmethod
     def of(cls, package: ModelPackage) -> ImageProcessor:
-        """Return a model's.
+        """Return a model's image processor.
 
         Args:
             package: The model.
@@ -107,7 +107,7 @@ class ImageProcessor:
             The processor that its preprocessor_config.json describes.
 
         Raises:
-            ProcessorMissing: It came without one.
+            ProcessorMissing: The model came without one.
             InvalidModel: Its file cannot be read or followed.
         """
         settings = package.settings(FILE)
@@ -139,12 +139,14 @@ class ImageProcessor:
         if crop is not None:
             pixels = center_crop(pixels, crop)
         if settings["do_rescale"]:
+            # transformers multiplies in float64 and rounds the product to float32.
             pixels = (pixels.astype(np.float64) * settings["rescale_factor"]).astype(np.float32)
             pixels = pixels - 1 if settings.get("rescale_offset") else pixels
         pixels = pixels.astype(np.float32, copy=False)
         if settings["do_normalize"]:
             mean, deviation = (np.array(settings[key], np.float32) for key in ("image_mean", "image_std"))
             pixels = (pixels - mean) / deviation
+            # EfficientNet's processor divides a second time where the model has its classifier.
             pixels = pixels / deviation if settings.get("include_top") else pixels
         if settings.get("do_flip_channel_order"):
             pixels = pixels[:, :, ::-1]
@@ -173,13 +175,13 @@ class ImageProcessor:
     def _cropped(self) -> Size | None:
         """Return the size that is cut out of the middle."""
         settings = self._settings
-        if self.kind == "convnext" and settings["do_resize"]:  # what it made larger than its size, it cuts to that
+        if self.kind == "convnext" and settings["do_resize"]:  # it resizes to more than its size, then cuts
             side = _named(settings["size"], square=False)["shortest_edge"]
             return (side, side)
         return _pair(settings["crop_size"]) if settings.get("do_center_crop") else None
 
     def _target(self, size: Size) -> Size:
-        """Return what a picture is resized to."""
+        """Return the size that a picture is resized to."""
         settings = self._settings
         wanted = _named(settings["size"], square=settings["square"])
         if "max_size" in settings and "shortest_edge" in wanted:
@@ -265,7 +267,7 @@ def shortest_edge_size(size: Size, shortest: int) -> Size:
 
 
 def bounded_size(size: Size, shortest: int, longest: int | None) -> Size:
-    """Return the size whose shortest edge is this, or less so that the longest is no longer than allowed.
+    """Return the size with a shortest edge, or with a shorter one where the longest edge would pass its limit.
 
     As transformers' ``get_size_with_aspect_ratio`` rounds it.
 
@@ -298,14 +300,14 @@ def center_crop(pixels: NDArray[Any], size: Size) -> NDArray[Any]:
         The middle, of that size.
     """
     for axis, wanted in enumerate(size):
-        there = pixels.shape[axis]
-        if there >= wanted:
-            start = (there - wanted) // 2
+        extent = pixels.shape[axis]
+        if extent >= wanted:
+            start = (extent - wanted) // 2
             pixels = pixels[start : start + wanted] if axis == 0 else pixels[:, start : start + wanted]
         else:
-            before = -(-(wanted - there) // 2)
+            before = -(-(wanted - extent) // 2)  # an odd row or column goes before the image, as in transformers
             widths = [(0, 0)] * pixels.ndim
-            widths[axis] = (before, wanted - there - before)
+            widths[axis] = (before, wanted - extent - before)
             pixels = np.pad(pixels, widths)
     return pixels
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from webinfer.models.preprocessing.audio_features import LogMel, Waveform
     from webinfer.models.preprocessing.image_processor import ImageProcessor
 
-Hear = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]
+Extract = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]
+"""Takes samples, float32 of shape (samples,); returns features by input name."""
 
 
 class Reader:
@@ -86,12 +87,12 @@ class Reader:
         try:
             size = self.image_processor.size
         except ModelError:
-            return None  # who gives prepared tensors needs no processor
+            return None  # prepared tensors need no processor
         return None if size is None else (3, *size)
 
     @property
     def features(self) -> LogMel | Waveform:
-        """What makes samples into what the model hears.
+        """The feature extractor, from samples to the model's input.
 
         Raises:
             InvalidModel: The model came without a preprocessor_config.json that can be followed.
@@ -114,12 +115,12 @@ class Reader:
             return bool(self._recordings(inputs))
         return "pixel_values" in self._names and bool(self._images(inputs))
 
-    def prepare_files(self, inputs: Any, hear: Hear | None = None) -> Any:
-        """Return inputs with their images and recordings as tensors, which takes a while; what holds none, as it is.
+    def prepare_files(self, inputs: Any, extract: Extract | None = None) -> Any:
+        """Return inputs with their images and recordings as tensors; inputs without any, unchanged.
 
         Args:
             inputs: What the caller gave.
-            hear: Makes features of samples in place of ``features``.
+            extract: Takes the place of ``features``.
 
         Raises:
             ProcessorMissing: The model came without an image processor.
@@ -131,16 +132,15 @@ class Reader:
         if not self.holds_files(inputs):
             return inputs
         if self._sound:
-            tensors = self._sound_tensors(self._recordings(inputs), hear or self.features)
+            tensors = self._sound_tensors(self._recordings(inputs), extract or self.features)
         else:
             from webinfer.models.preprocessing.image_processor import image_tensors
 
             tensors = image_tensors(self._package.signature, [*map(self.image_processor, self._images(inputs))])
-        named = isinstance(inputs, Mapping) and "sampling_rate" not in inputs
-        return {**(inputs if named else {}), **tensors}
+        return {**(inputs if _is_named(inputs) else {}), **tensors}
 
     def _images(self, inputs: Any) -> list[Any]:
-        """Return images in place of ``pixel_values``; arrays are tensors, and what could be text is text."""
+        """Return images in place of ``pixel_values``; arrays are tensors. For models of text, a string is text."""
         from webinfer.models.preprocessing.images import Picture
 
         given = inputs.get("pixel_values") if isinstance(inputs, Mapping) else inputs
@@ -150,16 +150,15 @@ class Reader:
         return list(images) if all(isinstance(image, kinds) for image in images) else []
 
     def _recordings(self, inputs: Any) -> list[Any]:
-        """Return recordings in place of the model's sound, likewise."""
-        named = isinstance(inputs, Mapping) and "sampling_rate" not in inputs
-        given = inputs.get(self._sound) if named else inputs
+        """Return recordings in place of the model's sound; arrays are tensors."""
+        given = inputs.get(self._sound) if _is_named(inputs) else inputs
         recordings = given if isinstance(given, list | tuple) else [given]
-        return list(recordings) if all(isinstance(one, str | Path | bytes | Mapping) for one in recordings) else []
+        return list(recordings) if all(isinstance(item, str | Path | bytes | Mapping) for item in recordings) else []
 
-    def _sound_tensors(self, recordings: list[Any], hear: Hear) -> dict[str, NDArray[Any]]:
+    def _sound_tensors(self, recordings: list[Any], extract: Extract) -> dict[str, NDArray[Any]]:
         from webinfer.models.preprocessing.audio import read_audio
 
-        features = [hear(read_audio(one, self.features.rate)) for one in recordings]
+        features = [extract(read_audio(recording, self.features.rate)) for recording in recordings]
         lengths = {next(iter(arrays.values())).shape[-1] for arrays in features}
         if len(lengths) > 1:
             raise ShapeMismatch(
@@ -201,9 +200,14 @@ class Reader:
         return inputs
 
     def wanted(self, encoded: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return what the model takes of an encoded text: not every one has token types.
+        """Return the arrays of an encoded text that are inputs of the model: not every model takes token types.
 
         Args:
             encoded: What the tokenizer made, by input name.
         """
         return {name: array for name, array in encoded.items() if name in self._names}
+
+
+def _is_named(inputs: Any) -> bool:
+    """Return whether inputs are a mapping by name; one with ``sampling_rate`` is a recording."""
+    return isinstance(inputs, Mapping) and "sampling_rate" not in inputs

@@ -14,7 +14,7 @@ from webinfer.models.preprocessing.reader import Reader
 
 
 class HasOutputs(Protocol):
-    """What a run gives back, as far as sentences need it."""
+    """The part of a run's result that sentences need."""
 
     @property
     def outputs(self) -> Mapping[str, NDArray[Any]]:
@@ -45,7 +45,8 @@ async def embed(
         DtypeMismatch: They are no texts.
     """
     sentences = _check_sentences(texts)
-    order = sorted(range(len(sentences)), key=lambda at: len(sentences[at]))  # alike lengths together: less padding
+    # Sentences of similar length run together, so that they need less padding.
+    order = sorted(range(len(sentences)), key=lambda at: len(sentences[at]))
     groups = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
     tokens = [reader.tokenizer.encode([sentences[at] for at in group]) for group in groups]
     answers = await run_batch([reader.wanted(encoded) for encoded in tokens])

@@ -17,8 +17,8 @@ from webinfer.models.files.positions import longest
 Text = str | tuple[str, str]
 
 _UNBOUNDED = 1_000_000  # configs say "no limit" with numbers far above this
-# Where a model's longest input is stated, besides its config.json. The least of all holds: sentence-transformers were
-# trained on less than their positions allow.
+# Files that state a model's longest input, besides config.json. The smallest value holds: sentence-transformers are
+# trained on shorter texts than their positions allow.
 _LIMITS = (
     ("sentence_bert_config.json", "max_seq_length"),
     ("tokenizer_config.json", "model_max_length"),
@@ -26,10 +26,10 @@ _LIMITS = (
 
 
 class Tokenizer:
-    """A model's tokenizer. It pads to the longest text of a call, whatever fixed length its file may ask for.
+    """A model's tokenizer. It pads to the longest text of a call, even if its file asks for a fixed length.
 
     Args:
-        path: Its ``tokenizer.json``. The configurations beside it tell the longest input and the padding token.
+        path: Its ``tokenizer.json``. The configurations beside it state the longest input and the padding token.
 
     Raises:
         InvalidModel: A file cannot be read.
@@ -47,7 +47,7 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """The number of its tokens, without those added later, which a model need not have been made for."""
+        """The number of its tokens, without those added later, which the model may not know."""
         return int(self._inner.get_vocab_size(with_added_tokens=False))
 
     def encode(
@@ -117,11 +117,16 @@ class Tokenizer:
     def mask_token(self) -> str | None:
         """The token that stands for a hidden one: as the configurations say, else ``[MASK]`` or ``<mask>``."""
         names = ("special_tokens_map.json", "tokenizer_config.json")
-        said = [_content(_read(self.path.parent / name).get("mask_token")) for name in names]
-        return next((token for token in (*said, "[MASK]", "<mask>") if token and self.id(token) is not None), None)
+        tokens = [_content(_read(self.path.parent / name).get("mask_token")) for name in names]
+        return next((token for token in (*tokens, "[MASK]", "<mask>") if token and self.id(token) is not None), None)
 
     def _cut_to(self, length: int | None) -> tokenizers.Tokenizer:
-        """Return a tokenizer for this length. Each has its own, as calls from several threads may ask for several."""
+        """Return a tokenizer that cuts to a length.
+
+        Raises:
+            OptionError: The length leaves no room beside the special tokens.
+        """
+        # A tokenizer keeps its length, and threads may ask for different ones at once: each length has its own.
         if length not in self._cutting:
             special = self._inner.num_special_tokens_to_add(False)
             if length is not None and length <= special:
@@ -170,7 +175,7 @@ def _content(token: Any) -> str | None:
 
 
 def _longest(directory: Path) -> int | None:
-    """Return the longest input that the model takes, as its configurations tell."""
+    """Return the longest input that the model takes, as its configurations state it."""
     stated = [_read(directory / name).get(key) for name, key in _LIMITS]
     stated.append(longest(_read(directory / "config.json")))
     return min(

@@ -1,4 +1,4 @@
-"""How many token ids a model knows; a backend may answer anything for an id beyond them."""
+"""The token ids that a model knows. For an id beyond them, a backend may answer anything."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Vocabulary:
         Returns:
             What it states, with defaults for the rest.
         """
-        taken = tuple(
+        names = tuple(
             spec.name for spec in package.signature.inputs if spec.name in _INPUTS and spec.dtype in ("int32", "int64")
         )
-        size = _stated(package.config) if taken else 0
-        return cls(package.name, taken if size else (), size)
+        size = _size(package.config) if names else 0
+        return cls(package.name, names if size else (), size)
 
     def check(self, tensors: Mapping[str, NDArray[Any]]) -> None:
         """Refuse ids that the model does not know.
@@ -58,7 +58,7 @@ class Vocabulary:
         """
         for name in self.inputs:
             ids = tensors.get(name)
-            # Seen without a sign, ids below 0 are above all others: one pass over the ids tells both.
+            # As unsigned numbers, ids below 0 are above all others, so one pass finds both kinds.
             if ids is not None and ids.size and ids.view(_UNSIGNED[ids.itemsize]).max() >= self.size:
                 self._refuse(name, ids)
 
@@ -69,7 +69,7 @@ class Vocabulary:
             tokenizer: The tokenizer that came with the model.
 
         Raises:
-            TokenizerMismatch: It has.
+            TokenizerMismatch: The tokenizer has more.
         """
         if self.size and tokenizer.size > self.size:
             raise TokenizerMismatch(
@@ -92,7 +92,7 @@ class Vocabulary:
         )
 
 
-def _stated(config: Mapping[str, Any]) -> int:
+def _size(config: Mapping[str, Any]) -> int:
     text = config.get("text_config")
     for part in (config, text if isinstance(text, dict) else {}):
         size = part.get("vocab_size")

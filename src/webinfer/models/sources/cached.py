@@ -1,4 +1,4 @@
-"""Models that were fetched or built: where they lie, what they take, and how to be rid of them."""
+"""Models that were fetched or built: their places, their sizes, and how to remove them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HUB = "hf:"
 
 
 def here(references: list[str]) -> dict[str, Path]:
-    """Return the places of the models that lie ready, by reference.
+    """Return the places of the models in all caches, by reference.
 
     Args:
         references: Those that can be listed.
@@ -33,7 +33,8 @@ def prepared(references: list[str]) -> dict[str, Path]:
         references: Models that can be listed.
     """
     ready = {}
-    for reference in sorted(references, key=len):  # the longest name that fits a directory is its own
+    # One name may begin another: for ``NAME-2-VERSION`` the longest name that fits is the right one, so it comes last.
+    for reference in sorted(references, key=len):
         scheme, _, name = reference.partition(":")
         for note in cache_dir().glob(f"models/{scheme}/{name}-*/{ORIGIN}"):
             ready[note.parent] = reference
@@ -50,7 +51,7 @@ def weigh(place: Path) -> int:
 
 
 def remove(reference: str) -> int:
-    """Remove a model from the cache that it lies in.
+    """Remove a model from its cache.
 
     Args:
         reference: As ``here`` has it.
@@ -59,7 +60,7 @@ def remove(reference: str) -> int:
         The bytes freed.
 
     Raises:
-        ModelNotFound: It is in no cache; or it is a file of the user's own, which stays.
+        ModelNotFound: It is in no cache, or it is a file of the user's own, which stays.
         StoreError: It cannot be removed.
     """
     if reference in directory.names() or Path(reference).expanduser().exists():

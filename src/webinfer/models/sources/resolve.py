@@ -27,18 +27,18 @@ class Source:
         open: Takes the name after the colon, the whole reference, a progress callback and ``part``; returns the
             model, or ``None`` if the source has none of that name.
         names: Returns the names it has, as far as they can be listed.
-        looked: Says where it looked for a name; ``None`` where that is among the names it has.
-        precisions: It has models in several precisions: ``open`` takes ``precision``.
+        where: Returns the place where it looks for a name; ``None`` where its names say that.
+        precisions: Whether it has models in several precisions, so that ``open`` takes ``precision``.
     """
 
     open: Callable[..., ModelPackage | None]
     names: Callable[[], list[str]]
-    looked: Callable[[str], str] | None = None
+    where: Callable[[str], str] | None = None
     precisions: bool = False
 
 
 SOURCES: dict[str, Source] = {
-    "hf": Source(hub.open_hub, hub.names, hub.looked, precisions=True),
+    "hf": Source(hub.open_hub, hub.names, hub.where, precisions=True),
     "ipfs": Source(ipfs.open_ipfs, ipfs.names, precisions=True),
     "random": Source(random.open_random, random.names),
     "wheel": Source(wheels.open_wheel, wheels.names),
@@ -58,23 +58,24 @@ def resolve(
         reference: Path of an ONNX file or of a directory, a name under ``WEBINFER_MODELS``, a model of the Hugging
             Face hub as ``[ORG/]NAME[@REVISION]``, or ``SCHEME:NAME`` of one of the sources:
             ``hf:ORG/NAME``, ``wheel:all-MiniLM-L6-v2``, ``random:bert-base-uncased``.
-        progress: Told of what takes long.
+        progress: Called during long steps.
         precision: One of ``variants.PRECISIONS``, where the model comes in several; ``None`` for full precision.
-        part: Which part, where the model comes in several: the name of its file without folder, precision and
-            ``.onnx``. ``None`` takes the whole, or else the encoder.
+        part: The part of a model in several files: the file's name without folder, precision and ``.onnx``. ``None``
+            takes the whole model, or else the encoder.
 
     Returns:
         The model's verified files and what they say of themselves.
 
     Raises:
-        ModelNotFound: There is no such model; the error lists where it was looked for, and near names.
-        InvalidModel: It is there and cannot be read.
+        ModelNotFound: There is no such model; the error lists the places searched and similar names.
+        InvalidModel: The model cannot be read.
         FetchError: It could not be fetched.
         OptionError: There is no such precision, or the reference is neither text nor path.
     """
     variants.check(precision)
     if not _names(reference):
         raise OptionError(f"A model is named by a text or a path, not by {reference!r}.", option="reference")
+    # A path that exists comes first, so that no name of a source or of the hub can hide a user's own file.
     path = Path(reference).expanduser()
     if path.exists():
         return directory.open_path(path, str(reference), precision=precision, part=part)
@@ -120,7 +121,7 @@ def _from_source(
     else:
         package = source.open(name, reference, progress, part=part)
     if package is None:
-        where = f"{scheme}:, which has {', '.join(source.names())}" if source.looked is None else source.looked(name)
+        where = f"{scheme}:, which has {', '.join(source.names())}" if source.where is None else source.where(name)
         raise _not_found(reference, [where])
     if precision not in (None, package.precision) and not source.precisions:
         raise ModelNotFound(
@@ -132,7 +133,12 @@ def _from_source(
 def _from_hub(
     name: str, tried: list[str], progress: ProgressCallback | None, precision: str | None, part: str | None
 ) -> ModelPackage:
-    """Return the model that a hub has under a name which nothing here answers to."""
+    """Return the hub's model of a name that nothing on this machine has.
+
+    Raises:
+        ModelNotFound: The hub has none of that name either.
+        FetchError: The hub refuses or cannot be reached.
+    """
     if hub.HubReference.parse(name, plain=True) is None:
         raise _not_found(name, tried)
     try:
@@ -140,9 +146,10 @@ def _from_hub(
     except FetchError as error:
         if "/" in name or error.data.get("reached", True):
             raise
-        raise _not_found(name, [*tried, str(error).removesuffix(".")]) from error  # more likely mistyped than not here
+        # A name without an owner is more likely a mistyped local name than a model of the hub.
+        raise _not_found(name, [*tried, str(error).removesuffix(".")]) from error
     if package is None:
-        raise _not_found(name, [*tried, hub.looked(name)])
+        raise _not_found(name, [*tried, hub.where(name)])
     return package
 
 

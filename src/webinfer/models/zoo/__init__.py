@@ -6,4 +6,4 @@ what architectures share; each architecture is one module with one function that
 
 from __future__ import annotations
 
-VERSION = 1  # Part of the cache's paths: raise it when a graph changes, so that models are built anew.
+VERSION = 1  # Part of the cache's paths: raise it when a graph changes, so that models are built again.

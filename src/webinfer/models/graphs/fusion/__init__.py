@@ -1,7 +1,7 @@
 """Graphs rewritten into operators that backends have a fast kernel for, with the same answers.
 
-Only exact rewritings belong in ``fuse``: both forms compute the same function, and differ by rounding. One that is not,
-``integers``, is asked for by name.
+``fuse`` does only exact rewritings: both forms compute the same function, and differ by rounding alone. ``int8_matmul``
+is not exact, so callers ask for it by name.
 """
 
 from __future__ import annotations

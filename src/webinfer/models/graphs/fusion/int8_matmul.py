@@ -1,11 +1,12 @@
-"""Products with constant weights, computed in 8-bit integers. This one is not exact, so it is only done when asked for.
+"""Products with constant weights, computed in 8-bit integers. This is not exact, so callers must ask for it.
 
 Weights are rounded to signed integers with a scale for each column; activations, while the model runs, to unsigned ones
 around 128, with a scale for each row, so that an outlier costs only its own row precision, and no row
 depends on its neighbours.
 
 The few channels that would set the scale of all others stay floats: their product is added, as in LLM.int8(),
-https://arxiv.org/abs/2208.07339. There which ones is decided at each run; here once, from what was observed.
+https://arxiv.org/abs/2208.07339. That method chooses the channels at every run; here they are chosen once, from
+observed activations.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def to_integers(model: ModelProto, read: Read, observe: Observe) -> dict[str, in
         return {}
     largest = observe(factors)
     halves = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
-    gelus = 0 if halves else fuse_gelu(model.graph, GELU)  # it takes none
+    gelus = 0 if halves else fuse_gelu(model.graph, GELU)  # FastGelu takes no float16
     rewriting = _Rewriting(model, read, largest)
     replace_nodes(model.graph, rewriting.nodes())
     rewriting.settle()
@@ -79,7 +80,7 @@ class _Rewriting:
                 self._factors.setdefault(node.input[1], set()).add(node.input[0])
 
     def nodes(self) -> Iterator[NodeProto]:
-        """Yield the graph's nodes as they are to be."""
+        """Yield the rewritten graph's nodes, in order."""
         done: set[str] = set()
         for node in self._graph.node:
             left = node.input[0] if node.input else ""
@@ -92,7 +93,7 @@ class _Rewriting:
             yield from self._product(node)
 
     def settle(self) -> None:
-        """Put the new weights in the place of those that nobody uses any more."""
+        """Add the new weights, and remove those that no node uses any more."""
         used = {name for node in self._graph.node for name in node.input}
         used.update(value.name for value in self._graph.output)
         remaining = [tensor for tensor in (*self._graph.initializer, *self._new.values()) if tensor.name in used]
@@ -121,6 +122,7 @@ class _Rewriting:
         else:
             source = left
             yield helper.make_node("Abs", [left], [size])
+        # Channels that stay floats have portion 0: they do not set the scale, and their integers meet weights of 0.
         yield helper.make_node("Mul", [size, self._portions(left)], [f"{left}/portions"])
         yield self._maximum(f"{left}/portions", f"{left}/exact")
         yield helper.make_node("Max", [f"{left}/exact", tiny], [f"{left}/scale"])
@@ -136,11 +138,12 @@ class _Rewriting:
         return self._constant("rows/middle", np.uint8(128))
 
     def _portions(self, left: str) -> str:
-        """Return what takes each channel to the step that it needs, once the channels that stay floats are chosen."""
+        """Return the factors from channels to steps, and choose the channels that stay floats."""
         steps, largest = 255 if left in self._gelus else 127, self._largest.get(left)
         portion = np.float32(1 / steps)
         if largest is None:
             return self._constant(f"rows/{steps}", portion)
+        # The channels that stay floats have the largest products of activation and weight.
         rights = {node.input[1] for node in self.groups[left]}
         heaviest = np.max([np.abs(self._read(self._weights[right])).max(1) for right in rights], axis=0)
         portions = np.full(largest.shape, portion)
@@ -169,6 +172,7 @@ class _Rewriting:
             rounded = np.clip(np.rint(values / steps), -127, 127).astype(np.int8)
             self._constant(integers, rounded)
             self._constant(scales, steps)
+            # Gelu's results are shifted to begin at 0: x @ w = (x - lowest) @ w + lowest * sum(w).
             self._constant(f"{name}/lowest", rounded.sum(0, dtype=np.float32) * steps * _GELU_LOWEST)
         inputs = [f"{left}/integers", integers, "rows/one", scales, self._middle(left)]
         inputs.append(self._constant("rows/zero", np.int8(0)))

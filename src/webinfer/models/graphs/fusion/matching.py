@@ -1,4 +1,4 @@
-"""What a rewriting must know of a graph."""
+"""Who makes and who uses the values of a graph, for rewritings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CONTRIB = "com.microsoft"
 """The domain of the runtime's own operators, which do not depend on the model's opset."""
 
 
-class Known:
-    """Who makes and who uses each value of a graph."""
+class GraphIndex:
+    """A graph's nodes by the values that they make and use, and its constants of one element."""
 
     def __init__(self, graph: GraphProto) -> None:
-        self.maker = {name: node for node in graph.node for name in node.output}
+        self.producer = {name: node for node in graph.node for name in node.output}
         self.users: dict[str, list[NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
@@ -30,7 +30,7 @@ class Known:
                 self._constants[node.output[0]] = node.attribute[0].t
 
     def only_user(self, node: NodeProto, operator: str) -> NodeProto | None:
-        """Return the one node that uses a node's result, if there is one alone and of that operator.
+        """Return the only node that uses a node's result, if it is of that operator.
 
         Args:
             node: The node whose result is used.
@@ -45,7 +45,7 @@ class Known:
         return users[0] if alone and users[0].op_type == operator else None
 
     def other(self, node: NodeProto, name: str) -> str | None:
-        """Return the other input of a node of two, or the same where it takes a value twice.
+        """Return the other input of a node that has two. It is the same one where the node takes a value twice.
 
         Args:
             node: A node of two inputs.
@@ -81,6 +81,7 @@ def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
         graph: The graph, changed in place.
         nodes: Its new nodes, in order.
     """
+    # Copied before any is deleted: ``nodes`` may be an iterator over the graph's own.
     copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from webinfer.models.sources.hub.source import HubReference, cached, looked, names, open_hub, remove
+from webinfer.models.sources.hub.source import HubReference, cached, names, open_hub, remove, where
 
-__all__ = ["HubReference", "cached", "looked", "names", "open_hub", "remove"]
+__all__ = ["HubReference", "cached", "names", "open_hub", "remove", "where"]

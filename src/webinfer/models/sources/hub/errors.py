@@ -1,4 +1,4 @@
-"""What the hub's library raises, as errors of ours: what failed, and what to do."""
+"""Errors of the hub's library as errors of ours: what failed, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LOG_IN = "log in with 'hf auth login' or set HF_TOKEN"
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return what the library raises for reasons that are not ours."""
+    """Return the types of error that the library raises for reasons outside of this process."""
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
     # Which HTTP library it uses, and so the base of all failures to connect, differs between its versions. hf_xet,
@@ -20,7 +20,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def explain(error: Exception, repo: str, revision: str) -> WebinferError:
-    """Return the error of ours for one that the library raised.
+    """Return our error for one that the library raised.
 
     Its ``data`` has ``reached``: whether the hub answered at all.
 
@@ -73,25 +73,25 @@ def _offline(repo: str, revision: str, data: dict[str, object]) -> FetchError:
 
 
 def _refused(error: Exception, repo: str, page: str, data: dict[str, object]) -> FetchError:
-    """Return the error that explains an answer which says no."""
+    """Return the error for an answer that refuses the request."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
-    said = getattr(error, "server_message", None) or _first_line(error)
+    reason = getattr(error, "server_message", None) or _first_line(error)
     remedies = {
-        401: f"The token was not accepted: {_LOG_IN} anew, or unset HF_TOKEN for what is public",
-        403: f"The token may not read it: ask for access at {page}, or {_LOG_IN} as somebody who has it",
+        401: f"The token was not accepted: {_LOG_IN} again, or unset HF_TOKEN for public models",
+        403: f"The token may not read it: ask for access at {page}, or {_LOG_IN} as a user who has it",
         429: f"It limits how much is asked: wait and try again, or {_LOG_IN}, which allows more",
     }
     remedy = remedies.get(status or 0, "Try again later, or name a mirror with HF_ENDPOINT")
     down = status is not None and status >= 500
     return FetchError(
-        f"The hub at {data['endpoint']} answered {status} for {repo!r} ({said}). {remedy}.",
+        f"The hub at {data['endpoint']} answered {status} for {repo!r} ({reason}). {remedy}.",
         **data | {"status": status, "reached": not down},
     )
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return what the library's "not found locally, and" errors were raised from."""
+    """Return the cause below the library's errors that only say that a file is not in the cache."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     while isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:

@@ -22,15 +22,15 @@ logger = logging.getLogger("webinfer.models.hub")
 
 
 def fetch(listing: Listing, names: Iterable[str], progress: ProgressCallback | None) -> None:
-    """Bring files of a repository into the cache, unless they are there; none stays there that is not as it should be.
+    """Bring files of a repository into the cache, unless they are there. A file with other contents is removed.
 
     Args:
         listing: The repository.
         names: Paths in it.
-        progress: Told of the bytes fetched.
+        progress: Called with the bytes fetched.
 
     Raises:
-        FetchError: A file cannot be had.
+        FetchError: A file cannot be fetched.
         IntegrityError: A file came with other contents than the hub says; it was removed.
         StoreError: The cache is full or cannot be written.
     """
@@ -44,6 +44,7 @@ def fetch(listing: Listing, names: Iterable[str], progress: ProgressCallback | N
             for task in as_completed(tasks):
                 task.result()
         except BaseException:
+            # Downloads under way see this at their next bytes. The end of the ``with`` block waits for them.
             meter.stopped = True
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -64,7 +65,7 @@ def _is_here(listing: Listing, name: str) -> bool:
 def _bring(listing: Listing, name: str, meter: _Meter) -> None:
     from huggingface_hub import constants, hf_hub_download
 
-    class Bar(_Bar):
+    class Bar(_Bar):  # the library makes its bar from a class, so the meter comes with the class
         total_meter = meter
 
     try:
@@ -86,7 +87,7 @@ def _bring(listing: Listing, name: str, meter: _Meter) -> None:
         _remove(path)
         raise IntegrityError(
             f"{name} of {listing.repo!r} came with other contents than its digest says, {listing.files[name].digest}, "
-            f"and was removed. Try again; if it happens again, {constants.ENDPOINT} or what lies between is at fault.",
+            f"and was removed. Try again; if it happens again, {constants.ENDPOINT} or a proxy on the way is at fault.",
             file=name,
             repo=listing.repo,
             expected=listing.files[name].digest,
@@ -95,17 +96,17 @@ def _bring(listing: Listing, name: str, meter: _Meter) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file and what its link leads to: contents under the name of other contents."""
+    """Remove a file and the contents that its link leads to, which have another digest than their name."""
     path.resolve().unlink(missing_ok=True)
     path.unlink(missing_ok=True)
 
 
 class _Stopped(Exception):
-    """Another file failed, so this one is not needed."""
+    """Another file failed, so this download ends. Raised through the library's own code."""
 
 
 class _Meter:
-    """Bytes of several files, told as one."""
+    """Bytes of several files, reported as one stage."""
 
     def __init__(self, stage: str, sizes: list[int | None], progress: ProgressCallback | None) -> None:
         self.stopped = False
@@ -119,19 +120,19 @@ class _Meter:
     def add(self, nbytes: int) -> None:
         if self.stopped:
             raise _Stopped
-        with self._lock:  # held while telling, so that the numbers come in order
+        with self._lock:  # held during the callback, so that the numbers come in order
             self._done += nbytes
             if self._progress is not None:
                 self._progress(Progress(self._stage, self._done, self._total))
 
     def finish(self) -> None:
-        """Tell that all is there, where another process or the cache brought a part."""
+        """Report that all is there, also what another process or the cache brought."""
         if self._total is not None and self._done != self._total:
             self.add(self._total - self._done)
 
 
 class _Bar:
-    """What the library calls of tqdm's bars, for one file."""
+    """The part of tqdm's interface that the library calls, for one file."""
 
     total_meter: ClassVar[_Meter]
 

@@ -1,4 +1,4 @@
-"""What a repository holds: asked of the hub once, or else as far as its library's cache knows."""
+"""The files of a repository: as the hub lists them, or else as far as its library's cache knows."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ logger = logging.getLogger("webinfer.models.hub")
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
-    """What the hub says of a file.
+    """What the hub states of a file.
 
     Attributes:
-        nbytes: Its size; ``None`` where a mirror does not say.
-        digest: SHA-256, or for a small file its SHA-1 as a git blob, in hexadecimal; ``None`` where nobody says.
+        nbytes: Its size; ``None`` where a mirror does not state it.
+        digest: SHA-256, or for a small file its SHA-1 as a git blob, in hexadecimal; ``None`` where it is not stated.
     """
 
     nbytes: int | None
@@ -47,8 +47,8 @@ class Listing:
         id: As the hub calls it now.
         commit: The commit.
         files: Its files by path; for a listing from the cache, those that are in it.
-        bases: Models that it says it was made from.
-        cached: It comes from the cache, since the hub was not asked or did not answer.
+        bases: Models that its card and tags name as its base.
+        cached: Whether the listing comes from the cache: the hub was not asked or did not answer.
     """
 
     repo: str
@@ -60,7 +60,7 @@ class Listing:
 
     @property
     def snapshot(self) -> Path:
-        """Where its files lie once they are fetched."""
+        """The directory of its files, once they are fetched."""
         return _folder(self.repo) / "snapshots" / self.commit
 
 
@@ -82,20 +82,20 @@ def list_files(repo: str, revision: str, *, offline: bool = False) -> Listing | 
     """
     from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
-    here = _cached(repo, revision)
+    fallback = _cached(repo, revision)
     if offline:
-        return here
+        return fallback
     try:
-        return _ask(repo, revision, retries=0 if here else _RETRIES)
+        return _ask(repo, revision, retries=0 if fallback else _RETRIES)
     except failures() as error:
         if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
             return None
         failure = explain(error, repo, revision)
-        if here is None or failure.data["reached"]:
+        if fallback is None or failure.data["reached"]:
             raise failure from error
         if not isinstance(error, OfflineModeIsEnabled):
             logger.warning("%s What is in the cache is used.", failure)
-        return here
+        return fallback
 
 
 def remember(repo: str, revision: str, commit: str) -> None:
@@ -126,7 +126,7 @@ def repositories() -> Iterator[str]:
 
 
 def matches(path: Path, digest: str | None) -> bool:
-    """Return whether a file has the contents that the hub says; one whose digest nobody knows has.
+    """Return whether a file has the digest that the hub states. A file whose digest is unknown matches.
 
     Args:
         path: The file.
@@ -177,6 +177,7 @@ def _read(repo: str, answer: dict[str, Any]) -> Listing:
     commit = answer["sha"]
     if not _COMMIT.fullmatch(commit):
         raise ValueError(commit)
+    # Tags name bases too: ``base_model:quantized:ORG/NAME``.
     tags = [str(tag).split(":") for tag in answer.get("tags") or []]
     bases = [
         *_names((answer.get("cardData") or {}).get("base_model")),
@@ -224,7 +225,7 @@ def _names(value: object) -> list[str]:
 
 
 def _named_digest(path: Path) -> str | None:
-    """Return the digest that the library named a file's contents by, where it keeps them apart and links to them."""
+    """Return the digest in the name of the contents that a file links to, where the library stores them so."""
     name = path.resolve().name
     return name if _DIGEST.fullmatch(name) else None
 

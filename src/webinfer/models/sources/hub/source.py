@@ -31,7 +31,7 @@ logger = logging.getLogger("webinfer.models.hub")
 
 @dataclass(frozen=True, slots=True)
 class HubReference:
-    """What of the hub is meant.
+    """A model of the hub, as a reference names it.
 
     Attributes:
         repo: ``org/name``, or a name alone.
@@ -49,17 +49,18 @@ class HubReference:
 
         Args:
             text: ``[ORG/]NAME[@REVISION][/FILE.onnx]``.
-            plain: It had no scheme, so it may be a path as well: files are not taken.
+            plain: Whether it had no scheme. It may be a path then, so a file is not taken.
 
         Returns:
             The reference, or ``None`` if it cannot name a model of the hub.
         """
-        found = (_PLAIN if plain else _WHOLE).fullmatch(text)
-        if found is None or ".." in text or "--" in found["repo"] or len(found["repo"]) > _LONGEST:
+        match = (_PLAIN if plain else _WHOLE).fullmatch(text)
+        # The hub allows neither ``..`` nor ``--`` in names; its cache writes ``--`` for the slash.
+        if match is None or ".." in text or "--" in match["repo"] or len(match["repo"]) > _LONGEST:
             return None
-        if found["repo"].endswith(".onnx"):
+        if match["repo"].endswith(".onnx"):
             return None
-        return cls(found["repo"], found["revision"], None if plain else found["file"])
+        return cls(match["repo"], match["revision"], None if plain else match["file"])
 
 
 def open_hub(
@@ -75,7 +76,7 @@ def open_hub(
     Args:
         name: The reference without ``hf:``.
         reference: As the caller named it.
-        progress: Told of the bytes fetched.
+        progress: Called with the bytes fetched.
         precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
         part: Which part of a model in several files.
 
@@ -91,19 +92,19 @@ def open_hub(
     wanted = HubReference.parse(name)
     if wanted is None:
         return None
-    found = _find(wanted, precision, part)
-    if found is None:
+    choice = _find(wanted, precision, part)
+    if choice is None:
         return None
-    listing, file = found
+    listing, file = choice
     path = _bring(listing, file, wanted, progress)
-    there = available(listing.files, wanted.file, part)
+    precisions = available(listing.files, wanted.file, part)
     package = describe(path, reference, wanted.repo)
     origin = f"hf:{listing.repo}@{listing.commit}"
-    return replace(package, origin=origin, available=tuple(there), parts=parts(listing.files))
+    return replace(package, origin=origin, available=tuple(precisions), parts=parts(listing.files))
 
 
-def looked(name: str) -> str:
-    """Return where a name was looked for.
+def where(name: str) -> str:
+    """Return the place where a name was looked for, for errors.
 
     Args:
         name: The name, ``ORG/NAME``.
@@ -124,13 +125,13 @@ def names() -> list[str]:
 
 def cached() -> dict[str, Path]:
     """Return the ONNX files of the models in the cache, by name."""
-    found = {}
+    models = {}
     for repo in repositories():
         listing = list_files(repo, _MAIN, offline=True)
         file = choose(listing.files) if listing else None
         if listing and file:
-            found[repo] = listing.snapshot / file
-    return found
+            models[repo] = listing.snapshot / file
+    return models
 
 
 def remove(name: str) -> int:
@@ -157,11 +158,16 @@ def remove(name: str) -> int:
 
 
 def _find(wanted: HubReference, precision: str | None, part: str | None) -> tuple[Listing, str] | None:
-    """Return the first repository that has what is wanted, and the ONNX file in it."""
+    """Return the first repository that has the wanted model, and the ONNX file in it; ``None`` if there is none.
+
+    Raises:
+        FetchError: The hub refuses, or cannot be reached and the cache does not have the model.
+        ModelNotFound: Repositories of that name have no such file.
+    """
     missed: FetchError | None = None
-    seen: list[Listing] = []
+    listings: list[Listing] = []
     for repo in _candidates(wanted):
-        try:
+        try:  # a hub that could not be reached once is not asked again: the cache may have a conversion
             listing = list_files(repo, wanted.revision or _MAIN, offline=missed is not None)
         except FetchError as error:
             if error.data.get("reached", True):
@@ -169,41 +175,42 @@ def _find(wanted: HubReference, precision: str | None, part: str | None) -> tupl
             missed, listing = error, None
         first = repo == wanted.repo
         if listing is None and first and missed is None and "/" in repo:
-            return None  # not there, or not for this user: somebody else's model of that name is another model
-        if listing is None or not (first or _is_conversion(listing, wanted, seen)):
+            return None  # not there, or not for this user; another owner's model of that name is another model
+        if listing is None or not (first or _is_conversion(listing, wanted, listings)):
             continue
         file = choose(listing.files, precision, wanted.file, part)
         if file is not None:
             if not first:
                 logger.info("%s is taken from %s", wanted.repo, listing.repo)
             return listing, file
-        seen.append(listing)
+        listings.append(listing)
         missed = missed or _unknown(listing, wanted)
     if missed is not None:
         raise missed
-    if seen:
-        raise _lacking(wanted, precision, part, seen)
+    if listings:
+        raise _missing_file(wanted, precision, part, listings)
     return None
 
 
 def _candidates(wanted: HubReference) -> Iterator[str]:
     yield wanted.repo
-    if wanted.revision is None and wanted.file is None:  # which are the original's own
+    if wanted.revision is None and wanted.file is None:  # a conversion has other revisions and files
         yield from (pattern.format(name=wanted.repo.rpartition("/")[2]) for pattern in CONVERSIONS)
 
 
-def _is_conversion(listing: Listing, wanted: HubReference, seen: list[Listing]) -> bool:
-    """Return whether a repository was made from the wanted one. The same name may be that of another's fine-tuning."""
-    originals = {wanted.repo.lower(), *(one.id.lower() for one in seen if one.repo == wanted.repo)}
+def _is_conversion(listing: Listing, wanted: HubReference, earlier: list[Listing]) -> bool:
+    """Return whether a repository was made from the wanted one, and not from another model of the same name."""
+    # A renamed repository answers to its old name; conversions may name either.
+    originals = {wanted.repo.lower(), *(other.id.lower() for other in earlier if other.repo == wanted.repo)}
     bases = {base.lower() for base in listing.bases}
-    if "/" not in wanted.repo:  # no owner was named, so nobody's is meant in particular
+    if "/" not in wanted.repo:  # without an owner in the name, any owner's model of that name will do
         originals |= {base for base in bases if base.rpartition("/")[2] == wanted.repo.lower()}
         return not bases or bool(originals & bases)
     return bool(originals & bases)
 
 
 def _unknown(listing: Listing, wanted: HubReference) -> FetchError | None:
-    """Return an error if it cannot be known whether a repository has what is wanted: the cache has a part of it."""
+    """Return an error for a listing from the cache, which may lack files that the repository has."""
     if not listing.cached:
         return None
     return FetchError(
@@ -217,9 +224,10 @@ def _unknown(listing: Listing, wanted: HubReference) -> FetchError | None:
 def _bring(listing: Listing, file: str, wanted: HubReference, progress: ProgressCallback | None) -> Path:
     needed = [file, *belongings(listing.files, file)]
     if listing.repo != wanted.repo and CARD in listing.files:
-        needed.append(CARD)  # says what it was made from, which is asked again without the hub
+        needed.append(CARD)  # names its base, which ``_is_conversion`` needs again where the hub is out of reach
     fetch(listing, needed, progress)
     path = listing.snapshot / file
+    # The graph itself says which external data it needs, under names that no convention covers.
     stated = {posixpath.join(posixpath.dirname(file), location) for location in locations(path)}
     fetch(listing, sorted((stated & listing.files.keys()) - set(needed)), progress)
     if not listing.cached:
@@ -227,9 +235,11 @@ def _bring(listing: Listing, file: str, wanted: HubReference, progress: Progress
     return path
 
 
-def _lacking(wanted: HubReference, precision: str | None, part: str | None, seen: list[Listing]) -> ModelNotFound:
-    data = {"repo": wanted.repo, "looked": [listing.repo for listing in seen]}
-    having = [(listing, graphs(listing.files)) for listing in seen if graphs(listing.files)]
+def _missing_file(
+    wanted: HubReference, precision: str | None, part: str | None, listings: list[Listing]
+) -> ModelNotFound:
+    data = {"repo": wanted.repo, "looked": [listing.repo for listing in listings]}
+    having = [(listing, graphs(listing.files)) for listing in listings if graphs(listing.files)]
     if not having:
         short = wanted.repo.rpartition("/")[2]
         tried = ", ".join(_candidates(wanted))
@@ -241,8 +251,8 @@ def _lacking(wanted: HubReference, precision: str | None, part: str | None, seen
         )
     lines = []
     for listing, files in having:
-        there = available(listing.files, wanted.file, part)
-        lines.append(f"{listing.repo} has {', '.join(there if precision and there else files)}")
+        precisions = available(listing.files, wanted.file, part)
+        lines.append(f"{listing.repo} has {', '.join(precisions if precision and precisions else files)}")
     what = precision or wanted.file or f"{part or 'model'}.onnx"
     example = f"hf:{having[0][0].repo}/{having[0][1][0]}"
     remedy = "Choose one of these" if precision else f"Choose a precision, or name a file: {example!r}"

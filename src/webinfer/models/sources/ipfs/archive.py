@@ -1,4 +1,4 @@
-"""Archives on disk, and whether what the store has of a DAG is whole."""
+"""Archives on disk, and checks whether the store has all of a DAG."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Report:
         root: Its root.
         blocks: Blocks that are there and match their hash.
         nbytes: Their size.
-        missing: Blocks that are not there, or did not match and were removed. What lies below them is not known.
+        missing: Blocks that are not there, or did not match and were removed. The blocks below them are not known.
     """
 
     root: CID
@@ -59,16 +59,17 @@ def check(store: BlockStore, root: CID, path: str = "") -> Report:
     Returns:
         How many blocks were read, and which were missing or damaged.
     """
-    found: dict[CID, int] = {}
+    sizes: dict[CID, int] = {}
 
     def find(cid: CID) -> bytes | None:
         data = store.find(cid)
         if data is not None:
-            found[cid] = len(data)
+            sizes[cid] = len(data)
         return data
 
+    # ``holds`` reads too: a leaf must be hashed here, where a fetch would only ask whether it is there.
     frontier = Frontier(root, path, find, lambda cid: find(cid) is not None)
-    return Report(root, len(found), sum(found.values()), tuple(frontier.wanted))
+    return Report(root, len(sizes), sum(sizes.values()), tuple(frontier.wanted))
 
 
 def export_archive(store: BlockStore, root: CID, path: Path, tell: Tell | None = None) -> int:
@@ -78,7 +79,7 @@ def export_archive(store: BlockStore, root: CID, path: Path, tell: Tell | None =
         store: Where its blocks are.
         root: The root.
         path: The archive; there may be nothing yet.
-        tell: Told of the bytes written.
+        tell: Called with the bytes of each block.
 
     Returns:
         The number of blocks.
@@ -118,7 +119,7 @@ def import_archive(store: BlockStore, path: Path, tell: Tell | None = None) -> l
     Args:
         store: Where they go.
         path: The archive.
-        tell: Told of the bytes read.
+        tell: Called with the bytes of each piece.
 
     Returns:
         For each root of the archive, what the store has of it now.

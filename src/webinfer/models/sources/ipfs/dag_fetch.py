@@ -18,17 +18,17 @@ from webinfer.models.sources.ipfs.gateway import VARIABLE, GatewayAnswer, Patien
 from webinfer.models.sources.ipfs.store.block_store import BlockStore
 
 _log = logging.getLogger("webinfer.models.ipfs")
-_AT_ONCE = 6  # questions on their way at once: what browsers allow themselves with one server
+AT_ONCE = 6  # questions under way at once, as many as browsers send to one server
 _BEING_KEPT = 4  # blocks of one answer being hashed and written while the next ones come
 
 
 @dataclass(slots=True, eq=False)
 class _Standing:
-    """What is known of a peer, during one fetch."""
+    """What one fetch knows of a peer."""
 
     peer: Peer
     rank: float
-    ready: float = 0.0  # the time from which on it may be asked again
+    ready: float = 0.0  # the time from which it may be asked again
     failures: int = 0
     waits: int = 0  # times in a row that it was to be left alone for a while
     refused: IntegrityError | None = None  # it sent something wrong; it is asked no more
@@ -58,9 +58,9 @@ class Fetch:
         path: Only what this path leads to, with the blocks on the way.
         store: Where blocks are kept; those that are there are not fetched.
         patience: How long to wait.
-        progress: Told of the bytes that came.
-        listing: Of a directory, only what tells the names in it.
-        limit: Taken by each question; several fetches that share one ask no more at once than one alone.
+        progress: Called with the bytes that came.
+        listing: Of a directory, fetch only the blocks that hold its names.
+        limit: Held by each question. Fetches that share one send no more questions at once than one fetch alone.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Fetch:
         self._patience = patience
         self._tally = _Tally(f"fetch {root}", progress)
         self._keeping: set[CID] = set()
-        self._limit = limit or asyncio.Semaphore(_AT_ONCE)
+        self._limit = limit or asyncio.Semaphore(AT_ONCE)
 
     def __repr__(self) -> str:
         return f"<Fetch {self._frontier.root} {self._tally.blocks} blocks, {self._tally.done} bytes>"
@@ -117,11 +117,12 @@ class Fetch:
             before = self._tally.blocks
             wanted = list(self._frontier.wanted.items())
             await run_all(self._bring(cid, want, turn) for turn, (cid, want) in enumerate(wanted))
+            # No block came, though each was asked for as often as ``Patience.rounds`` allows.
             if self._tally.blocks == before:
                 raise self._failure()
 
     async def _rank(self) -> None:
-        """Find out who answers, and how fast; those who do not are asked last."""
+        """Order the peers by how fast they answer; those that do not answer are asked last."""
         if len(self._standings) < 2:
             return
         loop = asyncio.get_running_loop()
@@ -140,30 +141,31 @@ class Fetch:
 
     async def _bring(self, cid: CID, want: Want, turn: int) -> None:
         """Get one wanted block, and what comes with it."""
-        question = Question(cid, whole=False)  # a leaf, or a shard on the way along a path
+        # Leaves, shards within a directory, and a listing's blocks are asked for singly; all else comes as one archive.
+        question = Question(cid, whole=False)
         if not want.level and cid.codec != RAW and not self._listing:
             question = Question(cid, "/".join(want.names))
         denied: set[_Standing] = set()
         async with self._limit:
             for _ in range(self._patience.rounds):
                 asked = await self._ready(turn, denied)
-                if not asked or cid not in self._frontier.wanted:
+                if not asked or cid not in self._frontier.wanted:  # another answer may have brought it meanwhile
                     return
                 await self._try(asked, question, denied)
 
     async def _ready(self, turn: int, denied: set[_Standing]) -> list[_Standing]:
-        """Return whom to ask, best first; wait for the first of them, if all failed a moment ago."""
+        """Return the peers to ask, best first. Where all must be left alone for a while, wait for the first."""
         now = asyncio.get_running_loop().time
         while True:
-            usable = [one for one in self._standings if one.refused is None and one not in denied]
-            ready = [one for one in usable if one.ready <= now()]
+            usable = [standing for standing in self._standings if standing.refused is None and standing not in denied]
+            ready = [standing for standing in usable if standing.ready <= now()]
             if ready or not usable:
                 break
-            await asyncio.sleep(min(one.ready for one in usable) - now())
+            await asyncio.sleep(min(standing.ready for standing in usable) - now())
         if not ready:
             return []
-        ready.sort(key=lambda one: one.failures)
-        best = [one for one in ready if one.failures == ready[0].failures]
+        ready.sort(key=lambda standing: standing.failures)
+        best = [standing for standing in ready if standing.failures == ready[0].failures]
         spread = turn % len(best)  # many questions at once go to different peers
         return best[spread:] + best[:spread] + ready[len(best) :]
 
@@ -194,6 +196,7 @@ class Fetch:
                     running[asyncio.create_task(standing.peer.ask(question))] = standing
                 patience = self._patience.head_start if waiting else None
                 done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                # Others that answered at this moment stay in ``running``, so that their answers are closed below.
                 for task in done:
                     try:
                         answer = task.result()
@@ -211,7 +214,7 @@ class Fetch:
         try:
             async for block in answer.blocks():
                 if block.cid not in self._frontier.wanted or block.cid in self._keeping:
-                    continue  # nobody asked for it, or another answer had it first
+                    continue  # it is not wanted, or another answer had it first
                 if len(keeping) >= _BEING_KEPT:
                     done, keeping = await asyncio.wait(keeping, return_when=asyncio.FIRST_COMPLETED)
                     for task in done:
@@ -223,9 +226,11 @@ class Fetch:
             for task in keeping:
                 await task
         finally:
-            await asyncio.gather(*keeping, return_exceptions=True)
+            await asyncio.gather(*keeping, return_exceptions=True)  # no thread writes on after an error
 
     async def _keep(self, block: Block) -> None:
+        # Stored before it is taken: what ``complete`` counts is on disk. No ``await`` stands between ``discard`` and
+        # ``take``, so every other answer sees the block either as being kept or as no longer wanted.
         try:
             await asyncio.to_thread(self._store.put, block)
         finally:
@@ -244,10 +249,10 @@ class Fetch:
         elif not error.data.get("passing"):
             denied.add(standing)
         else:
-            self._leave_alone(standing, error.data.get("after") or 0.0)
+            self._back_off(standing, error.data.get("after") or 0.0)
 
-    def _leave_alone(self, standing: _Standing, asked_for: float) -> None:
-        """Back off from a peer, each time twice as long; questions that fail side by side count once."""
+    def _back_off(self, standing: _Standing, asked_for: float) -> None:
+        """Leave a peer alone for a while, twice as long each time. Questions that fail side by side count once."""
         now = asyncio.get_running_loop().time()
         if standing.ready <= now:
             wait = max(self._patience.back_off * 2**standing.waits, asked_for)
@@ -257,12 +262,12 @@ class Fetch:
     def _failure(self) -> FetchError:
         wanted = self._frontier.wanted
         first = next(iter(wanted))
-        reasons = {one.peer.name: str(one.last or "It was not asked.") for one in self._standings}
+        reasons = {standing.peer.name: str(standing.last or "It was not asked.") for standing in self._standings}
         causes = " ".join(f"{peer}: {reason}" for peer, reason in reasons.items()) or (
             f"There is nobody to ask: set {VARIABLE} to the addresses of trustless gateways, separated by commas, "
             "or run 'webinfer ipfs serve' on a machine that has it."
         )
-        wrong = bool(self._standings) and all(one.refused is not None for one in self._standings)
+        wrong = bool(self._standings) and all(standing.refused is not None for standing in self._standings)
         kind = IntegrityError if wrong else FetchError
         what = f"{self._frontier.root}{'/' + self._path if self._path else ''}"
         return kind(
@@ -276,7 +281,7 @@ class Fetch:
 
 
 async def run_all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all at once; the first error ends the others.
+    """Run jobs at once; the first error ends the others.
 
     Args:
         jobs: What to run.
@@ -294,7 +299,7 @@ async def run_all(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 async def _drop(running: dict[asyncio.Task[GatewayAnswer], _Standing]) -> None:
-    """End the losers of a race."""
+    """Cancel the losers of a race, and close the answers that came before that."""
     for task in running:
         task.cancel()
     for ended in await asyncio.gather(*running, return_exceptions=True):

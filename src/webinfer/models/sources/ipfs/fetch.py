@@ -1,4 +1,4 @@
-"""Fetch a DAG, or several paths in one, from whoever has it."""
+"""Fetch a DAG, or several paths in one, from gateways and a local Kubo."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ import aiohttp
 from webinfer.core.progress import Progress, ProgressCallback
 from webinfer.models.ipfs.cid import CID
 from webinfer.models.sources.ipfs import kubo
-from webinfer.models.sources.ipfs.dag_fetch import Fetch, run_all
+from webinfer.models.sources.ipfs.dag_fetch import AT_ONCE, Fetch, run_all
 from webinfer.models.sources.ipfs.gateway import READ_BUFFER, Gateway, Patience, Peer
 from webinfer.models.sources.ipfs.store.block_store import BlockStore
-
-_AT_ONCE = 6  # questions on their way at once: what browsers allow themselves with one server
 
 
 async def fetch(
@@ -36,8 +34,8 @@ async def fetch(
         store: Where blocks are kept; those that are there are not fetched.
         gateways: Addresses of trustless gateways. A local Kubo is asked as well, if there is one.
         patience: How long to wait.
-        progress: Told of the bytes that came.
-        listing: Of a directory, only what tells the names in it.
+        progress: Called with the bytes that came.
+        listing: Of a directory, fetch only the blocks that hold its names.
 
     Returns:
         What the path leads to.
@@ -65,15 +63,14 @@ async def fetch_several(
     """Bring what several paths in a DAG lead to into the store, side by side; see ``fetch``.
 
     Args:
-        apart: Where one cannot be had, bring the others all the same, before the error is raised. Otherwise the first
-            error ends the others.
+        apart: Bring all paths that can be had before the first error is raised. Otherwise it ends the others.
         root: CID of the DAG.
         paths: Paths below it; an empty one for all of it.
         store: Where the blocks go.
         gateways: Addresses to fetch from.
         patience: How long to wait for gateways; ``None`` for the usual times.
         progress: Called with the bytes of all paths together.
-        listing: Of a directory, only what tells the names in it.
+        listing: Of a directory, fetch only the blocks that hold its names.
 
     Returns:
         What each path leads to.
@@ -82,23 +79,23 @@ async def fetch_several(
         ModelNotFound, InvalidModel, FetchError, IntegrityError, StoreError: As ``Fetch.run`` does.
     """
     patience = patience or Patience()
-    limit = asyncio.Semaphore(_AT_ONCE)
+    limit = asyncio.Semaphore(AT_ONCE)
     tell = _Sum(progress).part if progress else lambda: None
     fetches = [Fetch(root, path, store, patience, tell(), listing=listing, limit=limit) for path in paths]
-    missing = [one for one in fetches if not one.complete]
+    missing = [job for job in fetches if not job.complete]
     if missing:
         async with aiohttp.ClientSession(read_bufsize=READ_BUFFER, trust_env=True, auto_decompress=False) as session:
             peers: list[Peer] = [Gateway(url, session, patience) for url in gateways]
             peers[:0] = await kubo.find(session, patience)
             if apart:
-                await _run_to_end([one.run(peers) for one in missing])
+                await _run_to_end([job.run(peers) for job in missing])
             else:
-                await run_all(one.run(peers) for one in missing)
-    return [one.target for one in fetches]
+                await run_all(job.run(peers) for job in missing)
+    return [job.target for job in fetches]
 
 
 class _Sum:
-    """Bytes of several fetches, told as one."""
+    """Bytes of several fetches, reported as one stage."""
 
     def __init__(self, progress: ProgressCallback) -> None:
         self._progress = progress
@@ -111,15 +108,15 @@ class _Sum:
 
         def tell(progress: Progress) -> None:
             self._last[number] = progress
-            totals = [one.total for one in self._last.values()]
+            totals = [latest.total for latest in self._last.values()]
             total = None if None in totals else sum(total or 0 for total in totals)
-            self._progress(Progress(progress.stage, sum(one.done for one in self._last.values()), total))
+            self._progress(Progress(progress.stage, sum(latest.done for latest in self._last.values()), total))
 
         return tell
 
 
 async def _run_to_end(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all to their ends, then raise the first error."""
+    """Run all jobs to their ends, then raise the first error."""
     for ended in await asyncio.gather(*jobs, return_exceptions=True):
         if ended is not None:
             raise ended

@@ -1,7 +1,7 @@
 """A trustless gateway, asked over HTTP for archives and single blocks, which are verified elsewhere.
 
-After the *Trustless Gateway* specification: the answer's form is asked for by ``format`` and ``Accept``, and nothing
-that a gateway says is believed, not even that an answer is complete.
+It follows the *Trustless Gateway* specification: ``format`` and ``Accept`` ask for the form of an answer. Nothing that
+a gateway says is trusted, not even that an answer is complete.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VARIABLE = "WEBINFER_IPFS_GATEWAYS"
 PROBE = "bafkqaaa"  # the empty identity block, which every gateway can answer for without looking for it
 CAR_TYPE, RAW_TYPE = "application/vnd.ipld.car", "application/vnd.ipld.raw"
 CAR_ACCEPT = f"{CAR_TYPE}; version=1; order=dfs; dups=n"
-READ_BUFFER = 1 << 20  # bytes taken from a connection before it is held back; the default of 64 KiB is a brake
+READ_BUFFER = 1 << 20  # bytes read ahead from a connection; the default of 64 KiB slows a fetch down
 
 _MEANINGS = {
     400: "says that it does not understand the question",
@@ -33,7 +33,7 @@ _MEANINGS = {
     404: "has no such block",
     406: "does not speak CARv1; it may be no trustless gateway",
     410: "says that it is gone for good",
-    412: "has it not at hand",
+    412: "does not have it at hand",
     429: "is asked too often",
     451: "may not pass it on, for legal reasons",
     500: "failed",
@@ -41,20 +41,20 @@ _MEANINGS = {
     503: "is busy",
     504: "could not find it in time",
 }
-_PASSING = frozenset({429, 500, 502, 503, 504})  # asked again later, they may answer
+_PASSING = frozenset({429, 500, 502, 503, 504})  # a later question may succeed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to wait for others, in seconds.
+    """How long to wait for peers, in seconds.
 
     Attributes:
         connect: For a connection.
         silence: For the next bytes of an answer.
-        head_start: That one peer gets before the next is asked, too.
-        back_off: Before a peer that failed is asked again, the first time; twice as long each further time.
-        longest: For a peer at most, even if it asks for more; also the longest ``back_off``.
-        rounds: Times that a block is asked for.
+        head_start: For one peer before the next one is asked too.
+        back_off: Before a peer that failed is asked again; it doubles each time.
+        longest: Limit of ``back_off``, and of the time that a peer asks for.
+        rounds: How many times a block is asked for; a count, no time.
     """
 
     connect: float = 10.0
@@ -87,11 +87,11 @@ class GatewayAnswer(Protocol):
         """Yield the blocks."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 class Peer(Protocol):
-    """Somebody who may have blocks."""
+    """A source of blocks."""
 
     name: str
 
@@ -148,7 +148,8 @@ class Gateway:
             The answer, whose body is yet to be read.
 
         Raises:
-            FetchError: It has no answer; ``passing`` in its data tells whether it may have one later, ``after`` when.
+            FetchError: It has no answer. In ``data``, ``passing`` tells whether it may have one later, and ``after`` in
+                how many seconds.
             IntegrityError: The answer is of another kind than was asked for: a login page, say.
         """
         names = [quote(name, safe="") for name in question.path.split("/") if name]
@@ -210,7 +211,7 @@ class HttpAnswer:
         reader.finish()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._response.close()
 
     async def _single(self) -> Block:
@@ -221,7 +222,7 @@ class HttpAnswer:
             if not piece:
                 return Block(self._question.cid, bytes(data))
             data += piece
-            if len(data) > MAX_BLOCK:
+            if len(data) > MAX_BLOCK:  # refused before the rest comes
                 check_size(self._question.cid, len(data))
 
 
@@ -233,7 +234,7 @@ def check_status(peer: str, response: aiohttp.ClientResponse) -> None:
         response: Its answer.
 
     Raises:
-        FetchError: Always, but for 200.
+        FetchError: The status is not 200.
     """
     status = response.status
     if status == 200:
@@ -250,7 +251,7 @@ def check_status(peer: str, response: aiohttp.ClientResponse) -> None:
 
 @contextlib.contextmanager
 def failures(peer: str) -> Iterator[None]:
-    """Turn what can happen to a connection into our error.
+    """Turn the errors of a connection into ours.
 
     Args:
         peer: The gateway's address, for errors.
@@ -269,7 +270,7 @@ def failures(peer: str) -> Iterator[None]:
 
 
 def check_url(url: str) -> str:
-    """Return a gateway's address without what may follow it.
+    """Return a gateway's address without ``/ipfs``.
 
     Args:
         url: What a user gave.
@@ -278,7 +279,7 @@ def check_url(url: str) -> str:
         The address, without a slash at its end.
 
     Raises:
-        OptionError: It is none.
+        OptionError: It is no such address.
     """
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:

@@ -1,7 +1,7 @@
-"""A repository of the hub with the same files as a DAG: what nobody has as blocks is made of them.
+"""A repository of the hub with the same files as a DAG, for blocks that no peer has.
 
-The hub is not believed either: a file's CID is computed from what came, by the profile unixfs-v1-2025, and only a file
-with the CID that is wanted goes into the store, as its blocks.
+The hub is not trusted either. The CID of each file is computed by the profile unixfs-v1-2025, and only a file with the
+wanted CID goes into the store, as blocks.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ KEY = "hub"  # of ``ipfs://CID?hub=ORG/NAME``
 _MAIN = "main"
 
 
-class Twin:
+class HubMirror:
     """The repository that ``?hub=ORG/NAME[@REVISION][/FILE.onnx]`` names.
 
     Args:
-        name: What stands there.
+        name: The value of ``hub=``.
         store: Where blocks are kept.
-        progress: Told of the bytes fetched.
+        progress: Called with the bytes fetched.
         precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
-        file: The ONNX file that is meant, if one is named.
-        part: Which part of a model in several files.
+        file: The ONNX file that the reference names, if it names one.
+        part: The part of a model in several files.
 
     Raises:
         ModelNotFound: It cannot be the name of a repository.
@@ -58,52 +58,54 @@ class Twin:
         self._wanted = wanted
         self._store = store
         self._progress = progress
-        self._meant = precision, wanted.file or file, part
+        self._choice = precision, wanted.file or file, part
 
     def __repr__(self) -> str:
-        return f"<Twin {self._wanted.repo}>"
+        return f"<HubMirror {self._wanted.repo}>"
 
     def bring(self, wanted: Mapping[str, CID], error: FetchError) -> None:
         """Bring files of a known directory into the store.
 
         Args:
             wanted: Their CIDs, by their paths in the repository.
-            error: Why nobody gave their blocks.
+            error: Why no peer gave their blocks.
 
         Raises:
-            FetchError: The hub has not all of them, or cannot be asked.
-            IntegrityError: One has another CID there.
+            FetchError: The hub does not have all of them, or cannot be asked.
+            IntegrityError: A file of the hub has another CID.
         """
         listing = self._list(error)
-        lacking = sorted(wanted.keys() - listing.files.keys())
-        if lacking:
-            raise _neither(error, f"{listing.repo!r} on the hub has no {', '.join(lacking)}.")
+        missing = sorted(wanted.keys() - listing.files.keys())
+        if missing:
+            raise _unavailable(error, f"{listing.repo!r} on the hub has no {', '.join(missing)}.")
         fetch(listing, wanted, self._progress)
+        # All files are checked before the first goes into the store.
         paths = {name: listing.snapshot / name for name in wanted}
         for name, cid in wanted.items():
             if file_cid(paths[name]) != str(cid):
-                raise _other(f"{name} of {listing.repo!r}", cid, error)
+                raise _mismatch(f"{name} of {listing.repo!r}", cid, error)
         for path in paths.values():
             Importer(put=self._store.put).add(path)
 
     def bring_root(self, root: CID, error: FetchError) -> None:
-        """Bring a DAG into the store of which nothing is known but its CID.
+        """Bring a DAG into the store of which only the CID is known.
 
-        It is the ONNX file, or the directory of it and its weights, or that of all files that a model needs: what
-        ``model.cid`` tells, and what ``webinfer ipfs add`` prints for what ``webinfer pull`` fetched.
+        It may be the CID of the ONNX file alone, of the directory with it and its weights (both as ``model.cid`` has
+        them), or of the directory with all files that the model needs (as ``webinfer ipfs add`` prints it for what
+        ``webinfer pull`` fetched).
 
         Args:
             root: Its CID.
-            error: Why nobody gave its block.
+            error: Why no peer gave its block.
 
         Raises:
             FetchError: The hub has no such model, or cannot be asked.
-            IntegrityError: None of these has that CID.
+            IntegrityError: None of the three has that CID.
         """
         listing = self._list(error)
-        chosen = choose(listing.files, *self._meant)
+        chosen = choose(listing.files, *self._choice)
         if chosen is None:
-            raise _neither(error, f"{listing.repo!r} on the hub has no such ONNX file.")
+            raise _unavailable(error, f"{listing.repo!r} on the hub has no such ONNX file.")
         needed, weights = self._needed(listing, chosen)
         graph = needed[chosen]
         if file_cid(graph) == str(root):
@@ -113,7 +115,7 @@ class Twin:
             if directory_cid(files) == str(root):
                 directory_cid(files, self._store.put)
                 return
-        raise _other(f"{chosen} of {listing.repo!r}, alone or with what belongs to it,", root, error)
+        raise _mismatch(f"{chosen} of {listing.repo!r}, alone or with what belongs to it,", root, error)
 
     def _needed(self, listing: Listing, chosen: str) -> tuple[dict[str, Path], dict[str, Path]]:
         """Return a model's files by their paths in the repository, and its weights by their own names."""
@@ -123,23 +125,23 @@ class Twin:
         stated = {
             name: posixpath.normpath(posixpath.join(beside, name)) for name in locations(listing.snapshot / chosen)
         }
-        there = {name: path for name, path in stated.items() if path in listing.files}
-        fetch(listing, there.values(), self._progress)
-        needed = {name: listing.snapshot / name for name in [*names, *there.values()]}
-        return needed, {name: listing.snapshot / path for name, path in there.items()}
+        present = {name: path for name, path in stated.items() if path in listing.files}
+        fetch(listing, present.values(), self._progress)
+        needed = {name: listing.snapshot / name for name in [*names, *present.values()]}
+        return needed, {name: listing.snapshot / path for name, path in present.items()}
 
     def _list(self, error: FetchError) -> Listing:
         try:
             listing = list_files(self._wanted.repo, self._wanted.revision or _MAIN)
         except (FetchError, ModelNotFound) as other:
-            raise _neither(error, str(other)) from other
+            raise _unavailable(error, str(other)) from other
         if listing is None:
-            raise _neither(error, f"There is no {self._wanted.repo!r} on the hub for this user.")
+            raise _unavailable(error, f"There is no {self._wanted.repo!r} on the hub for this user.")
         return listing
 
 
-def split_twin(name: str) -> tuple[str, str | None]:
-    """Split ``CID[/path]?hub=ORG/NAME`` into what stands before the question mark, and the repository.
+def split_mirror(name: str) -> tuple[str, str | None]:
+    """Split ``CID[/path]?hub=ORG/NAME`` into the part before the question mark and the repository.
 
     Args:
         name: The name, without ``ipfs://``.
@@ -148,24 +150,24 @@ def split_twin(name: str) -> tuple[str, str | None]:
         The CID and path, and the repository or ``None``.
 
     Raises:
-        ModelNotFound: Something else than a repository is named there.
+        ModelNotFound: The query names anything but a repository.
     """
     text, mark, query = name.partition("?")
     if not mark:
         return text, None
     pairs = parse_qsl(query, keep_blank_values=True)
     if [key for key, _ in pairs] != [KEY]:
-        raise ModelNotFound(f"After the question mark of {name!r} only {KEY}=ORG/NAME may stand.", reference=name)
+        raise ModelNotFound(f"After the question mark of {name!r} only {KEY}=ORG/NAME may follow.", reference=name)
     return text, pairs[0][1]
 
 
-def _neither(error: FetchError, why: str) -> FetchError:
-    return FetchError(f"{error} Nor has the hub: {why}", **error.data)
+def _unavailable(error: FetchError, why: str) -> FetchError:
+    return FetchError(f"{error} The hub cannot help either: {why}", **error.data)
 
 
-def _other(what: str, cid: CID, error: FetchError) -> IntegrityError:
+def _mismatch(what: str, cid: CID, error: FetchError) -> IntegrityError:
     return IntegrityError(
         f"{what} has another CID than {cid} by the profile unixfs-v1-2025, so nothing of it is used: "
-        f"name the revision that has it ({KEY}=ORG/NAME@REVISION). As blocks it could not be had either. {error}",
+        f"name the revision that has it ({KEY}=ORG/NAME@REVISION). No peer gave its blocks either. {error}",
         **error.data | {"expected": str(cid)},
     )

@@ -1,6 +1,6 @@
 """A local Kubo node, asked over its RPC interface; it finds blocks in the network by itself.
 
-What it sends is verified like everybody else's.
+Its answers are verified like those of all peers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Kubo:
             raise FetchError(f"{self.name} is no Kubo.", peer=self.name)
 
     async def ask(self, question: Question) -> GatewayAnswer:
-        """Ask for a block, or for an archive of all below it; along a path, for its first block.
+        """Ask for a block, or for an archive of all below it; with a path, for the path's first block.
 
         Args:
             question: What is wanted.
@@ -60,6 +60,7 @@ class Kubo:
         Raises:
             FetchError: It has no answer.
         """
+        # An export brings the whole DAG below a block, so a path is followed block by block.
         question = replace(question, path="", whole=question.whole and not question.path)
         call = "dag/export" if question.whole else "block/get"
         query = {"arg": str(question.cid)} | ({"progress": "false"} if question.whole else {})

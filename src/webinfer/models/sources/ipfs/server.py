@@ -1,6 +1,6 @@
 """A trustless gateway over the store, so that machines can feed each other.
 
-After the *Trustless Gateway* specification. It serves what is in the store and asks nobody; it never unpacks a file, so
+It follows the *Trustless Gateway* specification, and serves only what is in the store. It never unpacks a file, so
 nothing that it serves can be a page.
 """
 
@@ -36,9 +36,9 @@ class _Wish:
 
     Attributes:
         form: ``raw`` or ``car``.
-        scope: How much of the DAG an archive has.
+        scope: How much of the DAG an archive has, one of ``SCOPES``.
         root: The CID in the path.
-        path: What follows it.
+        path: The rest of the path.
     """
 
     form: str
@@ -116,22 +116,23 @@ def names(get: Get, passed: list[CID], scope: str) -> Iterator[CID]:
         passed: CIDs on the way to what was asked for, the root first.
         scope: ``block``, ``entity`` or ``all``, as the gateway specification has them.
     """
-    seen: set[CID] = set()
+    visited: set[CID] = set()
+    # A stack, whose top is the end of the list: the blocks along the path come off first, the root before all.
     waiting = [passed[-1], *reversed(passed[:-1])]
     on_the_way = set(passed[:-1])
     while waiting:
         cid = waiting.pop()
-        if cid in seen:
+        if cid in visited:
             continue
-        seen.add(cid)
-        if cid.inline is None:
+        visited.add(cid)
+        if cid.inline is None:  # an identity CID carries its block, which archives leave out
             yield cid
         if cid not in on_the_way and scope != "block" and cid.codec != RAW:
             waiting += reversed(_below(decode(cid, get(cid)), scope))
 
 
 def length(store: BlockStore, passed: list[CID], scope: str) -> int | None:
-    """Return the bytes of an archive, or ``None`` where a part of it is not here, or it has very many blocks.
+    """Return the size of an archive in bytes, or ``None`` if a block is missing or there are very many.
 
     Args:
         store: Where the blocks are.
@@ -181,7 +182,7 @@ async def _stream(
     request: web.Request, blocks: Iterator[Block], root: CID, headers: dict[str, str], nbytes: int | None
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers=headers | {"Content-Type": CAR_ACCEPT})
-    response.content_length = nbytes  # where it is known nothing is chunked, which would copy each block once more
+    response.content_length = nbytes  # without a length the answer is chunked, which copies each block once more
     await response.prepare(request)
     if request.method == "HEAD":
         return response
@@ -190,10 +191,8 @@ async def _stream(
         async for block in _ahead(blocks):
             await response.write(section_head(block.cid, len(block.data)))
             await response.write(block.data)
-    except (
-        FetchError,
-        InvalidModel,
-    ):  # A part is missing, and the head is sent: break off, so that nobody takes it for whole.
+    except (FetchError, InvalidModel):
+        # The head is sent and a block is missing: break off, so that nobody takes the answer for whole.
         if request.transport is not None:
             request.transport.abort()
     return response
@@ -207,9 +206,9 @@ async def _ahead(blocks: Iterator[Block]) -> AsyncIterator[Block]:
             coming = asyncio.ensure_future(asyncio.to_thread(next, blocks, None))
             yield block
     finally:
-        if not coming.done():
+        if not coming.done():  # a thread cannot be stopped, and it uses the iterator
             await asyncio.wait([coming])
-        coming.cancelled() or coming.exception()
+        coming.cancelled() or coming.exception()  # read, so that asyncio does not report it as lost
 
 
 def _wish(request: web.Request) -> _Wish:

@@ -23,12 +23,12 @@ from webinfer.models.ipfs.frontier import Frontier
 from webinfer.models.ipfs.unixfs import children, resolve, split
 from webinfer.models.sources.ipfs.fetch import fetch_several
 from webinfer.models.sources.ipfs.gateway import Patience, gateways_here
-from webinfer.models.sources.ipfs.hub_mirror import Twin, split_twin
+from webinfer.models.sources.ipfs.hub_mirror import HubMirror, split_mirror
 from webinfer.models.sources.ipfs.store.block_store import BlockStore
-from webinfer.models.sources.ipfs.store.file_store import Written
+from webinfer.models.sources.ipfs.store.file_store import FileStore
 
 SCHEME = "ipfs"
-_SMALL = 1 << 20  # bytes of a file that comes with a model whatever it is: a chat template, a list of labels
+_SMALL = 1 << 20  # bytes; smaller files come with a model whatever they are: a chat template, a list of labels
 _LONE_FILE = "model.onnx"  # the name of a file that has none, because its CID was given
 
 
@@ -44,61 +44,64 @@ def open_ipfs(
 
     Args:
         name: The reference without ``ipfs:``. ``?hub=ORG/NAME[@REVISION]`` at its end names a repository with the same
-            files, which is asked for what nobody has as blocks.
+            files, which is asked for what no peer has as blocks.
         reference: As the caller named it.
-        progress: Told of the bytes fetched and written.
+        progress: Called with the bytes fetched and written.
         precision: One of ``variants.PRECISIONS``; ``None`` for full precision.
-        part: Which part of a model in several files.
+        part: The part of a model in several files.
 
     Returns:
         The model.
 
     Raises:
-        ModelNotFound: This is no CID of a file or directory, the path leads nowhere, or there is no such precision.
-        InvalidModel: It is there and cannot be read.
-        FetchError: Nobody has it, or nobody was named who could.
-        IntegrityError: Those who have it sent other bytes.
+        ModelNotFound: The name is no CID of a file or directory, the path leads nowhere, or there is no such precision.
+        InvalidModel: The model cannot be read.
+        FetchError: No peer has it, or there is no peer to ask.
+        IntegrityError: The peers sent other bytes.
         StoreError: The disk is full.
     """
-    text, hub = split_twin(name)
+    text, hub = split_mirror(name)
     root, path = parse(text)
-    folder, file = _apart(path)
+    folder, file = _split_file(path)
     store = BlockStore()
-    twin = None if hub is None else Twin(hub, store, progress, precision=precision, file=file, part=part)
+    mirror = None if hub is None else HubMirror(hub, store, progress, precision=precision, file=file, part=part)
     try:
-        target = _found(root, folder, store, progress)
+        target = _locate(root, folder, store, progress)
     except FetchError as error:
         ready = _models() / str(root)
-        if not folder and not file and ready.is_dir() and not Written(ready).changed():
-            package = open_path(ready, reference, precision=precision, part=part)  # its blocks are gone, its files not
+        if not folder and not file and ready.is_dir() and not FileStore(ready).changed():
+            # Its blocks are no longer in the store, but the files that were written from them are unchanged.
+            package = open_path(ready, reference, precision=precision, part=part)
             return replace(package, origin=f"{SCHEME}://{root}", cached=True)
-        if twin is None or folder:
+        if mirror is None or folder:  # a mirror has the root's own files, not those of a folder below it
             raise
-        twin.bring_root(root, error)
-        target = _found(root, folder, store, progress)
+        mirror.bring_root(root, error)
+        target = _locate(root, folder, store, progress)
     short = folder.rpartition("/")[2] or str(root)
     if _is_file(store, target):
-        package = open_path(_alone(store, target, progress, twin), reference, short, part=part)
+        package = open_path(_write_lone_file(store, target, progress, mirror), reference, short, part=part)
         return replace(package, origin=f"{SCHEME}://{root}", cached=not store.added)
-    files = _listed(store, target)
+    files = _list_files(store, target)
     chosen = choose(files, precision, file, part)
     if chosen is None:
         others = ", ".join(available(files, file, part)) or ", ".join(graphs(files)) or "no ONNX file"
         wanted = " in ".join(filter(None, (file or part or "model", precision)))
         raise ModelNotFound(f"{reference} has no {wanted}, only {others}.", reference=reference)
-    place = _selected(store, target, files, chosen, progress, twin) / chosen
+    place = _write_model(store, target, files, chosen, progress, mirror) / chosen
     package = describe(place, reference, place.stem if file else short)
-    there = tuple(available(files, file, part))
-    return replace(package, origin=f"{SCHEME}://{root}", cached=not store.added, available=there, parts=parts(files))
+    precisions = tuple(available(files, file, part))
+    return replace(
+        package, origin=f"{SCHEME}://{root}", cached=not store.added, available=precisions, parts=parts(files)
+    )
 
 
 def names() -> list[str]:
-    """Return nothing: what there is under all CIDs cannot be listed. See ``fetched``."""
+    """Return no names: nobody can list all CIDs. See ``fetched``."""
     return []
 
 
 def fetched() -> dict[str, Path]:
-    """Return the models that were fetched before and lie ready: directories by reference."""
+    """Return the directories of the models that were fetched before, by reference."""
     places = [path for path in sorted(_models().glob("ba*")) if next(path.rglob("*.onnx"), None) is not None]
     return {f"{SCHEME}://{path.name}": path for path in places}
 
@@ -113,11 +116,11 @@ def is_own(reference: str) -> bool:
 
 
 def forget(root: str, store: BlockStore | None = None) -> int:
-    """Remove the blocks of a model from the store, but for those that other models here have in common with it.
+    """Remove a model's blocks from the store, except those that it shares with other models here.
 
     Args:
         root: Its CID.
-        store: Where they are; ``None`` takes the one in the cache directory.
+        store: The store; ``None`` takes the one in the cache directory.
 
     Returns:
         The bytes freed.
@@ -129,16 +132,16 @@ def forget(root: str, store: BlockStore | None = None) -> int:
 
 def _below(store: BlockStore, root: CID) -> set[CID]:
     """Return the blocks of a DAG that are here."""
-    found: set[CID] = set()
+    blocks: set[CID] = set()
     waiting = [root]
     while waiting:
         cid = waiting.pop()
-        if cid in found or not store.holds(cid):
+        if cid in blocks or not store.holds(cid):
             continue
-        found.add(cid)
+        blocks.add(cid)
         if cid.codec != RAW:
             waiting += [link.cid for link in decode(cid, store.get(cid)).links]
-    return found
+    return blocks
 
 
 def parse(reference: str) -> tuple[CID, str]:
@@ -177,7 +180,7 @@ def bring(
         gateways: Addresses to fetch from; ``None`` for the usual ones.
         patience: How long to wait for gateways; ``None`` for the usual times.
         progress: Called with stages and bytes.
-        listing: Whether only the directory is wanted, not what is in it.
+        listing: Of a directory, fetch only the blocks that hold its names.
 
     Returns:
         What the path leads to.
@@ -211,9 +214,9 @@ def bring_several(
         store: Where blocks are kept.
         gateways: Addresses of trustless gateways; ``None`` takes those of ``WEBINFER_IPFS_GATEWAYS``.
         patience: How long to wait.
-        progress: Told of the bytes that came.
-        listing: Of a directory, only what tells the names in it.
-        apart: Bring what can be had, though something else cannot; then the error is raised.
+        progress: Called with the bytes that came.
+        listing: Of a directory, fetch only the blocks that hold its names.
+        apart: Bring all paths that can be had before an error is raised.
 
     Returns:
         What each path leads to.
@@ -222,6 +225,7 @@ def bring_several(
     work = fetch_several(
         root, paths, store, gateways=chosen, patience=patience, progress=progress, listing=listing, apart=apart
     )
+    # A thread that runs a loop cannot run another one, so the work goes to a thread of its own there.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -230,7 +234,7 @@ def bring_several(
         return thread.submit(asyncio.run, work).result()
 
 
-def _apart(path: str) -> tuple[str, str | None]:
+def _split_file(path: str) -> tuple[str, str | None]:
     """Return the model's directory, above ``onnx``, and the ONNX file that a path names, if it names one."""
     if not path.endswith(".onnx"):
         return path, None
@@ -240,8 +244,8 @@ def _apart(path: str) -> tuple[str, str | None]:
     return folder, file
 
 
-def _found(root: CID, folder: str, store: BlockStore, progress: ProgressCallback | None) -> CID:
-    """Return what lies at a path; if it is a directory, its names and those of ``onnx`` in it are here then."""
+def _locate(root: CID, folder: str, store: BlockStore, progress: ProgressCallback | None) -> CID:
+    """Return the CID at a path. Of a directory, fetch its names, and those of ``onnx`` in it."""
     target = bring(root, folder, store, progress=progress, listing=True)
     node = decode(target, store.get(target))
     if node.is_directory and any(link.name == FOLDER for link in children(store.get, node)):
@@ -249,8 +253,8 @@ def _found(root: CID, folder: str, store: BlockStore, progress: ProgressCallback
     return target
 
 
-def _listed(store: BlockStore, target: CID) -> dict[str, int]:
-    """Return the files of a directory and of ``onnx`` in it, with the bytes that their blocks take."""
+def _list_files(store: BlockStore, target: CID) -> dict[str, int]:
+    """Return the files of a directory and of ``onnx`` in it, with the bytes of their blocks."""
     files = {link.name: link.size for link in children(store.get, decode(target, store.get(target)))}
     if files.pop(FOLDER, None) is not None:
         inner = resolve(store.get, target, FOLDER)[-1]
@@ -260,22 +264,23 @@ def _listed(store: BlockStore, target: CID) -> dict[str, int]:
     return files
 
 
-def _selected(
+def _write_model(
     store: BlockStore,
     target: CID,
     files: Mapping[str, int],
     chosen: str,
     progress: ProgressCallback | None,
-    twin: Twin | None,
+    mirror: HubMirror | None,
 ) -> Path:
-    """Return the directory in the cache where a model lies, with what it needs, fetched where it is not here."""
-    place = Written(_models() / str(target))
+    """Return the directory in the cache that holds a model's files, once the missing ones are fetched."""
+    place = FileStore(_models() / str(target))
     small = [name for name, nbytes in files.items() if nbytes <= _SMALL and not name.endswith(".onnx")]
     with place.lock():
-        _bring_files(store, target, [chosen, *belongings(files, chosen), *small], place, progress, twin)
+        # Twice, since only the graph itself tells where its external data are.
+        _bring_files(store, target, [chosen, *belongings(files, chosen), *small], place, progress, mirror)
         beside = posixpath.dirname(chosen)
         stated = ["/".join(split(posixpath.join(beside, location))) for location in locations(place.directory / chosen)]
-        _bring_files(store, target, stated, place, progress, twin)
+        _bring_files(store, target, stated, place, progress, mirror)
     return place.directory
 
 
@@ -283,40 +288,46 @@ def _bring_files(
     store: BlockStore,
     target: CID,
     names: Sequence[str],
-    place: Written,
+    place: FileStore,
     progress: ProgressCallback | None,
-    twin: Twin | None,
+    mirror: HubMirror | None,
 ) -> None:
     missing = [name for name in dict.fromkeys(names) if name and not place.holds(name)]
     try:
-        bring_several(target, missing, store, progress=progress, apart=twin is not None)
+        bring_several(target, missing, store, progress=progress, apart=mirror is not None)
     except FetchError as error:
-        if twin is None:
+        if mirror is None:
             raise
-        lacking = [name for name in missing if Frontier(target, name, store.find, store.holds).wanted]
-        twin.bring({name: resolve(store.get, target, name)[-1] for name in lacking}, error)
+        absent = [name for name in missing if Frontier(target, name, store.find, store.holds).wanted]
+        mirror.bring({name: resolve(store.get, target, name)[-1] for name in absent}, error)
     for name in missing:
         cid = resolve(store.get, target, name)[-1]
         if not decode(cid, store.get(cid)).is_directory:
-            place.write(store.get, cid, name, _telling(name, progress))
+            place.write(store.get, cid, name, _write_progress(name, progress))
 
 
-def _alone(store: BlockStore, target: CID, progress: ProgressCallback | None, twin: Twin | None) -> Path:
-    """Return a directory in the cache with nothing but a file in it, which has no name of its own."""
-    place = Written(_models() / str(target))
+def _write_lone_file(
+    store: BlockStore, target: CID, progress: ProgressCallback | None, mirror: HubMirror | None
+) -> Path:
+    """Return the directory in the cache that holds one file, fetched by its own CID and so without a name.
+
+    Raises:
+        FetchError: No peer has it, and there is no mirror.
+    """
+    place = FileStore(_models() / str(target))
     with place.lock():
         if not place.holds(_LONE_FILE):
             try:
                 bring(target, "", store, progress=progress)
             except FetchError as error:
-                if twin is None:
+                if mirror is None:
                     raise
-                twin.bring_root(target, error)
-            place.write(store.get, target, _LONE_FILE, _telling(str(target), progress))
+                mirror.bring_root(target, error)
+            place.write(store.get, target, _LONE_FILE, _write_progress(str(target), progress))
     return place.directory
 
 
-def _telling(what: str, progress: ProgressCallback | None) -> Callable[[int, int], None]:
+def _write_progress(what: str, progress: ProgressCallback | None) -> Callable[[int, int], None]:
     def tell(done: int, total: int) -> None:
         if progress is not None:
             progress(Progress(f"write {what}", done, total))

@@ -1,7 +1,7 @@
 """Reading the checkpoints that PyTorch wrote before version 1.6, without PyTorch and without running what is in them.
 
 Such a file is five pickles and the raw values: a magic number, a protocol version, facts about the writing machine,
-the tensors by name, the keys of the storages they lie in; then, for each key in order, the storage's length as u64 and
+the tensors by name, the keys of their storages; then, for each key in order, the storage's length as u64 and
 its values (``torch/serialization.py``, ``_legacy_load``).
 """
 
@@ -55,6 +55,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def of(self, values: NDArray[Any]) -> NDArray[Any]:
+        # ``as_strided`` checks nothing, so a hostile file could read beyond the storage.
         steps = [stride * values.itemsize for stride in self.strides]
         last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
         if not 0 <= self.offset <= last < len(values) or min(steps, default=0) < 0:
@@ -63,7 +64,7 @@ class _Tensor:
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows tensors and nothing else, so that a file cannot call what it likes."""
+    """An unpickler that knows only tensors, so that a file cannot call other code."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
@@ -79,7 +80,7 @@ class _Reader(pickle.Unpickler):
         raise ValueError(f"The checkpoint names {module}.{name}, which is neither a tensor nor a dictionary of them.")
 
     def persistent_load(self, pid: Any) -> str:
-        """Return a storage's key; its values come later in the file."""
+        """Return a storage's key; its values come after all pickles."""
         _, dtype, key, *_ = pid
         self.storages[key] = dtype
         return str(key)

@@ -25,7 +25,7 @@ _ALIGNMENT = 32
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How weights are stored: bytes of a block, weights of a block, and from blocks to weights."""
+    """A storage form: bytes of a block, weights of a block, and a function from blocks to weights."""
 
     nbytes: int
     weights: int
@@ -33,14 +33,14 @@ class _Form:
 
 
 def _q4_1(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return ``scale * q + least``: two halves, then 16 bytes of two 4-bit numbers, low ones first."""
+    """Return ``scale * q + least``. A block has both as float16, then 16 bytes: 16 low halves, then 16 high halves."""
     scale, least = (blocks[:, at : at + 2].view("<f2").astype(np.float32) for at in (0, 2))
     packed = blocks[:, 4:]
     return np.concatenate([packed & 15, packed >> 4], axis=1) * scale + least
 
 
 def _q8_0(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return ``scale * q``: a half, then 32 signed bytes."""
+    """Return ``scale * q``. A block has the scale as float16, then 32 signed bytes."""
     scale = blocks[:, :2].view("<f2").astype(np.float32)
     return np.asarray(blocks[:, 2:].view(np.int8) * scale)
 
@@ -77,6 +77,7 @@ class Gguf:
         self.metadata: dict[str, Any] = {self._string(): self._value(self._take("I")) for _ in range(keys)}
         self._tensors = dict(self._tensor() for _ in range(count))
         alignment = int(self.metadata.get("general.alignment", _ALIGNMENT))
+        # The tensors' data begin at the next multiple of the alignment.
         self._start = self._at + -self._at % alignment
 
     def __repr__(self) -> str:

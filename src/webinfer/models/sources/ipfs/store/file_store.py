@@ -16,11 +16,11 @@ from webinfer.models.sources.ipfs.store.block_store import failure
 from webinfer.models.sources.ipfs.store.exporter import PART, write_whole
 
 
-class Written:
-    """A directory in the cache with files of one DAG. What was changed there since is as if it were not there.
+class FileStore:
+    """A directory in the cache with files of one DAG. A file that has changed since it was written counts as missing.
 
     Args:
-        directory: Where; made here. The hashes lie beside it, so that it holds nothing but the DAG's own files.
+        directory: The directory. The hashes lie beside it, so that it holds only the DAG's own files.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -28,15 +28,15 @@ class Written:
         self._note = directory.with_name(f".{directory.name}.json")
 
     def __repr__(self) -> str:
-        return f"<Written {self.directory} {len(self._hashes())} files>"
+        return f"<FileStore {self.directory} {len(self._hashes())} files>"
 
     def lock(self) -> FileLock:
-        """Return the lock that whoever writes here holds; makes the directory."""
+        """Return the lock that a writer holds, and make the directory."""
         self.directory.mkdir(parents=True, exist_ok=True)
         return FileLock(self.directory.with_name(f".{self.directory.name}.lock"))
 
     def holds(self, name: str) -> bool:
-        """Return whether a file is here, with the contents that it was written with.
+        """Return whether a file is here and unchanged.
 
         Args:
             name: Name of the file.
@@ -45,19 +45,19 @@ class Written:
         return path.is_file() and self._hashes().get(name) == hash_file(path)
 
     def changed(self) -> list[str]:
-        """Return the names of the files that are not, or no longer, as they were written."""
+        """Return the names of the files that were changed, or were not written by this store."""
         files = [path for path in self.directory.rglob("*") if path.is_file() and path.parent.suffix != PART]
         names = [path.relative_to(self.directory).as_posix() for path in files]
         return sorted(name for name in names if not self.holds(name))
 
     def write(self, get: Get, cid: CID, name: str, tell: Callable[[int, int], None] | None = None) -> None:
-        """Write a file, in place of what is there.
+        """Write a file, in place of an earlier one.
 
         Args:
             get: Returns the verified bytes of a block.
             cid: The file.
             name: Its path below the directory.
-            tell: Told of the bytes written, and of all.
+            tell: Called with the bytes written so far, and in all.
 
         Raises:
             StoreError: The disk is full or cannot be written.
@@ -67,7 +67,7 @@ class Written:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             write_whole(get, cid, path, tell)
-            self._remember(name, hash_file(path))
+            self._remember(name, hash_file(path))  # last, so that a file counts only once it is whole
         except OSError as error:
             raise failure(error, f"write {path}") from error
 
