@@ -83,7 +83,7 @@ class Dispatcher:
                 lambda outcome: self._replied(batch, outcome),
                 first.residents,
             )
-        except WebinferError as error:  # nothing was sent
+        except WebinferError as error:  # nothing was sent; _replied() plans anew, and a plan may be under way here
             asyncio.get_running_loop().call_soon(self._replied, batch, error)
 
     def give_up(self, request: Request) -> None:
@@ -108,15 +108,15 @@ class Dispatcher:
 
         Where the lane was lost, the fleet knows already: a lane reports its loss before it passes on what it fails.
         """
-        batch.state.running -= 1
+        batch.state.running -= 1  # the batch's own state: a lost lane is in the registry no more
         self.in_flight.remove(batch)
         if isinstance(outcome, LostError):
-            batch.take_blame()
+            batch.take_blame()  # before _fail(), which reads how many losses a request has
         if batch.lane.retired and not batch.state.running:
             self._fleet.drained(batch.lane)
         for request, own in zip(batch.requests, batch.outcomes(outcome), strict=True):
             if request.settled:
-                continue
+                continue  # it was given up or late, and its caller has an outcome already
             if isinstance(own, Reply):
                 self._finish(request, own)
             else:
@@ -153,7 +153,7 @@ class Dispatcher:
             if isinstance(error, RuntimeDied):  # most often, the next lane's dies of it as well
                 retries = 0 if request.replaceable else min(retries, 1)
             may_help = error.retryable and request.pinned is None and request.losses <= retries
-            again = may_help or request.part()
+            again = may_help or request.part()  # part() changes the request: only where running it as it was is out
         event = _failure(request, error, again, lane)
         end = "is run again after" if again else "is given up after"
         log.info("%s %s attempt %d: %s", request, end, request.attempts, error, extra=log_fields(event))
@@ -178,6 +178,7 @@ class Dispatcher:
         else:
             computed = self.in_flight.computed(lane.id)
             stage = "running" if request in computed.requests else "sent"
+            # Others may still wait for the same batch. One that is only sent costs nothing: its answer is dropped.
             if stage == "running" and not computed.is_wanted(but_for=request):
                 self.in_flight.stop(computed, f"a run took over {request.timeout:g} s")
         why = f"No answer within {request.timeout:g} s ({stage}): raise run_timeout, or send less at once."

@@ -67,6 +67,7 @@ class Pool:
         self._fleet = fleet = Fleet(host, options, registry, self)
         self._launcher = launcher = Launcher(fleet, installations, options, self)
         self._queues = queues = Queues()
+        # The scheduler reads the registry's own dictionaries: the next plan knows of every loss without a copy.
         self._state = state = State(registry.states, {}, registry.browser_states)
         if options.lane_capacity_mb is not None:
             state.capacity = int(options.lane_capacity_mb * 1e6)
@@ -192,7 +193,7 @@ class Pool:
         try:
             return await self._launcher.ensure(names, backend)
         except asyncio.CancelledError:
-            self._check_open()
+            self._check_open()  # close() cancels launches, which reaches their callers as a cancellation
             raise
 
     async def resize(self, name: str, lanes: int, threads: int | None) -> None:
@@ -305,6 +306,7 @@ class Pool:
         if self.closed:
             return
         self.closed = True
+        # The fleet comes last: closing its lanes fails what they run, and a closed loader keeps that out of the queue.
         self._dispatcher.close()
         self._batcher.close()
         await self._loader.close()
@@ -337,10 +339,11 @@ class Pool:
                     # An earlier batch of this plan may have taken all that waited.
                     if count := batcher.count(key, level):
                         self._dispatcher.send(self._queues.take(priority, key, count), self._registry.lanes[id])
+                # After the requests: a lane reads in order, so what a session was sent goes ahead of its release.
                 self._loader.carry_out(todo)
                 state.reserved.update(todo.reserve)
                 again = any(key in state.depths for key, _ in todo.dispatch)
-        state.depths = {}
+        state.depths = {}  # submit() asks least_busy() outside of a plan, where every session has the usual depth
         self._maintenance.look()
 
     def _check_open(self) -> None:

@@ -70,8 +70,7 @@ class Fleet:
             The browser, which is up.
 
         Raises:
-            CancelledError: The caller gave up
-             the browser is ended.
+            CancelledError: The caller gave up. The browser is ended.
             WebinferError: The browser did not start, or none of its lanes. Nothing of it is left then.
         """
         self._started += 1
@@ -86,7 +85,7 @@ class Fleet:
             timeout=options.launch_timeout,
             profiles=options.profiles,
         )
-        self.registry.add_browser(browser)
+        self.registry.add_browser(browser)  # before its lanes start: _start_lane() ends those of an unknown browser
         version = browser.capabilities.engine_version
         started = BrowserStarted(browser.id, browser.name, version, browser.pid, browser.start_seconds)
         about = (browser.id, browser.name, version, started.seconds)
@@ -101,6 +100,7 @@ class Fleet:
             await self._end(browser, "Its start was given up.")  # without lanes it is only in the way of another
             raise
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        # One lane is enough to work with.
         if len(failures) == len(outcomes):
             await self._end(browser, f"It starts no lane: {failures[0]}")
             raise failures[0]
@@ -146,6 +146,7 @@ class Fleet:
             if not isinstance(failure, WebinferError):
                 raise failure
             log.warning("browser %s gets no further lane: %s", browser.id, failure)
+        # Spare lanes go last, and stay where a new one failed. Work may have come to one of them meanwhile.
         for id in spare if not failures else ():
             if id in self.registry.states and is_spare(self.registry.states[id]):
                 self.retire(self.registry.lanes[id], "Lanes of the size that was tuned take its place.")
@@ -224,23 +225,15 @@ class Fleet:
         return True
 
     def _lose(self, loss: Loss, browser: Browser, lane: Lane | None, reason: WebinferError) -> Step:
-        """Take in a loss and do what follows: the one way in, for lanes, devices, pages and browsers.
+        """Return what is done about a loss, which is done or begun here: the one way in for every kind of loss.
 
         This runs to its end before anything else does, so that no plan counts on what is lost. What takes time (to
-        close sockets, to start a successor) is only begun here.
-
-        Args:
-            loss: What was lost.
-            browser: The browser where it happened.
-            lane: The lane, where it is one that was lost.
-            reason: Why, as its requests are told.
-
-        Returns:
-            What is done about it.
+        close sockets, to start a successor) is only begun. ``reason`` is what the requests of the lost lanes get.
         """
         if self._closed:
             return "nothing"  # close() ends everything
         registry = self.registry
+        # All is read before anything changes below: unregistering a browser forgets that it lost a GPU.
         up, retired = browser.id in registry.browsers, lane is not None and lane.retired
         step = next_step(loss, up=up, retired=retired, lost_gpu=browser.id in registry.lost_gpu)
         if loss == "device" and up:
@@ -271,7 +264,7 @@ class Fleet:
         """Put a new lane in a lost one's place, or end the browser when that cannot be done."""
         try:
             await browser.stop_lane(lane)
-            if browser.id not in self.registry.browsers:
+            if browser.id not in self.registry.browsers:  # it was lost or retired meanwhile
                 return
             await self._start_lane(browser)
         except WebinferError as error:
@@ -286,6 +279,7 @@ class Fleet:
             lane = await browser.start_lane(self._sizes.threads(browser), _LANE_START)
         finally:
             self._starting[browser.id] -= 1
+        # The browser may have ended during the start. Nobody else knows of this lane yet, so nobody else closes it.
         if browser.id not in self.registry.browsers:
             await lane.close()
             raise BrowserLost(f"Browser {browser.id} was given up while lane {lane.id} started.", browser=browser.id)
@@ -318,11 +312,12 @@ class Fleet:
         Returns:
             Whether it was counted on until now.
         """
+        # Lanes first: a lane is only retired while its browser is registered.
         for lane in self.registry.lanes_of(browser):
             self.retire(lane, cause)
         if not self._unregister(browser, cause, lost=False):
             return False
-        if not self.registry.lanes_of(browser):
+        if not self.registry.lanes_of(browser):  # else the last lane to finish ends it
             self._tasks.spawn(self._close_browser(browser))
         return True
 
@@ -359,7 +354,7 @@ class Fleet:
 
         All at once: what hangs does not answer the closing of its socket until it is killed.
         """
-        self._closed = True
+        self._closed = True  # first: the losses that follow must replace nothing
         await self._tasks.close()
         registry = self.registry
         lanes = (*registry.lanes.values(), *(retirement.lane for retirement in registry.retiring.values()))

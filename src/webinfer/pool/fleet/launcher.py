@@ -80,6 +80,7 @@ class Launcher:
             if not left:
                 raise error if able and error is not None else self._unavailable(names, backend)
             name, pause = self._next(left)
+            # A caller's first try does not wait: nothing else is left, and the failures before were other callers'.
             if pause and tries[name] and self._options.progressive_backoff:
                 await asyncio.sleep(pause)
                 continue  # another may be up by now
@@ -87,7 +88,8 @@ class Launcher:
             outcome = self.up(name) or await self.launch(name)
             if isinstance(outcome, WebinferError):
                 error = outcome
-                if not isinstance(outcome, BrowserError | LostError):  # a page of another version, say
+                # Another try cannot help where it is no matter of chance, such as a page of another version.
+                if not isinstance(outcome, BrowserError | LostError):
                     tries[name] += self._options.launch_retries
             elif self._states[name].can_run(backend):
                 return outcome
@@ -165,6 +167,7 @@ class Launcher:
             return error
         self._breakers.pop(name, None)
         self._states[name].barred = False
+        # Its lanes have started, and it may have been lost while the last of them did.
         return browser.lost.result() if browser.lost.done() else browser
 
     def _bar(self, name: str, error: WebinferError) -> None:

@@ -61,6 +61,7 @@ class Sizes:
             browser: The browser.
         """
         size = self.of(browser.name)
+        # A browser may report fewer cores than there are, to hide them, and this process may be bound to fewer.
         cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()
         return size.threads or max(1, min(browser.capabilities.cores, cores or 1) // size.lanes)
 

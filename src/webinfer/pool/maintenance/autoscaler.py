@@ -87,7 +87,7 @@ class Scaler:
         lanes: dict[str, list[LaneState]] = {}
         for lane in self._state.lanes.values():
             lanes.setdefault(lane.browser, []).append(lane)
-        rested, self._rested = self._rested, {}
+        rested, self._rested = self._rested, {}  # built anew at every look, so that lanes that are gone drop out
         waiting = {
             home(key.browsers, key.backend, self._state.browsers)
             for _, level in self._queues.levels()
@@ -116,6 +116,7 @@ class Scaler:
     def _idle_since(self, lane: LaneState, rested: dict[LaneId, tuple[int, float]], now: float) -> float | None:
         if lane.running or lane.loading:
             return None
+        # Another number of runs than at the last look: it has worked in between, though it is idle at both.
         runs, since = rested.get(lane.id, (-1, now))
         self._rested[lane.id] = lane.runs, since if runs == lane.runs else now
         return self._rested[lane.id][1]

@@ -28,6 +28,7 @@ class Coordinator:
     def __init__(self, fleet: Fleet, launcher: Launcher, state: State, queues: Queues, options: Options) -> None:
         self.recycler = Recycler(fleet, launcher, options)
         scaled = options.min_lanes is not None
+        # The scaler reads the recycler's own set, so that it never grows a browser that is over its limit.
         self._scaler = Scaler(fleet, launcher, state, queues, options, self.recycler.full) if scaled else None
 
     def __repr__(self) -> str:

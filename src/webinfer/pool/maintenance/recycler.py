@@ -111,11 +111,12 @@ class Recycler:
         browser = self._registry.browsers.get(lane.id.browser)
         try:
             if browser is not None:
-                await self._fleet.add_lane(browser)
+                await self._fleet.add_lane(browser)  # before the old one ends: a browser ends with its last lane
                 self._fleet.retire(lane, cause)
         except WebinferError as error:
             extra = {"event": "recycling_failed", "lane": str(lane.id), "code": error.code}
             log.warning("lane %s is worn and cannot be replaced for now: %s", lane.id, error, extra=extra)
+            # Not again at once: every event looks at this lane, and what kept the new one from starting may last.
             asyncio.get_running_loop().call_later(REST, self._renewing.discard, lane.id)
         else:
             self._renewing.discard(lane.id)
@@ -127,7 +128,7 @@ class Recycler:
 
     async def _measure(self, now: float) -> None:
         browsers = list(self._registry.browsers.values())
-        memory = await self._fleet.memory()
+        memory = await self._fleet.memory()  # browsers may come and go meanwhile, so sizes are matched by id
         sizes = [memory.get(browser.id, 0) for browser in browsers]
         ids = {browser.id for browser in browsers}
         self._runs = {lane: runs for lane, runs in self._runs.items() if lane.browser in ids}

@@ -108,6 +108,7 @@ def plan(state: State) -> Plan:
         The plan. It never sends more requests of a session than are waiting, nor more than ``depth`` to a lane.
     """
     todo = Plan()
+    # Requests that each lane will have once the plan is carried out. A reserved lane counts as full.
     busy = {
         lane.id: max(lane.running, state.depth) if lane.id in state.reserved else lane.running
         for lane in state.lanes.values()
@@ -118,14 +119,15 @@ def plan(state: State) -> Plan:
         again = []
         for key, left in turns:
             if left and not state.depths.get(key, state.depth):
-                continue
+                continue  # its batch still gathers: it needs neither a lane nor a further session yet
             lane = least_busy(key, state, busy) if left else None
             if lane is not None:
                 todo.dispatch.append((key, lane))
                 busy[lane] += 1
-                if left > 1 and key not in state.depths:
+                if left > 1 and key not in state.depths:  # how many a batch takes is not known here
                     again.append((key, left - 1))
                 continue
+            # No lane has room, and no later turn of this plan changes that: the session leaves the round.
             if left and state.depths.get(key, state.depth) < state.depth:
                 todo.reserve += _reserve(key, state, busy)
             target = _place(key, bool(left), state, busy, loading)
@@ -148,6 +150,7 @@ def least_busy(key: SessionKey, state: State, busy: Mapping[LaneId, int] | None 
         state: What the scheduler knows.
         busy: Requests that each lane has, where a plan in the making has given them more.
     """
+    # Of equally busy lanes the oldest wins, so that the youngest come to rest and can be ended.
     best, least = None, state.depths.get(key, state.depth)
     for lane in state.lanes.values():
         running = lane.running if busy is None else busy[lane.id]

@@ -1,7 +1,7 @@
 """Dynamic batching: which waiting requests run together, and how long one waits for others.
 
 Only requests of one row and of the same shapes are run together, so nothing is padded for a neighbour's sake: what
-padding there is was exact before (``policy.buckets``).
+padding there is was exact before (``plan.buckets``).
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Batching:
         """
         if backend == "wasm":
             return cls(limit, patience)
+        # The largest power of two within the limit: the sizes that shapes are padded to (``buckets``).
         return cls(1 << (limit.bit_length() - 1), patience, "full" if backend == "webnn" else "powers")
 
     def size(self, requests: int) -> int:
@@ -156,4 +157,5 @@ def split(tensors: Arrays, count: int) -> list[dict[str, NDArray[Any]]]:
     Returns:
         The outputs of each request, by name.
     """
+    # Copies: a view would hold the outputs of all others in memory for as long as one caller keeps its own.
     return [{name: array[row : row + 1].copy() for name, array in tensors.items()} for row in range(count)]

@@ -99,6 +99,7 @@ def smallest(
             if image is None:
                 return EXACT
             sizes.update(zip(spec.shape[1:], image, strict=True))
+    # Only shapes count here: one byte for each value is enough.
     example = {
         spec.name: np.zeros([size if isinstance(size, int) else sizes.get(size, 1) for size in spec.shape], np.uint8)
         for spec in signature.inputs
@@ -185,6 +186,7 @@ def _paddable(signature: Signature) -> list[str]:
     batch = batch_dimension(signature)
     names = [batch] if batch else []
     known = {name for spec in signature.inputs for name in spec.shape if isinstance(name, str)}
+    # An output dimension that no input has may follow from a padded one, and could not be trimmed.
     bound = all(isinstance(name, int) or name in known for spec in signature.outputs for name in spec.shape)
     shapes = {spec.name: spec.shape for spec in signature.inputs}
     mask, ids = shapes.get(MASK), shapes.get("input_ids")

@@ -14,7 +14,7 @@ def backoff(failures: int) -> float:
     Args:
         failures: Failures in a row.
     """
-    return min(2.0 ** min(failures - 1, 10), CAP) if failures > 0 else 0.0
+    return min(2.0 ** min(failures - 1, 10), CAP) if failures > 0 else 0.0  # 2.0 ** 1024 would overflow
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class Batch:
 
         Of requests that ran together any one may be to blame, so each runs alone then, which will tell.
         """
+        # A connection fails its requests in the order of sending, so the first batch to come here was computed.
         if self.lane.blamed:
             return
         self.lane.blamed = True

@@ -41,7 +41,7 @@ class Batcher:
             level: Its queues.
         """
         now = time.perf_counter()
-        for key, queue in tuple(level.items()):
+        for key, queue in tuple(level.items()):  # a copy: what is handed over adds and drops queues of the level
             self._move_full(priority, key, queue)
         return {
             key: self._depth_of(key, queue, first, now)
@@ -72,6 +72,7 @@ class Batcher:
     def _depth_of(self, key: SessionKey, queue: Queue, first: Request, now: float) -> int:
         assert first.group is not None
         batching = first.group.batching
+        # Only full batches are handed over to a session of one size, so nothing there waits for more requests.
         if queue.group_size(first) >= batching.limit or (first.group.key == key and batching.sizes == "full"):
             return self._depth
         delay = batching.delay(len(queue), first.submitted, now)
@@ -92,7 +93,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         at = loop.time() + delay
         if self._timer is not None and self._timer.when() <= at:
-            return
+            return  # the plan at that time sets the timer for what still waits
         self.close()
         self._timer = loop.call_at(at, self._wake)
 

@@ -29,6 +29,7 @@ class Deadlines:
 
     def __init__(self, expire: Callable[[Request], None]) -> None:
         self._expire = expire
+        # By timeout. Weak, or an answered request would hold its tensors until its timeout is over.
         self._queues: dict[float, deque[weakref.ref[Request]]] = {}
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
@@ -48,6 +49,7 @@ class Deadlines:
         if queue is None:
             queue = self._queues[timeout] = deque()
             self._arm(timeout, timeout)
+        # Each request clears the front, so a queue holds about what is under way, not all of the last seconds.
         while queue and _is_over(queue[0]):
             queue.popleft()
         queue.append(weakref.ref(request))

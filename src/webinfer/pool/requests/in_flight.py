@@ -66,6 +66,7 @@ class InFlight:
         lane = batch.lane.id
         batches = self._batches[lane]
         batches.remove(batch)  # one of the few that a lane may hold
+        # A lane answers in order, so the timer was for this batch. What it computes next has a time of its own.
         if self._leftovers and (timer := self._leftovers.pop(lane, None)):
             timer.cancel()
         if batches:

@@ -100,6 +100,7 @@ def _insert(line: _Line, request: Request) -> None:
         line[request.number] = request
         return
     earlier: list[Request] = []
+    # The last number is larger, so this ends before the line is empty.
     while next(iter(line)) < request.number:  # those that came back before it: a few
         earlier.append(line.popitem(last=False)[1])
     for front in (request, *reversed(earlier)):
@@ -177,7 +178,7 @@ class Queues:
             The requests, in order.
         """
         level = self._levels[priority]
-        queue = level[key] = level.pop(key)
+        queue = level[key] = level.pop(key)  # out and in again: a dictionary's order is the order of turns
         requests = queue.take(count)
         self.count -= len(requests)
         self._tidy(priority, key)

@@ -143,7 +143,7 @@ class Loader:
             self._drop(key, id)
         for key, id in plan.load:
             state = self._state.lanes[id]
-            state.loading = key
+            state.loading = key  # now, not in the task: the next plan may be asked for before that begins
             self._tasks.spawn(self._create(key, self._fleet.registry.lanes[id], state))
         for key in plan.launch:
             wanted = key.browsers, key.backend
@@ -209,7 +209,7 @@ class Loader:
                 if (key.browsers, key.backend) == (names, backend):
                     self._fail(key, error)
         finally:
-            self._launching.discard((names, backend))
+            self._launching.discard((names, backend))  # before the next plan, which may want that browser again
         self._owner.advance()
 
     async def _create(self, key: SessionKey, lane: Lane, state: LaneState) -> None:
@@ -257,9 +257,9 @@ class Loader:
 
     def _failed(self, key: SessionKey, lane: Lane, loading: Loading | None, error: WebinferError) -> None:
         if isinstance(error, BackendUnavailable) and self._fleet.refuse_gpu(lane, error):
-            error = DeviceLost(str(error))
+            error = DeviceLost(str(error))  # which is retried: the browser's successor may be granted a GPU
         elif isinstance(error, DeadlineExceeded) and key.backend == "webgpu":
-            self._fleet.stop_run(lane, key.backend, error)
+            self._fleet.stop_run(lane, key.backend, error)  # what hangs on the GPU outlives its lane
         event = LoadFailedEvent(lane.id, key, error.code, str(error))
         name = loading.name if loading is not None else key.model
         log.info("lane %s could not load %s: %s", lane.id, name, error, extra=log_fields(event))
