@@ -98,6 +98,7 @@ class Browser:
         self._dialling: dict[LaneId, Ticket] = {}  # lanes whose workers were started and have not dialled back
         self._verdicts: dict[Backend, tuple[Capabilities, Verdict]] = {}
         page.on_miss = partial(owner.heartbeat_missed, self)
+        # Last, when all fields are there: watch() delivers at once what came before.
         page.watch(self._notice)
         page.lost.add_done_callback(lambda lost: self._lose(f"Its page is gone: {lost.result()}"))
         process.exited.add_done_callback(
@@ -207,6 +208,7 @@ class Browser:
             LaneLost: Its worker failed or did not dial back in time.
             BrowserLost: The browser is gone.
         """
+        # Noted before anything is awaited, so that lanes that start side by side get different ids.
         lane = LaneId(self.id, len(self._lane_ids) + 1)
         self._lane_ids[str(lane)] = lane
         ticket = self._host.invite("lane")
@@ -226,8 +228,10 @@ class Browser:
             raise LaneLost(f"Lane {lane} did not start within {timeout:g} s.") from None
         finally:
             del self._dialling[lane]
+            # The page's answer and the ticket may both report one failure. Reading the second one's exception keeps
+            # asyncio from logging that nobody retrieved it.
             if not ticket.connected.cancel() and not ticket.connected.cancelled():
-                ticket.connected.exception()  # where the page's own answer was the first to tell of it
+                ticket.connected.exception()
         return Lane(lane, connection, self)
 
     def learn(self, speeds: Speeds) -> None:
@@ -297,6 +301,7 @@ class Browser:
         if self.lost.done():
             return
         reason = BrowserLost(f"Browser {self.id} ({self.installation.name}) was lost. {cause}", browser=self.id)
+        # The owner comes last: it may start a successor, and must find all that waits for this browser failed.
         self.lost.set_result(reason)
         if not self._reported.done():
             self._reported.set_exception(LaunchFailed(str(reason), browser=self.installation.name))
@@ -306,10 +311,10 @@ class Browser:
 
 
 async def _dial(ticket: Ticket, process: BrowserProcess | Visit) -> Connection:
-    """Wait for the page to dial back, or for the browser to end first.
+    """Return the page's connection, once it has dialled back.
 
-    Returns:
-        The connection.
+    Raises:
+        LaunchFailed: The browser ended before.
     """
     either: set[asyncio.Future[Any]] = {ticket.connected, process.exited}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -145,7 +145,7 @@ class Lane:
             ) from None
         except LostError as error:
             self.lose(error)
-            raise self.lost.result() from None
+            raise self.lost.result() from None  # the first reason: a closed socket may be only its consequence
         self._outputs[session] = recipe.outputs
         placement = Placement.of(recipe.backend, answer.placement) if answer.placement else None
         self._placements[session] = placement
@@ -314,7 +314,7 @@ class Lane:
     ) -> None:
         """Pass an outcome on, unless it tells of a loss or answers something else than was asked."""
         if isinstance(outcome, LostError):
-            self.lose(outcome)
+            self.lose(outcome)  # before on_outcome, which must find the lane out of the registry
             outcome = self.lost.result()  # a closed socket is only how the loss was noticed
         elif isinstance(outcome, Reply) and (why := _mismatch(outcome.tensors, known, wanted)):
             self.lose(LaneLost(f"Lane {self.id} was ended: it answered a run with {why}."))

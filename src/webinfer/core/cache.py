@@ -20,7 +20,7 @@ from webinfer.core.errors import OptionError
 from webinfer.core.json import write_json
 
 _CHUNK = 1 << 20  # Bytes hashed at a time: large enough that Python's share is nothing, small enough for any memory.
-_BELIEVED = re.compile(r"[0-9a-f]{64}|b[a-z2-7]{58} \d+")  # SHA-256; CID and size. Nothing else comes from here.
+_VALID = re.compile(r"[0-9a-f]{64}|b[a-z2-7]{58} \d+")  # SHA-256; CID and size. Nothing else comes from here.
 _STEP = 2.0  # Seconds: FAT's, the longest. Others have some milliseconds.
 _REMEMBERED = 4096  # Files whose hash is remembered; the oldest are forgotten first.
 
@@ -150,7 +150,7 @@ def _recall() -> dict[str, str]:
         return {}  # Missing, unreadable or corrupt: the hashes are made again.
     if not isinstance(known, dict):
         return {}
-    return {key: value for key, value in known.items() if isinstance(value, str) and _BELIEVED.fullmatch(value)}
+    return {key: value for key, value in known.items() if isinstance(value, str) and _VALID.fullmatch(value)}
 
 
 def _remember(key: str, digest: str) -> None:

@@ -50,11 +50,15 @@ def plain(value: Any) -> Any:
 
 
 def to_text(value: Any) -> str:
-    """Return anything as text, also what fails to tell itself."""
-    for tell in (str, repr):
+    """Return anything as text, even an object whose own ``__str__`` fails.
+
+    Args:
+        value: Any value.
+    """
+    for convert in (str, repr):
         try:
-            return tell(value)
-        except Exception:  # whatever it is, it is no reason not to tell the rest
+            return convert(value)
+        except Exception:  # whatever it is, it is no reason to lose the rest of a record
             continue
     return f"<{type(value).__name__}>"
 

@@ -67,7 +67,7 @@ class JsonFormatter(BaseJsonFormatter):
             One line.
         """
         return (
-            "{" + ", ".join(f"{_written(to_text(name))}: {_written(value)}" for name, value in log_data.items()) + "}"
+            "{" + ", ".join(f"{_to_json(to_text(name))}: {_to_json(value)}" for name, value in log_data.items()) + "}"
         )
 
 
@@ -78,7 +78,7 @@ def _message(record: logging.LogRecord) -> str:
         return f"{to_text(record.msg)} {to_text(record.args)}"
 
 
-def _written(value: Any) -> str:
+def _to_json(value: Any) -> str:
     """Return a value as JSON, whatever it is: logging must not fail."""
     try:
         return json.dumps(plain(value), allow_nan=False)

@@ -51,7 +51,7 @@ class Sampler:
             task.add_done_callback(self._tasks.discard)
 
     async def _take(self) -> None:
-        energy = self._energy()
+        energy = self._energy()  # with the items before the await: both are of the time up to now
         items = self._counters.read().sum(lambda series: series.runs.items)
         answered, self._items = items - self._items, items
         now = await measure(self._pool)

@@ -194,6 +194,7 @@ class Connection:
             self._refuse(breach)
             return
         match received:
+            # The conversation passes on only answers to pending requests, so their ids are known here.
             case Reply():
                 if self._transfers:
                     self._transfers.pop(received.id, None)
@@ -233,6 +234,8 @@ class Connection:
 
     def _lose(self, reason: WebinferError) -> None:
         if not self.lost.done():
+            # First the state, then the callbacks, which may post or forget. They are called in the order of sending:
+            # the first request is what a lane was computing, and the pool blames that one.
             self.lost.set_result(reason)
             replies, self._replies = self._replies, {}
             self._transfers.clear()

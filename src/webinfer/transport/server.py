@@ -98,7 +98,7 @@ class Host:
         self.status_token = secrets.token_urlsafe(24)
         self.report: Report | None = None
         self.on_stall: OnStall | None = None
-        self._stall_told = -math.inf
+        self._last_stall = -math.inf
         self.exposition: Exposition | None = None
         self._metrics_token = metrics_token
         self.connections: set[Connection] = set()
@@ -199,11 +199,11 @@ class Host:
         return f"/models/{sha256}"
 
     def _stalled(self, seconds: float) -> None:
-        """Tell of a stall once, though every page's heart finds it."""
+        """Report a stall once, although the heartbeat of every page notices it."""
         now = time.monotonic()
-        if now - self._stall_told < seconds:
+        if now - self._last_stall < seconds:
             return
-        self._stall_told = now
+        self._last_stall = now
         extra = {"event": "host_stalled", "seconds": seconds}
         log.warning("the event loop was blocked for %.1f s: do what takes long in a thread", seconds, extra=extra)
         if self.on_stall is not None:
@@ -220,6 +220,7 @@ class Host:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Return the answer to a request from our own page, isolated; refuse all others."""
+        # The name in Host stops DNS rebinding: another site's name may resolve to this address.
         if request.headers.get("Host") not in (f"{self.address}:{self.port}", f"localhost:{self.port}"):
             return _refuse("The Host header names another site.")
         origin = request.headers.get("Origin")
@@ -262,6 +263,7 @@ class Host:
         return web.Response(body=text, headers={"Cache-Control": "no-store", "Content-Type": kind})
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
+        # Taken out before anything is awaited: of two sockets with one token, one gets in.
         ticket = self._tickets.pop(request.query.get("token", ""), None)
         if ticket is None or ticket.connected.done():
             return _refuse("The token is unknown or was used already.")

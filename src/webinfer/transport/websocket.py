@@ -74,8 +74,9 @@ class WebSocket(asyncio.BufferedProtocol):
             status=101,
             headers={"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept_key(key)},
         )
-        response.force_close()
+        response.force_close()  # no other HTTP request may follow on this connection
         await response.prepare(request)
+        # From here on nothing awaits: a frame that came before set_protocol() would go to the HTTP parser.
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("The browser hung up during its handshake.")
@@ -102,7 +103,7 @@ class WebSocket(asyncio.BufferedProtocol):
         """
         if self._parted or self.transport.is_closing():
             return
-        write = self.transport.write
+        write = self.transport.write  # one call for the header and the first part: most messages have no other
         write(frame_header(BINARY, sum(map(len, parts))) + parts[0])
         for part in parts[1:]:
             write(part)

@@ -113,8 +113,8 @@ def find(name: BrowserName = "auto", executable: Path | None = None) -> Installa
         return _explicit(Path(named), VARIABLE)
     wanted = ORDER if name == "auto" else (name,)
     for candidate in wanted:
-        if (found := _find_one(candidate)) is not None:
-            return found
+        if (installation := _find_one(candidate)) is not None:
+            return installation
     raise _not_found(wanted)
 
 
@@ -133,17 +133,17 @@ def find_several(names: Sequence[ManyName]) -> list[Installation]:
     """
     wanted = tuple(dict.fromkeys(browser for name in names for browser in (ORDER if name == "all" else (name,))))
     named = os.environ.get(VARIABLE) if "all" in names else None
-    found = [_explicit(Path(named), VARIABLE)] if named else []
-    found += [installation for installation in map(_find_one, wanted) if installation is not None]
-    if not found:
+    installations = [_explicit(Path(named), VARIABLE)] if named else []
+    installations += [installation for installation in map(_find_one, wanted) if installation is not None]
+    if not installations:
         raise _not_found(wanted)
-    return list({installation.name: installation for installation in reversed(found)}.values())[::-1]
+    # Of two with one name the first stays, which is the one that the user named.
+    return list({installation.name: installation for installation in reversed(installations)}.values())[::-1]
 
 
 def find_all() -> list[Installation]:
     """Return every browser that this machine has, in the order of preference."""
-    found = (_find_one(name) for name in (*ORDER, *BY_NAME))
-    return [installation for installation in found if installation is not None]
+    return [installation for installation in map(_find_one, (*ORDER, *BY_NAME)) if installation is not None]
 
 
 def version(installation: Installation) -> str | None:

@@ -15,17 +15,17 @@ _DEVICES = ("/dev/dri/", "/dev/nvidia", "/dev/dxg", "/dev/kgsl", "/dev/mali")
 def list_gpus(root: Path = Path("/")) -> tuple[str, ...] | None:
     """Return the GPUs that the kernel lists, with PCI numbers and drivers; ``None`` where we cannot ask.
 
-    Linux alone tells it in files. On macOS and Windows a browser's own words must do.
+    Only Linux lists them in files. On macOS and Windows the browser's own words must do.
 
     Args:
         root: Root of the file system.
     """
     if sys.platform != "linux":
         return None
-    found = [*_cards(root / "sys/class/drm"), *_nvidia(root / "proc/driver/nvidia")]
-    if not found and (root / "dev/dxg").exists():
-        found.append("the host's GPU by way of WSL (/dev/dxg)")
-    return tuple(found)
+    gpus = [*_cards(root / "sys/class/drm"), *_nvidia(root / "proc/driver/nvidia")]
+    if not gpus and (root / "dev/dxg").exists():
+        gpus.append("the host's GPU by way of WSL (/dev/dxg)")
+    return tuple(gpus)
 
 
 def uses_gpu(pid: int) -> tuple[str, ...] | None:
@@ -35,7 +35,7 @@ def uses_gpu(pid: int) -> tuple[str, ...] | None:
         pid: Its main process; 0 for one that is not ours.
 
     Returns:
-        Nothing where they hold none; ``None`` where it cannot be told.
+        Nothing where they hold none; ``None`` where that is not known.
     """
     if sys.platform != "linux" or not pid:
         return None

@@ -32,9 +32,9 @@ def places() -> tuple[str, ...]:
 
 
 def version(executable: Path) -> str | None:
-    """Return the version of WebKitGTK, or ``None`` where it cannot be told.
+    """Return the version of WebKitGTK, or ``None`` where it is not known.
 
-    MiniBrowser itself tells it only where there is a display.
+    MiniBrowser itself prints it only where there is a display.
 
     Args:
         executable: MiniBrowser's path.
@@ -43,7 +43,7 @@ def version(executable: Path) -> str | None:
     if library is None:
         return None
     try:
-        said = subprocess.run(
+        answer = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _ASK, library],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -53,4 +53,4 @@ def version(executable: Path) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return said.stdout.strip() or None
+    return answer.stdout.strip() or None

@@ -35,12 +35,12 @@ def identify(executable: Path, libraries: Path | None = None) -> BrowserName | N
     """
     if executable.name == minibrowser.EXECUTABLE:
         return "webkit"
-    said = executable.name if sys.platform == "win32" else _ask(executable, libraries)
-    return next((name for pattern, name in _NAMES if pattern.search(said or "")), None)
+    text = executable.name if sys.platform == "win32" else _ask(executable, libraries)
+    return next((name for pattern, name in _NAMES if pattern.search(text or "")), None)
 
 
 def version(executable: Path, libraries: Path | None = None) -> str | None:
-    """Return a browser's version, or ``None`` where it cannot be told.
+    """Return a browser's version, or ``None`` where it is not known.
 
     Args:
         executable: The browser.
@@ -51,8 +51,8 @@ def version(executable: Path, libraries: Path | None = None) -> str | None:
     if sys.platform == "win32":  # Browsers there do not answer --version, but name a directory after it.
         numbers = [path.name for path in executable.parent.glob("*.*.*.*") if _NUMBER.fullmatch(path.name)]
         return max(numbers, default=None)
-    found = _NUMBER.search(_ask(executable, libraries) or "")
-    return found.group() if found else None
+    number = _NUMBER.search(_ask(executable, libraries) or "")
+    return number.group() if number else None
 
 
 def is_snap(executable: Path) -> bool:

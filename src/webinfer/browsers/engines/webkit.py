@@ -88,7 +88,11 @@ def _require_desktop(installation: Installation, inherited: Mapping[str, str]) -
 
 
 def _x_server(installation: Installation, inherited: Mapping[str, str], keys: Path) -> tuple[str, ...]:
-    """Return the command of an X server that listens on an abstract socket only, so that it never leaves a file."""
+    """Return the command of an X server that listens on an abstract socket only, so that it never leaves a file.
+
+    Raises:
+        LaunchFailed: There is none on PATH.
+    """
     executable = shutil.which("Xvfb", path=inherited.get("PATH"))
     if executable is None:
         raise LaunchFailed(

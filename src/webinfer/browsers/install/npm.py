@@ -1,6 +1,6 @@
 """Finding npm: the system's, or else the one that comes with Node.js as a Python wheel.
 
-``python -m webinfer.browsers.npm ARGUMENT...`` runs it, with its Node.js first on PATH.
+``python -m webinfer.browsers.install.npm ARGUMENT...`` runs it, with its Node.js first on PATH.
 """
 
 from __future__ import annotations
@@ -96,10 +96,10 @@ def _on_path() -> Npm | None:
     if npm is None or node is None:
         return None
     try:
-        said = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+        printed = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
-    number = re.match(r"v(\d+)\.(\d+)", said)
+    number = re.match(r"v(\d+)\.(\d+)", printed)
     new_enough = number is not None and (int(number[1]), int(number[2])) >= OLDEST
     return Npm((npm,), Path(node).parent) if new_enough else None
 

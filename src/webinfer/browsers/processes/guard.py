@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable
 
 GRACE = 1.0  # Seconds from SIGTERM to SIGKILL. The profile is thrown away, so there is nothing that it must save.
-TAIL = 16384  # Bytes of the browser's last words that are told.
+TAIL = 16384  # Bytes of the browser's last words that are reported.
 
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # From <linux/prctl.h>.
 _CANNOT_START = 127  # As the shell says it. Nobody reads it.
@@ -80,7 +80,7 @@ class _Family:
                 self.note(*child)
 
     def note(self, pid: int, status: int) -> None:
-        """Take note of a child's end; the browser's is told."""
+        """Take note of a child's end; the browser's is reported."""
         if pid == self.pid and not self.ended:
             self.ended = True
             _tell_exit(self.home, os.waitstatus_to_exitcode(status))
@@ -136,7 +136,7 @@ def _start(argv: list[str], prctl: Prctl) -> tuple[int, int]:
     if pid == 0:
         _become(argv, prctl, guard, write)
     os.close(write)
-    failure = os.read(read, 16)
+    failure = os.read(read, 16)  # Blocks until the exec, and so until the group exists that _end() kills.
     os.close(read)
     return pid, int(failure or 0)
 
@@ -148,7 +148,7 @@ def _become(argv: list[str], prctl: Prctl, guard: int, failure: int) -> None:
     try:
         os.setpgid(0, 0)
         prctl(_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == guard:  # Else it died before it could be heard.
+        if os.getppid() == guard:  # Else the guard died before the death signal was set, and nobody would end this.
             for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would leave it so.
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -176,7 +176,7 @@ def _watch(signals: int, parent: int, family: _Family) -> None:
     while not family.ended:
         ready = select.select([*ends, signals], [], [])[0]
         if signals in ready and set(os.read(signals, 512)) != {signal.SIGCHLD}:
-            return
+            return  # Any signal but that of a child asks us to end.
         family.reap()
         if any(end in ready for end in ends):  # Nothing is ever written to standard input: it has ended.
             return

@@ -97,7 +97,7 @@ class BrowserProcess:
 
     async def _follow(self) -> None:
         """Wait for the browser's end, then for its guard's."""
-        answer = await _hear(self._guard)
+        answer = await _read_report(self._guard)
         if not answer:
             _kill_group(self.pid)
         self.exited.set_result(_exit_of(answer))
@@ -144,8 +144,9 @@ async def launch(
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
+    # From here on the guard deletes the directory, and _wait() deletes what a killed guard leaves.
     try:
-        answer = await _hear(guard)
+        answer = await _read_report(guard)
     except BaseException:
         _hang_up(guard)
         await asyncio.shield(_wait(guard, home))
@@ -160,11 +161,12 @@ async def launch(
 
 
 async def _started(starting: Coroutine[Any, Any, asyncio.subprocess.Process], home: Path) -> asyncio.subprocess.Process:
-    """Wait for the guard's start; if that is given up half-way, end what was started all the same.
+    """Return the guard's process, once it has started.
 
-    Returns:
-        The guard's process.
+    Raises:
+        CancelledError: The caller gave up. What was started has ended.
     """
+    # Shielded: a cancelled start could leave a process that nobody knows of.
     task = asyncio.ensure_future(starting)
     try:
         return await asyncio.shield(task)
@@ -209,14 +211,14 @@ async def _start_guard(plan: LaunchPlan, home: Path, profile: KeptProfile | None
             stderr=stderr,
             env=dict(plan.env),
             limit=_LINE,
-            pass_fds=() if profile is None else (profile.lock,),
+            pass_fds=() if profile is None else (profile.lock,),  # held until the last process of the browser ends
             start_new_session=True,  # On Windows it does nothing, and the flag does the like.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
 
 
-async def _hear(guard: asyncio.subprocess.Process) -> dict[str, Any]:
-    """Return what the guard tells next, or nothing when it is gone."""
+async def _read_report(guard: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Return the guard's next report, which is empty when the guard is gone."""
     assert guard.stdout is not None
     line = await guard.stdout.readline()
     return dict(json.loads(line)) if line.endswith(b"\n") else {}

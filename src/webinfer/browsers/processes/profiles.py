@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_PORT = "port"  # the file that tells it
+_PORT = "port"  # the file with the port's number
 
 
 @dataclass(frozen=True, slots=True)

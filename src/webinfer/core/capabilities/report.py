@@ -176,7 +176,7 @@ class Capabilities:
         """Read a page's report.
 
         Args:
-            report: What the page told, with every field checked.
+            report: What the page reported, with every field checked.
 
         Returns:
             What the browser can do.

@@ -96,12 +96,12 @@ def judge_speed(
     (fast, moved), bound = gpu, cores * _WIDER * max(_YARDSTICK, cpu[0] if cpu else 0.0)
     beside = f", {fast / cpu[0]:.3g} times one thread of WebAssembly ({cpu[0]:.3g})" if cpu and cpu[0] else ""
     reach = "cannot" if fast > bound else "could"
-    said = (
+    timed = (
         f"a timed kernel does {fast:.3g} GFLOP/s on it{beside}: software on {cores} logical cores {reach} do that, "
         f"being bound by {bound:.3g}"
     )
     other = f", one thread of WebAssembly {cpu[1]:.3g}" if cpu else ""
-    observed = (said, f"it moves {moved:.3g} GB/s{other}")
+    observed = (timed, f"it moves {moved:.3g} GB/s{other}")
     return ("hardware" if kind == "unproven" and fast > bound else kind), observed
 
 

@@ -212,7 +212,11 @@ class Options:
         self._check_numbers()
 
     def _check_names(self) -> None:
-        """Refuse what is none of the names that an option knows."""
+        """Refuse what is none of the names that an option knows.
+
+        Raises:
+            OptionError: A value is another name.
+        """
         one_of("browser", self.browser, BROWSERS)
         one_of("platform", self.platform, PLATFORMS)
         one_of("accuracy", self.accuracy, ACCURACY_MODES)
@@ -227,7 +231,11 @@ class Options:
         one_of("routing", self.routing, get_args(RoutingName))
 
     def _check_browsers(self) -> None:
-        """Refuse browsers that exclude each other."""
+        """Refuse browsers that exclude each other.
+
+        Raises:
+            OptionError: Two options name browsers, or one needs the other.
+        """
         for browser in self.browsers:
             one_of("browsers", browser, MANY)
         if self.browsers and (self.executable is not None or self.browser != "auto"):
@@ -240,7 +248,11 @@ class Options:
             )
 
     def _check_numbers(self) -> None:
-        """Refuse numbers out of their range, and a token that is too short."""
+        """Refuse numbers out of their range, and a token that is too short.
+
+        Raises:
+            OptionError: A value is out of its range.
+        """
         for name in (
             "lanes",
             "max_queue",
@@ -344,8 +356,8 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         OptionError: It is another; the nearest one is named.
     """
     if value not in allowed:
-        said = f"{name} must be one of {', '.join(allowed)}, not {value!r}. {suggestion(value, allowed)}"
-        raise OptionError(said.rstrip(), option=name)
+        message = f"{name} must be one of {', '.join(allowed)}, not {value!r}. {suggestion(value, allowed)}"
+        raise OptionError(message.rstrip(), option=name)
 
 
 def positive(name: str, value: float) -> None:

@@ -1,4 +1,4 @@
-"""Which backend each node of a session's graph went to, as the runtime itself told it."""
+"""Which backend each node of a session's graph went to, as the runtime itself reported it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Placement:
 
         Args:
             backend: Backend that was asked for.
-            report: What the runtime told.
+            report: What the runtime reported.
 
         Returns:
             How many nodes went where.

@@ -97,12 +97,12 @@ class Operator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a session made for measuring told.
+    """What a session that was made for measuring reported.
 
     Attributes:
         backend: Backend that was asked for.
-        phases: The parts of the run in the middle, by its length; ``None`` where the runtime did not tell.
-        operators: The most time first, then those whose time is not told.
+        phases: The parts of the run of median length; ``None`` where the runtime did not report them.
+        operators: The most time first, then those whose time is not known.
     """
 
     backend: Backend
@@ -128,7 +128,7 @@ class Profile:
 
     @property
     def timed(self) -> tuple[Operator, ...]:
-        """The operators whose time is told."""
+        """The operators whose time is known."""
         return tuple(operator for operator in self.operators if operator.seconds is not None)
 
     @property

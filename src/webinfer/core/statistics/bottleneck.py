@@ -53,18 +53,18 @@ def limit(load: Occupancy) -> Limit:
     Returns:
         What held it, and why.
     """
-    seen = (
+    evidence = (
         f"{load.cores:.0%} of the cores worked",
         f"Python took {load.python:.2f} of a core",
         f"lanes ran {load.lanes:.0%} of the time",
         f"{load.transfer:.0%} of a request's time was on the way",
     )
     if load.python > _FULL:
-        return Limit("bridge", seen)
+        return Limit("bridge", evidence)
     if load.cores > _FULL:
-        return Limit("cores", seen)
+        return Limit("cores", evidence)
     if load.transfer > _NOTABLE and load.lanes < _FULL:
-        return Limit("bridge", seen)
+        return Limit("bridge", evidence)
     if load.hardware and load.lanes > _FULL:
-        return Limit("gpu", seen)
-    return Limit("callers" if load.lanes < 1 - _NOTABLE else "unknown", seen)
+        return Limit("gpu", evidence)
+    return Limit("callers" if load.lanes < 1 - _NOTABLE else "unknown", evidence)

@@ -72,15 +72,15 @@ def changes(values: Values, *, alpha: float = _ALPHA, margin: float = MARGIN, se
         The changes, the oldest first.
     """
     series = np.asarray(values, float)
-    found = _split(np.log(series), 0, alpha, np.random.default_rng(seed))
-    while found:  # leaving one out joins the stretches on both sides, which moves the medians of its neighbours
-        edges = [0, *(index for index, _ in found), len(series)]
+    breaks = _split(np.log(series), 0, alpha, np.random.default_rng(seed))
+    while breaks:  # leaving one out joins the stretches on both sides, which moves the medians of its neighbours
+        edges = [0, *(index for index, _ in breaks), len(series)]
         parts = [series[start:end] for start, end in pairwise(edges)]
-        steps = [_change(parts[at], parts[at + 1], index, p) for at, (index, p) in enumerate(found)]
+        steps = [_change(parts[at], parts[at + 1], index, p) for at, (index, p) in enumerate(breaks)]
         smallest = min(steps, key=lambda change: abs(change.change))
         if abs(smallest.change) > margin:
             return steps
-        found = [(index, p) for index, p in found if index != smallest.index]
+        breaks = [(index, p) for index, p in breaks if index != smallest.index]
     return []
 
 
@@ -119,6 +119,7 @@ def _by_means(logs: NDArray[np.float64]) -> tuple[float, int]:
     sums = np.cumsum(centred)[cuts - 1]
     explained = sums**2 * (1 / cuts + 1 / (count - cuts))  # of the sum of squares, by the two means
     best = int(explained.argmax())
+    # Two means may explain everything; the bound keeps t finite then.
     left = max(float((centred**2).sum() - explained[best]), 1e-24)
     t = math.sqrt(float(explained[best]) / left * (count - 2))
     return min(1.0, len(cuts) * student_two_sided(t, count - 2)), int(cuts[best])
@@ -129,6 +130,7 @@ def _strongest(ranks: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np
     n = ranks.shape[1]
     cuts = np.arange(LEAST, n - LEAST + 1)
     sums = np.cumsum(ranks, axis=1)[:, cuts - 1]
+    # By chance alone a sum of k of n ranks has the mean k (n + 1) / 2 and the variance k (n - k) (n + 1) / 12.
     scores = np.abs(sums - cuts * (n + 1) / 2) / np.sqrt(cuts * (n - cuts) * (n + 1) / 12)
     best = scores.argmax(axis=1)
     return cuts[best], scores[np.arange(len(scores)), best]

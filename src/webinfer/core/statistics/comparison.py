@@ -152,11 +152,12 @@ def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compariso
     """
     logs = np.log(np.asarray(b, float) / np.asarray(a, float))
     n = len(logs)
+    # Walsh averages: their median is the estimate, and how many are above 0 is the signed-rank statistic.
     sums = np.add.outer(logs, logs)[np.triu_indices(n)] / 2
     changed = logs[logs != 0]
     ranks = rank(np.abs(changed))
     effect = (2 * ranks[changed > 0].sum() - ranks.sum()) / ranks.sum() if len(changed) else 0.0
-    chances = signed_rank_chances(np.arange(1, n + 1, dtype=float))[::2]
+    chances = signed_rank_chances(np.arange(1, n + 1, dtype=float))[::2]  # ranks without ties have whole sums
     return _tested(sums, chances, float(effect), n, "pair", confidence)
 
 
@@ -206,6 +207,7 @@ def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CON
     error = math.sqrt(float(errors.sum()))
     if error == 0:
         error = 1e-12  # equal to the last bit: a difference is then as sure as can be
+    # Welch's degrees of freedom (Satterthwaite's formula); any number does where neither side varies.
     freedom = float(errors.sum() ** 2 / (errors**2 / [len(first) - 1, len(second) - 1]).sum()) if errors.any() else 1.0
     reach = student_quantile(freedom, confidence) * error
     order = np.sign(np.subtract.outer(second, first))
@@ -240,6 +242,7 @@ def _tested(
     refused = int((tails < 1 - confidence).sum())  # counts from 0 on that the test refuses
     if not refused:
         confidence = max(0.0, float(1 - tails[0]))
+    # A change is not refused once ``refused`` differences lie at or below it, and as many at or above it.
     ordered = np.sort(differences)
     outside = max(0, refused - 1)
     low, middle, high = np.expm1([ordered[outside], np.median(ordered), ordered[len(ordered) - 1 - outside]])

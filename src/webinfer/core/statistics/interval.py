@@ -114,7 +114,7 @@ def outliers(values: Values) -> NDArray[np.bool_]:
         values: Measurements, in any unit.
 
     Returns:
-        A mark for each.
+        True where a value stands out, in the order of the values.
     """
     sample = np.asarray(values, float)
     deviation = spread(values)
@@ -146,6 +146,7 @@ def within_launch(times: Values, confidence: float = CONFIDENCE) -> Interval:
     if known[0] < confidence:
         confidence = max(0.0, known[0])
     elif outside + 1 < len(known):
+        # With d for ``place`` and I for ``share``, the weight of the inner ends is (n - d) I / (d + (n - 2 d) I).
         share, place = (known[outside] - confidence) / (known[outside] - known[outside + 1]), outside + 1
         part = (count - place) * share / (place + (count - 2 * place) * share)
         low, high = low + part * (ordered[place] - low), high + part * (ordered[count - 1 - place] - high)
@@ -203,8 +204,8 @@ def _error(values: NDArray[np.float64]) -> float:
 
     By McKean and Schrader (1984), "A comparison of methods for studentizing the sample median", Comm. Statist. B 13.
     """
-    found = within_launch(values)
-    return (found.high - found.low) / 2 / _normal(found.confidence) if found.confidence else 0.0
+    bounds = within_launch(values)
+    return (bounds.high - bounds.low) / 2 / _normal(bounds.confidence) if bounds.confidence else 0.0
 
 
 def _normal(confidence: float) -> float:

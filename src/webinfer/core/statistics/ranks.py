@@ -36,6 +36,7 @@ def signed_rank_chances(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     doubled = np.rint(2 * ranks).astype(int)
     chances = np.zeros(int(doubled.sum()) + 1)
     chances[0] = 1.0
+    # Each rank has a positive sign half of the time: the distribution is the mean of itself and itself moved by it.
     for step in doubled:
         moved = np.zeros_like(chances)
         moved[step:] = chances[: len(chances) - step]
@@ -61,9 +62,9 @@ def rank_sum_chances(first: int, second: int) -> NDArray[np.float64]:
     counts[0] = 1.0
     for i in range(1, min(first, second) + 1):
         upper = max(first, second) + i
-        if upper <= size:
+        if upper <= size:  # times 1 - q ** upper
             counts[upper:] -= counts[: size + 1 - upper].copy()
-        for at in range(i, size + 1):
+        for at in range(i, size + 1):  # divided by 1 - q ** i
             counts[at] += counts[at - i]
     chances: NDArray[np.float64] = counts / counts.sum()
     return chances

@@ -80,7 +80,8 @@ def scaling(throughputs: Mapping[int, float]) -> Scaling | None:
     x = np.array([throughputs[int(count)] for count in n])
     target = n / x
     columns = np.stack([np.ones_like(n), n - 1, n * (n - 1)], axis=1)
-    fits = [fit for columns_kept in _subsets() if (fit := _fit(columns / target[:, None], columns_kept)) is not None]
+    # Divided by the target, a residual is a relative error.
+    fits = [fit for subset in _subsets() if (fit := _fit(columns / target[:, None], subset)) is not None]
     first, second, third = min(fits, key=lambda fit: fit[0])[1]
     law = Scaling(1 / first, second / first, third / first, None)
     if len(n) == sum(coefficient > 0 for coefficient in (first, second, third)):
@@ -95,10 +96,10 @@ def _subsets() -> list[tuple[int, ...]]:
 
 def _fit(columns: NDArray[np.float64], subset: tuple[int, ...]) -> tuple[float, list[float]] | None:
     used = columns[:, subset]
-    found, *_ = np.linalg.lstsq(used, np.ones(len(used)), rcond=None)
-    if found[0] <= 0 or (found < 0).any():
+    coefficients, *_ = np.linalg.lstsq(used, np.ones(len(used)), rcond=None)
+    if coefficients[0] <= 0 or (coefficients < 0).any():
         return None
     whole = [0.0, 0.0, 0.0]
-    for at, value in zip(subset, found, strict=True):
+    for at, value in zip(subset, coefficients, strict=True):
         whole[at] = float(value)
-    return float(((used @ found - 1) ** 2).sum()), whole
+    return float(((used @ coefficients - 1) ** 2).sum()), whole

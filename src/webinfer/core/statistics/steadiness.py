@@ -15,7 +15,7 @@ def is_steady(times: Values, window: int = WINDOW, tolerance: float = TOLERANCE)
     """Return whether the latest runs take as long as those before them.
 
     The medians of the last two windows must be within ``tolerance`` of each other, or as near as their own scatter
-    lets one expect; and ``steady_from`` must not lie in the later half.
+    lets one expect.
 
     Args:
         times: Times of runs, in order.

@@ -67,31 +67,31 @@ def _convert_list(spec: TensorSpec, value: Any) -> NDArray[Any]:
     _refuse_strangers(spec, value)
     wanted = DTYPES[spec.dtype]
     try:
-        found = np.array(value)
+        array = np.array(value)
     except (ValueError, OverflowError) as error:
         _refuse_ragged(spec, value, error)
-    if found.size == 0:
-        return found.astype(wanted)
-    if found.dtype.kind == "O":
-        return _convert_objects(spec, found)
-    if found.dtype.kind not in "biuf":
-        _refuse(spec, f"holds {_name_of(found.dtype)}: {_remedy(spec, found.dtype)}", str(found.dtype))
-    if wanted.kind != "f" and found.dtype.kind == "f":
-        found = _as_integers(spec, value, found)
-    _check_range(spec, found)
+    if array.size == 0:
+        return array.astype(wanted)
+    if array.dtype.kind == "O":
+        return _convert_objects(spec, array)
+    if array.dtype.kind not in "biuf":
+        _refuse(spec, f"holds {_name_of(array.dtype)}: {_remedy(spec, array.dtype)}", str(array.dtype))
+    if wanted.kind != "f" and array.dtype.kind == "f":
+        array = _as_integers(spec, value, array)
+    _check_range(spec, array)
     with np.errstate(over="ignore"):
-        return found.astype(wanted, order="C")
+        return array.astype(wanted, order="C")
 
 
-def _as_integers(spec: TensorSpec, value: Any, found: NDArray[Any]) -> NDArray[Any]:
+def _as_integers(spec: TensorSpec, value: Any, array: NDArray[Any]) -> NDArray[Any]:
     """Return what NumPy took for floats as whole numbers, exactly.
 
     They may be floats that are whole, or integers of which some fit int64 and others uint64 only: NumPy has no
     dtype for such a mixture but float64, which rounds.
     """
-    if not (np.isfinite(found).all() and (np.floor(found) == found).all()):
-        _refuse(spec, "holds fractions: round them if that is meant", str(found.dtype))
-    return np.array([int(item) for item in np.array(value, object).flat], object).reshape(found.shape)
+    if not (np.isfinite(array).all() and (np.floor(array) == array).all()):
+        _refuse(spec, "holds fractions: round them if that is meant", str(array.dtype))
+    return np.array([int(item) for item in np.array(value, object).flat], object).reshape(array.shape)
 
 
 def _refuse_strangers(spec: TensorSpec, value: Any) -> None:
@@ -119,13 +119,13 @@ def _refuse_ragged(spec: TensorSpec, value: Any, error: Exception) -> NoReturn:
     _refuse(spec, f"is ragged: its rows have different lengths{which}; pad them to one length", "ragged list")
 
 
-def _convert_objects(spec: TensorSpec, found: NDArray[Any]) -> NDArray[Any]:
+def _convert_objects(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
     """Return whole numbers that are too large for NumPy to choose a dtype; anything else is no number."""
-    if not all(isinstance(item, int | float) for item in found.flat):
-        odd = next(item for item in found.flat if not isinstance(item, int | float))
+    if not all(isinstance(item, int | float) for item in array.flat):
+        odd = next(item for item in array.flat if not isinstance(item, int | float))
         _refuse(spec, f"holds a {type(odd).__name__} among its numbers", type(odd).__name__)
     try:
-        as_floats = found.astype(np.float64)
+        as_floats = array.astype(np.float64)
     except OverflowError:
         as_floats = None
     if as_floats is None or DTYPES[spec.dtype].kind != "f":

@@ -62,6 +62,7 @@ def _accept(signature: Signature, inputs: dict[str, Any]) -> dict[str, NDArray[A
     sizes: dict[str, int] = {}
     for name, dtype, shape in signature.plan:
         array = inputs.get(name)
+        # By identity, which is cheapest: NumPy has one object for each plain dtype, and any other takes the slow path.
         if type(array) is not np.ndarray or array.dtype is not dtype or not array.flags.c_contiguous:
             return None
         actual = array.shape
@@ -105,7 +106,11 @@ def _listed(signature: Signature) -> str:
 
 
 def _fit_rank(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array with its leading axis, where only that is missing."""
+    """Return the array with its leading axis, where only that is missing.
+
+    Raises:
+        ShapeMismatch: It has another number of dimensions.
+    """
     if not spec.ranked or array.ndim == len(spec.shape):
         return array
     if array.ndim == len(spec.shape) - 1:
@@ -119,8 +124,13 @@ def _fit_rank(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_shapes(signature: Signature, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Check every dimension, and that inputs agree where they share a symbolic one."""
-    seen: dict[str, tuple[int, str]] = {}
+    """Check every dimension, and that inputs agree where they share a symbolic one.
+
+    Raises:
+        EmptyBatch: An input has no items.
+        ShapeMismatch: A dimension is not the declared one, or differs between two inputs.
+    """
+    sizes: dict[str, tuple[int, str]] = {}  # of symbolic dimensions, and the input that had each first
     for spec in signature.inputs:
         array = arrays[spec.name]
         if array.ndim and array.shape[0] == 0 and not (spec.shape and spec.shape[0] == 0):
@@ -130,10 +140,10 @@ def _check_shapes(signature: Signature, arrays: Mapping[str, NDArray[Any]]) -> N
             if isinstance(wanted, int) and size != wanted:
                 _refuse_shape(spec, array, f"must be {wanted} at dimension {axis} and is {size}")
             if isinstance(wanted, str):
-                before, where = seen.setdefault(wanted, (size, spec.name))
+                before, where = sizes.setdefault(wanted, (size, spec.name))
                 if before != size:
-                    said = f"has {wanted} = {size} at dimension {axis}, while input {where!r} has {wanted} = {before}"
-                    _refuse_shape(spec, array, said)
+                    why = f"has {wanted} = {size} at dimension {axis}, while input {where!r} has {wanted} = {before}"
+                    _refuse_shape(spec, array, why)
 
 
 def _refuse_shape(spec: TensorSpec, array: NDArray[Any], why: str) -> NoReturn:
@@ -149,7 +159,11 @@ def _refuse_shape(spec: TensorSpec, array: NDArray[Any], why: str) -> NoReturn:
 
 
 def _derive(signature: Signature, arrays: dict[str, NDArray[Any]]) -> None:
-    """Add what was left out and follows from ``input_ids``."""
+    """Add what was left out and follows from ``input_ids``.
+
+    Raises:
+        MissingInput: Something was left out that does not follow from them.
+    """
     ids = arrays.get("input_ids")
     missing = [spec for spec in signature.inputs if spec.name not in arrays]
     underivable = [spec for spec in missing if ids is None or ids.ndim != 2 or spec.name not in DERIVED]

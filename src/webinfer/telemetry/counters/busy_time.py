@@ -37,6 +37,7 @@ class BusyTime:
         """
         starts, ends = self._starts, self._ends
         start = max(start, self._floor)
+        # Ends only rise, so a span can overlap or join the last stretches and no others.
         known = 0.0  # seconds of the stretches that this span joins
         while ends and ends[-1] >= start:
             first, last = starts.pop(), ends.pop()

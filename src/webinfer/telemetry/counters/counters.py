@@ -56,14 +56,14 @@ class Counters:
         """
         self.read().name(sha256, name, cid, precision)
 
-    def look_up(self, found: bool) -> None:
-        """Count a look-up of a model: found loaded, or not.
+    def look_up(self, loaded: bool) -> None:
+        """Count a look-up of a model, which was loaded or not.
 
         Args:
-            found: Whether it was loaded.
+            loaded: Whether it was loaded.
         """
-        self._counts.hits += found
-        self._counts.misses += not found
+        self._counts.hits += loaded
+        self._counts.misses += not loaded
 
     def answered(self, result: Result, now: float) -> None:
         """Count an answer.

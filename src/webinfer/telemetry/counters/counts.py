@@ -147,11 +147,11 @@ class Counts:
 
     def faults_of(self, *kinds: str) -> Counter[str]:
         """Return the faults of some kinds, by error code."""
-        found: Counter[str] = Counter()
+        codes: Counter[str] = Counter()
         for (kind, code), count in self.faults.items():
             if kind in kinds:
-                found[code] += count
-        return found
+                codes[code] += count
+        return codes
 
     def by_label(self) -> dict[Labels, Series]:
         """Return copies of all series with models by label, whose number is bounded; of the answers they have none."""

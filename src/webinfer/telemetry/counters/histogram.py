@@ -95,6 +95,7 @@ class Histogram:
         Args:
             shares: In percent, rising.
         """
+        # Values are only added, so with the same count they are the same ones.
         counted, asked, known = self._last_percentiles
         if (counted, asked) == (self.count, shares):
             return known

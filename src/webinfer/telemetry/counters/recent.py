@@ -140,4 +140,5 @@ class FaultLog:
 def _quantile(values: Iterable[float], share: float) -> float | None:
     """Return the smallest value that ``share`` of all do not exceed."""
     ordered = sorted(values)
+    # The nearest rank, counted from 0. Floor division of a negative number rounds the rank up.
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)] if ordered else None

@@ -19,14 +19,15 @@ from webinfer.telemetry.database.rows import KEYS
 EXPORTED_VIEWS = ("results",)
 
 _STATES = {
-    "machines": "(SELECT max(started) FROM {place}runs WHERE machine = each.id)",
+    "machines": "(SELECT max(started) FROM {place}runs WHERE machine = entry.id)",
     "runs": "ended",
-    "models": "(SELECT max(timestamp) FROM {place}sessions WHERE model = each.sha256)",
+    "models": "(SELECT max(timestamp) FROM {place}sessions WHERE model = entry.sha256)",
     "browsers": "ended",
     "sessions": "timestamp",
     "benchmarks": "ended",
 }
-"""From when a row is whose table has a key, so far as that is known; what it is found in is taken after it."""
+"""SQL of the time that a row is from, for each table with a key. The tables are taken in this order: one whose time is
+read from another comes before that, or rows that were just taken in would count as ours."""
 
 
 _JOINED = """CASE WHEN theirs.state > ours.state THEN coalesce(theirs.{column}, ours.{column})
@@ -153,7 +154,7 @@ def _take(connection: duckdb.DuckDBPyConnection, table: str, columns: Iterable[s
     if (key := KEYS.get(table)) is not None:
         ours, theirs = (
             f"(SELECT *, coalesce({_STATES[table].format(place=place)}, '-infinity'::TIMESTAMP) AS state "
-            f"FROM {place}{table} each)"
+            f"FROM {place}{table} entry)"
             for place in ("", "source.")
         )
         states = ", ".join(_JOINED.format(column=column) for column in columns if column != key)

@@ -82,15 +82,15 @@ def current(path: str | Path) -> Iterator[Path]:
     source = Path(path)
     connection = _connect(source, read_only=True)
     try:
-        found = _check_ours(connection, source)
+        version = _check_ours(connection, source)
     except duckdb.Error as error:
         raise explain(source, error) from error
     finally:
         connection.close()
-    if found == schema.VERSION:
+    if version == schema.VERSION:
         yield source
         return
-    log.info("%s is of version %d: a copy is brought to version %d", source, found, schema.VERSION)
+    log.info("%s is of version %d: a copy is brought to version %d", source, version, schema.VERSION)
     with tempfile.TemporaryDirectory(prefix="webinfer-", ignore_cleanup_errors=True) as directory:
         copy = Path(directory, source.name)
         try:
@@ -99,7 +99,7 @@ def current(path: str | Path) -> Iterator[Path]:
                     shutil.copyfile(source.with_name(name), copy.with_name(name))
         except OSError as error:
             raise DatabaseError(
-                f"{source} is of version {found} and cannot be copied to be brought to version {schema.VERSION} "
+                f"{source} is of version {version} and cannot be copied to be brought to version {schema.VERSION} "
                 f"({error.strerror}): have an accelerator open it, which does that in place.",
                 path=str(source),
             ) from error
@@ -120,9 +120,9 @@ def select(
     Raises:
         DatabaseError: The query fails.
     """
-    found = connection.execute(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    result = connection.execute(sql, dict(parameters) if isinstance(parameters, Mapping) else list(parameters))
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
 def explain(path: str | Path, error: Exception) -> DatabaseError:
@@ -178,16 +178,21 @@ def _connect(path: str | Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
 
 
 def _check_ours(connection: duckdb.DuckDBPyConnection, path: str | Path) -> int:
-    """Return the version of a database of ours."""
-    found = schema.version_of(connection)
-    if found is None:
+    """Return the version of a database of ours.
+
+    Raises:
+        DatabaseDamaged: It is none of ours.
+        DatabaseTooNew: A newer webinfer wrote it.
+    """
+    version = schema.version_of(connection)
+    if version is None:
         raise DatabaseDamaged(f"{path} is a DuckDB database, but none of webinfer's.", path=str(path))
-    if found > schema.VERSION:
+    if version > schema.VERSION:
         raise DatabaseTooNew(
-            f"{path} has schema version {found}, and this webinfer knows version {schema.VERSION}: upgrade webinfer.",
-            version=found,
+            f"{path} has schema version {version}, and this webinfer knows version {schema.VERSION}: upgrade webinfer.",
+            version=version,
         )
-    return found
+    return version
 
 
 def _is_read_only(path: str | Path) -> bool:

@@ -54,19 +54,19 @@ def prepare(connection: duckdb.DuckDBPyConnection, migrations: Mapping[int, str]
     connection.execute("BEGIN")
     try:
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER, applied TIMESTAMP)")
-        found = version_of(connection)
-        if found is None:
+        version = version_of(connection)
+        if version is None:
             connection.execute(_text("schema.sql"))
-        elif found > newest:
+        elif version > newest:
             raise DatabaseTooNew(
-                f"The database has schema version {found}, and this webinfer knows version {newest}: "
+                f"The database has schema version {version}, and this webinfer knows version {newest}: "
                 "upgrade webinfer, or name another file.",
-                version=found,
+                version=version,
             )
         else:
-            for step in range(found + 1, newest + 1):
+            for step in range(version + 1, newest + 1):
                 connection.execute(migrations[step])
-        if found != newest:
+        if version != newest:
             connection.execute(_text("views.sql"))
             connection.execute(
                 "INSERT INTO schema_version VALUES (?, ?)", [newest, datetime.now(UTC).replace(tzinfo=None)]
@@ -100,10 +100,10 @@ def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str
     Args:
         connection: The database, open.
     """
-    found: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, str]] = {}
     rows = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
     views = {name for (name,) in connection.execute("SELECT view_name FROM duckdb_views()").fetchall()}
     for table, column, kind in connection.execute(rows).fetchall():
         if table not in views:
-            found.setdefault(table, {})[column] = kind
-    return found
+            tables.setdefault(table, {})[column] = kind
+    return tables

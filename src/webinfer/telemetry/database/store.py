@@ -150,7 +150,7 @@ class Store:
             self._dropped += 1
             return False
         self._incoming.append((expand, payload))
-        if not self._wake.is_set():
+        if not self._wake.is_set():  # which takes no lock, as set() does
             self._wake.set()
         return True
 
@@ -196,7 +196,7 @@ class Store:
         self._barriers.append(barrier)
         self._hurry.set()
         self._wake.set()
-        if self._closing:
+        if self._closing:  # the writer may have seen its last barrier, so its end is waited for
             self._thread.join()
         else:
             barrier.wait()
@@ -259,7 +259,7 @@ class Store:
             self._wake.wait()
             failures = self._writer.failures
             self._hurry.wait(_PAUSES[min(failures, len(_PAUSES)) - 1] if failures else self._interval)
-            self._hurry.clear()
+            self._hurry.clear()  # before the write: what comes during it sets them again
             self._wake.clear()
             self._write()
         self._write()
@@ -270,7 +270,7 @@ class Store:
         answers = self._answers[:]  # first, so that the rows of their sessions are among what came
         self._take_in()
         if self._writer.write(answers):
-            del self._answers[: len(answers)]
+            del self._answers[: len(answers)]  # others may have been appended during the write
         for barrier in barriers:
             barrier.set()
         if self._writer.waiting or self._answers:

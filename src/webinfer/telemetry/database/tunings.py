@@ -61,7 +61,7 @@ class StoredTunings:
         """Have a result written soon.
 
         Args:
-            tuning: What a contest found.
+            tuning: The result of a contest.
         """
         winner, gain = tuning.winner, tuning.gain
         self._store.add(
@@ -105,9 +105,9 @@ class StoredTunings:
         except (duckdb.Error, DatabaseError) as error:
             log.warning("what %s knows of %s cannot be read: %s", self._store.path, model[:12], error)
             return []
-        found = [tuning for (details,) in stored if (tuning := _parse(details)) is not None]
+        contests = [tuning for (details,) in stored if (tuning := _parse(details)) is not None]
         benchmarked = _benchmarked(model, machine, rows)
-        return [*found, benchmarked] if benchmarked is not None else found
+        return [*contests, benchmarked] if benchmarked is not None else contests
 
 
 def _parse(details: str | None) -> Tuning | None:

@@ -150,7 +150,7 @@ class Writer:
             self._connection.close()
 
     def leave(self) -> None:
-        """Leave the file to the process that was forked: nobody here gives the lock back."""
+        """Leave the file to the process that forked this one. The lock may be held by a thread that is not here."""
         self._access = threading.Lock()
 
     def _write_rows(self, answers: list[bytes]) -> None:

@@ -188,11 +188,11 @@ def _merged(series: Sequence[Series]) -> Series:
 
 def _distribution(series: Iterable[tuple[Labels, Series]], label: str) -> dict[str, int]:
     """Return the answers by one of the labels."""
-    found: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
     for labels, own in series:
         if own.answers.count:
-            found[getattr(labels, label)] += own.answers.count
-    return dict(found)
+            answers[getattr(labels, label)] += own.answers.count
+    return dict(answers)
 
 
 def _percentiles(series: Series) -> dict[str, dict[str, float]]:

@@ -104,6 +104,7 @@ class SessionRows:
         """
         model, lane = _place(description)
         known = self._lanes.use(lane) or self._lanes.put(lane, _LaneSessions())
+        # Most requests are like the one before them. Comparing costs less than hashing a whole description.
         last = known.last.get(model)
         if last is not None and last[0] == description:
             return last[1]

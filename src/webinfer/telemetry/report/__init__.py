@@ -1,4 +1,4 @@
-"""Reports of a database: what was found, as plain values, as Markdown and as a page."""
+"""Reports of a database: its findings as plain values, as Markdown and as a page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def report(
     """
     if format not in FORMATS:
         raise OptionError(f"format must be one of {', '.join(FORMATS)}, not {format!r}.", option="format")
-    found = gather(connection, runs, path=clean(path), loss=loss)
+    findings = gather(connection, runs, path=clean(path), loss=loss)
     if format == "json":
-        return dumps(found, indent=2)
-    return markdown.write(found) if format == "markdown" else page.render(found)
+        return dumps(findings, indent=2)
+    return markdown.write(findings) if format == "markdown" else page.render(findings)

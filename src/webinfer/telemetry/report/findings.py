@@ -44,7 +44,7 @@ def gather(
     newest = f"run = {known[-1]['id']}" if known else "FALSE"
     configurations = listed("configurations", queries.CONFIGURATIONS)
     _label(configurations)
-    found: dict[str, Any] = {
+    findings: dict[str, Any] = {
         "written": datetime.now(UTC).replace(tzinfo=None),
         "path": path,
         "summary": {**ask(queries.SUMMARY)[0], "loss": loss},
@@ -69,7 +69,7 @@ def gather(
         "benchmarks": listed("benchmarks", queries.BENCHMARKS, queries.NEWEST)[::-1],
         "more": more,
     }
-    return {**found, "machine": words.machine(found), "notes": words.notes(found), "method": words.METHOD}
+    return {**findings, "machine": words.machine(findings), "notes": words.notes(findings), "method": words.METHOD}
 
 
 def _read(row: dict[str, Any]) -> dict[str, Any]:

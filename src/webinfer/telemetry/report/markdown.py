@@ -46,23 +46,30 @@ _WHERE: list[Column] = [
 ]
 
 
-def write(found: Mapping[str, Any]) -> str:
+def write(findings: Mapping[str, Any]) -> str:
     """Return findings as Markdown.
 
     Args:
-        found: What ``gather`` found.
+        findings: What ``gather`` returned.
     """
-    parts = [*_head(found), *_speed(found), *_loading(found), *_scaling(found), *_truth(found), *_trouble(found)]
-    parts += [*_comparisons(found), *_method(found)]
+    parts = [
+        *_head(findings),
+        *_speed(findings),
+        *_loading(findings),
+        *_scaling(findings),
+        *_truth(findings),
+        *_trouble(findings),
+    ]
+    parts += [*_comparisons(findings), *_method(findings)]
     return "\n\n".join(parts) + "\n"
 
 
-def _head(found: Mapping[str, Any]) -> Iterator[str]:
-    summary = found["summary"]
+def _head(findings: Mapping[str, Any]) -> Iterator[str]:
+    summary = findings["summary"]
     yield "# webinfer performance report"
     span = f"{_minute(summary['first'])} to {_minute(summary['last'])} UTC" if summary["first"] else "nothing recorded"
-    yield f"{found['path'] or 'In memory'}, {span}. Machine: {found['machine']}."
-    yield from (f"> {_plain(note)}" for note in found["notes"])
+    yield f"{findings['path'] or 'In memory'}, {span}. Machine: {findings['machine']}."
+    yield from (f"> {_plain(note)}" for note in findings["notes"])
     if summary["requests"]:
         yield (
             f"**{summary['requests']:,} requests**: {summary['answered']:,} answered, of which "
@@ -72,10 +79,10 @@ def _head(found: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _speed(found: Mapping[str, Any]) -> Iterator[str]:
+def _speed(findings: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Speed",
-        found["configurations"],
+        findings["configurations"],
         *_WHERE,
         ("Requests", _count("requests")),
         ("Items/s", _figure("throughput")),
@@ -88,17 +95,17 @@ def _speed(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _section(
         "Where the time goes (means)",
-        found["configurations"],
+        findings["configurations"],
         *_WHERE,
         *((name.capitalize(), _time(name)) for name in ("queue", "wait", "transfer")),
         ("Run", _time("run_time")),
     )
 
 
-def _loading(found: Mapping[str, Any]) -> Iterator[str]:
+def _loading(findings: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Loading",
-        found["loads"],
+        findings["loads"],
         ("Model", _word("model_name")),
         ("Backend", _word("backend")),
         ("Browser", _word("browser_name")),
@@ -111,7 +118,7 @@ def _loading(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _section(
         "First inference",
-        found["first"],
+        findings["first"],
         *_WHERE,
         ("First", _time("first")),
         ("Later", _time("later")),
@@ -119,10 +126,10 @@ def _loading(found: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _scaling(found: Mapping[str, Any]) -> Iterator[str]:
+def _scaling(findings: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Concurrency",
-        found["scaling"],
+        findings["scaling"],
         *_WHERE,
         ("Requests under way", _word("level")),
         ("Items/s", _figure("throughput")),
@@ -130,10 +137,10 @@ def _scaling(found: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _truth(found: Mapping[str, Any]) -> Iterator[str]:
+def _truth(findings: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Hardware",
-        found["verdicts"],
+        findings["verdicts"],
         ("Browser", lambda row: f"{row['browser_name']} {row['engine_version']}"),
         ("Backend", _word("backend")),
         ("Verdict", _word("verdict")),
@@ -141,14 +148,14 @@ def _truth(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _section(
         "Placement",
-        found["placement"],
+        findings["placement"],
         *_WHERE,
         ("Nodes", lambda row: ", ".join(f"{count} on {name}" for name, count in row["placement"]["nodes"].items())),
         ("Elsewhere", lambda row: ", ".join(f"{op} {n}" for op, n in row["placement"].get("fallen", {}).items())),
     )
     yield from _section(
         "Accuracy",
-        found["accuracy"],
+        findings["accuracy"],
         ("Model", _word("model_name")),
         ("Precision", _word("precision")),
         ("Backend", _word("backend")),
@@ -159,17 +166,17 @@ def _truth(found: Mapping[str, Any]) -> Iterator[str]:
         ("Against", _word("reference")),
         ("Passed", lambda row: {True: "yes", False: "no"}.get(row["passed"], "")),
     )
-    peak = max((row["browser_mb"] for row in found["memory"] if row["browser_mb"] is not None), default=None)
+    peak = max((row["browser_mb"] for row in findings["memory"] if row["browser_mb"] is not None), default=None)
     if peak is not None:
-        python = max(row["python_mb"] or 0 for row in found["memory"])
+        python = max(row["python_mb"] or 0 for row in findings["memory"])
         yield "## Memory"
         yield f"Browsers took {peak:,.0f} MB at most, Python {python:,.0f} MB, in the newest run."
 
 
-def _trouble(found: Mapping[str, Any]) -> Iterator[str]:
+def _trouble(findings: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Failed requests and benchmarks",
-        found["failures"],
+        findings["failures"],
         ("Code", _code("error_code")),
         ("Model", _word("model_name")),
         ("Backend", _word("backend")),
@@ -178,7 +185,7 @@ def _trouble(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _section(
         "Faults",
-        found["faults"],
+        findings["faults"],
         ("What", _word("kind")),
         ("Code", _code("code")),
         ("Times", _count("times")),
@@ -187,7 +194,7 @@ def _trouble(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _section(
         "Recoveries",
-        found["recoveries"],
+        findings["recoveries"],
         ("What", _word("kind")),
         ("Times", _count("times")),
         ("Median time", _time("seconds")),
@@ -195,10 +202,10 @@ def _trouble(found: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
+def _comparisons(findings: Mapping[str, Any]) -> Iterator[str]:
     yield from _section(
         "Benchmark",
-        found["benched"],
+        findings["benched"],
         *_WHERE,
         ("At once", _count("level")),
         ("Time per item", _time("time")),
@@ -214,7 +221,7 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _section(
         "Against an earlier run",
-        found["earlier"],
+        findings["earlier"],
         *_WHERE,
         (
             "Earlier",
@@ -226,9 +233,9 @@ def _comparisons(found: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def _method(found: Mapping[str, Any]) -> Iterator[str]:
+def _method(findings: Mapping[str, Any]) -> Iterator[str]:
     yield "## How this was measured"
-    yield "\n".join(f"- {sentence}" for sentence in found["method"])
+    yield "\n".join(f"- {sentence}" for sentence in findings["method"])
 
 
 def _section(title: str, rows: Sequence[_Row], *columns: Column) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A report as a page: one file that needs nothing else, made of a template, a script and what was found."""
+"""A report as a page: one file that needs nothing else, made of a template, a script and the findings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from webinfer.core.json import dumps
 _PARTS = Path(__file__).parents[2] / "_web" / "report"
 
 
-def render(found: Mapping[str, Any]) -> str:
+def render(findings: Mapping[str, Any]) -> str:
     """Write findings as a page.
 
     Args:
-        found: What ``gather`` found.
+        findings: What ``gather`` returned.
 
     Returns:
         HTML, in one file.
@@ -32,5 +32,5 @@ def render(found: Mapping[str, Any]) -> str:
     before, _, rest = template.partition("{{findings}}")
     between, _, after = rest.partition('"{{script}}";')
     # No text of the data or the script may end the element that it is in.
-    data = dumps(found).replace("<", "\\u003c")
+    data = dumps(findings).replace("<", "\\u003c")
     return "".join((before, data, between, script.replace("</script", "<\\/script"), after))

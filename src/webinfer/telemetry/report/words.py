@@ -23,7 +23,7 @@ METHOD = (
     "by more than their requests do. `webinfer compare` judges benchmarks of several launches.",
 )
 
-_CALLED = {
+_SECTION_NAMES = {
     "accuracy": "checks of accuracy",
     "benched": "measured configurations",
     "earlier": "comparisons with an earlier run",
@@ -42,7 +42,7 @@ def machine(findings: Mapping[str, Any]) -> str:
     """Return a sentence for each machine.
 
     Args:
-        findings: What ``gather`` found.
+        findings: What ``gather`` returned.
     """
     machines = [
         f"{row['cpu']}, {row['cores']} cores, {row['memory_mb'] / 1e3:.0f} GB of memory, {row['os']}, "
@@ -57,14 +57,14 @@ def notes(findings: Mapping[str, Any]) -> list[str]:
     """Say what a reader must know before believing the figures.
 
     Args:
-        findings: What ``gather`` found.
+        findings: What ``gather`` returned.
 
     Returns:
         A sentence or two each.
     """
     summary, sentences = findings["summary"], []
     if findings["more"]:
-        left = ", ".join(f"{count:,} more {_CALLED.get(name, name)}" for name, count in findings["more"].items())
+        left = ", ".join(f"{count:,} more {_SECTION_NAMES.get(name, name)}" for name, count in findings["more"].items())
         sentences.append(f"Not all is listed, but counted: there are {left}.")
     if not summary["requests"] and findings["benched"]:
         sentences.append("Benchmarks alone are in this database: of no single request a row was kept.")

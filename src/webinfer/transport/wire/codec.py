@@ -122,7 +122,7 @@ def encode_parts(message: Message, tensors: Tensors | None = None, max_bytes: in
         if tensors:
             table = []
             for name, array in tensors.items():
-                if gap := -size & 7:
+                if gap := -size & 7:  # bytes up to the next multiple of 8
                     body.append(_PADDING[gap])
                 table.append((name, _NAMES[array.dtype], array.shape))
                 body.append(array.data)
@@ -166,7 +166,7 @@ def decode(data: Buffer) -> Frame:
         raise MalformedFrame(f"A frame of {len(data)} bytes is too short for its header's length.")
     (length,) = _LENGTH.unpack_from(data)
     start = 4 + length
-    if start > len(data) or start & 7:
+    if start > len(data) or start & 7:  # tensors begin there, and views of them need aligned memory
         raise MalformedFrame(f"A header of {length} bytes does not fit a frame of {len(data)}.")
     text = memoryview(data)[4:start]
     try:
@@ -188,11 +188,12 @@ def _read_tensors(frame: Buffer, offset: int, table: list[tuple[str, str, list[i
             raise MalformedFrame(f"Tensor {name[:80]!r} has an unknown dtype, {word[:40]!r}.")
         if name in tensors:
             raise MalformedFrame(f"Tensor {name[:80]!r} occurs twice.")
-        count = math.prod(shape)
+        count = math.prod(shape)  # Python's numbers: no shape makes this overflow and pass the check below
         offset += -offset & 7
         if offset + count * dtype.itemsize > len(frame):
             raise MalformedFrame(f"Tensor {name[:80]!r} of shape {shape} runs past the frame's end.")
         try:
+            # An empty tensor may lie at the very end, which frombuffer() refuses as an offset.
             tensors[name] = np.frombuffer(frame, dtype, count, offset if count else 0).reshape(shape)
         except (ValueError, OverflowError) as error:  # too many dimensions, or, beside a 0, too large ones
             raise _malformed(f"Tensor {name[:80]!r} cannot have its {len(shape)} dimensions", error) from error

@@ -83,7 +83,7 @@ class Conversation:
         self.pending: dict[int, AnswerDecoder] = {}  # requests sent and not yet answered, and what reads their answer
         self._last_id = 0
         self._pinged = False
-        self._last_heard = self._last_tick = now
+        self._last_received = self._last_tick = now
         self.stalled = 0.0  # by how many seconds the last tick was late
         self.missed = 0  # pings after which nothing was heard until the next one was due
 
@@ -142,12 +142,12 @@ class Conversation:
             UnknownKind: The message is of no known kind.
             ProtocolError: The other side broke the protocol; the socket should be closed.
         """
-        self._last_heard = now
+        self._last_received = now
         frame = decode(data)
         if not self.greeted:
             hello = self._read_hello(frame)
             self.greeted = True
-            self._last_tick = now
+            self._last_tick = now  # the first heartbeat is counted from the hello
             return hello
         match frame.kind:
             case "ok":
@@ -167,7 +167,12 @@ class Conversation:
         return notice
 
     def _read_hello(self, frame: Frame) -> Notice:
-        """Return the first message; another version's hello may have other fields, so the version is read first."""
+        """Return the first message; another version's hello may have other fields, so the version is read first.
+
+        Raises:
+            MalformedFrame: It is no hello of this role.
+            VersionMismatch: It is of another version.
+        """
         opening = frame.read(_read_opening) if frame.kind == "hello" else None
         if opening is None or opening.role != self.role:
             raise MalformedFrame(f"The first message of a {self.role} must be its hello, not {frame.kind[:40]!r}.")
@@ -189,11 +194,12 @@ class Conversation:
         """
         assert self.heartbeat is not None
         self.stalled = max(0.0, now - self._last_tick - self.heartbeat)
-        if self._pinged and self._last_heard < self._last_tick and self.stalled < self.heartbeat:
+        if self._pinged and self._last_received < self._last_tick and self.stalled < self.heartbeat:
             self.missed += 1
         self._last_tick = now
-        self._last_heard = min(now, self._last_heard + self.stalled)
-        if now - self._last_heard > MISSED * self.heartbeat:
+        # What the tick is late by is added, as if the last frame had come that much later.
+        self._last_received = min(now, self._last_received + self.stalled)
+        if now - self._last_received > MISSED * self.heartbeat:
             return None
         self._pinged = True
         return self.notify(Ping())

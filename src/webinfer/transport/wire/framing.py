@@ -103,6 +103,7 @@ class FrameReader:
             self._head = b""
         at, size = 0, len(data)
         while True:
+            # Either a header is due, or the payload of the frame before is not all there yet.
             if self._payload is None:
                 start = self._read_header(data, at)
                 if start is None:
@@ -113,7 +114,7 @@ class FrameReader:
             assert payload is not None
             done = self._done
             taken = min(payload.size - done, size - at)
-            if taken:
+            if taken:  # an empty payload is complete without a byte
                 _unmask(data[at : at + taken], self._key, done, payload[done : done + taken])
                 at += taken
             if done + taken < payload.size:
@@ -124,7 +125,11 @@ class FrameReader:
                 yield message
 
     def _read_header(self, data: memoryview, at: int) -> int | None:
-        """Return where the payload starts, once the header at ``at`` is read; ``None`` where it is not whole."""
+        """Return where the payload starts, once the header at ``at`` is read; ``None`` where it is not whole.
+
+        Raises:
+            FramingError: The header breaks RFC 6455.
+        """
         left = len(data) - at
         if left < 2:
             return None
@@ -149,7 +154,7 @@ class FrameReader:
                 raise FramingError(PROTOCOL_ERROR, "a control frame is unknown, fragmented or too long")
         elif opcode > BINARY or (opcode == CONTINUATION) != bool(self._message):
             raise FramingError(PROTOCOL_ERROR, "a frame does not follow the one before it")
-        elif self._fragmented + length > self.max_bytes:
+        elif self._fragmented + length > self.max_bytes:  # before memory is taken for what a header only claims
             raise FramingError(TOO_BIG, "a message is over the limit of max_message_mb")
         self._opcode, self._final, self._done = opcode, final, 0
         self._payload = np.empty(length, np.uint8)
@@ -172,13 +177,14 @@ class FrameReader:
 
 def _unmask(data: memoryview, key: bytes, phase: int, out: NDArray[np.uint8]) -> None:
     """Write ``data`` XOR the key to ``out``, where ``data`` starts at byte ``phase`` of its payload."""
-    if phase & 3:
+    if phase & 3:  # the key repeats every four bytes of the payload: turn it to where this piece begins
         key = key[phase & 3 :] + key[: phase & 3]
     source: NDArray[Any] = np.frombuffer(data, np.uint8)
     if source.size <= _TILE:
         tile = np.frombuffer(key * (source.size + 3 >> 2), np.uint8, source.size)
         np.bitwise_xor(source, tile, out)
         return
+    # A tile is a multiple of four bytes, so every row of it begins at the same byte of the key.
     tile = np.frombuffer(key * (_TILE >> 2), np.uint8)
     rows, rest = divmod(source.size, _TILE)
     whole = rows * _TILE
