@@ -25,7 +25,7 @@ from webinfer.transport.wire.messages import CapabilityNotice, LaneFailure, Noti
 
 
 class BrowserOwner(Protocol):
-    """Who owns browsers and their lanes. It is told of what happens to them as soon as that is known."""
+    """The owner of browsers and their lanes. It is notified as soon as something happens to them."""
 
     def browser_lost(self, browser: Browser, reason: WebinferError) -> None:
         """Take note that a browser cannot be used any more.
@@ -62,14 +62,14 @@ class BrowserOwner(Protocol):
 
 
 class Browser:
-    """A browser whose page has dialled back and told what it can do. Its lanes belong to its owner.
+    """A browser whose page has dialled back and reported what it can do. Its lanes belong to its owner.
 
     Args:
         id: Which one it is, ``b1``.
         host: Where it dialled.
         process: What was started.
         page: Its page's socket.
-        owner: Who is told of losses.
+        owner: Is notified of losses.
 
     Attributes:
         id: Which one it is, ``b1``.
@@ -149,7 +149,7 @@ class Browser:
             id: Which one it is to be, ``b1``.
             host: Where its page dials.
             installation: What is started.
-            owner: Who is told of losses.
+            owner: Is notified of losses.
             headless: Start it without a window.
             args: Further arguments of its command line.
             timeout: Seconds until its page must have reported.
@@ -188,7 +188,7 @@ class Browser:
                 f"{who} did not report within {timeout:g} s: raise launch_timeout, or try another browser.",
                 browser=installation.name,
             ) from None
-        except BaseException:
+        except BaseException:  # a cancellation too: nobody else knows of this process
             await process.close()
             raise
         browser.start_seconds = time.monotonic() - began

@@ -70,7 +70,7 @@ class Lane:
     Args:
         id: Which one it is.
         connection: Its socket.
-        browser: The browser that it is in. It is told of the lane's loss at once.
+        browser: The browser that it is in. It is notified of the lane's loss at once.
 
     Attributes:
         id: Which one it is.
@@ -158,7 +158,7 @@ class Lane:
         return answer
 
     def placement(self, session: str) -> Placement | None:
-        """Return where the nodes of a session went, where the runtime told.
+        """Return which backends a session's nodes went to; ``None`` where the runtime does not report it.
 
         Args:
             session: Its name on the wire.
@@ -175,7 +175,7 @@ class Lane:
     ) -> None:
         """Start an inference.
 
-        An error that tells of a loss is the lane's end, and what is passed on is why the lane was lost. An answer that
+        An error that means a loss ends the lane, and what is passed on is why the lane was lost. An answer that
         does not hold the outputs asked for, in the model's dtypes, is a ``MalformedFrame`` and the lane's end as well:
         what mixed up one answer may mix up the next.
 
@@ -206,7 +206,7 @@ class Lane:
 
         Args:
             tensors: ``samples``, float32 of shape (samples,), and ``filters``, float32 of shape (mels, bins).
-            length: Samples that are heard; fewer are filled up with silence.
+            length: Samples that the spectrogram covers; fewer are filled up with silence.
             hop: Samples from one window to the next.
             workgroup: Invocations of a workgroup, across frames and down rows.
             timeout: Seconds until it is given up.
@@ -292,7 +292,7 @@ class Lane:
                 self._connection.post(FreeCommand(handles=handles), lambda _: None)
 
     def lose(self, reason: WebinferError) -> None:
-        """Declare the lane lost. The first reason counts, and the lane's browser is told of it before this returns.
+        """Declare the lane lost. The first reason counts, and the lane's browser is notified before this returns.
 
         Args:
             reason: Why.
@@ -312,7 +312,7 @@ class Lane:
         on_outcome: OnOutcome[RunAnswer],
         outcome: Outcome[RunAnswer],
     ) -> None:
-        """Pass an outcome on, unless it tells of a loss or answers something else than was asked."""
+        """Pass an outcome on, and lose the lane where it means a loss or answers something else than was asked."""
         if isinstance(outcome, LostError):
             self.lose(outcome)  # before on_outcome, which must find the lane out of the registry
             outcome = self.lost.result()  # a closed socket is only how the loss was noticed

@@ -1,7 +1,7 @@
-"""A browser that opens our page and that nobody here started: by hand, on another device, or Safari.
+"""A browser that opens our page and was not started here: by hand, on another device, or Safari.
 
 Its page dials back like any other. Only what needs a process of ours is missing: its memory is not measured, and
-it is not ended, but told goodbye.
+it is not ended, but gets a goodbye.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def is_visitor(installation: Installation) -> bool:
 
 
 async def expect(installation: Installation, url: str) -> Visit:
-    """Have a page opened by whoever can.
+    """Ask Safari, or the user by a log message, to open a page.
 
     Safari opens pages in its user's own profile and process, so it is only asked to. For ``url`` the log says, as
     a warning, what is to be opened; Python prints that to standard error where no logging is set up.

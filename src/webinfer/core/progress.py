@@ -1,4 +1,4 @@
-"""Progress of the things that take seconds, told to whoever wants to draw it."""
+"""Progress of what takes seconds, for a caller that draws it."""
 
 from __future__ import annotations
 

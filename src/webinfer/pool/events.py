@@ -13,7 +13,7 @@ from webinfer.pool.plan.assignment import SessionKey
 
 @dataclass(frozen=True, slots=True)
 class BrowserStarted:
-    """A browser is up, and its page has told what it can do."""
+    """A browser is up, and its page has reported what it can do."""
 
     browser: str
     name: str
@@ -80,8 +80,8 @@ class HostStalled:
 class SessionLoaded:
     """A session was created. ``fetch`` and ``create`` are the lane's times, ``seconds`` the host's; all in seconds.
 
-    ``stored`` of the ``nbytes`` were in the browser's own store, and not fetched. ``placement`` tells which backend
-    each node went to, where the runtime told. ``captured`` is whether its runs are recorded, or why they are not;
+    ``stored`` of the ``nbytes`` were in the browser's own store, and not fetched. ``placement`` says which backend
+    each node went to, if the runtime reports it. ``captured`` is whether its runs are recorded, or why they are not;
     ``None`` where nobody asked for it.
     """
 

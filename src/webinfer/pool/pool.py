@@ -127,7 +127,7 @@ class Pool:
         return self._dispatcher.in_flight.by_lane()
 
     def placement(self, lane: Lane, key: SessionKey) -> Placement | None:
-        """Return where the nodes of a session that a lane holds went, where the runtime told.
+        """Return which backends the nodes of a lane's session went to; ``None`` where the runtime does not report it.
 
         Args:
             lane: The lane.
@@ -323,7 +323,7 @@ class Pool:
         below, or smaller requests would always be in front of it.
 
         Nothing here waits, and nothing that it calls comes back to it: what starts is a task, and what fails at once is
-        told in the next turn of the loop.
+        reported in the next turn of the loop.
         """
         if self.closed:
             return

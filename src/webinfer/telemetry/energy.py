@@ -36,7 +36,7 @@ class Meter:
 
 
 def _difference(zone: Path, old: int, new: int) -> int:
-    """Return what a counter went on by; it starts again from zero after its range."""
+    """Return by how much a counter grew; it starts again from zero after its range."""
     return new - old if new >= old else new - old + int(_text(zone / "max_energy_range_uj") or 0)
 
 

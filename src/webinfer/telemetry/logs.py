@@ -74,7 +74,7 @@ class JsonFormatter(BaseJsonFormatter):
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except Exception:  # its arguments do not fit, or fail to tell themselves
+    except Exception:  # its arguments do not fit, or cannot be written as text
         return f"{to_text(record.msg)} {to_text(record.args)}"
 
 

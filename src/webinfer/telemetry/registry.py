@@ -1,4 +1,4 @@
-"""The accelerators that run on this machine: how another process finds them and asks how they are.
+"""The accelerators that run on this machine: how another process finds them and reads their status.
 
 Each leaves a file in the cache directory while it runs, which only its user can read: where its host listens, and
 the token that lets one read its status.

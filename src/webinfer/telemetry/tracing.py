@@ -21,7 +21,7 @@ _STAGES = ("queue", "wait", "transfer", "run")
 
 
 def _tracer() -> Tracer | None:
-    """Return the tracer; ``None`` where nobody collects spans."""
+    """Return the tracer; ``None`` where spans are not collected."""
     trace = sys.modules.get("opentelemetry.trace")  # who set up a provider has imported it; each request asks
     if trace is None or isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None

@@ -187,7 +187,7 @@ class Connection:
 
     def _take(self, frame: memoryview) -> None:
         if self.lost.done():
-            return  # nobody waits for anything any more
+            return  # all requests have failed already
         try:
             received = self._conversation.receive(frame, time.monotonic())
         except ProtocolError as breach:
@@ -220,7 +220,7 @@ class Connection:
             self.on_notice(notice)
 
     def _refuse(self, error: ProtocolError) -> None:
-        """Give up a side that broke the protocol; whoever holds the connection closes it."""
+        """Give up a side that broke the protocol; the owner of the connection closes it."""
         log.warning("%s broke the protocol: %s", self.role, error)
         self._breach = error
         if not self._greeted.done():

@@ -77,9 +77,9 @@ class Host:
     Attributes:
         access: Lets lanes read model files.
         status_token: Lets other processes read the status.
-        report: Makes the status; whoever started the host sets it.
+        report: Makes the status; set by the host's owner.
         on_stall: Called with the seconds for which the event loop was blocked, where a heartbeat and more fell out.
-        exposition: Makes the metrics for an ``Accept`` header: the text and its content type; set likewise.
+        exposition: Makes the metrics for an ``Accept`` header: the text and its content type; set by the host's owner.
     """
 
     def __init__(
@@ -274,7 +274,7 @@ class Host:
         try:
             async with asyncio.timeout(_GREETING):
                 await connection.greet()
-            if not ticket.connected.done():
+            if not ticket.connected.done():  # whoever invited it may have given up
                 ticket.connected.set_result(connection)
             await connection.over()
         except (ProtocolError, TimeoutError) as error:

@@ -33,7 +33,7 @@ class WebSocket(asyncio.BufferedProtocol):
     """An open socket.
 
     Attributes:
-        on_message: Called with each binary message; whoever sets it gets what came before, too.
+        on_message: Called with each binary message, and with those that came before it was set.
         closed: Done once nothing can come any more, with the reason.
     """
 

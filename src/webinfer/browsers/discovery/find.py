@@ -98,7 +98,7 @@ def find(name: BrowserName = "auto", executable: Path | None = None) -> Installa
 
     Args:
         name: The browser, or ``auto`` for the one named by the environment variable ``WEBINFER_BROWSER`` (a path),
-            else the first that there is of embedded, Chrome, Edge, Chromium and Firefox. WebKit is taken only by name.
+            else the first one installed of embedded, Chrome, Edge, Chromium and Firefox. WebKit is taken only by name.
         executable: Path of an executable, in place of looking for one.
 
     Returns:
@@ -147,7 +147,7 @@ def find_all() -> list[Installation]:
 
 
 def version(installation: Installation) -> str | None:
-    """Return a browser's version as it tells it, or ``None`` where it does not tell.
+    """Return the version that a browser prints, or ``None`` where it prints none.
 
     Args:
         installation: The browser.

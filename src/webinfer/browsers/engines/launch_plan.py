@@ -23,8 +23,8 @@ class LaunchPlan:
         argv: The command, its first element the executable.
         env: The whole environment.
         files: Contents of the files that must be there beforehand, by path.
-        server: The command of an X server that must run beforehand, or nothing. It is told where to write the number
-            of its display, which becomes the browser's ``DISPLAY``.
+        server: The command of an X server that must run beforehand, or nothing. The guard adds the argument that asks
+            for the number of its display, which becomes the browser's ``DISPLAY``.
     """
 
     argv: tuple[str, ...]

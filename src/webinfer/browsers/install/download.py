@@ -23,7 +23,7 @@ from webinfer.core.cache import claim
 from webinfer.core.errors import InstallFailed
 from webinfer.core.progress import Progress, ProgressCallback
 
-# Of the package's tarball, as `npm view @sparticuz/chromium@153.0.0 dist.integrity` tells it.
+# Of the package's tarball, as `npm view @sparticuz/chromium@153.0.0 dist.integrity` prints it.
 INTEGRITY = "sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA=="
 NBYTES = 69_995_309
 COMPRESSED = 70_045_606  # Bytes of the parts in it that are unpacked.

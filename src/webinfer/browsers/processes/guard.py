@@ -7,12 +7,12 @@ only and little of that, because it is on the way of every launch::
 
 PARENT is the process that asked, HOME the directory to delete in the end, SERVER the COUNT words of the command of an
 X server that the browser needs, or nothing. The browser gets our environment, and our standard error for its output,
-a file in HOME. Standard output tells what happens, a JSON object a line: ``{"pid": 123}`` or ``{"error": errno}``,
+a file in HOME. Standard output reports what happens, a JSON object a line: ``{"pid": 123}`` or ``{"error": errno}``,
 then ``{"code": 0, "signal": null, "stderr": "hex of its last words"}``; that alone when it is the X server that ended.
 
 It ends when the browser ends, when standard input ends (as it does when the parent closes it or dies, however it
 dies), when the parent is gone (standard input may be kept open by a process that the parent forked), or on a signal.
-Then the browser's process group is told to end and after a while killed, then every process descended from it:
+Then the browser's process group gets SIGTERM and after a while SIGKILL, then every process descended from it:
 on Linux orphans become our children, so none gets away, and the kernel kills the browser should we be killed.
 """
 
@@ -100,7 +100,7 @@ def _signals() -> int:
 
 
 def _start_server(argv: list[str], prctl: Prctl, home: str) -> bool:
-    """Start an X server and name its display in our environment, or tell why there is none.
+    """Start an X server and name its display in our environment, or report why there is none.
 
     Returns:
         Whether a display is there now.
@@ -171,7 +171,7 @@ def _watch(signals: int, parent: int, family: _Family) -> None:
             ends.append(os.pidfd_open(parent))
         except ProcessLookupError:
             return
-        except OSError:  # An old kernel. Standard input is left to tell.
+        except OSError:  # An old kernel. Standard input has to do.
             pass
     while not family.ended:
         ready = select.select([*ends, signals], [], [])[0]

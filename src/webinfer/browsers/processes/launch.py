@@ -122,7 +122,7 @@ async def launch(
         url: The page to open.
         headless: Whether to do without a window.
         args: Further command-line arguments for the browser.
-        profiles: Where a profile is kept for the next one; while another browser has it, one is thrown away as ever.
+        profiles: Where a profile is kept for the next one; while another browser has it, a throw-away one is used.
 
     Returns:
         The process.
@@ -225,7 +225,7 @@ async def _read_report(guard: asyncio.subprocess.Process) -> dict[str, Any]:
 
 
 def _hang_up(guard: asyncio.subprocess.Process) -> None:
-    """Close the guard's input, which tells it to end the browser."""
+    """Close the guard's input, which makes it end the browser."""
     assert guard.stdin is not None
     guard.stdin.close()
 

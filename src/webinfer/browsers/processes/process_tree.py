@@ -28,7 +28,7 @@ def tree_memory(pid: int) -> int:
         pid: The browser's main process, or 0 where it is not ours.
 
     Returns:
-        Bytes: where the system tells it, the proportional set size (pages that several share count once),
+        Bytes: where the system reports it, the proportional set size (pages that several share count once),
         else what belongs to one process alone, else the resident set. 0 when the process is gone.
     """
     return sum(_memory(process) for process in processes(pid)) if pid else 0

@@ -36,7 +36,7 @@ class AdapterReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebGpuReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page found out of WebGPU: its adapter, with features and limits, or why there is none."""
+    """What a page found out about WebGPU: its adapter, with features and limits, or why there is none."""
 
     available: bool
     error: str | None
@@ -53,7 +53,7 @@ class ContextReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebNnReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page found out of WebNN, with a context for each device type that it tried."""
+    """What a page found out about WebNN, with a context for each device type that it tried."""
 
     available: bool
     error: str | None
@@ -69,12 +69,12 @@ class WasmReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CapabilityReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a page tells of its browser, as it crosses the wire; texts are empty where the browser says nothing.
+    """What a page reports of its browser, as it crosses the wire; texts are empty where the browser says nothing.
 
     Attributes:
         user_agent: ``navigator.userAgent``.
         engine: The engine that the page takes it for.
-        engine_version: As far as the browser tells it.
+        engine_version: As far as the browser reports it.
         platform: Operating system, as the browser names it.
         hardware_concurrency: Logical processors that the page may use.
         device_memory: Memory of the device in GB, rounded by the browser.
@@ -149,15 +149,15 @@ class Capabilities:
 
     Attributes:
         engine: ``chromium``, ``firefox`` or ``webkit``.
-        engine_version: As far as the browser tells it.
+        engine_version: As far as the browser reports it.
         platform: Operating system, as the browser names it.
         cores: Logical processors that the page may use.
         adapter: The WebGPU adapter, or ``None``.
         webnn: WebNN device types whose context could be created.
         errors: Why a backend is missing, by backend.
         details: The page's whole report; ``None`` where there was none.
-        gpus: GPUs that the operating system lists; ``None`` where it does not tell, or the browser is elsewhere.
-        speeds: How fast the adapter is, once somebody had it timed.
+        gpus: GPUs that the operating system lists; ``None`` where that is not known, or the browser is elsewhere.
+        speeds: How fast the adapter is, once it was timed.
     """
 
     engine: str
@@ -214,11 +214,11 @@ class Capabilities:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        """Backends that this browser can run, as far as its report tells."""
+        """Backends that this browser can run, by its report."""
         return tuple(backend for backend in BACKENDS if backend not in self.errors)
 
     def can_run(self, backend: Backend) -> bool:
-        """Return whether this browser can run a backend, as far as its report tells.
+        """Return whether this browser can run a backend, by its report.
 
         Args:
             backend: The backend.

@@ -15,8 +15,8 @@ _SOFTWARE = re.compile(
 _MAKERS = ("nvidia", "amd", "ati", "intel", "apple", "qualcomm", "arm", "img-tec", "imagination", "samsung", "broadcom")
 """Makers of GPUs, as browsers spell them: https://www.w3.org/TR/webgpu/#gpuadapterinfo and Dawn's list of vendors."""
 _REAL = ("discrete GPU", "integrated GPU")
-_WIDER = 8.0
-_YARDSTICK = 24.0
+_WIDER = 8.0  # times what a thread of WebAssembly does: the most that a core can, as judge_speed derives it
+_YARDSTICK = 24.0  # GFLOP/s of a thread, at least; see judge_speed
 _SOFT_MAKERS = {"google": "SwiftShader's", "mesa": "llvmpipe's", "microsoft": "the Basic Render Driver's"}
 
 
@@ -75,14 +75,14 @@ def judge_adapter(adapter: Adapter, listed: Sequence[str] | None = None) -> tupl
 def judge_speed(
     kind: VerdictKind, gpu: tuple[float, float], cpu: tuple[float, float] | None, cores: int
 ) -> tuple[VerdictKind, tuple[str, ...]]:
-    """Judge an adapter, of which its words tell ``kind``, by a timed kernel as well.
+    """Judge an adapter by a timed kernel, beside its own words, which prove ``kind``.
 
     One thread of the page's WebAssembly is the yardstick. It multiplies and adds in vectors of 128 bits, apart. The
     widest vectors that a software adapter can use are of 512 bits, and fused they do two operations at once: eight
     times as much per core, and that on every logical core. What is faster than all of it together is no software on
     this machine. A page whose WebAssembly is not compiled would be a short yardstick: one under 24 GFLOP/s, which is
-    two units of 128 bits at 3 GHz, counts as that. A GPU slower than the bound is not told from software so, and stays
-    ``unproven``, as many integrated ones will. Memory decides nothing, since software uses the same as the CPU.
+    two units of 128 bits at 3 GHz, counts as that. A GPU below the bound stays ``unproven``, as many
+    integrated ones will. Memory decides nothing, since software uses the same as the CPU.
 
     Args:
         kind: What the adapter's words prove. Only where that is nothing do figures decide: words of software stand.
@@ -106,7 +106,7 @@ def judge_speed(
 
 
 def judge_webnn(engine: str, platform: str, device: str) -> tuple[VerdictKind, tuple[str, ...]]:
-    """Judge WebNN by the device that its context was asked for, since no browser tells which one ran a graph.
+    """Judge WebNN by the device that its context was asked for, since no browser reports which one ran a graph.
 
     Args:
         engine: The browser's engine.

@@ -113,7 +113,7 @@ def refuse_fallback(placement: Placement | None, backend: Backend) -> None:
         backend: The backend that was asked for.
 
     Raises:
-        OperatorFallback: Some did, or the runtime does not tell.
+        OperatorFallback: Some did, or the runtime does not report it.
     """
     if placement is None:
         why = "The runtime did not tell where its nodes went, so that none fell back is not proven."

@@ -36,7 +36,7 @@ class OperatorReport(msgspec.Struct, frozen=True, kw_only=True):
         operator: Its name in the graph, as the runtime rewrote it.
         provider: The execution provider, by the runtime's name.
         nodes: How many ran in one run; a mean over the runs.
-        ms: In their kernels, in one run; ``None`` where the runtime does not tell.
+        ms: In their kernels, in one run; ``None`` where the runtime does not report it.
     """
 
     operator: str
@@ -77,7 +77,7 @@ class Operator:
         name: Its name in the graph, as the runtime rewrote it.
         backend: Where its nodes ran; the runtime's own name where we have none.
         nodes: How many ran in one run.
-        seconds: In their kernels, in one run: on WebGPU by the GPU's clock. ``None`` where the runtime does not tell.
+        seconds: In their kernels, in one run: on WebGPU by the GPU's clock. ``None`` where that is not known.
     """
 
     name: str
@@ -133,7 +133,7 @@ class Profile:
 
     @property
     def untold(self) -> str | None:
-        """What the runtime does not tell of the operators, in a sentence; ``None`` where it tells all."""
+        """What the runtime does not report of the operators, in a sentence; ``None`` where it reports all."""
         if not self.operators:
             return f"The runtime tells of no operator on {self.backend}."
         graphs = sum(operator.nodes for operator in self.operators if operator.name == COMPILED)

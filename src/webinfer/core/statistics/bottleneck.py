@@ -1,4 +1,4 @@
-"""What keeps a pool from doing more, by what was seen while it worked."""
+"""What limits a pool's throughput, judged by what was busy while it worked."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 _FULL = 0.85  # of what there is: above, little is left to gain
-_NOTABLE = 0.3  # share of the requests' time from which on it is worth a word
+_NOTABLE = 0.3  # share of the requests' time above which it counts as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occupancy:
-    """What was seen at the highest concurrency.
+    """What was busy at the highest concurrency.
 
     Attributes:
         cores: Share of the machine's cores that worked, from 0 to 1.
@@ -43,7 +43,7 @@ class Limit:
 def limit(load: Occupancy) -> Limit:
     """Say what held the throughput.
 
-    The bridge, where Python's thread is busy all the time; the cores, where all of them work, whoever has them; the
+    The bridge, where Python's thread is busy all the time; the cores, where all of them work, for any program; the
     bridge again, where much of a request's time is spent on the way while lanes wait; the GPU, where lanes wait for it
     with idle cores; the callers, where even the lanes are idle.
 

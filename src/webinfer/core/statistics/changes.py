@@ -65,7 +65,7 @@ def changes(values: Values, *, alpha: float = _ALPHA, margin: float = MARGIN, se
     Args:
         values: One measurement per run, in order, all above 0.
         alpha: Chance, for each stretch, that a change is found where none is.
-        margin: Relative change that nobody minds; smaller ones are left out.
+        margin: Relative change that does not matter; smaller ones are left out.
         seed: Chooses the shuffles.
 
     Returns:

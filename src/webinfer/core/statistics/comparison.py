@@ -54,12 +54,12 @@ class Comparison:
         return self.unit != "round" and self.p_value < 1 - self.confidence
 
     def is_slower(self, margin: float = MARGIN) -> bool:
-        """Return whether B became slower: chance is an unlikely reason, and what is seen is more than nobody minds.
+        """Return whether B became slower: chance is an unlikely reason, and the change is above ``margin``.
 
         This says that there is a change, not that it is larger than ``margin``: ``p_beyond`` says that.
 
         Args:
-            margin: Relative change that nobody minds.
+            margin: Relative change that does not matter.
         """
         return self.is_significant and self.change > margin
 
@@ -68,7 +68,7 @@ class Comparison:
 
         Small only where B is slower by more than that. The one-sided t-test, with the limit in place of no change, as
         tests of non-inferiority have it (Wellek, 2010, "Testing Statistical Hypotheses of Equivalence and
-        Noninferiority", 2.2). Rounds of too few launches cannot tell: 1.
+        Noninferiority", 2.2). It is 1 where there are too few launches.
 
         Args:
             limit: Relative change, as 0.1 for 10 %.
@@ -83,7 +83,7 @@ class Comparison:
         """Return how bad it is; see ``severity``.
 
         Args:
-            margin: Relative change that nobody minds.
+            margin: Relative change that does not matter.
         """
         return severity(self, margin)
 
@@ -106,7 +106,7 @@ def severity(compared: Comparison, margin: float = MARGIN) -> Severity:
 
     Args:
         compared: The change.
-        margin: Relative change that nobody minds.
+        margin: Relative change that does not matter.
 
     Returns:
         ``none`` where it is within the margin, ``unclear`` where it is not but chance may be the reason,
@@ -120,7 +120,7 @@ def severity(compared: Comparison, margin: float = MARGIN) -> Severity:
 
 
 def named(change: float) -> Severity:
-    """Name a change that is sure and that somebody minds, by its size.
+    """Name a significant change by its size.
 
     Args:
         change: Relative change.
@@ -188,7 +188,7 @@ def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CON
     A launch of a browser is faster or slower than the next one for as long as it lasts, so that its rounds say less
     than as many independent measurements. From ``LAUNCHES`` of each side on, these are what is compared, by Welch's
     t-test over their median logarithms. With fewer, the rounds are, as ``unpaired`` does, and the result is never
-    significant: it cannot tell a change from the chance of a launch.
+    significant: a change cannot be told from how launches differ by chance.
 
     Args:
         a: Times of rounds, by launch.

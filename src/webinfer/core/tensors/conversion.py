@@ -33,7 +33,7 @@ def convert(spec: TensorSpec, value: Any) -> NDArray[Any]:
 
 def _convert_array(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
     wanted = DTYPES[spec.dtype]
-    if array.dtype.newbyteorder("<") != wanted:
+    if array.dtype.newbyteorder("<") != wanted:  # byte order alone is no difference: it is swapped below
         kinds = {array.dtype.kind, wanted.kind}
         if not (kinds <= {"i", "u"} or kinds == {"f"}):
             raise DtypeMismatch(

@@ -370,7 +370,7 @@ class Fleet:
             await self._end(browser, f"It starts no lane any more: {error}")
 
     async def _end(self, browser: Browser, cause: str, lost: bool = True) -> None:
-        """End a browser that is of no use, with what lanes it has."""
+        """End a browser that is not useful any more, with its lanes."""
         if self._unregister(browser, cause, lost):
             await self._close_browser(browser)
 

@@ -1,4 +1,4 @@
-"""How many lanes a browser has, and how many threads each."""
+"""How many lanes a browser has, and how many threads a lane."""
 
 from __future__ import annotations
 

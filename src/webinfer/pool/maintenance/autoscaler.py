@@ -81,7 +81,7 @@ class Scaler:
         finally:
             self._starting[name] -= 1
             self._pressed.pop(name, None)  # to be counted anew, with the new lane
-        self.look()  # the load may be over by now, and nothing else would tell when the lanes have been idle enough
+        self.look()  # the load may be over by now, and nothing else would look when the lanes have been idle enough
 
     def _loads(self, now: float) -> list[BrowserLoad]:
         lanes: dict[str, list[LaneState]] = {}

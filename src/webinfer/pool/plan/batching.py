@@ -25,7 +25,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(slots=True, eq=False)
 class Batching:
-    """How a model's requests run together, and what its last batch told of the load.
+    """How a model's requests run together, and what its last batch says about the load.
 
     Attributes:
         limit: Requests in a batch at most.
@@ -134,7 +134,7 @@ def group(tensors: Arrays, outputs: Sequence[str] | None) -> Hashable | None:
 
 
 def merge(many: Sequence[Arrays], rows: int) -> dict[str, NDArray[Any]]:
-    """Put the inputs of requests of one row into one array each; missing rows repeat the last request.
+    """Put the inputs of requests of one row into one array for each input; missing rows repeat the last request.
 
     Args:
         many: Each request's arrays.

@@ -71,6 +71,7 @@ def fit(signature: Signature, tensors: Mapping[str, NDArray[Any]], backend: Back
         if name == batch_dimension(signature):
             padded[name] = _bucket(sizes[name], 1)
         else:
+            # Not beyond the longest sequence. A request that is longer itself stays as it is, for the model to refuse.
             bucket = _bucket(sizes[name], _SMALLEST_SEQUENCE)
             padded[name] = max(sizes[name], min(bucket, longest)) if longest else bucket
     return Fit(tuple(sizes.items()), tuple(padded.items()))

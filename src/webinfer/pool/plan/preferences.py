@@ -17,7 +17,7 @@ PREFERENCES: Mapping[str, tuple[str, ...]] = {
     "text_embedding": ("edge",),
     "unknown": (),
 }
-"""Browsers that each family goes to, where they are to be had: the guide's recommendations, which nobody here has
+"""Browsers that each family goes to, where they are installed: the guide's recommendations, which are not
 measured. ``browser_preferences`` overrides them."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {"text": ("text_embedding", "text_generation")}
@@ -27,7 +27,7 @@ STANDINS: Mapping[str, tuple[str, ...]] = {
     "chrome": ("embedded", "chromium"),
     "edge": ("chrome", "embedded", "chromium"),
 }
-"""Browsers of the same engine that take the place of one that is not to be had, before any other."""
+"""Browsers of the same engine that take the place of one that is not installed, before any other."""
 
 
 @dataclass(frozen=True, slots=True)

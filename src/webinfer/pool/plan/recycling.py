@@ -12,7 +12,7 @@ RESERVE = 0.1
 """Share of the machine's memory below which what is available counts as pressure."""
 
 SAMPLES = 8
-"""Measurements that a browser's growth is told from, at least."""
+"""The fewest measurements that a browser's growth is computed from."""
 
 REST = 30.0
 """Seconds for which a browser that was relieved for its memory is left alone: what loads its models anew may well be

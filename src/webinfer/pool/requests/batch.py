@@ -25,7 +25,7 @@ class Batch:
     Attributes:
         requests: They, the oldest first; all of one session.
         lane: Where they run.
-        state: What the scheduler knows of that lane, be it lost since.
+        state: What the scheduler knew of that lane; it stays when the lane is lost.
         rows: Rows that are run, of which the last ones may only fill up; 1 for a request as its caller made it.
     """
 
@@ -73,7 +73,7 @@ class Batch:
     def take_blame(self) -> None:
         """Hold the lane's loss against what it was computing, not against what was only sent to it.
 
-        Of requests that ran together any one may be to blame, so each runs alone then, which will tell.
+        Any one of several requests may be to blame. So each of them runs alone then, which shows which it was.
         """
         # A connection fails its requests in the order of sending, so the first batch to come here was computed.
         if self.lane.blamed:

@@ -16,8 +16,8 @@ from webinfer.pool.requests.request import Request
 class InFlight:
     """The batches on each lane, in order of sending: a lane computes the first, and holds the others.
 
-    A lane that computes cannot be interrupted, only ended. What it computes though nobody waits for it any more gets
-    no more time than its caller allowed it; then the lane is ended.
+    A lane that computes cannot be interrupted, only ended. A run that nobody waits for any more
+    gets no more time than its caller allowed; then the lane is ended.
 
     Args:
         fleet: Ends lanes.
@@ -83,7 +83,7 @@ class InFlight:
         return self._batches[lane][0]
 
     def watch(self, lane: LaneId) -> None:
-        """Allow what a lane computes, but nobody waits for any more, no more time than its caller did.
+        """Limit what a lane computes to its caller's timeout, once nobody waits for it any more.
 
         Args:
             lane: The lane.

@@ -76,7 +76,7 @@ class Request:
     submitted: float = 0.0
     dispatched: float = 0.0
     lane: Lane | None = None
-    place: Lane | None = None  # the lane that it was sent to last, be it lost
+    place: Lane | None = None  # the lane that it was sent to last, even if that is lost
     placement: Placement | None = None  # of the session that it was sent to
     future: asyncio.Future[Reply[RunAnswer]] = field(init=False)
     times: Times = field(init=False)

@@ -213,7 +213,7 @@ class Loader:
         self._owner.advance()
 
     async def _create(self, key: SessionKey, lane: Lane, state: LaneState) -> None:
-        """Create a session on a lane, and tell everybody who waits for it how that went."""
+        """Create a session on a lane, and report the outcome to everybody who waits for it."""
         loading = self._loadings.get(key)
         try:
             if loading is None:

@@ -16,9 +16,9 @@ BURST = 64
 
 
 class Counters:
-    """The counters of an accelerator: call them with each event of its pool, and tell them of each answer.
+    """The counters of an accelerator: call them with each event of its pool, and ``answered`` with each answer.
 
-    A request leaves in a list what is to be counted of it. It is counted with 63 others, or when somebody reads. The
+    What a request adds is put into a list. It is counted with 63 others, or when the counts are read. The
     same work, done once in a millisecond, would find neither its code nor its data in the processor's caches.
 
     Args:

@@ -31,9 +31,9 @@ from webinfer.telemetry.counters.recent import FaultLog, RecentRuns
 from webinfer.telemetry.counters.series import LaneCounts, Series, SessionCounts
 
 MODELS = 1000
-"""Models that are told apart; the counts of the one that nobody used for longest make room for those of a new one."""
+"""Models with counts of their own; the one that was used longest ago makes room for a new one."""
 
-_SESSIONS = 4096  # that are told apart
+_SESSIONS = 4096  # with counts of their own
 
 
 @dataclass(slots=True)
@@ -79,8 +79,8 @@ class Counts:
         began: When counting began.
         names: Names of models.
         models: Counts of models, by hash, the one used longest ago first.
-        named: The same, by name; by hash where nobody named it.
-        past: Series of models that are not told apart any more; their models are labels.
+        named: The same, by name; by hash where it has no name.
+        past: Series of models that have no counts of their own any more; their models are labels.
         past_models: How many of these were used.
         busy: The time in which a request was under way.
         faults: What failed, was lost or was refused, by kind and error code; kinds as in ``Fault``.
@@ -97,7 +97,7 @@ class Counts:
         batches: Runs of models with dynamic batching, by their number of requests.
         hits: Look-ups that found a model loaded.
         misses: Look-ups that did not.
-        interval: The time in which a request was under way since somebody set it; ``None`` where nobody asks for it.
+        interval: The time in which a request was under way since it was set; ``None`` where it is not asked for.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -312,7 +312,7 @@ class Counts:
         return model
 
     def _forget(self, sha256: str) -> None:
-        """Tell a model apart no more; its counts stay in the sums."""
+        """Add a model's counts to those of past models; they stay in the sums."""
         model = self.models.pop(sha256)
         self._unname(sha256)
         self.past_models += model.is_used

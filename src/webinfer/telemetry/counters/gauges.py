@@ -1,4 +1,4 @@
-"""What is so now, measured when somebody asks: what waits and runs, and the memory of browsers, process and machine."""
+"""The state at this moment: what waits and runs, and the memory of browsers, process and machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
-    """What is so now. Memory is in 10^6 bytes.
+    """The state at this moment. Memory is in 10^6 bytes.
 
     Attributes:
         queued: Requests waiting.
@@ -51,7 +51,7 @@ class Gauges:
 
 
 async def measure(pool: Pool | None) -> Gauges:
-    """Measure what is so now.
+    """Measure the state at this moment.
 
     Memory is measured first, in threads; all else is read in one step of the loop, and so belongs together.
 

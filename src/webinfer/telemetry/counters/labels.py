@@ -1,4 +1,4 @@
-"""What counts are told apart by, and what models are called."""
+"""The labels of counts, and the names of models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from webinfer.telemetry.counters.bounded import LruMap
 
 OTHER = "other"
-"""The label of models beyond the ``LABELS`` first ones, and of those that nobody named."""
+"""The label of models beyond the ``LABELS`` first ones, and of those without a name."""
 
 LABELS = 100
 """Models that have a label of their own: each is a time series for ever in whatever reads them."""
@@ -17,7 +17,7 @@ _HASHES = 10_000  # models whose name is remembered
 
 
 class Labels(NamedTuple):
-    """What a series is told apart by.
+    """The labels of a series.
 
     ``model`` is a hash where models are counted and a label where Prometheus reads. ``browser`` is the browser's name;
     it is empty for a request that no browser was asked for.

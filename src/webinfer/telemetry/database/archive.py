@@ -164,7 +164,7 @@ def _take(connection: duckdb.DuckDBPyConnection, table: str, columns: Iterable[s
         )
         connection.execute(f"INSERT OR REPLACE INTO {table} BY NAME FROM joined")
         connection.execute("DROP TABLE joined")
-    else:
+    else:  # rows without a key never change, so those that are here already are left out
         connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM source.{table} s ANTI JOIN {table} t USING (id)")
     return int(_one(connection, f"SELECT count(*) FROM {table}")[0]) - int(before)
 

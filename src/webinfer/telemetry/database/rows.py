@@ -29,7 +29,7 @@ _FORMATS = {"BIGINT": "q", "INTEGER": "i", "DOUBLE": "d", "TIMESTAMP": "d"}  # a
 
 
 class Packing:
-    """Rows of numbers as bytes: one is an object that holds no other, and many are columns without a step for each.
+    """Rows of numbers as bytes: a row is one object, and many rows become columns without a step for each row.
 
     Args:
         columns: Types of the columns, by name.

@@ -1,4 +1,4 @@
-"""The database: who has rows hands them over, and a thread writes them, so that nobody waits for the disk."""
+"""The database: rows are handed over, and a thread writes them, so that requests do not wait for the disk."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ async def expose(snapshot: Snapshot, counts: Counts, accept: str = "") -> tuple[
     Args:
         snapshot: What the accelerator is doing now.
         counts: What was counted so far.
-        accept: The ``Accept`` header of whoever asks; it chooses between Prometheus' text format and OpenMetrics.
+        accept: The ``Accept`` header of the request; it chooses between Prometheus' text format and OpenMetrics.
 
     Returns:
         The text, and its content type.

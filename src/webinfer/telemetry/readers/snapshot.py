@@ -31,8 +31,8 @@ class SessionSnapshot:
         backend: Backend that was asked for.
         precision: Its precision.
         dimensions: Its fixed dimensions.
-        placement: Which backend each node went to. ``None`` where the runtime did not tell, of a session that is not
-            created yet, and of a queue whose lanes differ.
+        placement: Which backend each node went to. ``None`` where the runtime does not report it, of a session that is
+            not created yet, and of a queue whose lanes differ.
     """
 
     model: str

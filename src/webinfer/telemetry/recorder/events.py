@@ -134,6 +134,7 @@ class EventRows:
 
     def _replaced(self, kind: str, place: LaneId | str) -> None:
         """Write how long it took until something was there in place of what was lost."""
+        # In order of the losses: the pool does not say what takes the place of what.
         if self._lost[kind]:
             seconds = time.monotonic() - self._lost[kind].popleft()
             self._rows.add("recoveries", kind=kind, place=str(place), seconds=seconds)

@@ -1,4 +1,4 @@
-"""The one listener of an accelerator: it is told of every result, and of what the pool announces."""
+"""The one listener of an accelerator: it gets every result, and every event of the pool."""
 
 from __future__ import annotations
 

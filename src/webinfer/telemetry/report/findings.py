@@ -80,7 +80,7 @@ def _read(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _label(configurations: Rows) -> None:
-    """Name each configuration by what tells it from the others."""
+    """Name each configuration by what distinguishes it from the others."""
     parts = ("model_name", "backend", "precision", "browser_name")
     telling = [part for part in parts if len({row[part] for row in configurations}) > 1] or ["model_name", "backend"]
     for row in configurations:

@@ -43,7 +43,7 @@ class LoadAnswer(Ok, tag="ok"):
         timing: Where the time went.
         nbytes: Size of its files.
         stored: How many of these bytes came from the browser's own storage.
-        placement: Where its nodes went, if the runtime tells.
+        placement: Where its nodes went, if the runtime reports it.
         captured: Whether the session's last run was replayed, or why none will be; only where capture was asked for.
     """
 

@@ -85,7 +85,7 @@ class Conversation:
         self._pinged = False
         self._last_received = self._last_tick = now
         self.stalled = 0.0  # by how many seconds the last tick was late
-        self.missed = 0  # pings after which nothing was heard until the next one was due
+        self.missed = 0  # pings after which nothing came until the next one was due
 
     def __repr__(self) -> str:
         return f"<Conversation {self.role} greeted={self.greeted} pending={len(self.pending)}>"
@@ -186,8 +186,8 @@ class Conversation:
     def tick(self, now: float) -> bytes | None:
         """Return the ping to send now, or ``None`` when the other side has been silent for too long.
 
-        Call it every ``heartbeat`` seconds. What a tick is late by is time in which nobody here listened or pinged, and
-        is not held against the other side.
+        Call it every ``heartbeat`` seconds. While a tick is late, this side neither listens nor pings, so that time
+        is not counted against the other side.
 
         Args:
             now: Now, on the steady clock, in seconds.

@@ -102,7 +102,7 @@ class LaneHello(Message, tag="hello"):
 
 
 class CapabilityNotice(Message, tag="capabilities"):
-    """A page tells once what its browser can do."""
+    """A page reports once what its browser can do."""
 
     capabilities: CapabilityReport
 
