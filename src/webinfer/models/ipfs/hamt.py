@@ -40,6 +40,7 @@ def hash_name(name: bytes) -> bytes:
         first = (_rotate(first, 27) + second) * 5 + 0x52DCE729 & _MASK
         second ^= _mix(int.from_bytes(name[place + 8 : place + 16], "little"), _C2, 33, _C1)
         second = (_rotate(second, 31) + first) * 5 + 0x38495AB5 & _MASK
+    # The rest, below 16 bytes, is mixed in without the steps that end a whole block.
     rest = name[whole:]
     second ^= _mix(int.from_bytes(rest[8:], "little"), _C2, 33, _C1)
     first ^= _mix(int.from_bytes(rest[:8], "little"), _C1, 31, _C2)
@@ -127,7 +128,7 @@ def _build(placed: Sequence[tuple[bytes, Link]], level: int, put: Callable[[Bloc
     for place in sorted(groups):
         bitfield |= 1 << place
         group = groups[place]
-        if len(group) == 1:
+        if len(group) == 1:  # a name alone in its place stands there itself; several share a shard below
             entry = group[0][1]
             links.append(Link(entry.cid, f"{place:02X}{entry.name}", entry.size))
         else:

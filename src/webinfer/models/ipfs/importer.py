@@ -108,7 +108,7 @@ class Importer:
             with path.open("rb") as source:
                 return self.file(source)
         real = path.resolve()
-        if real in above:
+        if real in above:  # a followed link to a directory above would never end
             raise InvalidModel(f"{path} leads back to a directory that it lies in: remove the link.", path=str(path))
         entries = []
         for child in path.iterdir():

@@ -75,7 +75,7 @@ def _read(source: str | Path | bytes | Picture, name: str) -> Picture:
 def _upright(image: Picture, name: str) -> Picture:
     if not image.width or not image.height:
         raise InvalidImage(f"{name} has no pixels: it is {image.width} x {image.height}.", file=name)
-    limit = Image.MAX_IMAGE_PIXELS
+    limit = Image.MAX_IMAGE_PIXELS  # pillow itself only warns, up to twice as many pixels
     if limit is not None and image.width * image.height > limit:
         raise _too_large(name, f"{image.width} x {image.height} pixels")
     return _rgb(ImageOps.exif_transpose(image))

@@ -93,6 +93,7 @@ def export_archive(store: BlockStore, root: CID, path: Path, tell: Tell | None =
     count = 0
     work: Path | None = None
     try:
+        # Beside the archive: only within one file system is a file renamed in one step.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.absolute().parent)
         work = Path(name)
         with os.fdopen(handle, "wb") as file:

@@ -83,7 +83,7 @@ async def fetch_several(
     tell = _Sum(progress).part if progress else lambda: None
     fetches = [Fetch(root, path, store, patience, tell(), listing=listing, limit=limit) for path in paths]
     missing = [job for job in fetches if not job.complete]
-    if missing:
+    if missing:  # else nobody is asked: what is in the store needs no network
         async with aiohttp.ClientSession(read_bufsize=READ_BUFFER, trust_env=True, auto_decompress=False) as session:
             peers: list[Peer] = [Gateway(url, session, patience) for url in gateways]
             peers[:0] = await kubo.find(session, patience)
@@ -109,6 +109,7 @@ class _Sum:
         def tell(progress: Progress) -> None:
             self._last[number] = progress
             totals = [latest.total for latest in self._last.values()]
+            # Unknown until every fetch knows its own total.
             total = None if None in totals else sum(total or 0 for total in totals)
             self._progress(Progress(progress.stage, sum(latest.done for latest in self._last.values()), total))
 

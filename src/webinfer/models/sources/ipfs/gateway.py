@@ -170,7 +170,7 @@ class Gateway:
                     peer=self.name,
                     content_type=response.content_type,
                 )
-        except BaseException:
+        except BaseException:  # the caller gets no answer that it could close
             response.close()
             raise
         return HttpAnswer(self.name, response, question)

@@ -121,6 +121,7 @@ class HubMirror:
         """Return a model's files by their paths in the repository, and its weights by their own names."""
         names = [chosen, *belongings(listing.files, chosen)]
         fetch(listing, names, self._progress)
+        # Only the graph, which is here now, states where its external data are.
         beside = posixpath.dirname(chosen)
         stated = {
             name: posixpath.normpath(posixpath.join(beside, name)) for name in locations(listing.snapshot / chosen)

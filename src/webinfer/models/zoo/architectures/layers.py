@@ -162,6 +162,7 @@ def split_heads(graph: Graph, x: str, heads: int, size: int, *, transposed: bool
     Returns:
         Name of the result.
     """
+    # In a shape, 0 keeps a dimension: the shape is a constant, though batch and sequence vary.
     apart = graph.add("Reshape", x, graph.constant([0, 0, heads, size], "int64"))
     return graph.add("Transpose", apart, perm=[0, 2, 3, 1] if transposed else [0, 2, 1, 3])
 

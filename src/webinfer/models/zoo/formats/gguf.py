@@ -128,4 +128,5 @@ class Gguf:
     def _tensor(self) -> tuple[str, tuple[tuple[int, ...], int, int]]:
         name = self._string()
         sizes = [self._take("Q") for _ in range(self._take("I"))]
+        # ggml lists the axis whose elements are neighbours first; NumPy has it last.
         return name, (tuple(reversed(sizes)), self._take("I"), self._take("Q"))

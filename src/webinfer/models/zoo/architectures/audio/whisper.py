@@ -146,7 +146,7 @@ def _heads(graph: Graph, x: str, name: str, width: int, heads: int, *, bias: boo
 
 
 def _keys_and_values(graph: Graph, x: str, name: str, width: int, heads: int) -> tuple[str, str]:
-    key = _heads(graph, x, f"{name}.k_proj", width, heads, bias=False)
+    key = _heads(graph, x, f"{name}.k_proj", width, heads, bias=False)  # Whisper's keys have none
     return key, _heads(graph, x, f"{name}.v_proj", width, heads)
 
 
