@@ -16,6 +16,7 @@ SUMMARIES = {
     "demo": "Embed sentences in a browser; show what did it, and how fast.",
     "doctor": "Try every backend of every browser found, on a small model.",
     "explain": "Show where a model's nodes and time go on each backend, and why.",
+    "locate": "Find the first node that a browser computes wrongly, and show it.",
     "run": "Run a model in a browser; show outputs, and where the time went.",
     "bench": "Measure models in browsers, beside native onnxruntime.",
     "tune": "Find the fastest way to run a model here; auto takes it then.",

@@ -1,0 +1,106 @@
+"""Where a model goes wrong in a browser, as files that show it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from webinfer.accuracy.comparison import limits_for
+from webinfer.accuracy.locate.excerpt import Arrays
+from webinfer.accuracy.locate.locator import Difference, Location, Locator
+from webinfer.accuracy.locate.page import write_page
+from webinfer.accuracy.native import NativeSession
+from webinfer.accuracy.samples import answered_canaries
+from webinfer.api.sync.accelerator import Accelerator
+from webinfer.core.options import Backend
+from webinfer.core.tensors import prepare
+from webinfer.inference.result import Result
+from webinfer.models.files.package import ModelPackage
+
+__all__ = ["Difference", "Fault", "Location", "locate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A place where a model goes wrong, and the files that show it.
+
+    Attributes:
+        location: The place.
+        model: The smallest ONNX file that shows it, with its weights inside.
+        arrays: Its inputs and native onnxruntime's outputs, as a ``.npz`` file: ``input:NAME`` and ``output:NAME``.
+        page: A page that shows it with nothing but ONNX Runtime Web.
+    """
+
+    location: Location
+    model: Path
+    arrays: Path
+    page: Path
+
+
+def locate(
+    accelerator: Accelerator,
+    package: ModelPackage,
+    backend: Backend,
+    folder: Path,
+    inputs: Mapping[str, Any] | None = None,
+) -> Fault | None:
+    """Find the first node whose output leaves native onnxruntime's, and write files that show it.
+
+    Args:
+        accelerator: Runs the parts of the model.
+        package: The model.
+        backend: The backend to look at.
+        folder: Where the files go; it is made.
+        inputs: A request that shows the fault; ``None`` makes one up.
+
+    Returns:
+        The fault; ``None`` where the browser computes every value as native onnxruntime does.
+
+    Raises:
+        InputError: The inputs do not fit.
+        WebinferError: Native onnxruntime cannot run the model, or the browser cannot be had.
+    """
+    given: Arrays
+    if inputs is None:
+        (given, *_), _ = answered_canaries(NativeSession(package), package)
+    else:
+        given = prepare(package.signature, inputs)
+    last: list[Result] = []
+
+    def run(path: Path, arrays: Arrays) -> Mapping[str, NDArray[Any]]:
+        with accelerator.load(path, platform=backend) as model:
+            result = model.run(arrays)
+        last[:] = [result]
+        return result.outputs
+
+    with tempfile.TemporaryDirectory(prefix="webinfer-") as name:
+        locator = Locator(package, given, run, limits_for(package.precision), Path(name))
+        location = locator.locate()
+        if location is None:
+            return None
+        return _write(location, folder, package, backend, last[0] if last else None)
+
+
+def _write(location: Location, folder: Path, package: ModelPackage, backend: Backend, result: Result | None) -> Fault:
+    """Return the files of a fault, written into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = location.excerpt.stem
+    model, arrays, page = (folder / f"{stem}{suffix}" for suffix in (".onnx", ".npz", ".html"))
+    onnx.save(onnx.load(location.excerpt), model)
+    named = {f"input:{name}": array for name, array in location.inputs.items()}
+    named |= {f"output:{name}": array for name, array in location.outputs.items()}
+    np.savez(arrays, **named)  # type: ignore[arg-type]  # its stub knows no names from a mapping
+    about = {"model": package.name, "node": location.node}
+    version = "1.30.0"
+    if result is not None:
+        about |= {"browser": f"{result.engine} {result.engine_version}", "runtime": result.runtime}
+        version = result.runtime.split()[-1]
+    page.write_text(write_page(location, model, about, backend, version), encoding="utf-8")
+    return Fault(location, model, arrays, page)
