@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -99,6 +100,8 @@ def test_wrong_node_is_found_and_its_excerpt_shows_it(accelerator: Accelerator, 
     excerpt = onnx.load(fault.model)
     onnx.checker.check_model(excerpt)
     assert [node.op_type for node in excerpt.graph.node] == ["Resize"]
+    pinned = json.loads(Path("web/package.json").read_text())["dependencies"]["onnxruntime-web"]
+    assert f"onnxruntime-web@{pinned}/" in fault.page.read_text()
     with np.load(fault.arrays) as arrays:
         inputs = {name.removeprefix("input:"): arrays[name] for name in arrays if name.startswith("input:")}
         right = onnxruntime.InferenceSession(fault.model).run(["z"], inputs)[0]

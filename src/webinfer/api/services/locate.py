@@ -98,9 +98,9 @@ def _write(location: Location, folder: Path, package: ModelPackage, backend: Bac
     named |= {f"output:{name}": array for name, array in location.outputs.items()}
     np.savez(arrays, **named)  # type: ignore[arg-type]  # its stub knows no names from a mapping
     about = {"model": package.name, "node": location.node}
-    version = "1.30.0"
+    version = "latest"  # where the browser failed at every part, no result names the runtime
     if result is not None:
         about |= {"browser": f"{result.engine} {result.engine_version}", "runtime": result.runtime}
-        version = result.runtime.split()[-1]
+        version = result.runtime.split()[1]
     page.write_text(write_page(location, model, about, backend, version), encoding="utf-8")
     return Fault(location, model, arrays, page)
