@@ -18,9 +18,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tests.modelfiles import Write, value
 from webinfer.core.errors import NotQuantizable, OptionError, UnsupportedOperator
+from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.files.package import ModelPackage, describe
 from webinfer.models.sources.resolve import resolve
-from webinfer.quantization import Job, obtain, precision_of, quantize, scheme_of
+from webinfer.quantization import obtain, precision_of, quantize, scheme_of
 from webinfer.quantization.quantizer import make
 from webinfer.quantization.weights.gptq import calibrated
 from webinfer.quantization.weights.rounding import Floats, nearest, pack, searched

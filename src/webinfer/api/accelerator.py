@@ -304,8 +304,8 @@ class AsyncAccelerator(AsyncResource):
 
     async def close(self) -> None:
         """End the browser and fail whatever still waits. Later calls raise ``PoolClosed``."""
+        self._loader.close()
         await self._lifecycle.close()
-        self._loader.models.clear()
 
     def _tunable(self, model: AsyncModel, order: Order) -> AsyncModel:
         model.tuner = ModelTuner(order, self._lifecycle, AsyncAccelerator)

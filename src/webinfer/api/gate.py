@@ -12,15 +12,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import compare, limits_for, worst
-from webinfer.accuracy.native import NativeSession
 from webinfer.accuracy.outcome import Accuracy, recall, remember
-from webinfer.accuracy.samples import answered_canaries
+from webinfer.accuracy.reference import Reference
+from webinfer.api.native_runs import NativeRuns
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import (
     AccuracyError,
@@ -47,7 +43,6 @@ from webinfer.pool.pool import Pool
 
 log = logging.getLogger("webinfer.gate")
 
-Arrays = dict[str, NDArray[Any]]
 Make = Callable[[ModelPackage, Choice], Awaitable[AsyncModel]]
 
 _LASTING = (NotANumber, LoadFailed, RunFailed, RuntimeDied, UnsupportedOperator)
@@ -86,10 +81,12 @@ class Gate:
     Args:
         pool: The pool.
         options: Options of the accelerator.
+        native: What runs natively; ``None`` makes one for this gate.
     """
 
-    def __init__(self, pool: Pool, options: Options) -> None:
+    def __init__(self, pool: Pool, options: Options, native: NativeRuns | None = None) -> None:
         self._pool = pool
+        self._native = native or NativeRuns(options.load_timeout)
         self._mode = options.accuracy
         self._limits = options.accuracy_limits
 
@@ -143,9 +140,17 @@ class Gate:
         """
         if self._mode in ("off", "warn"):
             return False
-        limits = limits_for(model.precision, self._limits)
-        known = [await asyncio.to_thread(recall, combination(model, lane)) for lane in lanes_of(self._pool, model)]
+        limits, known = limits_for(model.precision, self._limits), await self._known(model)
         return bool(known) and all(accuracy is not None and accuracy.fault(limits) is not None for accuracy in known)
+
+    async def prepare(self, model: AsyncModel) -> None:
+        """Have a model's canaries run natively while the browser loads it, unless the outcome is known.
+
+        Args:
+            model: The model, made and not yet loaded.
+        """
+        if self._mode != "off" and None in (await self._known(model) or [None]):
+            self._native.begin(model.package)
 
     async def judge(self, model: AsyncModel) -> Judgement:
         """Return the judgement of a model: a stored one, or that of a new comparison with native onnxruntime.
@@ -165,18 +170,23 @@ class Gate:
             await model.load()  # it was barred, and since then the lane or the cache has changed
         if accuracy is None:
             try:
-                accuracy = await _run_canaries(model, about)
+                accuracy = await _run_canaries(model, about, await self._native.reference(model.package))
             except (PoolClosed, QueueFull):  # these say nothing about the model
                 raise
             except WebinferError as error:  # after all retries of a request
                 lost = f"the canaries were not answered: {error}"
                 accuracy = Accuracy(combination=about, reason=lost)
             else:
-                await asyncio.to_thread(remember, accuracy)
+                if accuracy.tried:  # what could not be compared may be another time
+                    await asyncio.to_thread(remember, accuracy)
         model.observer.checked(model, lane.browser_name, accuracy)
         model.results.note_accuracy(lane, accuracy)
         fault = lost or accuracy.fault(limits_for(model.precision, self._limits))
         return Judgement(accuracy, fault, lane, answered=lost is None)
+
+    async def _known(self, model: AsyncModel) -> list[Accuracy | None]:
+        """Return what is kept of a model on each lane that it may go to."""
+        return [await asyncio.to_thread(recall, combination(model, lane)) for lane in self._lanes(model)]
 
     async def _judge_or_close(self, model: AsyncModel) -> Judgement:
         try:
@@ -258,23 +268,25 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
     }
 
 
-async def _run_canaries(model: AsyncModel, about: Mapping[str, str]) -> Accuracy:
-    """Return the outcome of the canaries, run natively and in the browser.
+async def _run_canaries(model: AsyncModel, about: Mapping[str, str], right: Reference) -> Accuracy:
+    """Return the outcome of the canaries, run in the browser.
+
+    Args:
+        model: The model.
+        about: What is compared.
+        right: What native onnxruntime answers.
 
     Raises:
         WebinferError: The browser did not answer them, for a reason that may pass.
     """
+    if right.reason is not None:
+        return Accuracy(combination=about, reason=right.reason, reference=right.version)
     began = time.monotonic()
-    try:
-        version, inputs, right = await asyncio.to_thread(_native_answers, model.package)
-    except WebinferError as error:
-        return Accuracy(combination=about, reason=f"the canaries do not run natively: {error}")
-    if any(np.isnan(array).any() for answer in right for array in answer.values() if array.dtype.kind == "f"):
-        return Accuracy(combination=about, reason="native onnxruntime answers NaN to the canaries", reference=version)
     reason, broken, deviations = None, False, []
     try:
-        results = [await model.results.complete(*model.requests.build_internal(canary)) for canary in inputs]
-        deviations = worst([compare(result.outputs, answer) for result, answer in zip(results, right, strict=True)])
+        results = [await model.results.complete(*model.requests.build_internal(one.inputs)) for one in right.canaries]
+        pairs = zip(results, right.canaries, strict=True)
+        deviations = worst([compare(result.outputs, canary.answer) for result, canary in pairs])
     except InputError as error:
         reason = f"the canaries do not fit: {error}"
     except _LASTING as error:
@@ -285,12 +297,6 @@ async def _run_canaries(model: AsyncModel, about: Mapping[str, str]) -> Accuracy
         deviations=tuple(deviations),
         reason=reason,
         broken=broken,
-        reference=version,
+        reference=right.version,
         seconds=time.monotonic() - began,
     )
-
-
-def _native_answers(package: ModelPackage) -> tuple[str, list[Arrays], list[Arrays]]:
-    """Return onnxruntime's version, the canaries, and its answers to them."""
-    session = NativeSession(package)
-    return session.version, *answered_canaries(session, package)

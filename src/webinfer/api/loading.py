@@ -11,6 +11,7 @@ from functools import partial
 
 from webinfer.api.gate import Gate, lanes_of
 from webinfer.api.lifecycle import Lifecycle
+from webinfer.api.native_runs import NativeRuns
 from webinfer.api.order import Order
 from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
 from webinfer.api.substitute import Substitute, known_failure, note_death
@@ -24,6 +25,7 @@ from webinfer.core.errors import (
     RuntimeDied,
     UnsupportedOperator,
 )
+from webinfer.core.lifetime.worker_process import Job, in_thread
 from webinfer.core.options import DEFAULT_BATCH_SIZE, DEFAULT_LANES
 from webinfer.core.progress import ProgressCallback
 from webinfer.deployment.prepare import deliver
@@ -35,7 +37,7 @@ from webinfer.inference.sharded import StagedSessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.sources.resolve import resolve
 from webinfer.pool.pool import Pool
-from webinfer.quantization import SCHEMES, Job, obtain
+from webinfer.quantization import SCHEMES, obtain
 
 log = logging.getLogger("webinfer")
 
@@ -54,6 +56,7 @@ class ModelLoader:
         self.models: set[AsyncModel] = set()
         self._lifecycle = lifecycle
         self._router = Router(lifecycle.options, lifecycle.tunings)
+        self._native = NativeRuns(lifecycle.options.load_timeout)
 
     def __repr__(self) -> str:
         return f"<ModelLoader models={len(self.models)}>"
@@ -127,6 +130,11 @@ class ModelLoader:
         # The contest's batch size holds for the model that it measured, not for one that the gate put in its place.
         return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
 
+    def close(self) -> None:
+        """Give up what runs natively for loads under way, and forget the models."""
+        self._native.close()
+        self.models.clear()
+
     async def _start(self) -> Pool:
         """Return the pool, with a browser started. Of several browsers none is: the model's family decides which."""
         pool = await self._lifecycle.open()
@@ -181,7 +189,9 @@ class ModelLoader:
         self.models.add(model)
         lanes = lanes_of(pool, model)
         try:
-            if not await self._gate(pool).bars(model):
+            gate = self._gate(pool)
+            if not await gate.bars(model):
+                await gate.prepare(model)
                 await model.load(progress)
         except RuntimeDied as error:
             if lanes:
@@ -200,11 +210,11 @@ class ModelLoader:
         sessions: ModelSessions
         if options.shard_models and capacity and package.nbytes > capacity * 1e6:
             count = math.ceil(package.nbytes / (capacity * 1e6))
-            stages = await asyncio.to_thread(split, package, choice.backend, count)
+            stages = await self._native.do(package, lambda job: split(package, choice.backend, count, job))
             sessions = StagedSessions(pool, package, stages, choice)
         else:
             settings = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
-            delivery = await asyncio.to_thread(deliver, package, choice.backend, **settings)
+            delivery = await self._native.do(package, lambda job: deliver(package, choice.backend, job=job, **settings))
             if delivery.rounded:
                 package = replace(package, precision="int8")
             sessions = Sessions(pool, package, delivery, choice)
@@ -223,7 +233,7 @@ class ModelLoader:
         return await self._admit(pool, await self._load_there(pool, package, choice), order)
 
     def _gate(self, pool: Pool) -> Gate:
-        return Gate(pool, self._lifecycle.options)
+        return Gate(pool, self._lifecycle.options, self._native)
 
     async def _prepare(self, model: AsyncModel, batch_size: int) -> AsyncModel:
         """Return a loaded model, warmed up and batched as the options ask; ``batch_size`` is the default."""
@@ -254,12 +264,7 @@ async def find_package(order: Order) -> ModelPackage:
     if precision not in SCHEMES:  # it cannot be made, only found
         return await asyncio.to_thread(resolve, reference, precision=precision, part=part, progress=progress)
     job = Job()
-    # Cancelling to_thread does not stop its thread, so the job tells it to stop.
-    try:
-        return await asyncio.to_thread(obtain, reference, precision=precision, part=part, progress=progress, job=job)
-    except asyncio.CancelledError:
-        job.cancel()
-        raise
+    return await in_thread(job, lambda: obtain(reference, precision=precision, part=part, progress=progress, job=job))
 
 
 async def _finer(order: Order, package: ModelPackage) -> AsyncIterator[ModelPackage]:

@@ -1,21 +1,25 @@
 """Whether a rewritten graph computes what the original does, tried before any browser gets it.
 
 Both forms run in native onnxruntime as they stand, without its own optimizations, which would turn the one into the
-other. Weights are mapped from the model's files and not packed, so that memory holds activations alone.
+other. They run in a process with limits of time and memory. What the original answers is kept for the gate.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import onnx
 from onnx import ModelProto
 
+from webinfer.accuracy.bounded import native_job
 from webinfer.accuracy.comparison import compare, fault, limits_for, worst
-from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples import answered_canaries
+from webinfer.accuracy.reference import answers_of, reference
 from webinfer.core.errors import WebinferError
+from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.files.package import ModelPackage
 
 _ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear")
@@ -38,26 +42,43 @@ class Equality:
     seconds: float
 
 
-def compare_graphs(original: ModelProto, rewritten: ModelProto, package: ModelPackage) -> Equality:
+def compare_graphs(
+    original: ModelProto, rewritten: ModelProto, package: ModelPackage, job: Job | None = None
+) -> Equality:
     """Run the canary inputs through two forms of a model, one after the other.
 
     Args:
         original: Its outline.
         rewritten: The same, rewritten.
         package: The model, whose files hold the weights of both.
+        job: By which another thread can give it up; it has the limits, too.
 
     Returns:
         How far apart their outputs are.
+
+    Raises:
+        RunFailed: The work was given up.
     """
+    job = job or native_job(package)
     began, limits = time.monotonic(), limits_for(_activations(original, package.precision), use="rewrite")
-    try:
-        inputs, right = answered_canaries(NativeSession(package, graph=original, optimize=False), package)
-        session = NativeSession(package, graph=rewritten, optimize=False)
-        outputs = [session.run(arrays) for arrays in inputs]
-    except WebinferError as error:
-        reason = " ".join(str(error).split())
+
+    def untold(reason: str) -> Equality:
         return Equality(f"they could not be compared ({reason})", None, limits.error, time.monotonic() - began)
-    deviations = worst([compare(one, two) for one, two in zip(outputs, right, strict=True)])
+
+    try:
+        right = reference(package, job)
+        if right.reason is not None:
+            return untold(right.reason)
+        with tempfile.TemporaryDirectory(prefix="webinfer-") as folder:
+            graph = Path(folder) / "graph.onnx"
+            onnx.save(rewritten, graph)
+            answers = answers_of(package, graph, right.canaries, job)
+    except WebinferError as error:
+        if job.cancelled:
+            raise
+        return untold(" ".join(str(error).split()))
+    pairs = zip(answers, right.canaries, strict=True)
+    deviations = worst([compare(answer, canary.answer) for answer, canary in pairs])
     largest = max(deviation.error for deviation in deviations)
     return Equality(fault(deviations, limits), largest, limits.error, time.monotonic() - began)
 

@@ -13,7 +13,10 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from webinfer.accuracy.bounded import native_job
 from webinfer.core.cache import cache_dir, claim, hash_file
+from webinfer.core.errors import WebinferError
+from webinfer.core.lifetime.worker_process import Job
 from webinfer.core.options import Backend
 from webinfer.deployment.activations import largest
 from webinfer.deployment.equivalence import compare_graphs
@@ -51,7 +54,9 @@ class Delivery:
         return OPERATOR in self.rewritten
 
 
-def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, integers: bool = False) -> Delivery:
+def deliver(
+    package: ModelPackage, backend: Backend, *, optimize: bool = True, integers: bool = False, job: Job | None = None
+) -> Delivery:
     """Prepare a model for a backend, or take what the cache holds of it.
 
     The graph goes without its weights, which are fetched from the model's own file: see ``outline``. A rewritten graph
@@ -64,12 +69,14 @@ def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, i
         optimize: Replace subgraphs by operators that the backend has a faster kernel for: see ``rewrite``.
         integers: Compute products with constant weights in 8-bit integers, where the backend is faster at them:
             WebAssembly is. See ``to_integers``.
+        job: By which another thread can give up what runs natively, and the limits of that.
 
     Returns:
         What lanes are given.
 
     Raises:
         InvalidModel: The file is not ONNX, or is cut off.
+        RunFailed: The work was given up.
     """
     integers = integers and backend == "wasm"
     kind = (backend if optimize else "plain") + ("-integers" if integers else "")
@@ -77,20 +84,23 @@ def deliver(package: ModelPackage, backend: Backend, *, optimize: bool = True, i
     try:
         with claim(place) as work:
             if work is not None:
-                _make(package, work, backend if optimize else None, integers)
+                _make(package, work, backend if optimize else None, integers, job or native_job(package))
         return _read(place, package)
     except OSError as error:
         log.warning("%s goes to the browser as it is: the cache cannot be used (%s)", package.name, error)
         return Delivery(package.model, package.external)
 
 
-def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple[ModelProto, dict[str, int], list[str]]:
+def rewrite(
+    model: ModelProto, package: ModelPackage, backend: Backend, job: Job | None = None
+) -> tuple[ModelProto, dict[str, int], list[str]]:
     """Return a model rewritten for a backend, or as it is where that would change its answers.
 
     Args:
         model: Its outline, which stays as it is.
         package: The model.
         backend: Backend that is to run it.
+        job: As ``deliver`` takes it.
 
     Returns:
         The model to deliver, how many subgraphs each operator replaced, and notes for results.
@@ -100,7 +110,7 @@ def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple
     rewritten = fuse(copy, backend)
     if not rewritten:
         return model, {}, []
-    equality = compare_graphs(model, copy, package)
+    equality = compare_graphs(model, copy, package, job)
     names = ", ".join(rewritten)
     if equality.fault is None:
         log.info(
@@ -116,16 +126,16 @@ def rewrite(model: ModelProto, package: ModelPackage, backend: Backend) -> tuple
     return model, {}, [f"not rewritten to {names}: held against the original here, {equality.fault}"]
 
 
-def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: bool) -> None:
+def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: bool, job: Job) -> None:
     source = package.model
     model = outline(source.path, source.sha256)
     weights = any(entry.value == source.sha256 for tensor in model.graph.initializer for entry in tensor.external_data)
     rewritten: dict[str, int] = {}
     notes: list[str] = []
     if backend:
-        model, rewritten, notes = rewrite(model, package, backend)
+        model, rewritten, notes = rewrite(model, package, backend, job)
     # Rounding comes last: the comparison in `rewrite` would take its error for a fault.
-    own = integers and _to_integers(model, package, work, rewritten, notes)
+    own = integers and _to_integers(model, package, work, rewritten, notes, job)
     if weights or rewritten:
         (work / _GRAPH).write_bytes(model.SerializeToString())
     about = {"weights": weights, "own": own, "rewritten": rewritten, "notes": notes}
@@ -133,7 +143,7 @@ def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: 
 
 
 def _to_integers(
-    model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int], notes: list[str]
+    model: ModelProto, package: ModelPackage, work: Path, rewritten: dict[str, int], notes: list[str], job: Job
 ) -> bool:
     """Rewrite products, and give the graph a file of its own for all its weights, unless there are none.
 
@@ -144,8 +154,10 @@ def _to_integers(
 
     def observe(names: list[str]) -> Mapping[str, NDArray[Any]]:
         try:
-            return largest(model, package, names)
-        except Exception as error:  # onnxruntime's exceptions have no public base
+            return largest(model, package, names, job)
+        except WebinferError as error:
+            if job.cancelled:
+                raise
             reason = " ".join(str(error).split())
             notes.append(f"all channels were rounded, as none could be observed: {reason}")
             log.warning("%s: %s", package.name, notes[-1])

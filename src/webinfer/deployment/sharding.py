@@ -13,6 +13,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from webinfer.core.cache import cache_dir, claim, hash_file
 from webinfer.core.errors import InvalidModel
+from webinfer.core.lifetime.worker_process import Job
 from webinfer.core.options import Backend
 from webinfer.core.tensors import Signature
 from webinfer.deployment.prepare import Delivery, rewrite
@@ -38,7 +39,7 @@ class Stage:
     delivery: Delivery
 
 
-def split(package: ModelPackage, backend: Backend, count: int) -> tuple[Stage, ...]:
+def split(package: ModelPackage, backend: Backend, count: int, job: Job | None = None) -> tuple[Stage, ...]:
     """Cut a model into stages of about the same size.
 
     Each cut is laid where the fewest tensors pass it, within 30% of a stage from the even share. The stages' graphs
@@ -48,6 +49,7 @@ def split(package: ModelPackage, backend: Backend, count: int) -> tuple[Stage, .
         package: The model.
         backend: Backend that is to run it.
         count: How many stages.
+        job: By which another thread can give up what runs natively, and the limits of that.
 
     Returns:
         The stages, in order.
@@ -59,7 +61,7 @@ def split(package: ModelPackage, backend: Backend, count: int) -> tuple[Stage, .
     with claim(place) as work:
         if work is not None:
             whole = outline(package.model.path, package.model.sha256)
-            model, rewritten, notes = rewrite(whole, package, backend)
+            model, rewritten, notes = rewrite(whole, package, backend, job)
             for number, stage in enumerate(_cut(model, count, package)):
                 pieces = _localize(stage.graph.initializer)
                 (work / f"{number}.onnx").write_bytes(stage.SerializeToString())

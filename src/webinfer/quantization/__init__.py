@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webinfer.quantization.cache import Job, obtain, quantize
+from webinfer.quantization.cache import obtain, quantize
 from webinfer.quantization.weights.scheme import SCHEMES, following, precision_of, scheme_of
 
-__all__ = ["SCHEMES", "Job", "following", "obtain", "precision_of", "quantize", "scheme_of"]
+__all__ = ["SCHEMES", "following", "obtain", "precision_of", "quantize", "scheme_of"]

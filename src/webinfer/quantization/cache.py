@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from webinfer.core.cache import cache_dir, claim
-from webinfer.core.errors import ModelNotFound, NotQuantizable, from_wire
+from webinfer.core.errors import ModelNotFound, NotQuantizable
+from webinfer.core.lifetime.worker_process import Job, WorkerEnded, WorkerProcess
 from webinfer.core.progress import Progress, ProgressCallback
 from webinfer.core.tensors import prepare
 from webinfer.core.tensors.archive import write_arrays
@@ -28,34 +23,6 @@ _VERSION = "2"  # raised when what is made changes, so that what lies in caches 
 _HALVED = ".1"  # the same, of half floats alone
 _WORKER = "webinfer.quantization.worker"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-class Job:
-    """Work that can be given up from another thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        """End the work; who waits for it gets ``NotQuantizable``."""
-        with self._lock:
-            self.cancelled = True
-            if self._process is not None:
-                self._process.kill()
-
-    def start(self, process: subprocess.Popen[str]) -> None:
-        """Note the process that does it.
-
-        Args:
-            process: The process.
-        """
-        with self._lock:
-            self._process = process
-            # `cancel` may have come before there was a process to end.
-            if self.cancelled:
-                process.kill()
 
 
 def obtain(
@@ -179,46 +146,21 @@ def _make(
         "directory": str(work),
         "inputs": [str(path) for path in given],
     }
-    for answer in _answers(order, job):
-        if "error" in answer:
-            error = answer["error"]
-            raise from_wire(error["code"], error["message"], error.get("data", {}))
-        if progress is not None and "part" in answer:
-            progress(Progress(stage, int(answer["part"] * package.nbytes), package.nbytes))
-        if "report" in answer:
-            for path in given:
-                path.unlink()
-            return
-    why = "was given up" if job.cancelled else "ended before it was done, perhaps for want of memory"
-    raise NotQuantizable(f"Bringing {package.name} to {scheme.name} {why}.", reason="cancelled")
 
+    def notice(part: float) -> None:
+        if progress is not None:
+            progress(Progress(stage, int(part * package.nbytes), package.nbytes))
 
-def _answers(order: dict[str, Any], job: Job) -> Iterator[dict[str, Any]]:
-    """Yield what the process says; it is ended with the loop over this, however that ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", _WORKER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **dict.fromkeys(_THREADS, "1")},
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    job.start(process)
+    worker = WorkerProcess(_WORKER, dict.fromkeys(_THREADS, "1"))
     try:
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        for line in process.stdout:
-            yield json.loads(line)
-    except BrokenPipeError:
-        return
+        worker.ask(order, job, notice)
+    except WorkerEnded as error:
+        why = "was given up" if job.cancelled else "ended before it was done, perhaps for want of memory"
+        raise NotQuantizable(f"Bringing {package.name} to {scheme.name} {why}.", reason="cancelled") from error
     finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+        worker.close()
+    for path in given:
+        path.unlink()
 
 
 def _digest(inputs: list[dict[str, Any]]) -> str:

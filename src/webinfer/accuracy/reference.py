@@ -1,0 +1,144 @@
+"""Canaries of a model and native onnxruntime's answers to them, found out once and kept by the model's hash."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from webinfer.accuracy.arrays import read_arrays, write_arrays
+from webinfer.accuracy.bounded import ask
+from webinfer.core.cache import cache_dir, claim
+from webinfer.core.errors import OutOfMemory, WebinferError
+from webinfer.core.lifetime.worker_process import Job
+from webinfer.models.files.package import ModelPackage
+
+Arrays = Mapping[str, NDArray[Any]]
+
+VERSION = 1  # raised when canaries change
+_ABOUT = "about.json"
+_MORE = 1.5  # how much more time or memory there must be for another attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A request that is made up, and the right answer to it.
+
+    Attributes:
+        inputs: Arrays by input name.
+        answer: Arrays by output name.
+    """
+
+    inputs: Arrays
+    answer: Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What native onnxruntime answers to a model's canaries.
+
+    Attributes:
+        canaries: The canaries, with its answers.
+        version: Its version.
+        reason: Why there are none.
+    """
+
+    canaries: tuple[Canary, ...] = ()
+    version: str = ""
+    reason: str | None = None
+
+
+def reference(package: ModelPackage, job: Job) -> Reference:
+    """Return the canaries of a model with native onnxruntime's answers, from the cache where that has them.
+
+    Args:
+        package: The model.
+        job: By which another thread can give it up; it has the limits, too. See ``bounded.native_job``.
+    """
+    try:
+        place = _place(package)
+        _forget_outgrown(place, job)
+        with claim(place) as work:
+            if work is not None:
+                _answer(package, work, job)
+        return _read(place)
+    except OSError:  # the cache cannot be used
+        with tempfile.TemporaryDirectory(prefix="webinfer-") as folder:
+            _answer(package, Path(folder), job)
+            return _read(Path(folder))
+
+
+def answers_of(package: ModelPackage, graph: Path, canaries: tuple[Canary, ...], job: Job) -> list[Arrays]:
+    """Return what another graph with the model's weights answers to canaries, natively and as it stands.
+
+    Args:
+        package: The model.
+        graph: Path of the graph.
+        canaries: The canaries.
+        job: As ``reference`` takes it.
+
+    Returns:
+        Arrays by output name, for each canary.
+
+    Raises:
+        LoadFailed: onnxruntime refused the graph.
+        OutOfMemory: It takes more memory than there is.
+        RunFailed: onnxruntime failed, or took too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="webinfer-") as folder:
+        for index, canary in enumerate(canaries):
+            write_arrays(Path(folder) / f"{index}.inputs", canary.inputs)
+        ask(job, "graph", package, Path(folder), {"graph": str(graph), "canaries": folder})
+        return [read_arrays(Path(folder) / f"{index}.answers") for index in range(len(canaries))]
+
+
+def _answer(package: ModelPackage, work: Path, job: Job) -> None:
+    """Have canaries answered in a directory, and write there why they are not, unless the work was given up."""
+    about: dict[str, Any] = {"seconds": job.seconds, "memory_mb": job.memory_mb, "reason": None, "lacks": None}
+    try:
+        about |= ask(job, "answer", package, work, {})
+    except WebinferError as error:
+        if job.cancelled:
+            raise
+        lacks = "memory_mb" if isinstance(error, OutOfMemory) else "seconds" if job.ending == "time" else None
+        about |= {"reason": f"the canaries do not run natively: {error}", "lacks": lacks}
+    (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+
+def _read(place: Path) -> Reference:
+    about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+    if about["reason"] is not None:
+        return Reference(reason=about["reason"])
+    canaries = tuple(_canaries(place, about["count"]))
+    if not canaries:
+        return Reference(version=about["version"], reason="native onnxruntime answers NaN to the canaries")
+    return Reference(canaries, about["version"])
+
+
+def _canaries(place: Path, count: int) -> Iterator[Canary]:
+    for index in range(count):
+        answer = read_arrays(place / f"{index}.answers")
+        if not any(np.isnan(array).any() for array in answer.values() if array.dtype.kind == "f"):
+            yield Canary(read_arrays(place / f"{index}.inputs"), answer)
+
+
+def _place(package: ModelPackage) -> Path:
+    return cache_dir() / "references" / f"{package.sha256[:32]}-{VERSION}"
+
+
+def _forget_outgrown(place: Path, job: Job) -> None:
+    """Forget that there was too little time or memory, where there is clearly more now."""
+    try:
+        about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    lacks = about.get("lacks")
+    if lacks is not None and (getattr(job, lacks) or 0) > _MORE * (about[lacks] or 0):
+        shutil.rmtree(place, ignore_errors=True)
