@@ -13,10 +13,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from webinfer.accuracy.bounded.reference import Reference
+from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.accuracy.comparison import compare, limits_for, worst
 from webinfer.accuracy.outcome import Accuracy, recall, remember
-from webinfer.accuracy.reference import Reference
-from webinfer.api.native_runs import NativeRuns
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import (
     AccuracyError,
@@ -186,7 +186,7 @@ class Gate:
 
     async def _known(self, model: AsyncModel) -> list[Accuracy | None]:
         """Return what is kept of a model on each lane that it may go to."""
-        return [await asyncio.to_thread(recall, combination(model, lane)) for lane in self._lanes(model)]
+        return [await asyncio.to_thread(recall, combination(model, lane)) for lane in lanes_of(self._pool, model)]
 
     async def _judge_or_close(self, model: AsyncModel) -> Judgement:
         try:

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
+from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.api.gate import Gate, lanes_of
 from webinfer.api.lifecycle import Lifecycle
-from webinfer.api.native_runs import NativeRuns
 from webinfer.api.order import Order
 from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
 from webinfer.api.substitute import Substitute, known_failure, note_death

@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from webinfer.accuracy.arrays import read_arrays
-from webinfer.accuracy.bounded import ask
+from webinfer.accuracy.bounded.arrays import read_arrays
+from webinfer.accuracy.bounded.process import ask
 from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.files.package import ModelPackage
 

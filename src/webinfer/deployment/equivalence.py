@@ -15,9 +15,9 @@ from typing import Any
 import onnx
 from onnx import ModelProto
 
-from webinfer.accuracy.bounded import native_job
+from webinfer.accuracy.bounded.process import native_job
+from webinfer.accuracy.bounded.reference import answers_of, reference
 from webinfer.accuracy.comparison import compare, fault, limits_for, worst
-from webinfer.accuracy.reference import answers_of, reference
 from webinfer.core.errors import WebinferError
 from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.files.package import ModelPackage

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from webinfer.accuracy.bounded import native_job
+from webinfer.accuracy.bounded.process import native_job
 from webinfer.core.cache import cache_dir, claim, hash_file
 from webinfer.core.errors import WebinferError
 from webinfer.core.lifetime.worker_process import Job

@@ -1,4 +1,4 @@
-"""The process that runs models natively: ``python -m webinfer.accuracy.worker``; see ``core.lifetime.worker``.
+"""The process that runs models natively: ``python -m webinfer.accuracy.bounded.worker``; see ``core.lifetime.worker``.
 
 A model may run for ever there, ask for all memory or end the process; whoever asked goes on.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from webinfer.accuracy.arrays import read_arrays, write_arrays
+from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
 from webinfer.accuracy.native import NativeSession
 from webinfer.accuracy.samples import SampleMaker, answered_canaries
 from webinfer.core.errors import LoadFailed, RunFailed

@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.modelfiles import Write, value
-from webinfer.accuracy import bounded, reference
-from webinfer.accuracy.arrays import read_arrays, write_arrays
-from webinfer.accuracy.bounded import available_mb, native_job
+from webinfer.accuracy.bounded import process, reference
+from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
+from webinfer.accuracy.bounded.process import available_mb, native_job
 from webinfer.accuracy.native import run_native
 from webinfer.core.errors import InputError, RunFailed
 from webinfer.core.lifetime.worker_process import Job
@@ -99,8 +99,8 @@ def test_graph_that_takes_more_than_may_be_had_has_no_answers(write: Write) -> N
 
 def test_model_too_large_beside_the_browser_is_not_tried(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     package = resolve(loop(write, 1))
-    monkeypatch.setattr(bounded, "available_mb", lambda: 100.0)
-    monkeypatch.setattr(bounded, "_workers", None)  # asked it would fail
+    monkeypatch.setattr(process, "available_mb", lambda: 100.0)
+    monkeypatch.setattr(process, "_workers", None)  # asked it would fail
     assert "takes more memory than" in (reference.reference(package, native_job(package)).reason or "")
 
 
@@ -157,7 +157,7 @@ def test_arrays_come_back_under_whatever_names(tmp_path: Path) -> None:
 
 
 def test_limit_of_a_group_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "_GROUP", tmp_path)
+    monkeypatch.setattr(process, "_GROUP", tmp_path)
     free = available_mb()
     (tmp_path / "memory.current").write_text("1000000\n", encoding="ascii")
     (tmp_path / "memory.max").write_text("max\n", encoding="ascii")

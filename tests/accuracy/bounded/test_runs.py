@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from tests.accuracy.test_reference import loop
+from tests.accuracy.bounded.test_reference import loop
 from tests.modelfiles import Write
-from webinfer.accuracy.reference import Reference, reference
-from webinfer.api import native_runs
-from webinfer.api.native_runs import NativeRuns
+from webinfer.accuracy.bounded import runs
+from webinfer.accuracy.bounded.reference import Reference, reference
+from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.core.errors import RunFailed
 from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.files.package import ModelPackage
@@ -27,26 +27,26 @@ async def test_model_runs_once_however_many_wait(write: Write, monkeypatch: pyte
         calls.append(job)
         return reference(package, job)
 
-    monkeypatch.setattr(native_runs, "reference", count)
-    runs, package = NativeRuns(), resolve(loop(write, 2))
-    runs.begin(package)
-    first, second = await asyncio.gather(runs.reference(package), runs.reference(package))
+    monkeypatch.setattr(runs, "reference", count)
+    native, package = NativeRuns(), resolve(loop(write, 2))
+    native.begin(package)
+    first, second = await asyncio.gather(native.reference(package), native.reference(package))
     assert first is second
     assert len(calls) == 1
 
 
 async def test_closing_ends_a_model_that_never_does(write: Write) -> None:
-    runs, began = NativeRuns(), time.monotonic()
-    waiting = asyncio.create_task(runs.reference(resolve(loop(write))))
-    asyncio.get_running_loop().call_later(1, runs.close)
+    native, began = NativeRuns(), time.monotonic()
+    waiting = asyncio.create_task(native.reference(resolve(loop(write))))
+    asyncio.get_running_loop().call_later(1, native.close)
     with pytest.raises(RunFailed, match="was given up"):
         await waiting
     assert time.monotonic() - began < 30
 
 
 async def test_who_gives_up_waiting_leaves_the_run_to_the_others(write: Write) -> None:
-    runs, package = NativeRuns(), resolve(loop(write, 2))
-    impatient = asyncio.create_task(runs.reference(package))
+    native, package = NativeRuns(), resolve(loop(write, 2))
+    impatient = asyncio.create_task(native.reference(package))
     await asyncio.sleep(0)
     impatient.cancel()
-    assert (await runs.reference(package)).canaries
+    assert (await native.reference(package)).canaries

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from webinfer.accuracy.bounded import SECONDS, native_job
-from webinfer.accuracy.reference import Reference, reference
+from webinfer.accuracy.bounded.process import SECONDS, native_job
+from webinfer.accuracy.bounded.reference import Reference, reference
 from webinfer.core.lifetime.worker_process import Job, in_thread
 from webinfer.models.files.package import ModelPackage
 

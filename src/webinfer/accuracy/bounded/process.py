@@ -21,7 +21,7 @@ _IDLE = 15.0  # seconds that a process waits for the next run: it starts in half
 _LEAST = 200.0  # MB below which nothing runs
 _GROUP = Path("/sys/fs/cgroup")
 _EXHAUSTED = ("bad alloc", "allocate memory", "out of memory")  # how onnxruntime and the C++ library put it
-_workers = WorkerPool("webinfer.accuracy.worker", _IDLE)
+_workers = WorkerPool("webinfer.accuracy.bounded.worker", _IDLE)
 
 
 def native_job(package: ModelPackage, seconds: float = SECONDS) -> Job:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.accuracy.arrays import read_arrays, write_arrays
-from webinfer.accuracy.bounded import ask
+from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
+from webinfer.accuracy.bounded.process import ask
 from webinfer.core.cache import cache_dir, claim
 from webinfer.core.errors import OutOfMemory, WebinferError
 from webinfer.core.lifetime.worker_process import Job
