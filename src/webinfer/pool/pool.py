@@ -38,8 +38,8 @@ from webinfer.transport.wire.conversation import Reply
 class Pool:
     """Browsers, lanes and the requests that wait for them.
 
-    It owns its parts and is what they call back: the registry of lanes and the fleet and the launcher that fill it; the
-    queues, the batcher and the dispatcher of requests; the loader of sessions; the maintenance.
+    It owns its parts, and they call it back. The fleet and the launcher fill the registry of lanes. The queues, the
+    batcher and the dispatcher handle requests, the loader handles sessions, and the maintenance keeps the fleet fit.
 
     Args:
         host: A started host.

@@ -17,8 +17,8 @@ class JsonFormatter(BaseJsonFormatter):
     """Writes a record as one JSON object: ``time``, ``level``, ``logger``, ``message``, and whatever came as ``extra``.
 
     An exception is added as ``error``: its type, its message, its stack, and the stable ``code`` of one of ours. The
-    library finds what came as extra; what its own writer refuses (numbers that are none, keys that are no text, what
-    holds itself or cannot be shown) is written here as far as it can be.
+    library finds what came as extra. Its own writer refuses NaN, keys that are no text, and what holds itself or cannot
+    be shown; all that is written here as far as it can be.
     """
 
     def format(self, record: logging.LogRecord) -> str:

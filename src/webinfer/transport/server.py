@@ -1,8 +1,8 @@
 """The HTTP and WebSocket server that every page and lane dials: it serves files and accepts sockets.
 
-It listens on the loopback interface, answers only requests whose ``Host`` and ``Origin`` are its own, hands
-out model files only against the access key that a lane was given, and lets a socket in only with a token that
-was issued for it and not used yet.
+It listens on the loopback interface unless told otherwise, and answers only requests whose ``Host`` and ``Origin`` are
+its own. Model files need the access key that lanes are given. A socket needs a token that was issued for it and not
+used yet.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Start one browser, and see to it that nothing of it survives us or the process that asked for it.
 
-Run as a process of its own, in a session of its own (so that Ctrl-C does not reach it), with the standard library
-only and little of that, because it is on the way of every launch::
+It runs as a process of its own, in a session of its own, so that Ctrl-C does not reach it. It imports little of the
+standard library and nothing else, because every launch waits for it::
 
     python -I -S guard.py PARENT HOME COUNT [SERVER...] EXECUTABLE [ARGUMENT...]
 
@@ -10,10 +10,10 @@ X server that the browser needs, or nothing. The browser gets our environment, a
 a file in HOME. Standard output reports what happens, a JSON object a line: ``{"pid": 123}`` or ``{"error": errno}``,
 then ``{"code": 0, "signal": null, "stderr": "hex of its last words"}``; that alone when it is the X server that ended.
 
-It ends when the browser ends, when standard input ends (as it does when the parent closes it or dies, however it
-dies), when the parent is gone (standard input may be kept open by a process that the parent forked), or on a signal.
-Then the browser's process group gets SIGTERM and after a while SIGKILL, then every process descended from it:
-on Linux orphans become our children, so none gets away, and the kernel kills the browser should we be killed.
+It ends when the browser ends, when standard input ends, when the parent is gone, or on a signal. Standard input ends
+when the parent closes it or dies in any way, unless a process that the parent forked keeps it open. Then the browser's
+process group gets SIGTERM, after a while SIGKILL, and in the end every process descended from it is killed. On Linux
+orphans become our children, so none gets away, and the kernel kills the browser if the guard is killed.
 """
 
 # No pathlib here: it takes as long to import as all the rest.

@@ -114,7 +114,11 @@ class Verdict:
         return self.kind
 
     def over(self, placement: Placement | None) -> Verdict:
-        """Return the verdict on a graph placed so: ``mixed``, where a good part of it is not on the hardware."""
+        """Return the verdict on a graph placed so: ``mixed``, where a good part of it is not on the hardware.
+
+        Args:
+            placement: Where the graph's nodes went; ``None`` where that is not known.
+        """
         if self.kind != "hardware" or placement is None or placement.share >= _MOSTLY:
             return self
         return Verdict("mixed", (f"only {placement}", *self.evidence))

@@ -31,7 +31,11 @@ class WebinferError(Exception):
 
 
 def class_of(code: str) -> type[WebinferError] | None:
-    """Return the class of a code; ``None`` for a code that this version does not know."""
+    """Return the class of a code; ``None`` for a code that this version does not know.
+
+    Args:
+        code: The code, such as ``lost.lane``.
+    """
     return {cls.code: cls for cls in _classes(WebinferError)}.get(code)
 
 

@@ -43,9 +43,9 @@ class Limit:
 def limit(load: Occupancy) -> Limit:
     """Say what held the throughput.
 
-    The bridge, where Python's thread is busy all the time; the cores, where all of them work, for any program; the
-    bridge again, where much of a request's time is spent on the way while lanes wait; the GPU, where lanes wait for it
-    with idle cores; the callers, where even the lanes are idle.
+    It is the first of these that holds. The bridge: Python's thread is busy all the time. The cores: all of them work,
+    for any program. The bridge again: much of a request's time is spent on the way while lanes wait. The GPU: lanes
+    wait for it with idle cores. The callers: even the lanes are idle.
 
     Args:
         load: What was busy while the throughput was measured.

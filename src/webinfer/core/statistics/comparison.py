@@ -137,10 +137,10 @@ def paired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compariso
     """Compare times that were measured side by side, round by round.
 
     What slows a round down slows down both, and falls out of their ratio. The change is the Hodges-Lehmann estimate
-    over the logarithms of the ratios, the p-value that of the exact signed-rank test, and the interval that of the
-    test turned round (Hollander, Wolfe and Chicken, "Nonparametric Statistical Methods", 3.1-3.3): it holds 0 where the
-    p-value is no less than what the confidence leaves, and only there. Below six rounds no interval has 95 %: it is
-    then the widest there is, with the confidence that this has, and nothing is significant.
+    over the logarithms of the ratios. The p-value is that of the exact signed-rank test, and the interval is that test
+    inverted (Hollander, Wolfe and Chicken, "Nonparametric Statistical Methods", 3.1-3.3). It holds 0 if and only if the
+    p-value is at least 1 - confidence. Below six rounds no interval has 95 %: it is then the widest there is, with the
+    confidence that this has, and nothing is significant.
 
     Args:
         a: Times, at least one, in any unit.

@@ -156,10 +156,10 @@ def within_launch(times: Values, confidence: float = CONFIDENCE) -> Interval:
 def over_launches(launches: Sequence[Values], confidence: float = CONFIDENCE) -> Interval:
     """Bound the median of times that came in launches, each of which may be off as a whole.
 
-    What a launch adds is known from how launches differ, and only from that: Student's t over their median logarithms,
-    with one degree of freedom less than launches, as for any sample that came in clusters (Kalibera and Jones, 2013,
-    "Rigorous Benchmarking in Reasonable Time", ISMM). Launches may agree by chance: it is never narrower than their
-    own rounds allow if all launches were alike.
+    Only how launches differ shows what a launch adds. So this is Student's t over their median logarithms, with one
+    degree of freedom less than launches, as for any sample in clusters (Kalibera and Jones, 2013, "Rigorous
+    Benchmarking in Reasonable Time", ISMM). Launches may agree by chance: it is never narrower than their own rounds
+    allow if all launches were alike.
 
     Args:
         launches: Times of rounds, all above 0, by launch; at least two launches.

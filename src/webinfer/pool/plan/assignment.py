@@ -96,10 +96,10 @@ class Plan:
 def plan(state: State) -> Plan:
     """Decide what to do now.
 
-    Sessions take turns, one request each, so that a busy model cannot starve another. A request goes to the
-    least busy lane that holds its session. Where none has room, the session is created on a further lane of the
-    browser that it belongs in: on any that is not creating one already, if no lane there holds it, else only on an
-    idle one; of equally busy ones, on that where nothing has to give way, or what was used longest ago.
+    Sessions take turns, one request a turn, so that a busy model cannot starve another. A request goes to the least
+    busy lane that holds its session. Where none has room, the session is created on a further lane of the browser that
+    it belongs in. If no lane there holds it, any lane will do that is not creating a session already; else only an idle
+    one. Of equally busy lanes it is the one where nothing has to give way, or what was used longest ago.
 
     Args:
         state: What to decide from.

@@ -1,7 +1,7 @@
 """Shape buckets: the fixed sizes that requests are padded to, so that a browser compiles few shapes.
 
-Padding happens only where it is exact: along the batch, where every input and output has one row per item,
-and along the sequence, where an attention mask hides what was added and every output can be trimmed again.
+Padding happens only where it is exact. Along the batch it is, if every input and output has one row per item. Along the
+sequence it is, if an attention mask hides what was added and every output can be trimmed again.
 """
 
 from __future__ import annotations
@@ -82,9 +82,8 @@ def smallest(
 ) -> Fit:
     """Return the bucket of one short item: every symbolic dimension 1, and what can be padded, padded.
 
-    A model for images whose size is not known, or for sound of any length, keeps its dimensions open: of one pixel or
-    sample, convolutions would leave nothing, which ends WebNN's runtime, and no other size is sure to be one that it
-    takes.
+    A model for images of an unknown size, or for sound of any length, keeps its dimensions open. Of one pixel or
+    sample, convolutions would leave nothing, which ends WebNN's runtime. No other size is sure to be one that it takes.
 
     Args:
         signature: The model's.

@@ -78,8 +78,8 @@ class LaneScaling:
 def scale(browsers: Sequence[BrowserLoad], limits: ScalingLimits, now: float) -> LaneScaling:
     """Decide on lanes to start and to end.
 
-    Up and down are far apart, so that the number does not swing: up after ``PATIENCE`` under pressure, one lane at a
-    time; down only after ``idle`` seconds without work, and never in a browser that is under pressure or growing.
+    Up and down are far apart, so that the number does not swing. It goes up after ``PATIENCE`` under pressure, one lane
+    at a time. It goes down after ``idle`` seconds without work, and never in a browser under pressure or growing.
 
     Args:
         browsers: All browsers.

@@ -20,8 +20,8 @@ GRACE = 1.0
 class Deadlines:
     """The requests under way and when each is late.
 
-    Requests of one timeout become late in the order in which they came, so each timeout has a queue and one timer,
-    where a timer per request would cost more than all else that is done for it here.
+    Requests of one timeout become late in the order in which they came, so each timeout has a queue and one timer. A
+    timer per request would cost more than all else that is done for it here.
 
     Args:
         expire: Called with each request that is late.

@@ -85,8 +85,8 @@ def contents(path: Path) -> Contents:
 def merge(target: Path, source: Path) -> dict[str, int]:
     """Take a database into another, which is made if it is missing; what is there already is not doubled.
 
-    Of a row that both have, as of a run that went on since it was copied, the newer state counts, and what that does
-    not know is taken from the older: in whatever order databases are merged, and however often.
+    Both may have a row, such as that of a run that went on since it was copied. Then the newer state counts, and what
+    that does not know is taken from the older. The order and the number of merges make no difference.
 
     One of an older version is left as it is: a copy of it is brought up to date, and taken in.
 

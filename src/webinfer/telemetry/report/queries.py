@@ -171,7 +171,7 @@ WITH here AS (
     SELECT *, row_number() OVER pace AS place, count(*) OVER () AS whole, ntile(100) OVER pace AS stretch
     FROM samples WHERE {chosen} AND {newest} WINDOW pace AS (ORDER BY timestamp, id)
 )
-, kept AS (
+, shown AS (
     SELECT unnest([
         min(place), min_by(place, browser_mb), max_by(place, browser_mb), min_by(place, python_mb),
         max_by(place, python_mb), min_by(place, available_mb)
@@ -179,7 +179,7 @@ WITH here AS (
     UNION ALL SELECT max(place) FROM here
 )
 SELECT epoch(timestamp) AS t, queued, running, lanes, busy, browsers, browser_mb, python_mb, available_mb
-FROM here WHERE whole <= 600 OR place IN (SELECT place FROM kept) ORDER BY place
+FROM here WHERE whole <= 600 OR place IN (SELECT place FROM shown) ORDER BY place
 """
 
 # As the view browser_connection_metrics, of the browsers of some runs: their labels are the same in every run.

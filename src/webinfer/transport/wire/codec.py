@@ -1,8 +1,8 @@
 """Frames to headers and tensors, and messages to frames.
 
-A frame is a u32 little-endian header length, a JSON header padded with spaces to 8 bytes, and the tensors'
-bytes, each starting at a multiple of 8, so that both sides make typed-array views without a copy. Offsets
-follow from the dtypes and shapes; nothing in a frame can contradict them but its length, which is checked.
+A frame is a u32 little-endian header length, a JSON header padded with spaces to 8 bytes, and the tensors' bytes. Each
+tensor starts at a multiple of 8, so that both sides make typed-array views without a copy. Offsets follow from the
+dtypes and shapes; nothing in a frame can contradict them but its length, which is checked.
 """
 
 from __future__ import annotations

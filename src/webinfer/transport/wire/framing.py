@@ -1,7 +1,7 @@
 """WebSocket framing without I/O, for the side that accepts (RFC 6455, sections 5 and 7.4).
 
-aiohttp makes the handshake. What follows it is the hot path of every inference, so it is done here: a payload is
-unmasked straight out of the buffer that the kernel filled into the memory that the tensors will be views of.
+aiohttp makes the handshake. What follows it is the hot path of every inference, so it is done here. A payload is
+unmasked from the buffer that the kernel filled, straight into the memory that the tensors will be views of.
 """
 
 from __future__ import annotations
