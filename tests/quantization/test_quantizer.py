@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,46 @@ def test_inputs_that_are_given_are_learnt_from(network: Path, out: Path) -> None
 
 
 # In a process of its own, into the cache
+
+
+@pytest.fixture
+def picky(write: Write) -> Callable[[int], Path]:
+    """Write a model that runs only with columns in multiples of a number."""
+
+    def make(columns: int) -> Path:
+        return write(
+            nodes=[node("Reshape", ["x", "shape"], ["a"]), node("MatMul", ["a", "w"], ["y"])],
+            inputs=[value("x", shape=(1, "anything"))],
+            outputs=[value("y", shape=("n", 64))],
+            initializers=[tensor("shape", np.array([-1, columns])), tensor("w", matrix(columns, 64))],
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("columns", [32, 64, 96, 112, 576])
+@pytest.mark.parametrize("precision", ["fp16", "q4"])
+def test_sizes_that_a_model_takes_are_looked_for(
+    picky: Callable[[int], Path], out: Path, columns: int, precision: str
+) -> None:
+    _, report = made(picky(columns), precision, out)
+    assert report["loss"]["runs"] > 0
+    assert report["loss"]["cosine"] > 0.95
+
+
+def test_model_that_takes_nothing_made_up_takes_its_callers_inputs(
+    picky: Callable[[int], Path], own_cache: Path
+) -> None:
+    package = resolve(picky(1013))
+    half = quantize(package, "fp16")  # there is nothing to learn for that
+    assert half.quantized["loss"] == {}
+    assert "none of the inputs" in half.quantized["inputs"]
+    with pytest.raises(NotQuantizable, match="--input NAME=FILE") as caught:
+        quantize(package, "q4")
+    assert caught.value.data["reason"] == "inputs"
+    own = quantize(package, "q4", inputs=[{"x": matrix(1, 1013)}])
+    assert own.quantized["loss"]["runs"] == 1
+    assert obtain(package.model.path, precision="q4").sha256 == own.sha256  # later loads need no inputs
 
 
 def test_model_is_made_once_and_then_found(network: Path, own_cache: Path) -> None:

@@ -74,7 +74,8 @@ def quantize(
         precision: One of ``SCHEMES``.
         method: ``calibrated`` learns from inputs how to round, ``searched`` only looks at the weights, ``nearest``
             rounds. It makes a difference with 4 bits and fewer.
-        inputs: Inputs to learn from and to measure the loss with; without any, some are made.
+        inputs: Inputs to learn from and to measure the loss with; without any, some are made, or what was made of the
+            caller's own inputs before is taken.
         progress: Told of the bytes of weights that are done.
         job: By which another thread can end it.
 
@@ -95,6 +96,8 @@ def quantize(
     version = _VERSION + (_HALVED if scheme.half else "")
     name = f"{package.sha256[:32]}-{scheme.name}-{method}{_digest(prepared)}-{version}"
     place = cache_dir() / "quantized" / name
+    if not prepared and not place.exists():
+        place = _made_of_own_inputs(place, version) or place
     with claim(place) as work:
         if work is not None:
             _make(package, scheme, method, prepared, work, progress, job or Job())
@@ -161,6 +164,13 @@ def _make(
         worker.close()
     for path in given:
         path.unlink()
+
+
+def _made_of_own_inputs(place: Path, version: str) -> Path | None:
+    """Return the directory of what was last made of the same model with inputs of the caller's."""
+    stem = place.name.removesuffix(f"-{version}")
+    found = [path for path in place.parent.glob(f"{stem}-*-{version}") if path.is_dir()]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _digest(inputs: list[dict[str, Any]]) -> str:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from webinfer.accuracy.native import NativeSession
 from webinfer.core.errors import NotQuantizable
 from webinfer.core.tensors import SOUND
 from webinfer.models.files.package import ORIGIN, ModelPackage
 from webinfer.models.files.variants import COMPANIONS, FOLDER, PRECISIONS
 from webinfer.quantization import convert
-from webinfer.quantization.calibration.activations import answers, hessians
+from webinfer.quantization.calibration.activations import answers, hessians, native_session
 from webinfer.quantization.calibration.inputs import CalibrationInputs
 from webinfer.quantization.filters import filter_blocks
 from webinfer.quantization.loss import loss
@@ -78,8 +79,10 @@ def make(
     """
     began = time.perf_counter()
     check(onnx.load(package.model.path, load_external_data=False), package.name)
-    work = _Work(package, scheme, method, CalibrationInputs.of(package, _count(package), given), tell)
-    full = answers(package, work.inputs.held_out)
+    session = native_session(package)
+    work = _Work(package, scheme, method, _inputs(package, session, scheme, method, given), tell)
+    full = [session.run(arrays) for arrays in work.inputs.held_out]
+    del session  # it holds the weights
     tell(0.1)
     folder = directory / FOLDER
     folder.mkdir(parents=True)
@@ -88,8 +91,9 @@ def make(
         left = _blocked(work, path)
     else:
         left = convert.to_half(package, path) if scheme.half else convert.to_dynamic(package, path)
-    lost = loss(full, answers(package, work.inputs.held_out, path))
-    if not lost["finite"]:
+    quantized = answers(package, work.inputs.held_out, path)
+    lost = loss(full, quantized) if full else {}
+    if not lost.get("finite", True):
         raise NotQuantizable(
             f"{package.name} in {scheme.name} answers NaN or infinities: take a precision with more bits.",
             reason="not_finite",
@@ -111,6 +115,27 @@ def make(
     _describe(package, directory, path, report)
     tell(1.0)
     return report
+
+
+def _inputs(
+    package: ModelPackage,
+    session: NativeSession,
+    scheme: Scheme,
+    method: Method,
+    given: list[Mapping[str, Any]] | None,
+) -> CalibrationInputs:
+    """Return inputs, or none where none can be made up and none is needed: then the loss stays unknown.
+
+    Raises:
+        NotQuantizable: None can be made up, and there is something to learn from them.
+    """
+    try:
+        return CalibrationInputs.of(package, session, _count(package), given)
+    except NotQuantizable as error:
+        learns = method == "calibrated" and scheme.bits < _UNCALIBRATED
+        if scheme.is_blocked and (learns or scheme.mixed):
+            raise
+        return CalibrationInputs([], [], f"nothing: {error}")
 
 
 def _blocked(work: _Work, path: Path) -> dict[str, str]:

@@ -74,3 +74,16 @@ def test_what_cannot_be_quantized_says_why(call: Call, cache: Path, probe: str) 
     answer = call("quantize", probe, "--precision", "q4", "--json")
     assert answer.code == 1
     assert answer.object["error"]["code"] == "model.quantize"
+
+
+def test_inputs_of_ones_own_are_learned_from(call: Call, cache: Path, network: Path, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((3, 64)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", x=x)
+    given = ("--input", f"x={tmp_path / 'x.npy'}", "--npz", str(tmp_path / "x.npz"))
+    (facts,) = call("quantize", str(network), "--precision", "q4", *given, "--json").object["made"]
+    assert facts["inputs"] == "inputs that were given"
+    assert facts["loss"]["runs"] == 1
+    wrong = call("quantize", str(network), "--precision", "q4", "--input", "z=[1]", "--json")
+    assert wrong.code != 0
+    assert "no input 'z'" in wrong.out

@@ -41,21 +41,19 @@ def native_session(
         ) from error
 
 
-def answers(package: ModelPackage, inputs: Iterable[Inputs], path: Path | None = None) -> list[dict[str, Array]]:
-    """Return a model's outputs for each of its inputs.
+def answers(package: ModelPackage, inputs: Iterable[Inputs], path: Path) -> list[dict[str, Array]]:
+    """Return what an ONNX file of a model answers to each of its inputs.
 
     Args:
         package: The model.
         inputs: What to run it with.
-        path: An ONNX file with the same inputs, to run in place of the model's own.
+        path: The file, which has the same inputs.
 
     Raises:
         NotQuantizable: The runtime refuses the model.
         RunFailed: The runtime fails on an input.
     """
-    if path is not None:
-        package = replace(package, model=replace(package.model, path=path))
-    session = native_session(package)
+    session = native_session(replace(package, model=replace(package.model, path=path)))
     return [session.run(arrays) for arrays in inputs]
 
 

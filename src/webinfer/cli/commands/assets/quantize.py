@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from webinfer.api.services.models import ORIGIN, SCHEMES, Method, ModelPackage, 
 from webinfer.api.services.models import quantize as quantized
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
+from webinfer.cli.files.inputs import read_arrays, read_named
 from webinfer.cli.files.outputs import fillable
 from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.output.units import size
@@ -27,6 +29,7 @@ _EXAMPLES = """
 webinfer quantize wheel:all-MiniLM-L6-v2 --precision q4
 webinfer quantize wheel:all-MiniLM-L6-v2 --precision q8 --precision q2 --json
 webinfer quantize model.onnx --precision q4 --output models/mine
+webinfer quantize model.onnx --precision q4 --input x=array.npy
 """
 
 
@@ -55,6 +58,22 @@ def quantize(
         Method,
         typer.Option(help="Learn from inputs how to round, only search the weights' ranges, or round to the nearest."),
     ] = "calibrated",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="NAME=FILE|JSON",
+            help="One input to learn from and measure with, as 'run' takes it; without any, some are made up.",
+            show_default=False,
+        ),
+    ] = None,
+    npz: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Inputs by name, in a .npz file; may be given again, for more to learn from."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -72,12 +91,14 @@ def quantize(
     with inputs that the quantizer did not use. The cosine is the smallest of all runs. A model in several files is
     quantized file by file.
     """
+    named = read_named(inputs or [])
+    given = [*(read_arrays(path) for path in npz or []), *([named] if named else [])]
     packages: list[ModelPackage] = []
     with terminal.steps() as steps:
         full = resolve(model, progress=steps)
         parts = [full, *(resolve(model, progress=steps, part=part) for part in full.parts[1:])]
         for name in precision:
-            packages += [quantized(part, name, method=method, progress=steps) for part in parts]
+            packages += [quantized(part, name, method=method, inputs=given, progress=steps) for part in parts]
     if output is not None:
         for package in packages:
             _copy(package, output)
@@ -109,6 +130,12 @@ def _copy(package: ModelPackage, output: Path) -> None:
         raise NotQuantizable(f"{output} cannot be written: {error.strerror}.", reason="output") from error
 
 
+def _losses(loss: Mapping[str, Any]) -> tuple[str, str, str]:
+    if not loss:
+        return "-", "-", "-"
+    return f"{loss['cosine']:.5f}", f"{loss['relative_error']:.4f}", f"{loss['agreement']:.1%}"
+
+
 def _view(packages: list[ModelPackage], output: Path | None) -> RenderableType:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="label", overflow="fold")
@@ -118,15 +145,12 @@ def _view(packages: list[ModelPackage], output: Path | None) -> RenderableType:
     table.add_row(*(Text(head, style="quiet") for head in heads))
     for package in packages:
         facts = package.quantized
-        loss = facts["loss"]
         table.add_row(
             f"{package.model.path.stem}, {facts['precision']}",
             size(facts["nbytes_before"]),
             size(facts["nbytes"]),
             f"{facts['nbytes_before'] / facts['nbytes']:.1f}x",
-            f"{loss['cosine']:.5f}",
-            f"{loss['relative_error']:.4f}",
-            f"{loss['agreement']:.1%}",
+            *_losses(facts["loss"]),
         )
     facts = packages[-1].quantized
     methods = ", ".join(f"{count} {method}" for method, count in facts["methods"].items())
