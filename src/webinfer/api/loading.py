@@ -14,7 +14,7 @@ from webinfer.api.gate import Gate, lanes_of
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
 from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
-from webinfer.api.substitute import Substitute, known_failure, note_death
+from webinfer.api.substitute import WasmSubstitute, known_failure, note_death
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import (
     AccuracyError,
@@ -126,7 +126,7 @@ class ModelLoader:
                 raise
             return await self._load_instead(order, other, str(error))
         if model.sessions.whole and model.backend != "wasm" and (model.choice.by != "caller" or order.fallback):
-            model.substitute = Substitute(model, partial(self._load_substitute, pool, package, order))
+            model.substitute = WasmSubstitute(model, partial(self._load_substitute, pool, package, order))
         # The contest's batch size holds for the model that it measured, not for one that the gate put in its place.
         return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
 

@@ -17,7 +17,7 @@ from webinfer.pool.pool import Pool
 log = logging.getLogger("webinfer")
 
 
-class Substitute:
+class WasmSubstitute:
     """Loads a model on WebAssembly, which runs the most operators, and remembers why that was needed.
 
     Args:
@@ -32,7 +32,7 @@ class Substitute:
         self._load = load
 
     def __repr__(self) -> str:
-        return f"<Substitute for {self._name} on {self._choice.backend}>"
+        return f"<WasmSubstitute for {self._name} on {self._choice.backend}>"
 
     async def load(self, why: str) -> AsyncModel | None:
         """Load the model on WebAssembly.

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.theme import Theme
 
 from tests.cli.conftest import Call
-from webinfer.cli.views import explain as explain_view
-from webinfer.cli.views.explain import Account
-from webinfer.cli.views.explanations import reasons
+from webinfer.cli.views.explain import account as explain_view
+from webinfer.cli.views.explain.account import Account
+from webinfer.cli.views.explain.reasons import reasons
 from webinfer.core.capabilities import Verdict
 from webinfer.core.errors import BackendUnavailable
 from webinfer.core.placement import COMPILED, Operator, Phases, Placement, Profile

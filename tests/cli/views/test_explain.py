@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from webinfer.cli.output.terminal import THEME
-from webinfer.cli.views.explain import decision_view
+from webinfer.cli.views.explain.account import decision_view
 from webinfer.inference.route import Alternative, Decision, Place
 
 WASM, WEBNN, LESS = Place("embedded", "wasm"), Place("embedded", "webnn"), Place("firefox", "wasm", "q8")

@@ -24,11 +24,11 @@ from webinfer.core.tensors import prepare
 from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage
 
-__all__ = ["Difference", "Fault", "Location", "locate"]
+__all__ = ["Difference", "LocatedFault", "Location", "locate"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class LocatedFault:
     """A place where a model goes wrong, and the files that show it.
 
     Attributes:
@@ -50,7 +50,7 @@ def locate(
     backend: Backend,
     folder: Path,
     inputs: Mapping[str, Any] | None = None,
-) -> Fault | None:
+) -> LocatedFault | None:
     """Find the first node whose output leaves native onnxruntime's, and write files that show it.
 
     Args:
@@ -88,7 +88,9 @@ def locate(
         return _write(location, folder, package, backend, last[0] if last else None)
 
 
-def _write(location: Location, folder: Path, package: ModelPackage, backend: Backend, result: Result | None) -> Fault:
+def _write(
+    location: Location, folder: Path, package: ModelPackage, backend: Backend, result: Result | None
+) -> LocatedFault:
     """Return the files of a fault, written into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = location.excerpt.stem
@@ -103,4 +105,4 @@ def _write(location: Location, folder: Path, package: ModelPackage, backend: Bac
         about |= {"browser": f"{result.engine} {result.engine_version}", "runtime": result.runtime}
         version = result.runtime.split()[1]
     page.write_text(write_page(location, model, about, backend, version), encoding="utf-8")
-    return Fault(location, model, arrays, page)
+    return LocatedFault(location, model, arrays, page)

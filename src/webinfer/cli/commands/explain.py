@@ -16,9 +16,9 @@ from webinfer.api.services.native import NativeSession, answered_canaries, compa
 from webinfer.cli.command import command
 from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import FAILED, Terminal
-from webinfer.cli.views import explain as explain_view
-from webinfer.cli.views.explain import Account, decision_view
-from webinfer.cli.views.explanations import reasons
+from webinfer.cli.views.explain import account as explain_view
+from webinfer.cli.views.explain.account import Account, decision_view
+from webinfer.cli.views.explain.reasons import reasons
 from webinfer.core.options import BACKENDS, Backend
 
 _FLAGS = ("browser", "executable", "threads", "routing", "db_path", "load_timeout", "run_timeout")

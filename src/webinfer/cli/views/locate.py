@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from webinfer.api.services.locate import Fault
+from webinfer.api.services.locate import LocatedFault
 from webinfer.cli.output.layout import heading, pairs
 
 
-def view(name: str, backend: str, fault: Fault | None) -> RenderableType:
+def view(name: str, backend: str, fault: LocatedFault | None) -> RenderableType:
     """Lay out where a model goes wrong.
 
     Args:
@@ -47,7 +47,7 @@ def view(name: str, backend: str, fault: Fault | None) -> RenderableType:
     return Group(heading(f"{name} goes wrong on {backend}"), pairs(rows), heading("Files that show it"), pairs(files))
 
 
-def to_dict(name: str, backend: str, fault: Fault | None) -> dict[str, Any]:
+def to_dict(name: str, backend: str, fault: LocatedFault | None) -> dict[str, Any]:
     """Return the same, ready for JSON.
 
     Args:

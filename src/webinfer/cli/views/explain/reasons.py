@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from webinfer.cli.output.units import seconds
 
 if TYPE_CHECKING:
-    from webinfer.cli.views.explain import Account
+    from webinfer.cli.views.explain.account import Account
 
 _NOTABLE = 1.2  # ratio from which a difference is reported; smaller ones are within the scatter of runs
 _LARGE = 0.3  # share of all operators' time from which an operator is named

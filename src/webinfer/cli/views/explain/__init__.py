@@ -1,0 +1,1 @@
+"""What `webinfer explain` shows: where nodes and time go, and why."""
