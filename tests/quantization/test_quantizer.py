@@ -24,8 +24,7 @@ from webinfer.models.files.package import ModelPackage, describe
 from webinfer.models.sources.resolve import resolve
 from webinfer.quantization import obtain, precision_of, quantize, scheme_of
 from webinfer.quantization.quantizer import make
-from webinfer.quantization.weights.gptq import calibrated
-from webinfer.quantization.weights.rounding import Floats, nearest, pack, searched
+from webinfer.quantization.weights.rounding import Floats
 
 node = helper.make_node
 random = np.random.default_rng(3)
@@ -81,45 +80,6 @@ def test_caller_hears_its_own_warnings_after_int8(network: Path, out: Path) -> N
 
 
 # The arithmetic
-
-
-@pytest.mark.parametrize("bits", [8, 4, 2])
-def test_integers_are_packed_lowest_first(bits: int) -> None:
-    levels = random.integers(0, 2**bits, (3, 16)).astype(np.uint8)
-    packed = pack(levels, bits)
-    each = 8 // bits
-    assert packed.shape == (3, 16 // each)
-    for index in range(16):
-        assert ((packed[:, index // each] >> (bits * (index % each))) & (2**bits - 1) == levels[:, index]).all()
-
-
-# Of matrices this large the part differs by 0.001 from draw to draw: 0.9726, 0.9403 and 0.8508 were the worst of eight.
-@pytest.mark.parametrize(("bits", "part"), [(4, 0.973), (3, 0.941), (2, 0.852)])
-def test_search_loses_less_than_rounding(bits: int, part: float) -> None:
-    weights = np.random.default_rng(3).standard_t(4, (480, 1280)).astype(np.float32)
-    rounded, better = nearest(weights, bits, 32).restored(), searched(weights, bits, 32).restored()
-    assert np.linalg.norm(weights - better) < part * np.linalg.norm(weights - rounded)
-
-
-@pytest.mark.parametrize("bits", [4, 3, 2])
-def test_calibration_loses_less_than_rounding(bits: int) -> None:
-    random = np.random.default_rng(3)  # its own, so that the numbers are the same whichever tests run before
-    weights = random.standard_t(4, (48, 128)).astype(np.float32)
-    inputs = (random.standard_normal((400, 128)) @ random.standard_normal((128, 128))).astype(np.float32)
-    expected = inputs @ weights.T
-
-    def lost(restored: Floats) -> float:
-        return float(np.linalg.norm(expected - inputs @ restored.T) / np.linalg.norm(expected))
-
-    best = calibrated(weights, bits, 32, inputs.T @ inputs).restored()
-    assert lost(best) < 0.8 * lost(nearest(weights, bits, 32).restored())
-
-
-def test_what_does_not_fill_a_block_is_kept_apart() -> None:
-    weights = matrix(5, 70)
-    for blocks in (nearest(weights, 8, 32), calibrated(weights, 8, 32, np.eye(70, dtype=np.float32))):
-        assert blocks.restored().shape == (5, 70)
-        np.testing.assert_allclose(blocks.restored(), weights, atol=0.002)
 
 
 # The guide's words
