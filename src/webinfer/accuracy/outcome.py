@@ -144,6 +144,37 @@ def remember_failure(combination: Mapping[str, str], reason: str) -> None:
         write_json(_place(combination, "failure"), fields, indent=1)
 
 
+def recall_evidence(combination: Mapping[str, str], kind: str) -> Mapping[str, Any] | None:
+    """Return what else is known of a combination.
+
+    Args:
+        combination: The model's hash, precision, backend, engine, versions and adapter.
+        kind: What the evidence is of, such as ``padding-rows``.
+
+    Returns:
+        Its fields; ``None`` where there is none that can be read.
+    """
+    try:
+        evidence = json.loads(_place(combination, kind).read_text(encoding="utf-8"))
+        known = evidence["combination"] == dict(combination) and evidence["evidence"] == kind
+        return dict(evidence["fields"]) if known else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # Missing, unreadable or corrupt: it is found out again.
+
+
+def remember_evidence(combination: Mapping[str, str], kind: str, fields: Mapping[str, Any]) -> None:
+    """Keep what else was found out of a combination; where the cache cannot be written, it is found out again.
+
+    Args:
+        combination: The model's hash, precision, backend, engine, versions and adapter.
+        kind: What the evidence is of, such as ``padding-rows``.
+        fields: What was found out, ready for JSON.
+    """
+    evidence = {"combination": dict(combination), "evidence": kind, "fields": dict(fields), "at": time.time()}
+    with contextlib.suppress(OSError):
+        write_json(_place(combination, kind), evidence, indent=1)
+
+
 def _place(combination: Mapping[str, str], kind: str = "accuracy") -> Path:
     stated = json.dumps({**combination, "version": _VERSION}, sort_keys=True)
     name = hashlib.sha256(stated.encode()).hexdigest()

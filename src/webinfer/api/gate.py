@@ -36,6 +36,7 @@ from webinfer.core.errors import (
     WebinferError,
 )
 from webinfer.core.options import Backend, Options
+from webinfer.inference import route
 from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelPackage
@@ -252,20 +253,8 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
         model: The model.
         lane: A lane that runs it, or one like it.
     """
-    capabilities = lane.capabilities
-    adapter = capabilities.adapter if model.backend == "webgpu" else None
-    return {
-        "model": model.package.sha256,
-        "graph": model.sessions.delivery.model.sha256,
-        "precision": model.precision,
-        "backend": model.backend,
-        "engine": capabilities.engine,
-        "engine_version": capabilities.engine_version,
-        "platform": capabilities.platform,
-        "runtime": lane.runtime,
-        "adapter": f"{adapter} {adapter.driver}".strip() if adapter else "",
-        **({"capture": "on"} if model.sessions.capture.open else {}),
-    }
+    graph, captured = model.sessions.delivery.model.sha256, model.sessions.capture.open
+    return route.combination(model.package, model.backend, lane, graph=graph, captured=captured)
 
 
 async def _run_canaries(model: AsyncModel, about: Mapping[str, str], right: Reference) -> Accuracy:

@@ -13,11 +13,12 @@ from webinfer.accuracy.outcome import Accuracy
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import NotANumber
 from webinfer.inference.probes.warmup import Warmup
+from webinfer.inference.request_builder import RequestBuilder
 from webinfer.inference.result import Result
 from webinfer.inference.route import Choice, Routings
 from webinfer.inference.sessions import Answer, ModelSessions
 from webinfer.models.files.package import ModelPackage
-from webinfer.pool.plan.buckets import Fit, trim
+from webinfer.pool.plan.buckets import Fit, misfit, trim
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
 
@@ -29,15 +30,23 @@ class ResultAssembly:
         pool: The pool.
         package: The model.
         choice: Where it runs.
+        requests: Its requests, which are padded there.
         sessions: Its sessions, which answer.
         warmup: Knows what was run beforehand.
     """
 
     def __init__(
-        self, pool: Pool, package: ModelPackage, choice: Choice, sessions: ModelSessions, warmup: Warmup
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        choice: Choice,
+        requests: RequestBuilder,
+        sessions: ModelSessions,
+        warmup: Warmup,
     ) -> None:
         self._package = package
         self._choice = choice
+        self._requests = requests
         self._sessions = sessions
         self._warmup = warmup
         self._routings = Routings(pool, choice, package.precision)
@@ -73,7 +82,12 @@ class ResultAssembly:
             NotANumber: An output holds NaN, and the option ``allow_nan`` is off.
             WebinferError: As the runtime or the pool reported it.
         """
+        if bucket.unproven:
+            bucket = await self._requests.settle(request, bucket)
         answer = await self._sessions.answer(request, bucket)
+        if not bucket.exact and (wrong := misfit(answer.tensors, bucket)):
+            request, bucket = self._requests.without_padding(request, bucket, wrong)
+            answer = await self._sessions.answer(request, bucket)
         try:
             return self._assemble(request, bucket, answer)
         except NotANumber:
@@ -86,7 +100,7 @@ class ResultAssembly:
     def _assemble(self, request: Request, bucket: Fit, answer: Answer) -> Result:
         outputs = answer.tensors
         if not bucket.exact:
-            outputs = trim(self._package.signature, outputs, bucket)
+            outputs = trim(outputs, bucket)
         if not self._allow_nan:
             _refuse_nan(outputs, self._package.name)
         package, choice, delivery = self._package, self._choice, self._sessions.delivery
@@ -105,7 +119,7 @@ class ResultAssembly:
             precision=package.precision,
             quantized=package.quantized,
             rewritten=delivery.rewritten,
-            notes=(*delivery.notes, *answer.notes),
+            notes=(*delivery.notes, *answer.notes, *bucket.notes),
             captured=answer.captured,
             warmed=self._warmup.holds(lane.id, bucket),
             audio_shader=request.audio_shader,

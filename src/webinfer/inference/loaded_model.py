@@ -88,13 +88,16 @@ class LoadedModel(AsyncResource):
         self._forget = forget
         self._closed = False
         workgroup = chosen_workgroup(choice, is_wanted=pool.options.audio_shaders)
-        requests = RequestBuilder(pool, package, choice.backend, sessions, workgroup)
-        self._warmup = Warmup(pool, package, requests.build_internal)
+        browsers = choice.route.names if choice.route else ()
+        requests = RequestBuilder(pool, package, choice.backend, browsers, sessions, workgroup)
+        self._warmup = Warmup(pool, package, requests.build_warm, requests.padding.note_warm)
         # Its parts, with which the gate, pipelines and decoders work:
         self.choice = choice  # which backend and browsers were asked for and chosen, and why
         self.sessions = sessions  # on lanes, or those of its stages
         self.requests = requests  # makes requests of inputs
-        self.results = ResultAssembly(pool, package, choice, sessions, self._warmup)  # makes results of answers
+        self.results = ResultAssembly(
+            pool, package, choice, requests, sessions, self._warmup
+        )  # makes results of answers
         self.observer = observer  # is told of runs
         self.tuner: Callable[[Terms], Awaitable[Tuning]] | None = None  # runs the contest of ``tune``
         self.substitute: Substitute | None = None  # loads it on another backend, where this one fails in a run
@@ -229,7 +232,8 @@ class LoadedModel(AsyncResource):
             BackendUnavailable: The model runs in stages.
             WebinferError: As ``run`` and ``load``.
         """
-        request, _ = self.requests.build(await self.requests.read(inputs))
+        request, bucket = self.requests.build(await self.requests.read(inputs))
+        await self.requests.settle(request, bucket)
         recipe = self.sessions.recipe(request.key)
         return await measure(self._pool, (await self.load()).lane, recipe, request.tensors, runs)
 

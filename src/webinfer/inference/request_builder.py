@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from webinfer.browsers.lane import Lane
 from webinfer.browsers.recipe import Residents
 from webinfer.core.errors import HandleLost, OptionError
 from webinfer.core.options import Backend
@@ -15,12 +17,14 @@ from webinfer.core.options.validation import seconds
 from webinfer.core.placement import LaneId
 from webinfer.core.tensors import prepare, refuse_unknown
 from webinfer.inference.probes.audio import AudioInputs, Workgroup
+from webinfer.inference.probes.padding import Padding
+from webinfer.inference.route import combination
 from webinfer.inference.sessions import ModelSessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.reader import Reader
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.batching import BatchGroup, Batching, group
-from webinfer.pool.plan.buckets import EXACT, Fit, batch_dimension, fit, pad, smallest, with_rows
+from webinfer.pool.plan.buckets import EXACT, Fit, batch_dimension, cut_inputs, pad, smallest, with_rows
 from webinfer.pool.plan.timeouts import run_timeout
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
@@ -39,6 +43,7 @@ class RequestBuilder:
         pool: The pool, whose time limits and lanes it asks.
         package: The model.
         backend: Backend that runs it.
+        browsers: Names of the browsers that may run it; none for any.
         sessions: Its sessions.
         workgroup: Workgroup of the audio shader; ``None`` has numpy make the features.
 
@@ -47,6 +52,7 @@ class RequestBuilder:
         audio: Makes features of recordings.
         family: The family, or group of families, whose factor the time limit has.
         batching: How requests run together; ``None`` where each runs alone.
+        padding: What may be padded.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class RequestBuilder:
         pool: Pool,
         package: ModelPackage,
         backend: Backend,
+        browsers: Collection[str],
         sessions: ModelSessions,
         workgroup: Workgroup | None,
     ) -> None:
@@ -61,7 +68,12 @@ class RequestBuilder:
         self.audio = AudioInputs(pool, self.reader, workgroup)
         self.family: str = package.family
         self.batching: Batching | None = None
+        self.padding = Padding(
+            package, self._run_there, self._find_lane, self._combine, sessions.release, self._longest
+        )
         self._pool = pool
+        self._package = package
+        self._browsers = browsers
         self._name = package.name
         self._signature = package.signature
         self._backend = backend
@@ -93,6 +105,8 @@ class RequestBuilder:
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
         priority: int = 0,
+        *,
+        gains: bool = False,
     ) -> tuple[Request, Fit]:
         """Make a request of inputs that hold no files any more.
 
@@ -101,31 +115,28 @@ class RequestBuilder:
             outputs: Names of the outputs wanted; ``None`` for all.
             timeout: Seconds that it may take; ``None`` takes the model's own limit.
             priority: Higher ones go first.
+            gains: Whether it gains by padding even where most requests do not.
 
         Returns:
-            The request, and the shape that its tensors were brought to.
+            The request, and the shape that its tensors were brought to. Where that says ``unproven``, the request has
+            to be settled before it runs.
 
         Raises:
             InputError: The inputs do not fit the model's signature.
             OptionError: The timeout or the priority cannot be.
         """
-        signature = self._signature
-        tensors = given = prepare(signature, self.reader.text(inputs))
+        tensors = prepare(self._signature, self.reader.text(inputs))
         self.reader.check(tensors)
-        bucket = fit(signature, tensors, self._backend, self.reader.positions.count)
-        if not bucket.exact:
-            tensors = pad(signature, tensors, bucket)
         if outputs is not None:
-            refuse_unknown(outputs, signature, self._name)
+            refuse_unknown(outputs, self._signature, self._name)
         if not isinstance(priority, int):
             raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
-        # The limit goes by the caller's own inputs; padding must not change it.
-        limit = self._limit(given) if timeout is None else seconds("timeout", timeout)
+        limit = self._limit(tensors) if timeout is None else seconds("timeout", timeout)
         wanted = list(outputs) if outputs else None
+        bucket = self._fit(tensors, gains)
         key = self._sessions.open(bucket)
         request = Request(key, tensors, wanted, limit, self._items(tensors), priority)
-        if self.batching is not None:
-            request.group = self._batch_group(self.batching, key, bucket, request)
+        self._bring(request, key, bucket)
         request.audio_shader = getattr(inputs, "audio_shader", None)
         return request, bucket
 
@@ -141,6 +152,56 @@ class RequestBuilder:
         request, bucket = self.build(tensors)
         request.group, request.internal = None, True
         return request, bucket
+
+    async def build_warm(self, tensors: Arrays) -> tuple[Request, Fit]:
+        """Make a request that warms up the shape that later ones are padded to; see ``build_internal``.
+
+        Args:
+            tensors: Inputs by name.
+
+        Returns:
+            The request, settled, and the shape that its tensors were brought to.
+        """
+        request, bucket = self.build(tensors, gains=True)
+        request.group, request.internal = None, True
+        return request, await self.settle(request, bucket, gains=True)
+
+    async def settle(self, request: Request, bucket: Fit, *, gains: bool = False) -> Fit:
+        """Have it found out whether the padding that a request wants is exact, and bring the request to its bucket.
+
+        Args:
+            request: The request, which has not been sent yet.
+            bucket: What it was brought to so far.
+            gains: As ``build`` took it.
+
+        Returns:
+            The shape that its tensors are brought to now.
+
+        Raises:
+            PoolClosed: The model or its accelerator was closed.
+            QueueFull: ``max_queue`` requests wait already.
+        """
+        if not bucket.unproven:
+            return bucket
+        while bucket.unproven:
+            await self.padding.prove(bucket.unproven)
+            bucket = self._fit(request.tensors, gains)
+        self._bring(request, self._sessions.open(bucket), bucket)
+        return bucket
+
+    def without_padding(self, request: Request, bucket: Fit, reason: str) -> tuple[Request, Fit]:
+        """Return a request whose padding turned out not to be exact, as it was made, to run once more.
+
+        Args:
+            request: The request, which was answered.
+            bucket: The shape that its tensors were brought to.
+            reason: What its answer showed.
+        """
+        tensors = cut_inputs(self._signature, request.tensors, bucket)
+        self.padding.refuse(bucket, reason)
+        again, exact = replace(request, tensors=tensors, settled=False, lane=None), self._fit(tensors, False)
+        self._bring(again, self._sessions.open(exact), exact)
+        return again, exact
 
     def build_resident(
         self, tensors: Arrays, outputs: Sequence[str], residents: Residents, lane: LaneId | None
@@ -179,13 +240,58 @@ class RequestBuilder:
         if handles and lane in self._pool.lanes:
             self._pool.lanes[lane].free(handles)
 
+    def _longest(self) -> int | None:
+        """Return the longest sequence that the model takes, where that is known."""
+        return self.reader.positions.count or None
+
+    def _fit(self, tensors: Arrays, gains: bool) -> Fit:
+        """Return the bucket of a request.
+
+        WebAssembly takes every shape as it comes. WebGPU does, too: it gains where runs of a shape are recorded, or
+        texts of several lengths may share a batch.
+        """
+        if self._backend == "wasm":
+            return EXACT
+        few = self._backend == "webnn" or self._sessions.capture.open or self.batching is not None
+        return self.padding.fit(tensors, gains=gains or few)
+
+    def _bring(self, request: Request, key: SessionKey, bucket: Fit) -> None:
+        """Bring a request's tensors to its bucket, and say with whom it may run then."""
+        request.key = key
+        if not bucket.exact:
+            request.tensors = pad(self._signature, request.tensors, bucket)
+        if self.batching is not None and not request.internal and not bucket.unproven:
+            request.group = self._batch_group(self.batching, key, bucket, request)
+
+    async def _run_there(self, tensors: Arrays, bucket: Fit) -> tuple[Arrays, Lane]:
+        """Run inputs that have the sizes of a bucket, for no caller.
+
+        Returns:
+            The outputs, and the lane that computed them.
+        """
+        request = Request(self._sessions.open(bucket), tensors, None, self._limit(tensors))
+        request.internal = request.replaceable = True  # one lane is enough to learn that its runtime dies of it
+        answer = await self._sessions.answer(request, bucket)
+        return answer.tensors, answer.lanes[-1]
+
+    def _find_lane(self) -> Lane | None:
+        """Return a lane of the browsers that may run the model, if one is up."""
+        lanes = self._pool.lanes.values()
+        return next((lane for lane in lanes if not self._browsers or lane.browser_name in self._browsers), None)
+
+    def _combine(self, lane: Lane) -> dict[str, str]:
+        sessions = self._sessions
+        graph, captured = sessions.delivery.model.sha256, sessions.capture.open
+        return combination(self._package, self._backend, lane, graph=graph, captured=captured)
+
     def _batch_group(self, batching: Batching, key: SessionKey, bucket: Fit, request: Request) -> BatchGroup | None:
         """Return which requests this one may run with; ``None`` for one that runs alone."""
         alike = group(request.tensors, request.outputs)
         if alike is None:
             return None
         rows = batching.rows(1)
-        together = key if rows == 1 else self._sessions.open(with_rows(self._signature, bucket, rows))
+        alone = rows == 1 or not key.dimensions  # a session of open sizes takes any number of rows
+        together = key if alone else self._sessions.open(with_rows(self._signature, bucket, rows))
         return BatchGroup(batching, alike, key, together)
 
     def _limit(self, tensors: Arrays) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from webinfer.browsers.lane import Lane
 from webinfer.core.options import Backend, ChosenBy, Platform, Requirement
+from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan.preferences import Route, explain
 from webinfer.pool.pool import Pool
 from webinfer.tuning.tuning import Standing, Tuning
@@ -129,6 +130,32 @@ class Choice:
         if self.tuning is None or self.standing is None:
             return None
         return self.tuning.explain(self.standing.candidate)
+
+
+def combination(package: ModelPackage, backend: Backend, lane: Lane, *, graph: str, captured: bool) -> dict[str, str]:
+    """Return what decides on a model's answers: itself, and everything that computes them.
+
+    Args:
+        package: The model.
+        backend: Backend that runs it.
+        lane: A lane that runs it, or one like it.
+        graph: SHA-256 of the graph that lanes are given.
+        captured: Whether runs may be recorded and replayed.
+    """
+    seen = lane.capabilities
+    adapter = seen.adapter if backend == "webgpu" else None
+    return {
+        "model": package.sha256,
+        "graph": graph,
+        "precision": package.precision,
+        "backend": backend,
+        "engine": seen.engine,
+        "engine_version": seen.engine_version,
+        "platform": seen.platform,
+        "runtime": lane.runtime,
+        "adapter": f"{adapter} {adapter.driver}".strip() if adapter else "",
+        **({"capture": "on"} if captured else {}),
+    }
 
 
 class Routings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -20,11 +21,12 @@ from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelFile, ModelPackage
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey
-from webinfer.pool.plan.buckets import EXACT, Fit
+from webinfer.pool.plan.buckets import EXACT, Fit, FixedShapes
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
 from webinfer.transport.wire.commands import ExternalSource, FileSource
 
+_OPEN = "WebNN takes fixed shapes, and this model is given ever new ones: it ran in a session of open sizes"
 _STATE = "present"  # how exporters begin the names of keys and values
 
 
@@ -146,6 +148,13 @@ class ModelSessions(Protocol):
             PoolClosed: The model was closed.
         """
 
+    def release(self, bucket: Fit) -> None:
+        """Release the session of a shape that is none of the few buckets, unless something runs in it.
+
+        Args:
+            bucket: The shape.
+        """
+
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
         """Say of each session that a shape needs whether a lane holds it already.
 
@@ -216,6 +225,9 @@ class Sessions:
         self._package = package
         self._choice = choice
         self._keys: set[SessionKey] = set()  # those that the pool knows
+        self._running: Counter[SessionKey] = Counter()  # requests of each that are not answered yet
+        self._shapes = FixedShapes()
+        self._own: dict[tuple[tuple[str, int], ...], SessionKey] = {}  # of the shapes in ``_shapes``
         self._closed = False
 
     def __repr__(self) -> str:
@@ -243,10 +255,19 @@ class Sessions:
         dimensions = bucket.padded if backend == "webnn" or captured else ()
         browsers = route.names if route else ()
         key = SessionKey(self._package.sha256, backend, self._package.precision, dimensions, browsers, captured)
-        if key not in self._keys:
-            self._keys.add(key)
-            self._pool.open(key, self.recipe(key))
+        if dimensions and not bucket.is_bucket and (key not in self._keys or dimensions in self._own):
+            key = self._admit(key)
+        self._know(key)
         return key
+
+    def release(self, bucket: Fit) -> None:
+        """Release the session of a shape that is none of the few buckets, unless something runs in it.
+
+        Args:
+            bucket: The shape.
+        """
+        if bucket.padded in self._own:
+            self._release_shape(bucket.padded)
 
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
         """Return whether a lane holds the session for a shape already.
@@ -280,7 +301,7 @@ class Sessions:
             event = await self._pool.load(self.open(EXACT), on_transfer)
         return (event,)
 
-    async def answer(self, request: Request, bucket: Fit) -> Answer:  # noqa: ARG002  # as the protocol has it
+    async def answer(self, request: Request, bucket: Fit) -> Answer:
         """Have a request computed on one lane; see ``ModelSessions.answer``.
 
         Args:
@@ -293,15 +314,23 @@ class Sessions:
         Raises:
             asyncio.CancelledError: The caller gave the request up, and so does the pool.
         """
+        keys = {request.key} if request.group is None else {request.key, request.group.key}
+        for key in keys:
+            self._know(key)  # another shape may have taken its place since it was opened
+        self._running.update(keys)
         future = self._pool.submit(request)
         try:
             reply = await future
         except asyncio.CancelledError:
             self._pool.give_up(request)
             raise
+        finally:
+            self._running.subtract(keys)
         assert request.lane is not None
         outcome = reply.answer.captured
         notes = self.capture.note(outcome, request.key.captured)
+        if request.key.backend == "webnn" and bucket.sizes and not request.key.dimensions:
+            notes = (*notes, _OPEN)
         return Answer(reply.tensors, (request.lane,), outcome is True, notes)
 
     def recipe(self, key: SessionKey) -> Recipe:
@@ -328,6 +357,39 @@ class Sessions:
         for key in self._keys:
             self._pool.unload(key)
         self._keys.clear()
+        self._own.clear()
+        self._shapes = FixedShapes()
+
+    def _admit(self, key: SessionKey) -> SessionKey:
+        """Return the session for a shape of which there may be any number: its own, or the one of open sizes."""
+        if not self._shapes.admit(key.dimensions, at_once=self._choice.require == "no-fallback"):
+            return key._replace(dimensions=(), captured=False)
+        self._own[key.dimensions] = key
+        for shape in self._shapes.surplus():
+            self._release_shape(shape)
+        return key
+
+    def _know(self, key: SessionKey) -> None:
+        """Make a session known to the pool.
+
+        Raises:
+            PoolClosed: The model was closed.
+        """
+        if self._closed:
+            raise PoolClosed(f"{self._package.name} was closed: load it again.")
+        if key not in self._keys:
+            self._keys.add(key)
+            self._pool.open(key, self.recipe(key))
+
+    def _release_shape(self, shape: tuple[tuple[str, int], ...]) -> None:
+        key = self._own[shape]
+        if self._running[key]:
+            return
+        del self._own[shape], self._running[key]
+        self._shapes.drop(shape)
+        if key in self._keys:
+            self._keys.remove(key)
+            self._pool.unload(key)
 
     def close(self) -> None:
         """Release them all."""

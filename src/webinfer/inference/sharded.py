@@ -72,6 +72,15 @@ class StagedSessions:
         """
         return SessionKey(self._package.sha256, self._choice.backend, self._package.precision, bucket.padded)
 
+    def release(self, bucket: Fit) -> None:
+        """Release the session of a shape in every stage; see ``ModelSessions.release``.
+
+        Args:
+            bucket: The shape.
+        """
+        for _, sessions in self._stages:
+            sessions.release(bucket)
+
     def loaded(self, bucket: Fit) -> tuple[bool, ...]:
         """Return for each stage whether a lane holds its session for a shape already.
 

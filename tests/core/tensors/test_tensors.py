@@ -199,19 +199,15 @@ def test_another_dimension_is_refused_by_name() -> None:
         prepare(one("float32", "batch", 3), {"x": np.zeros((2, 4), np.float32)})
 
 
-def test_inputs_that_disagree_on_a_dimension_are_refused() -> None:
-    with pytest.raises(ShapeMismatch, match=r"'attention_mask' has sequence = 4 .* 'input_ids' has sequence = 3"):
-        prepare(BERT, {"input_ids": np.ones((1, 3), np.int64), "attention_mask": np.ones((1, 4), np.int64)})
+def test_name_of_a_dimension_says_nothing_of_its_size() -> None:
+    """onnxruntime does not hold sizes of one name against each other, and some exporters name all alike."""
     inputs = {spec.name: np.ones((1, 3), np.int64) for spec in BERT.inputs} | {
         "token_type_ids": np.ones((2, 3), np.int64)
     }
-    with pytest.raises(ShapeMismatch, match="'token_type_ids' has batch = 2"):
-        prepare(BERT, inputs)
-
-
-def test_one_symbol_twice_in_an_input_must_agree() -> None:
-    with pytest.raises(ShapeMismatch, match="n = 3 at dimension 1"):
-        prepare(one("float32", "n", "n"), {"x": np.zeros((2, 3), np.float32)})
+    assert prepare(BERT, inputs)["token_type_ids"].shape == (2, 3)
+    for name in ("n", "?", "None", "-1"):
+        assert prepare(one("float32", name, name), {"x": np.zeros((2, 3), np.float32)})["x"].shape == (2, 3)
+        assert prepare(one("float32", name, name), {"x": [[1, 2, 3], [4, 5, 6]]})["x"].shape == (2, 3)
 
 
 def test_unstated_dimensions_and_ranks_take_everything() -> None:

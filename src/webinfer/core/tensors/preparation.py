@@ -36,7 +36,7 @@ def prepare(signature: Signature, inputs: Any) -> dict[str, NDArray[Any]]:
         UnknownInput: A name is none of the model's.
         MissingInput: An input was not given and does not follow from the others.
         DtypeMismatch: A value is text, ragged, of another kind, or out of the declared dtype's range.
-        ShapeMismatch: A rank or a dimension is not the declared one, or two inputs disagree on a symbolic one.
+        ShapeMismatch: A rank or a dimension is not the declared one.
         EmptyBatch: There are no items.
     """
     if type(inputs) is dict:
@@ -59,7 +59,6 @@ def _accept(signature: Signature, inputs: dict[str, Any]) -> dict[str, NDArray[A
     if not len(inputs) == len(signature.plan) == len(signature.inputs):
         return None
     ready: dict[str, NDArray[Any]] = {}
-    sizes: dict[str, int] = {}
     for name, dtype, shape in signature.plan:
         array = inputs.get(name)
         # By identity, which is cheapest: NumPy has one object for each plain dtype, and any other takes the slow path.
@@ -69,9 +68,7 @@ def _accept(signature: Signature, inputs: dict[str, Any]) -> dict[str, NDArray[A
         if len(actual) != len(shape) or 0 in actual:
             return None
         for size, wanted in zip(actual, shape):  # noqa: B905  # equally long, as just checked
-            if size == wanted or wanted is None:
-                continue
-            if isinstance(wanted, int) or sizes.setdefault(wanted, size) != size:
+            if size != wanted and isinstance(wanted, int):
                 return None
         ready[name] = array
     return ready
@@ -124,13 +121,12 @@ def _fit_rank(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _check_shapes(signature: Signature, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Check every dimension, and that inputs agree where they share a symbolic one.
+    """Check every dimension that has a size. A name says nothing of one, not even that two of the name are equal.
 
     Raises:
         EmptyBatch: An input has no items.
-        ShapeMismatch: A dimension is not the declared one, or differs between two inputs.
+        ShapeMismatch: A dimension is not the declared one.
     """
-    sizes: dict[str, tuple[int, str]] = {}  # of symbolic dimensions, and the input that had each first
     for spec in signature.inputs:
         array = arrays[spec.name]
         if array.ndim and array.shape[0] == 0 and not (spec.shape and spec.shape[0] == 0):
@@ -139,11 +135,6 @@ def _check_shapes(signature: Signature, arrays: Mapping[str, NDArray[Any]]) -> N
             size = array.shape[axis]
             if isinstance(wanted, int) and size != wanted:
                 _refuse_shape(spec, array, f"must be {wanted} at dimension {axis} and is {size}")
-            if isinstance(wanted, str):
-                before, where = sizes.setdefault(wanted, (size, spec.name))
-                if before != size:
-                    why = f"has {wanted} = {size} at dimension {axis}, while input {where!r} has {wanted} = {before}"
-                    _refuse_shape(spec, array, why)
 
 
 def _refuse_shape(spec: TensorSpec, array: NDArray[Any], why: str) -> NoReturn:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ log = logging.getLogger("webinfer.warming")
 
 _IMAGE = 224  # pixels each way, where a model takes every size
 
-BuildRequest = Callable[[Mapping[str, NDArray[Any]]], tuple[Request, Fit]]
+BuildRequest = Callable[[Mapping[str, NDArray[Any]]], Awaitable[tuple[Request, Fit]]]
 
 
 class Warmup:
@@ -35,12 +35,14 @@ class Warmup:
         pool: The pool.
         package: The model.
         build: Makes a request of inputs that counts nowhere.
+        note: Is told of each shape that is warm.
     """
 
-    def __init__(self, pool: Pool, package: ModelPackage, build: BuildRequest) -> None:
+    def __init__(self, pool: Pool, package: ModelPackage, build: BuildRequest, note: Callable[[Fit], None]) -> None:
         self._pool = pool
         self._package = package
         self._build = build
+        self._note = note
         self._warm: set[tuple[LaneId, tuple[tuple[str, int], ...]]] = set()  # lanes, and sizes that they ran
 
     def __repr__(self) -> str:
@@ -80,7 +82,8 @@ class Warmup:
         return lengths if any(spec.name == MASK for spec in inputs) else (_IMAGE,)
 
     async def _run(self, size: int) -> None:
-        request, bucket = self._build(sample(self._package, size, purpose="check"))
+        request, bucket = await self._build(sample(self._package, size, purpose="check"))
         await self._pool.submit(request)
         if request.lane is not None:
             self._warm.add((request.lane.id, bucket.padded))
+            self._note(bucket)

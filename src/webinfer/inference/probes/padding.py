@@ -1,0 +1,176 @@
+"""What may be padded of a model: only what was tried in the browser and found exact.
+
+It is tried before the first request that wants it. The outcome is kept for the combination of model, backend and
+versions, so that it is found out once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from webinfer.accuracy.outcome import recall_evidence, remember_evidence
+from webinfer.browsers.lane import Lane
+from webinfer.inference.probes.padding_check import Proof, prove
+from webinfer.models.files.package import ModelPackage
+from webinfer.pool.plan.buckets import EXACT, KINDS, Fit, Kind, cuts, fit, paddable
+
+log = logging.getLogger("webinfer.padding")
+
+Arrays = Mapping[str, NDArray[Any]]
+RunThere = Callable[[Arrays, Fit], Awaitable[tuple[Arrays, Lane]]]
+"""Runs inputs that have the sizes of a bucket, and returns the outputs and the lane that computed them."""
+
+
+class Padding:
+    """What may be padded of one model, and to what.
+
+    Args:
+        package: The model.
+        run: Runs inputs.
+        find: Returns a lane that the model may run on, if one is up.
+        combine: Returns what decides on a lane's answers: the model, and everything that computes them.
+        release: Called with a shape that no request has, once nothing runs in it any more.
+        longest: Returns the longest sequence that the model takes, where that is known.
+    """
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        run: RunThere,
+        find: Callable[[], Lane | None],
+        combine: Callable[[Lane], Mapping[str, str]],
+        release: Callable[[Fit], None],
+        longest: Callable[[], int | None],
+    ) -> None:
+        self._package = package
+        self._signature = package.signature
+        self._run = run
+        self._find = find
+        self._combine = combine
+        self._release = release
+        self._names = paddable(package.signature)
+        self._longest = longest
+        self._proofs: dict[Kind, Proof] = {}
+        self._proving: asyncio.Task[None] | None = None
+        self._warm: set[tuple[tuple[str, int], ...]] = set()  # shapes that were run before any request
+
+    def __repr__(self) -> str:
+        states = (f"{kind}={'exact' if proof.reason is None else 'not'}" for kind, proof in self._proofs.items())
+        return f"<Padding {self._package.name} {' '.join(states) or 'unknown'}>"
+
+    def fit(self, tensors: Arrays, *, gains: bool) -> Fit:
+        """Choose the bucket of a request.
+
+        Args:
+            tensors: Its inputs.
+            gains: Whether padding gains anything. Where it does not, only shapes that were warmed up are padded to.
+
+        Returns:
+            The bucket. Where it says ``unproven``, nothing is padded yet: ``prove`` that, and choose again.
+        """
+        wanted = fit(self._signature, tensors, KINDS, self._longest())
+        if wanted.exact:
+            return wanted
+        if not gains and wanted.padded not in self._warm:
+            return fit(self._signature, tensors, ())
+        kinds = self._needed(wanted)
+        if unproven := tuple(kind for kind in kinds if kind not in self._proofs):
+            return replace(EXACT, unproven=unproven)
+        axes = {kind: proof.axes for kind in kinds if (proof := self._proofs[kind]).reason is None}
+        if len(axes) == len(kinds):
+            return replace(wanted, cuts=cuts(self._signature, axes))
+        notes = tuple(f"{kind} are not padded: {self._proofs[kind].reason}" for kind in kinds if kind not in axes)
+        allowed = [kind for kind in KINDS if kind in axes or kind not in kinds]
+        bucket = fit(self._signature, tensors, allowed, self._longest())
+        return replace(bucket, cuts=cuts(self._signature, axes), notes=notes, is_bucket=False)
+
+    def note_warm(self, bucket: Fit) -> None:
+        """Note that the model has run in a shape before any request, so that others gain by being padded to it.
+
+        Args:
+            bucket: The shape.
+        """
+        self._warm.add(bucket.padded)
+
+    def refuse(self, bucket: Fit, reason: str) -> None:
+        """Pad no more what was padded of a request, because its answer showed that this is not exact.
+
+        Args:
+            bucket: The request's.
+            reason: What the answer showed.
+        """
+        for kind in self._needed(bucket):
+            log.warning("%s: %s are not padded any more: %s", self._package.name, kind, reason)
+            self._proofs[kind] = Proof(reason=reason)
+
+    async def prove(self, kinds: Collection[Kind]) -> None:
+        """Find out whether kinds of padding are exact; callers that come meanwhile wait for the same.
+
+        Args:
+            kinds: The kinds.
+
+        Raises:
+            PoolClosed: The model or its accelerator was closed.
+            QueueFull: ``max_queue`` requests wait already.
+        """
+        if self._proving is None or self._proving.done():
+            self._proving = asyncio.create_task(self._prove_each(kinds))
+            self._proving.add_done_callback(_retrieve)
+        await asyncio.shield(self._proving)
+
+    async def _prove_each(self, kinds: Collection[Kind]) -> None:
+        for kind in kinds:
+            if kind not in self._proofs:
+                self._proofs[kind] = await self._recall(kind) or await self._prove(kind)
+
+    async def _recall(self, kind: Kind) -> Proof | None:
+        lane = self._find()
+        if lane is None:
+            return None
+        fields = await asyncio.to_thread(recall_evidence, self._combine(lane), _evidence(kind))
+        try:
+            return None if fields is None else Proof.of(fields)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None  # of another version: it is found out again
+
+    async def _prove(self, kind: Kind) -> Proof:
+        lanes: list[Lane] = []
+        passing: dict[tuple[tuple[str, int], ...], Fit] = {}
+
+        async def run(tensors: Arrays, bucket: Fit) -> Arrays:
+            if bucket.exact and not bucket.is_bucket:
+                passing[bucket.padded] = bucket
+            outputs, lane = await self._run(tensors, bucket)
+            lanes.append(lane)
+            return outputs
+
+        try:
+            proof = await prove(self._package, kind, run, self._longest())
+        finally:
+            for bucket in passing.values():
+                self._release(bucket)
+        log.info("%s: %s", self._package.name, proof.reason or f"{kind} may be padded")
+        if proof.lasting and lanes:
+            about = self._combine(lanes[-1])
+            await asyncio.to_thread(remember_evidence, about, _evidence(kind), proof.to_dict())
+        return proof
+
+    def _needed(self, bucket: Fit) -> tuple[Kind, ...]:
+        """Return the kinds that a bucket pads."""
+        sizes, padded = dict(bucket.sizes), dict(bucket.padded)
+        return tuple(kind for kind, name in self._names.items() if sizes.get(name) != padded.get(name))
+
+
+def _evidence(kind: Kind) -> str:
+    return f"padding-{kind}"
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # whoever waits for it is told
