@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from webinfer.core.tensors import Signature, TensorSpec
-from webinfer.inference.sessions import GraphCapture
+from webinfer.inference.sessions.capture import GraphCapture
 from webinfer.pool.plan.buckets import EXACT, Fit
 
 OPEN = Signature((TensorSpec("x", "float32", ("batch", 4)),), (TensorSpec("y", "float32", ("batch", 4)),))
