@@ -6,11 +6,10 @@ is not exact, so callers ask for it by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from onnx import GraphProto, ModelProto, helper
+from onnx import ModelProto, helper
 
 from webinfer.core.options import Backend
+from webinfer.models.graphs.fusion.conv_channels import pad_channels
 from webinfer.models.graphs.fusion.gelu import fuse_gelu
 from webinfer.models.graphs.fusion.matching import CONTRIB
 
@@ -25,11 +24,17 @@ def fuse(model: ModelProto, backend: Backend) -> dict[str, int]:
     Returns:
         How many subgraphs were replaced, by the operator that replaced them; those replaced nowhere are left out.
     """
-    counts = {name: rewrite(model.graph) for name, rewrite in _REWRITINGS.get(backend, {}).items()}
-    done = {name: count for name, count in counts.items() if count}
-    if done:
+    counts: dict[str, int] = {}
+    if backend == "webnn":
+        # Chromium's WebNN on LiteRT has a kernel for Gelu and none for Erf, which takes fifteen times as long as all of
+        # Gelu. WebAssembly's and WebGPU's providers find Gelu themselves when they optimize the graph.
+        counts["Gelu"] = fuse_gelu(model.graph)
+    elif backend == "webgpu":
+        own = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
+        counts["Conv"] = pad_channels(model.graph, own)
+    if counts.get("Gelu"):
         import_contrib(model)
-    return done
+    return {name: count for name, count in counts.items() if count}
 
 
 def import_contrib(model: ModelProto) -> None:
@@ -40,8 +45,3 @@ def import_contrib(model: ModelProto) -> None:
     """
     if all(opset.domain != CONTRIB for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
-
-
-# Chromium's WebNN on LiteRT has a kernel for Gelu and none for Erf, which takes fifteen times as long as all of Gelu.
-# WebAssembly's and WebGPU's providers find it themselves when they optimize the graph.
-_REWRITINGS: Mapping[Backend, Mapping[str, Callable[[GraphProto], int]]] = {"webnn": {"Gelu": fuse_gelu}}
