@@ -29,6 +29,7 @@ SUMMARIES = {
     "report": "Write a report of a database of results.",
     "models": "List the known models, and which of them are ready.",
     "ipfs": "Publish and fetch models by the hash of their contents.",
+    "atlas": "Show which operators each browser and backend computes rightly.",
     "db": "Look into databases of results, merge, export and query them.",
 }
 

@@ -1,0 +1,81 @@
+"""ONNX's own tests of its operators, as the package ``onnx`` makes them.
+
+Each comes as it is, with every input coming with the request, and once more with all inputs but the first as constants:
+models hold scales, axes and weights, and some backends take them only so.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, numpy_helper
+
+from webinfer.accuracy.atlas.trials.trial import Trial
+
+_RANDOM = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+_NEWEST = 13  # IR version that ONNX Runtime Web 1.30 knows; what is newer differs in nothing that these tests use
+_FIXED = "_held"  # ends the names of tests with constants
+_MOST = 1 << 20  # bytes that may become constants
+
+
+def node_trials() -> Iterator[Trial]:
+    """Yield ONNX's tests of single operators, but for those whose answers are random."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # making the tests divides by zero, on purpose
+        from onnx.backend.test.case.node import collect_testcases
+
+        tests = collect_testcases(None)
+    for test in tests:
+        if test.model is None or not test.data_sets or _is_random(test.model):
+            continue
+        model = ModelProto()
+        model.CopyFrom(test.model)
+        model.ir_version = min(model.ir_version, _NEWEST)
+        given, wanted = test.data_sets[0]
+        inputs = dict(zip((value.name for value in model.graph.input), given, strict=False))
+        expected = dict(zip((value.name for value in model.graph.output), wanted, strict=False))
+        operator = _operator(test.name, model)
+        yield Trial(test.name, model, inputs, expected, operator)
+        held = _with_constants(model, inputs)
+        if held is not None:
+            first = next(iter(inputs))
+            yield Trial(test.name + _FIXED, held, {first: inputs[first]}, expected, operator)
+
+
+def _is_random(model: ModelProto) -> bool:
+    operators = {node.op_type for node in model.graph.node}
+    return bool(operators & _RANDOM) or ("Dropout" in operators and len(model.graph.input) > 2)
+
+
+def _operator(name: str, model: ModelProto) -> str:
+    """Return what a test is about: its node's operator, or what the name of a function's test begins with."""
+    nodes = [node.op_type for node in model.graph.node if node.op_type != "Constant"]
+    if len(nodes) == 1:
+        return str(nodes[0])
+    words = name.removeprefix("test_").partition("_expanded")[0]
+    return words.split("_")[0].capitalize() + " (several nodes)"
+
+
+def _with_constants(model: ModelProto, inputs: dict[str, Any]) -> ModelProto | None:
+    """Return a test of one node whose inputs but the first are constants; ``None`` where that cannot be."""
+    arrays = list(inputs.values())
+    if len(model.graph.node) != 1 or len(arrays) < 2:
+        return None
+    plain = all(isinstance(array, np.ndarray) and array.dtype.kind in "fiub" for array in arrays)
+    if not plain or sum(array.nbytes for array in arrays[1:]) > _MOST:
+        return None
+    held = ModelProto()
+    held.CopyFrom(model)
+    for name, array in list(inputs.items())[1:]:
+        held.graph.initializer.append(numpy_helper.from_array(array, name))
+    first = held.graph.input[0]
+    kept = type(first)()
+    kept.CopyFrom(first)
+    del held.graph.input[:]
+    held.graph.input.append(kept)
+    return held
