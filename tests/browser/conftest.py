@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from webinfer import Accelerator
+from webinfer.accuracy.atlas.rows import Atlas
 from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import BrowserNotFound
 
@@ -60,6 +61,12 @@ def embedded(accelerators: Callable[[str], Accelerator]) -> Accelerator:
 def accelerator(request: pytest.FixtureRequest, accelerators: Callable[[str], Accelerator]) -> Accelerator:
     """Each browser in turn, for what must be the same in all."""
     return accelerators(request.param)
+
+
+@pytest.fixture
+def without_atlas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing known of any operator, so that a backend is loaded that the atlas would pass over."""
+    monkeypatch.setattr("webinfer.accuracy.atlas.steering.known", Atlas)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from webinfer.accuracy.native import run_native
 from webinfer.core.errors import RuntimeDied
 from webinfer.models.sources.resolve import resolve
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("without_atlas")]
 
 INPUTS = {"x": np.random.default_rng(0).standard_normal((3, 20, 8)).astype(np.float32)}
 

@@ -240,7 +240,17 @@ def lanes_of(pool: Pool, model: AsyncModel) -> list[Lane]:
         pool: The pool.
         model: The model.
     """
-    names = _names(model)
+    return lanes_for(pool, model.choice)
+
+
+def lanes_for(pool: Pool, choice: Choice) -> list[Lane]:
+    """Return the lanes of the browsers that a choice leaves open.
+
+    Args:
+        pool: The pool.
+        choice: Where a model is to run.
+    """
+    names = choice.route.names if choice.route else ()
     return [lane for lane in pool.lanes.values() if not names or lane.browser_name in names]
 
 

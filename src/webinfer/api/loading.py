@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 
 from webinfer.accuracy.bounded.runs import NativeRuns
-from webinfer.api.gate import Gate, lanes_of
+from webinfer.api.forecast import forecast, reason, warnings
+from webinfer.api.gate import Gate, lanes_for, lanes_of
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
 from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
@@ -183,9 +184,10 @@ class ModelLoader:
             RuntimeDied: The runtime died while it loaded. The cache stores that.
         """
         model = await self._build(pool, package, choice)
-        if choice.asked == "auto" and choice.backend != "wasm" and (why := await known_failure(pool, model)):
+        if why := await _obstacle(pool, model):
             await model.close()
-            model = await self._build(pool, package, choice.elsewhere("wasm", f"{why} before, so wasm was taken"))
+            log.info("%s: %s, so wasm was taken", package.name, why)
+            model = await self._build(pool, package, choice.elsewhere("wasm", f"{why}, so wasm was taken"))
         self.models.add(model)
         lanes = lanes_of(pool, model)
         try:
@@ -215,6 +217,9 @@ class ModelLoader:
         else:
             settings = {"optimize": options.optimize_graphs, "integers": options.integer_matmul}
             delivery = await self._native.do(package, lambda job: deliver(package, choice.backend, job=job, **settings))
+            if choice.asked != "auto":
+                findings = await forecast(delivery.model, lanes_for(pool, choice), choice.backend)
+                delivery = replace(delivery, notes=(*delivery.notes, *warnings(package.name, findings)))
             if delivery.rounded:
                 package = replace(package, precision="int8")
             sessions = Sessions(pool, package, delivery, choice)
@@ -265,6 +270,19 @@ async def find_package(order: Order) -> ModelPackage:
         return await asyncio.to_thread(resolve, reference, precision=precision, part=part, progress=progress)
     job = Job()
     return await in_thread(job, lambda: obtain(reference, precision=precision, part=part, progress=progress, job=job))
+
+
+async def _obstacle(pool: Pool, model: AsyncModel) -> str | None:
+    """Return why ``auto`` passes over a model's backend before it is loaded there; ``None`` where it does not."""
+    choice = model.choice
+    if choice.asked != "auto" or choice.backend == "wasm":
+        return None
+    if why := await known_failure(pool, model):
+        return f"{why} before"
+    if not model.sessions.whole or choice.by == "tuned":  # a contest held its answers against native onnxruntime's
+        return None
+    findings = await forecast(model.sessions.delivery.model, lanes_of(pool, model), choice.backend)
+    return reason(findings) if findings else None
 
 
 async def _finer(order: Order, package: ModelPackage) -> AsyncIterator[ModelPackage]:

@@ -17,6 +17,7 @@ SUMMARIES = {
     "doctor": "Try every backend of every browser found, on a small model.",
     "explain": "Show where a model's nodes and time go on each backend, and why.",
     "locate": "Find the first node that a browser computes wrongly, and show it.",
+    "check": "Say where a model's nodes run, fall back or are wrong; what to change.",
     "run": "Run a model in a browser; show outputs, and where the time went.",
     "bench": "Measure models in browsers, beside native onnxruntime.",
     "tune": "Find the fastest way to run a model here; auto takes it then.",

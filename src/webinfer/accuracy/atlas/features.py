@@ -19,6 +19,7 @@ _BINARY = frozenset(
         *("BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
     }
 )
+_EXACT = 1e-3  # of a pixel: scales are float32
 _REDUCTIONS = (
     *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin"),
     *("ReduceProd", "ReduceSum", "ReduceSumSquare"),
@@ -116,6 +117,9 @@ def _resize(attributes: Attributes, inputs: Inputs) -> dict[str, str]:
         return {}
     changed = [scale for scale in scales if scale != 1]
     traits = {"scale": _scale(changed)}
+    if shape is not None and None not in shape and len(shape) == len(scales):
+        ends = [(size or 0) * scale for size, scale in zip(shape, scales, strict=True)]
+        traits["length"] = "whole" if all(abs(end - round(end)) < _EXACT for end in ends) else "cut"
     if len(scales) > 2 and "axes" not in attributes:
         traits["scaled"] = "spatial" if scales[:-2] == [1.0] * (len(scales) - 2) else "other"
         traits["uneven"] = "yes" if len(set(scales[-2:])) > 1 else "no"

@@ -13,13 +13,13 @@ import secrets
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, NodeFacts, Outcome, Verdict
 from webinfer.core.cache import cache_dir
 from webinfer.core.errors import OptionError
 from webinfer.core.json import dumps
-from webinfer.core.options import BACKENDS
+from webinfer.core.options import BACKENDS, Backend
 
 FORMAT = 1
 _SHIPPED = "atlas.json.gz"
@@ -154,7 +154,7 @@ def decode(data: bytes, name: str) -> Atlas:
     """
     try:
         return _decode(_unpack(data))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OptionError(f"{name} is no file of `webinfer atlas`, or is damaged: {error}.", option="atlas") from error
 
 
@@ -201,8 +201,8 @@ def _decode(value: Any) -> Atlas:
 
 
 def _ground(fields: dict[str, str]) -> Ground:
-    backend = next(backend for backend in BACKENDS if backend == fields.pop("backend", ""))
-    return Ground(backend=backend, **fields)
+    backend = BACKENDS[BACKENDS.index(cast(Backend, fields["backend"]))]
+    return Ground(backend=backend, **{name: text for name, text in fields.items() if name != "backend"})
 
 
 def _texts(value: Any) -> dict[str, str]:

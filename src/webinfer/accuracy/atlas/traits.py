@@ -22,6 +22,8 @@ from webinfer.accuracy.atlas.values import Shape, Value
 _DROPPED = frozenset({"hidden_size", "blocksize", "seed", "k", "num_outputs", "num_heads", "kv_num_heads", "N", "K"})
 """Attributes of one whole number whose size decides nothing."""
 
+_IMPLIED = {"pads": "none", "strides": "1", "dilations": "1"}  # what windows have where a node leaves them out
+
 _LONGEST = 60  # letters of an attribute's value as it is shown
 
 
@@ -152,7 +154,9 @@ def _traits(node: NodeProto, schema: Any, inputs: list[Value | None]) -> dict[st
         traits["sizes"] = "empty" if any(0 in (shape or ()) for shape in shapes) else "some"
     for name, attribute in attributes.items():
         trait = _attribute(name, attribute, rank)
-        if trait is not None:
+        if trait is None or (name == "kernel_shape" and "Conv" in node.op_type):  # its weights have that too
+            continue
+        if name == "axis" or trait != _usual(name, schema, rank):
             traits[f"@{name}"] = trait
     traits.update(features(node.op_type, attributes, inputs))
     return traits
@@ -165,6 +169,17 @@ def _with_defaults(node: NodeProto, schema: Any) -> dict[str, AttributeProto]:
         if name not in attributes and described.default_value.name:
             attributes[name] = described.default_value
     return attributes
+
+
+def _usual(name: str, schema: Any, rank: int | None) -> str | None:
+    """Return the trait that an attribute has where a node leaves it out: versions of an operator differ in which exist.
+
+    An axis is always a trait, since what it is where it is left out has changed between versions.
+    """
+    described = schema.attributes.get(name) if schema else None
+    if described is not None and described.default_value.name:
+        return _attribute(name, described.default_value, rank)
+    return _IMPLIED.get(name)
 
 
 def _mark(name: str, value: Value | None) -> str:

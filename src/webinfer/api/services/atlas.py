@@ -9,13 +9,15 @@ from webinfer.accuracy.atlas.page import render
 from webinfer.accuracy.atlas.rows import OUTCOMES, Atlas, Ground, Outcome, Row, Survey, Verdict
 from webinfer.accuracy.atlas.store import known, read, read_user, shipped, user_path, write
 from webinfer.accuracy.atlas.trials import Trial, all_trials
-from webinfer.api.survey import Step, Surveyor
+from webinfer.api.atlas.check import Check, Trouble, check, try_out
+from webinfer.api.atlas.surveyor import Step, Surveyor
 from webinfer.core.errors import OptionError
 
 __all__ = [
     "OUTCOMES",
     "Atlas",
     "Change",
+    "Check",
     "Difference",
     "Ground",
     "Outcome",
@@ -24,8 +26,10 @@ __all__ = [
     "Survey",
     "Surveyor",
     "Trial",
+    "Trouble",
     "Verdict",
     "all_trials",
+    "check",
     "differences",
     "find",
     "known",
@@ -33,6 +37,7 @@ __all__ = [
     "read_user",
     "render",
     "shipped",
+    "try_out",
     "user_path",
 ]
 
