@@ -20,6 +20,7 @@ from webinfer.core.errors import (
     LoadFailed,
     ModelError,
     NotANumber,
+    UnknownOutput,
     UnsupportedOperator,
     WebinferError,
 )
@@ -151,3 +152,54 @@ def test_weights_that_are_no_numbers_are_no_answer(embedded: Accelerator, save: 
     path = save(node("Mul", ["x", "w"], ["y"]), shape=(32,), initializers=weight(bad))
     with embedded.load(path, platform=backend) as model, pytest.raises(NotANumber):
         model.run({"x": X})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("ir", "opset"), [(14, 17), (14, 28), (9, 27), (14, 26)])
+def test_versions_whose_number_alone_is_new_run_and_the_result_says_so(
+    embedded: Accelerator, perceptron: Path, backend: Any, ir: int, opset: int
+) -> None:
+    x = {"x": np.ones((1, 8), np.float32)}
+    expected = run_native(resolve(perceptron), x)["y"]
+    model = onnx.load(perceptron)
+    model.ir_version, model.opset_import[0].version = ir, opset
+    onnx.save(model, perceptron)
+    with embedded.load(perceptron, platform=backend) as loaded:
+        result = loaded.run(x)
+    np.testing.assert_allclose(result["y"], expected, atol=1e-5)
+    (note,) = [note for note in result.notes if "lowered" in note]
+    assert ("IR version 14 to 13" in note) == (ir == 14)
+    assert ("to 26" in note) == (opset > 26)
+
+
+def sequences(path: Path) -> Path:
+    """Write a model that gives a tensor, a sequence of tensors, and a tensor of a dtype that no browser has."""
+    outputs = [
+        helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, None),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ("n",)),
+        helper.make_tensor_value_info("b", TensorProto.BFLOAT16, ("n",)),
+    ]
+    nodes = [
+        node("SplitToSequence", ["x"], ["parts"]),
+        node("Neg", ["x"], ["y"]),
+        node("Cast", ["x"], ["b"], to=TensorProto.BFLOAT16),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n",))
+    graph = helper.make_graph(nodes, "graph", [x], outputs)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tensors_come_from_models_that_give_something_else_too(
+    embedded: Accelerator, tmp_path: Path, backend: Any
+) -> None:
+    with embedded.load(sequences(tmp_path / "model.onnx"), platform=backend) as model:
+        result = model.run({"x": X})
+        assert list(result.outputs) == ["y"]
+        np.testing.assert_array_equal(result["y"], -X)
+        assert any("left out parts, b" in note for note in result.notes)
+        np.testing.assert_array_equal(model.run({"x": X}, outputs=["y"])["y"], -X)
+        with pytest.raises(UnknownOutput, match=r"sequence.*outputs=\['y'\].*zipmap") as caught:
+            model.run({"x": X}, outputs=["parts"])
+    assert caught.value.data["output"] == "parts"

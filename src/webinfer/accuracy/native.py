@@ -34,7 +34,7 @@ class NativeSession:
     Attributes:
         package: The model.
         version: Version of onnxruntime.
-        outputs: Names of the outputs, in the graph's order.
+        outputs: Names of the outputs that are tensors, in the graph's order.
 
     Raises:
         LoadFailed: onnxruntime refused the model.
@@ -75,7 +75,10 @@ class NativeSession:
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no public base
             raise LoadFailed(f"Native onnxruntime {self.version} refused {self.package.name}: {error}") from error
-        self.outputs: list[str] = [output.name for output in self._session.get_outputs()]
+        # Sequences and maps are no arrays, which is what outputs are compared as.
+        self.outputs: list[str] = [
+            output.name for output in self._session.get_outputs() if output.type.startswith("tensor")
+        ]
 
     def __repr__(self) -> str:
         return f"<NativeSession {self.package.name} onnxruntime {self.version}>"

@@ -21,6 +21,7 @@ from webinfer.core.options import Backend
 from webinfer.deployment.activations import largest
 from webinfer.deployment.equivalence import compare_graphs
 from webinfer.models.files.package import ModelFile, ModelPackage
+from webinfer.models.graphs.adaptation import adapt
 from webinfer.models.graphs.external_data import move_weights, read_weight
 from webinfer.models.graphs.fusion import fuse, import_contrib
 from webinfer.models.graphs.fusion.int8_matmul import OPERATOR, to_integers
@@ -131,12 +132,13 @@ def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: 
     model = outline(source.path, source.sha256)
     weights = any(entry.value == source.sha256 for tensor in model.graph.initializer for entry in tensor.external_data)
     rewritten: dict[str, int] = {}
-    notes: list[str] = []
+    adapted = notes = adapt(model, [spec.name for spec in package.signature.outputs])
     if backend:
-        model, rewritten, notes = rewrite(model, package, backend, job)
+        model, rewritten, refused = rewrite(model, package, backend, job)
+        notes = [*adapted, *refused]
     # Rounding comes last: the comparison in `rewrite` would take its error for a fault.
     own = integers and _to_integers(model, package, work, rewritten, notes, job)
-    if weights or rewritten:
+    if weights or rewritten or adapted:
         (work / _GRAPH).write_bytes(model.SerializeToString())
     about = {"weights": weights, "own": own, "rewritten": rewritten, "notes": notes}
     (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")

@@ -138,17 +138,20 @@ def test_model_without_outputs_is_refused(write: Write) -> None:
         read(path)
 
 
-@pytest.mark.parametrize("role", ["input", "output"])
-def test_strings_are_refused_by_name(write: Write, role: str) -> None:
-    with pytest.raises(InvalidModel, match=f"has an {role} 'text' of strings.*out of the graph"):
-        read(write(**{f"{role}s": [value("text", TensorProto.STRING)]}))
-
-
 def test_other_dtypes_and_sequences_are_refused_by_name(write: Write) -> None:
-    with pytest.raises(InvalidModel, match="'x' of bfloat16s"):
+    with pytest.raises(InvalidModel, match="'x' that is a tensor of bfloat16"):
         read(write(inputs=[value("x", TensorProto.BFLOAT16)]))
     with pytest.raises(InvalidModel, match="'list' that is a sequence"):
+        read(write(inputs=[helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, None)]))
+    with pytest.raises(InvalidModel, match=r"'list' that is a sequence.*zipmap"):
         read(write(outputs=[helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, None)]))
+
+
+def test_outputs_that_do_not_pass_are_told_beside_those_that_do(write: Write) -> None:
+    others = [helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, None), value("b", TensorProto.BFLOAT16)]
+    signature = read(write(outputs=[others[0], value("y"), others[1]])).signature
+    assert [spec.name for spec in signature.outputs] == ["y"]
+    assert signature.others == (("list", "sequence"), ("b", "tensor of bfloat16"))
 
 
 # External data

@@ -25,6 +25,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "bool": np.dtype("bool"),
 }
 
+_REMEDY = "export the model so that it gives tensors (scikit-learn's converter: options={'zipmap': False})"
 DERIVED = ("attention_mask", "token_type_ids", "position_ids")  # what follows from input_ids where it is left out
 SOUND = ("input_values", "input_features")  # inputs that hold samples, or what is made of them
 
@@ -52,10 +53,17 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a model takes and gives, in the graph's order."""
+    """What a model takes and gives, in the graph's order.
+
+    Attributes:
+        inputs: Its inputs.
+        outputs: The outputs that can pass from a browser: tensors of a dtype in ``DTYPES``.
+        others: Its other outputs, by name, with what they are: ``sequence``, say, or ``tensor of bfloat16``.
+    """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    others: tuple[tuple[str, str], ...] = ()
     # What the fast path compares, made once: it runs for every request.
     plan: tuple[tuple[str, np.dtype[Any], tuple[int | str | None, ...]], ...] = field(
         init=False, repr=False, compare=False
@@ -85,7 +93,15 @@ def refuse_unknown(outputs: Sequence[str], signature: Signature, model: str) -> 
         UnknownOutput: One is not among its own.
     """
     known = [spec.name for spec in signature.outputs]
+    others = dict(signature.others)
     for name in outputs:
+        if name in others:
+            raise UnknownOutput(
+                f"The output {name!r} of {model} is a {others[name]}, which cannot pass from a browser: ask for others "
+                f"with outputs={known}, or {_REMEDY}.",
+                output=name,
+                known=known,
+            )
         if name not in known:
             raise UnknownOutput(
                 f"{model} has no output {name!r}. It has: {', '.join(known)}.", output=name, known=known

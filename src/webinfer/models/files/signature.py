@@ -86,17 +86,18 @@ def read(path: Path) -> GraphContents:
         The signature, and the names of external files.
 
     Raises:
-        InvalidModel: It is not ONNX, is cut off, needs a file that is missing or lies elsewhere, or takes or gives
-            something that is not a tensor of a dtype in ``DTYPES``.
+        InvalidModel: It is not ONNX, is cut off, needs a file that is missing or lies elsewhere, takes something that
+            is not a tensor of a dtype in ``DTYPES``, or gives nothing else.
     """
     inventory = _take_inventory(path)
     _check_external(path, inventory)
     inputs = [spec for spec in specs(path, "input", inventory.inputs) if spec.name not in inventory.initializers]
-    outputs = specs(path, "output", inventory.outputs)
-    if not outputs:
+    if not inventory.outputs:
         refuse(path, "has no outputs: export it again")
+    passing, others = _split_outputs(path, inventory.outputs)
+    outputs = specs(path, "output", passing or inventory.outputs)  # refuses the first, where none passes
     return GraphContents(
-        Signature(tuple(inputs), tuple(outputs)),
+        Signature(tuple(inputs), tuple(outputs), others),
         tuple(inventory.external),
         frozenset(inventory.operators),
         _precision(inventory),
@@ -245,20 +246,33 @@ def specs(path: Path, role: str, values: list[bytes]) -> list[TensorSpec]:
     return [_spec(path, role, info) for info in infos]
 
 
-def _spec(path: Path, role: str, info: onnx.ValueInfoProto) -> TensorSpec:
+def _split_outputs(path: Path, values: list[bytes]) -> tuple[list[bytes], tuple[tuple[str, str], ...]]:
+    """Return the outputs that can pass from a browser, and the names and kinds of the others."""
+    try:
+        kinds = [(value, onnx.ValueInfoProto.FromString(value)) for value in values]
+    except DecodeError:
+        refuse(path, "describes an output wrongly: it is corrupt, so fetch or export it again")
+    others = tuple((info.name, kind) for _, info in kinds if (kind := _obstacle(info)))
+    return [value for value, info in kinds if not _obstacle(info)], others
+
+
+def _obstacle(info: onnx.ValueInfoProto) -> str:
+    """Return what a value is that cannot pass to or from a browser; empty for one that can."""
     if not info.type.HasField("tensor_type"):
-        kind = info.type.WhichOneof("value") or "nothing"
-        kind = kind.removesuffix("_type")
-        refuse(
-            path, f"has an {role} {info.name!r} that is a {kind}, not a tensor, which cannot pass to or from a browser"
-        )
+        return (info.type.WhichOneof("value") or "nothing").removesuffix("_type")
+    dtype = info.type.tensor_type.elem_type
+    if dtype in _DTYPE_NAMES:
+        return ""
+    known = dtype in TensorProto.DataType.values()
+    return f"tensor of {TensorProto.DataType.Name(dtype).lower()}" if known else f"tensor of type {dtype}"
+
+
+def _spec(path: Path, role: str, info: onnx.ValueInfoProto) -> TensorSpec:
+    if kind := _obstacle(info):
+        hint = ": export it to give tensors (scikit-learn: options={'zipmap': False})" if role == "output" else ""
+        refuse(path, f"has an {role} {info.name!r} that is a {kind}, which cannot pass to or from a browser{hint}")
     tensor = info.type.tensor_type
-    name = _DTYPE_NAMES.get(tensor.elem_type)
-    if name is None:
-        known = tensor.elem_type in TensorProto.DataType.values()
-        label = TensorProto.DataType.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
-        hint = ": move that step (tokenizing, mapping labels) out of the graph" if label == "string" else ""
-        refuse(path, f"has an {role} {info.name!r} of {label}s, which cannot pass to or from a browser{hint}")
+    name = _DTYPE_NAMES[tensor.elem_type]
     sizes = tuple(_size(dimension) for dimension in tensor.shape.dim)
     return TensorSpec(info.name, name, sizes, ranked=tensor.HasField("shape"))
 
