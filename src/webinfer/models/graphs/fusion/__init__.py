@@ -12,6 +12,8 @@ from webinfer.core.options import Backend
 from webinfer.models.graphs.fusion.conv_channels import pad_channels
 from webinfer.models.graphs.fusion.gelu import fuse_gelu
 from webinfer.models.graphs.fusion.matching import CONTRIB
+from webinfer.models.graphs.fusion.slices import turn_slices
+from webinfer.models.graphs.fusion.softmax import flatten_softmax
 
 
 def fuse(model: ModelProto, backend: Backend) -> dict[str, int]:
@@ -32,6 +34,8 @@ def fuse(model: ModelProto, backend: Backend) -> dict[str, int]:
     elif backend == "webgpu":
         own = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
         counts["Conv"] = pad_channels(model.graph, own)
+        counts["Slice"] = turn_slices(model.graph)
+        counts["Softmax"] = flatten_softmax(model.graph, own)
     if counts.get("Gelu"):
         import_contrib(model)
     return {name: count for name, count in counts.items() if count}
