@@ -31,10 +31,9 @@ from webinfer.core.options import DEFAULT_BATCH_SIZE, DEFAULT_LANES
 from webinfer.core.progress import ProgressCallback
 from webinfer.deployment.prepare import deliver
 from webinfer.deployment.sharding import split
-from webinfer.inference.model import AsyncModel, first_sentence
+from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
-from webinfer.inference.sessions import ModelSessions, Sessions
-from webinfer.inference.sharded import StagedSessions
+from webinfer.inference.sessions import ModelSessions, Sessions, StagedSessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.sources.resolve import resolve
 from webinfer.pool.pool import Pool
@@ -127,7 +126,7 @@ class ModelLoader:
                 raise
             return await self._load_instead(order, other, str(error))
         if model.sessions.whole and model.backend != "wasm" and (model.choice.by != "caller" or order.fallback):
-            model.substitute = WasmSubstitute(model, partial(self._load_substitute, pool, package, order))
+            model.failover.substitute = WasmSubstitute(model, partial(self._load_substitute, pool, package, order))
         # The contest's batch size holds for the model that it measured, not for one that the gate put in its place.
         return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
 
@@ -171,7 +170,7 @@ class ModelLoader:
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if choice.asked != "auto" or choice.backend == "wasm":
                 raise
-            why = f"{choice.backend} could not load it ({first_sentence(error)}), so wasm was taken"
+            why = f"{choice.backend} could not load it ({error.summary}), so wasm was taken"
             log.info("%s: %s", package.name, why)
             return await self._load_there(pool, package, choice.elsewhere("wasm", why), progress)
 

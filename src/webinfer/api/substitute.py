@@ -10,7 +10,7 @@ from webinfer.accuracy.outcome import recall_failure, remember_failure
 from webinfer.api.gate import combination, lanes_of
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import BackendError, LostError, RuntimeDied, UnsupportedOperator
-from webinfer.inference.model import AsyncModel, first_sentence
+from webinfer.inference.model import AsyncModel
 from webinfer.inference.route import Choice
 from webinfer.pool.pool import Pool
 
@@ -69,7 +69,7 @@ async def note_death(model: AsyncModel, lane: Lane, error: RuntimeDied) -> None:
         lane: The lane, or one like it.
         error: The error.
     """
-    why = f"{model.backend} could not load it ({first_sentence(error)})"
+    why = f"{model.backend} could not load it ({error.summary})"
     await asyncio.to_thread(remember_failure, combination(model, lane), why)
 
 

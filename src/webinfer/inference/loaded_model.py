@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
-from webinfer.browsers.lane import Lane
 from webinfer.core.capabilities import Verdict
-from webinfer.core.errors import OptionError, PoolClosed, RunFailed, RuntimeDied, UnsupportedOperator, WebinferError
+from webinfer.core.errors import OptionError, PoolClosed
 from webinfer.core.lifetime.process_bound import AsyncResource
 from webinfer.core.options import Backend
 from webinfer.core.placement import Profile
 from webinfer.core.progress import ProgressCallback
 from webinfer.inference.assembly import ResultAssembly
+from webinfer.inference.failover import Failover
 from webinfer.inference.probes.audio import chosen_workgroup
 from webinfer.inference.probes.batch_check import batching_obstacle
 from webinfer.inference.probes.hardware import prove, require
@@ -25,8 +24,7 @@ from webinfer.inference.probes.warmup import Warmup
 from webinfer.inference.request_builder import Inputs, RequestBuilder
 from webinfer.inference.result import Result, RunObserver
 from webinfer.inference.route import Choice
-from webinfer.inference.sessions import ModelSessions
-from webinfer.inference.sharded import join_loads
+from webinfer.inference.sessions import ModelSessions, join_loads
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.batching import Batching
@@ -35,28 +33,6 @@ from webinfer.tuning.tuner import Terms, TuningProgress
 from webinfer.tuning.tuning import Tuning
 
 log = logging.getLogger("webinfer.model")
-
-
-class Substitute(Protocol):
-    """Loads a model on another backend, where webinfer chose the one that failed."""
-
-    async def load(self, why: str) -> LoadedModel | None:
-        """Load the model.
-
-        Args:
-            why: Why, for the results to say.
-
-        Returns:
-            The model on another backend; ``None`` where there is none.
-        """
-
-    async def remember(self, lane: Lane | None, why: str) -> None:
-        """Keep that the first backend failed and this one answered.
-
-        Args:
-            lane: Where it failed.
-            why: How it failed.
-        """
 
 
 class LoadedModel(AsyncResource):
@@ -95,14 +71,11 @@ class LoadedModel(AsyncResource):
         self.choice = choice  # which backend and browsers were asked for and chosen, and why
         self.sessions = sessions  # on lanes, or those of its stages
         self.requests = requests  # makes requests of inputs
-        self.results = ResultAssembly(
-            pool, package, choice, requests, sessions, self._warmup
-        )  # makes results of answers
+        # makes results of answers
+        self.results = ResultAssembly(pool, package, choice, requests, sessions, self._warmup)
         self.observer = observer  # is told of runs
         self.tuner: Callable[[Terms], Awaitable[Tuning]] | None = None  # runs the contest of ``tune``
-        self.substitute: Substitute | None = None  # loads it on another backend, where this one fails in a run
-        self._movable: tuple[type[WebinferError], ...] = (RuntimeDied, RunFailed, UnsupportedOperator)  # tried there
-        self._moving = asyncio.Lock()  # held while another backend is tried
+        self.failover: Failover[LoadedModel] = Failover()  # says when another backend is tried
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "loaded" if self.loaded else "new"
@@ -299,17 +272,17 @@ class LoadedModel(AsyncResource):
         return await self.tuner(terms)
 
     def _become(self, other: LoadedModel) -> None:
-        """Go on as another loaded form of this model, which stays this one's from now on.
+        """Take over everything that the same model has on another backend, and release what this one has.
 
         Args:
-            other: The same model on another backend.
+            other: The same model on another backend. It must not be closed: its sessions are this model's now.
         """
-        old = self.sessions
+        released = self.sessions
         self.choice, self.backend, self.loaded = other.choice, other.backend, other.loaded
         self.sessions, self.requests, self.results = other.sessions, other.requests, other.results
         self._warmup = other._warmup
-        self._forget(other)  # which is only a name for what this one has now
-        old.close()
+        self._forget(other)
+        released.close()
 
     async def close(self) -> None:
         """Release the model on every lane. Later runs raise ``PoolClosed``."""

@@ -178,59 +178,54 @@ class AsyncModel(LoadedModel):
         return self.requests.reader.image_processor
 
     async def _answer(self, request: Request, bucket: Fit, inputs: Inputs) -> Result:
-        """Return the result of a request; from another backend, where webinfer chose this one and it fails.
-
-        The other backend takes this one's place only once it has answered. So a request that no backend can answer
-        moves nothing.
+        """Return the result of a request: from another backend, where webinfer chose this one and it fails.
 
         Raises:
-            RunFailed: This backend failed, and no other may take its place.
-            RuntimeDied: Likewise.
+            RuntimeDied: This backend failed, and no other may take its place.
+            RunFailed: Likewise.
             UnsupportedOperator: Likewise.
             PoolClosed: The model or its accelerator was closed.
             WebinferError: As ``run``.
         """
-        results = self.results
+        tried = self.results
         try:
-            return await results.complete(request, bucket)
-        except (RuntimeDied, RunFailed, UnsupportedOperator) as error:
-            if results is self.results and (self.substitute is None or not isinstance(error, self._movable)):
+            return await tried.complete(request, bucket)
+        except (RuntimeDied, RunFailed, UnsupportedOperator, PoolClosed) as error:
+            if self._closed or not self.failover.may_help(error, moved=self.results is not tried):
                 raise
-            failure: WebinferError = error
-        except PoolClosed as error:
-            if self._closed or (results is self.results and not self._moving.locked()):
-                raise
-            failure = error  # the model moves, or moved, to another backend while this waited
+            failure = error
         spent = time.perf_counter() - request.submitted
-        async with self._moving:
-            # Of several requests that failed at once, the first moves the model, and the others find it moved.
-            if results is self.results and not isinstance(failure, PoolClosed):
+        async with self.failover.lock:
+            # Of several requests that failed at once, the first moves the model. The others find it moved.
+            if self.results is tried and not isinstance(failure, PoolClosed):
                 return await self._move(request, inputs, failure, spent)
-        return await self.results.complete(*_again(self, request, inputs, spent))
+        return await _repeat(self, request, inputs, spent)
 
     async def _move(self, request: Request, inputs: Inputs, failure: WebinferError, spent: float) -> Result:
-        """Have another backend answer a request, and go on there.
+        """Return the result of a failed request from another backend, and keep the model there.
 
-        Returns:
-            The result.
+        The model moves only once the other backend has answered. So a request that no backend can answer moves nothing.
 
         Raises:
             WebinferError: The failure, where no other backend answers.
         """
-        substitute, why = self.substitute, f"{self.backend} could not run it ({first_sentence(failure)})"
+        substitute = self.failover.substitute
+        assert substitute is not None  # without one, the failure is not worth another try
+        why = f"{self.backend} could not run it ({failure.summary})"
         if isinstance(failure, RuntimeDied):
-            self.sessions.withdraw()  # or requests that wait would end lanes under the other backend's session
-        other = await substitute.load(why) if substitute is not None else None
-        if substitute is None or other is None:
+            # Requests that still wait here would end more lanes, and the other backend's session needs lanes.
+            self.sessions.withdraw()
+        other = await substitute.load(why)
+        if other is None:
             raise failure
         try:
-            result = await other.results.complete(*_again(other, request, inputs, spent))
-        except BaseException as error:
+            result = await _repeat(other, request, inputs, spent)
+        except WebinferError as error:
             await other.close()
-            if isinstance(error, WebinferError):
-                # The request or the model is at fault. Only what costs lanes is worth another try from now on.
-                self._movable = (RuntimeDied,)
-                raise failure from error
+            self.failover.restrict()
+            raise failure from error
+        except BaseException:
+            await other.close()
             raise
         await substitute.remember(request.place, why)
         size = self.max_batch_size
@@ -248,22 +243,20 @@ class AsyncModel(LoadedModel):
         except WebinferError as error:
             self.observer.failed(error, self)
             raise
-        request.replaceable = self.substitute is not None and self.backend != "wasm"
+        request.replaceable = self.failover.substitute is not None and self.backend != "wasm"
         return request, bucket
 
 
-def _again(model: LoadedModel, request: Request, inputs: Inputs, spent: float) -> tuple[Request, Fit]:
-    """Return a failed request once more, for another form of its model, with the time that is left of its limit."""
-    left = None if request.timeout is None else max(0.001, request.timeout - spent)
-    again, bucket = model.requests.build(inputs, request.outputs, left, request.priority)
-    again.attempts, again.recorded = request.attempts, request.recorded
-    return again, bucket
+async def _repeat(model: LoadedModel, request: Request, inputs: Inputs, spent: float) -> Result:
+    """Run a failed request once more, on the backend that a model has now, in the time that is left of its limit.
 
+    Returns:
+        The result, which counts the attempts before.
 
-def first_sentence(error: WebinferError) -> str:
-    """Return the first sentence of an error's message, without its full stop.
-
-    Args:
-        error: The error.
+    Raises:
+        WebinferError: As ``AsyncModel.run``.
     """
-    return str(error).splitlines()[0].split(". ")[0].rstrip(".")
+    left = None if request.timeout is None else max(0.001, request.timeout - spent)
+    repeated, bucket = model.requests.build(inputs, request.outputs, left, request.priority)
+    repeated.attempts, repeated.recorded = request.attempts, request.recorded
+    return await model.results.complete(repeated, bucket)

@@ -20,6 +20,11 @@ class WebinferError(Exception):
     def __str__(self) -> str:
         return self.message or self.code
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of the message, without its full stop."""
+        return str(self).splitlines()[0].split(". ")[0].rstrip(".")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the error as it crosses the wire and as ``--json`` prints it."""
         return {

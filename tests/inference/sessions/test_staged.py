@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from webinfer.core.placement import LaneId, Placement
-from webinfer.inference.sharded import join_loads
+from webinfer.inference.sessions.staged import join_loads
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey
 

@@ -1,4 +1,4 @@
-"""A model in stages, each on a browser or lane of its own where there are enough."""
+"""The sessions of a model in stages, each on a browser or lane of its own where there are enough."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from webinfer.core.placement import Placement
 from webinfer.core.progress import ProgressCallback
 from webinfer.deployment.sharding import Stage
 from webinfer.inference.route import Choice
-from webinfer.inference.sessions import Answer, GraphCapture, Sessions
+from webinfer.inference.sessions.base import Answer
+from webinfer.inference.sessions.capture import GraphCapture
+from webinfer.inference.sessions.whole import Sessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.events import SessionLoaded
 from webinfer.pool.plan.assignment import SessionKey

@@ -1,0 +1,48 @@
+"""Which failed requests are worth another try on another backend; see also ``browser/test_substitute.py``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from webinfer.core.errors import (
+    DeadlineExceeded,
+    PoolClosed,
+    RunFailed,
+    RuntimeDied,
+    UnsupportedOperator,
+    WebinferError,
+)
+from webinfer.inference.failover import Failover, Substitute
+
+
+@pytest.fixture
+def failover() -> Failover[Any]:
+    failover: Failover[Any] = Failover()
+    failover.substitute = cast(Substitute[Any], object())  # it is only there; nothing is loaded
+    return failover
+
+
+@pytest.mark.parametrize("error", [RuntimeDied(), RunFailed(), UnsupportedOperator()])
+def test_failure_of_the_backend_is_worth_another_try(failover: Failover[Any], error: WebinferError) -> None:
+    assert failover.may_help(error, moved=False)
+    assert not Failover[Any]().may_help(error, moved=False)
+
+
+def test_other_errors_stay_unless_the_model_moved(failover: Failover[Any]) -> None:
+    assert not failover.may_help(DeadlineExceeded(), moved=False)
+    assert failover.may_help(RunFailed(), moved=True)
+
+
+async def test_closed_session_is_worth_another_try_during_a_move(failover: Failover[Any]) -> None:
+    assert not failover.may_help(PoolClosed(), moved=False)
+    async with failover.lock:
+        assert failover.may_help(PoolClosed(), moved=False)
+    assert failover.may_help(PoolClosed(), moved=True)
+
+
+def test_only_lost_lanes_count_once_no_backend_answered(failover: Failover[Any]) -> None:
+    failover.restrict()
+    assert failover.may_help(RuntimeDied(), moved=False)
+    assert not failover.may_help(RunFailed(), moved=False)
