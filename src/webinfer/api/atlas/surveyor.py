@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from webinfer.accuracy.atlas import store
 from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, Survey, Verdict
@@ -38,6 +39,7 @@ from webinfer.telemetry.database.machine import machine
 
 _EVERY = 5.0  # seconds between writes of the rows
 _PATIENCE = 30.0  # seconds for a load or a run; each trial takes milliseconds
+_FILE = "trial.onnx"
 _NOTE = 240  # letters of a note; errors of runtimes may run to pages
 
 
@@ -181,7 +183,7 @@ def _greeting() -> Trial:
 
 
 def _run(browser: Accelerator, trial: Trial, folder: Path) -> Result:
-    path = folder / "trial.onnx"
+    path = folder / _FILE
     path.write_bytes(trial.model.SerializeToString())
     model = browser.load(path)
     try:
@@ -200,11 +202,11 @@ def _judge(browser: Accelerator, trial: Trial, folder: Path) -> Verdict | None:
     except (BrowserError, HostError, PoolClosed):
         raise
     except (LostError, DeadlineExceeded) as error:
-        return Verdict("kills", _short(error))
+        return Verdict("kills", _short(error, folder))
     except WebinferError as error:
-        return Verdict("refused", _short(error))
+        return Verdict("refused", _short(error, folder))
     except (TypeError, ValueError) as error:  # an input of a type that numpy lacks
-        return Verdict("refused", _short(error))
+        return Verdict("refused", _short(error, folder))
     wrong = _fault(result, trial.expected if trial.expected is not None else native or {})
     if wrong and trial.expected is not None:
         native = _native(trial)  # some tests ask for what no runtime computes: then native onnxruntime decides
@@ -218,9 +220,20 @@ def _judge(browser: Accelerator, trial: Trial, folder: Path) -> Verdict | None:
 
 
 def _fault(result: Result, right: Any) -> str | None:
-    arrays = {name: np.asarray(array) for name, array in right.items()}
+    arrays, answers = _flat(right), _flat(result.outputs)
     half = any(array.dtype.itemsize == 2 and array.dtype.kind not in "iu" for array in arrays.values())
-    return fault(compare(result.outputs, arrays), limits_for("fp16" if half else "fp32"))
+    return fault(compare(answers, arrays), limits_for("fp16" if half else "fp32"))
+
+
+def _flat(outputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return outputs as arrays; of a sequence, each of its tensors by its place."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, value in outputs.items():
+        if isinstance(value, list):
+            arrays |= _flat({f"{name}[{place}]": part for place, part in enumerate(value)})
+        elif value is not None:
+            arrays[name] = np.asarray(value)
+    return arrays
 
 
 def _native(trial: Trial) -> dict[str, Any] | None:
@@ -240,7 +253,9 @@ def _native(trial: Trial) -> dict[str, Any] | None:
         return None
 
 
-def _short(error: BaseException) -> str:
+def _short(error: BaseException, folder: Path) -> str:
+    """Return an error in a line, without where its file was."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     text = " ".join(" ".join(lines[:2]).split()) or type(error).__name__
+    text = text.replace(str(folder / _FILE), "the model")
     return text if len(text) <= _NOTE else text[: _NOTE - 1] + "…"
