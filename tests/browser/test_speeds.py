@@ -58,7 +58,7 @@ def test_required_hardware_is_timed_where_the_adapter_says_nothing(
     browser.capabilities = replace(known, adapter=Adapter(), speeds=None)
     monkeypatch.setattr(pool, "options", replace(pool.options, require_hardware=True))
     try:
-        with pytest.raises(SoftwareAdapter, match=r"a timed kernel does .* could do that") as caught:
+        with pytest.raises(SoftwareAdapter, match=r"(?s)a timed kernel does .* could do that") as caught:
             embedded.load(perceptron, platform="webgpu")
         assert caught.value.data["verdict"] == "unproven"
         assert browser.capabilities.speeds is not None

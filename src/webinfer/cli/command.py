@@ -16,7 +16,7 @@ from webinfer.core.options import Options, describe
 Body = Callable[..., None]
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-METAVARS = {"executable": "PATH", "browser_args": "ARG", "threads": "N"}
+METAVARS = {"executable": "PATH", "db_path": "FILE", "browser_args": "ARG", "threads": "N"}
 SHORT = {"browser": ("-b",), "platform": ("-p",)}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else to standard output.")]

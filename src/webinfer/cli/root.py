@@ -18,7 +18,7 @@ _EPILOG = """\b
 Exit codes:
   0    fine
   1    an error of webinfer, printed as one block (with --json as an object)
-  2    the command line was wrong
+  2    the command line was wrong; bench: only software computed
   130  interrupted; nothing is left running
 
 \b

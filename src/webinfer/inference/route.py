@@ -206,11 +206,11 @@ class Routings:
     def _decide(self, lane: Lane) -> Decision:
         choice = self._choice
         taken = Place(lane.browser_name, choice.backend, self._precision)
-        browser = self.of(lane) or f"{lane.browser_name} is the only browser"
+        browser = self.of(lane) or f"{lane.browser_name} is the only browser in use"
         asked = choice.by == "caller"
         if choice.tuning is not None and choice.standing is not None:
             return self._tuned(taken, browser, choice.tuning, choice.standing)
-        backend = f"{choice.backend} was asked for" if asked else f"{choice.backend} is its first backend"
+        backend = f"{choice.backend} was asked for" if asked else f"of its backends, the table prefers {choice.backend}"
         source: Source = "override" if asked else "table"
         others = (Alternative(place, None, 0, "table", why) for place, why in self._passed_over(lane, taken).items())
         return Decision(
@@ -248,7 +248,7 @@ class Routings:
         if choice.by == "caller":
             places = dict.fromkeys(here, f"the caller asked for {choice.asked}")
         else:
-            places = dict.fromkeys(here, f"{lane.browser_name} takes {choice.backend} before it")
+            places = dict.fromkeys(here, f"in {lane.browser_name}, the table prefers {choice.backend}")
         names = route.names if route else ()
         for name in names:
             if name != taken.browser:

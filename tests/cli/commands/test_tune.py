@@ -36,7 +36,7 @@ def test_tune_shows_the_winner_its_lead_and_the_standings(spawn: Call, embedded:
     assert "it won" in answer.out
     assert "webnn in embedded, fp32" in answer.out
     assert "wasm in embedded, fp32" in answer.out
-    assert "==> open webnn in embedded, fp32 (0 of 20 s, 2 of 2 are in)" in answer.err
+    assert "==> open webnn in embedded, fp32 (0 of 20 s, 2 of 2 candidates left)" in answer.err
 
 
 @pytest.mark.browser("embedded")
@@ -55,12 +55,14 @@ def test_tune_prints_one_json_object(spawn: Call, embedded: str, doubler: str) -
         (("--lanes", "two"), "--lanes takes whole numbers, not 'two'"),
         (("--batch", "auto"), "--batch takes whole numbers, not 'auto'"),
         (("--browser", "netscape"), "browser must be one of"),
+        (("--platform", "cuda"), "--platform takes webgpu, webnn, wasm or all, not 'cuda'"),
     ],
 )
 def test_tune_refuses_what_cannot_be(call: Call, flags: tuple[str, str], words: str) -> None:
     answer = call("tune", "random:bert-tiny", *flags)
     assert answer.code == 2
     assert words in " ".join(answer.err.split())
+    assert "load" not in answer.err  # nothing was fetched or started for it
 
 
 def test_several_browsers_are_used_side_by_side() -> None:

@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from tests.bench.records import WASM
-from webinfer.bench import Cell
+from tests.bench.records import WASM, record
+from webinfer.bench import Cell, exit_code
 from webinfer.bench.measurement.runner import BenchmarkStep
 from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import THEME, Terminal
-from webinfer.cli.views.bench import BenchmarkProgress
+from webinfer.cli.views.bench import BenchmarkProgress, view
 
 STEPS = (
     BenchmarkStep("look at embedded"),
@@ -98,3 +98,14 @@ def test_what_is_left_says_how_to_go_on_once_it_had_begun(capsys: pytest.Capture
     progress(STEPS[-1])
     assert progress.left == ["3 of 36 configurations are done. The same command with --resume continues."]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["software", "hardware"])
+def test_bench_says_why_its_exit_code_is_not_zero(kind: str) -> None:
+    made = record(3)
+    for cell in made.measured:
+        cell.verdict = kind
+    shown = Console(file=io.StringIO(), theme=THEME, width=200)
+    shown.print(view(made))
+    said = "The exit code is 2, because only software computed." in shown.file.getvalue()  # type: ignore[attr-defined]
+    assert said is (exit_code(made) == 2) is (kind == "software")

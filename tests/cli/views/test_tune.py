@@ -46,7 +46,7 @@ def test_view_shows_the_winner_its_lead_and_why_others_left() -> None:
     text = drawn(TUNING)
     assert "MiniLM: wasm in firefox, int8" in text
     assert "12.3 (12–13.1) ms per item, 1.80 (1.72–1.89) times as fast as the next, wasm in firefox, fp32" in text
-    assert "it was in until the end" in text
+    assert "it stayed until the end" in text
     assert "there is no file" in text
     assert "It took 1 min 1 s." in text
     assert "151.0" in text
@@ -74,6 +74,6 @@ def test_progress_has_a_line_for_each_opening_where_there_are_no_bars() -> None:
             bar(step)
     assert captured.get().splitlines() == [
         "==> start firefox",
-        "==> open wasm in firefox, fp32 (1 of 60 s, 3 of 3 are in)",
-        "==> close wasm in firefox, fp16 (9 of 60 s, 2 of 3 are in, wasm in firefox, int8 leads)",
+        "==> open wasm in firefox, fp32 (1 of 60 s, 3 of 3 candidates left)",
+        "==> close wasm in firefox, fp16 (9 of 60 s, 2 of 3 candidates left, wasm in firefox, int8 leads)",
     ]

@@ -107,7 +107,7 @@ def test_adapter_without_words_is_judged_by_its_speed(name: str) -> None:
     assert verdict.kind == kind
     told = " ".join(verdict.evidence)
     assert f"{gpu[0]:.3g} GFLOP/s" in told
-    assert ("cannot do that" in told) is (kind == "hardware")
+    assert ("could not do that" in told) is (kind == "hardware")
     assert "neither a type nor a vendor" in told
 
 
@@ -125,6 +125,14 @@ def test_speed_beyond_the_bound_alone_proves_hardware() -> None:
     assert judge_speed("unproven", (bound, 1.0), THREAD, 2)[0] == "unproven"
     assert judge_speed("unproven", (bound + 1, 1.0), THREAD, 2)[0] == "hardware"
     assert "0.5 times one thread" in judge_speed("software", (20.0, 1.0), THREAD, 2)[1][0]
+
+
+def test_evidence_of_a_speed_names_what_software_could_reach() -> None:
+    observed = judge_speed("software", (20.0, 1.0), THREAD, 2)[1]
+    assert observed[1:] == (
+        "software on 2 logical cores could do that, since it reaches at most 640 GFLOP/s",
+        "it moves 1 GB/s and one thread of WebAssembly moves 12",
+    )
 
 
 def test_speeds_are_written_with_their_names() -> None:

@@ -43,7 +43,12 @@ def explain(
     options: Options,
     model: Annotated[
         str,
-        typer.Argument(help="The model, as `webinfer run` takes it.", autocompletion=model_names, show_default=False),
+        typer.Argument(
+            metavar="MODEL",
+            help="The model, as `webinfer run` takes it.",
+            autocompletion=model_names,
+            show_default=False,
+        ),
     ],
     precision: Annotated[
         str | None, typer.Option("--precision", help="Which precision of it.", show_default="fp32")

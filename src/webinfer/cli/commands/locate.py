@@ -41,7 +41,12 @@ def locate(
     options: Options,
     model: Annotated[
         str,
-        typer.Argument(help="The model, as `webinfer run` takes it.", autocompletion=model_names, show_default=False),
+        typer.Argument(
+            metavar="MODEL",
+            help="The model, as `webinfer run` takes it.",
+            autocompletion=model_names,
+            show_default=False,
+        ),
     ],
     inputs: Annotated[
         list[str] | None,

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from webinfer.bench import Cell, Finding, Record
+from webinfer.bench import Cell, Finding, Record, exit_code
 from webinfer.bench.measurement.runner import BenchmarkStep
 from webinfer.bench.report.comparison import (
     comparison_headings,
@@ -35,6 +35,7 @@ from webinfer.bench.report.tables import (
     speed_headings,
     speed_row,
 )
+from webinfer.bench.run import SOFTWARE
 from webinfer.cli.output.layout import VERDICT_STYLES, heading, indent
 from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import Terminal
@@ -150,6 +151,7 @@ def view(record: Record) -> RenderableType:
         describe_noise(record),
         *dict.fromkeys(cell.note for cell in record.cells if cell.note),
         f"Saved as {record.id}. To compare it with another one: webinfer compare NAME {record.id}",
+        "The exit code is 2, because only software computed." if exit_code(record) == SOFTWARE else None,
     ]
     return Group(*parts, Text(), *(indent(Text(note, style="quiet")) for note in notes if note))
 

@@ -44,7 +44,9 @@ class ContestBar(Display):
         if not progress.budget:
             self.show(progress.text)
             return
-        amount = f"{progress.seconds:.0f} of {progress.budget:.0f} s, {progress.left} of {progress.total} are in"
+        amount = (
+            f"{progress.seconds:.0f} of {progress.budget:.0f} s, {progress.left} of {progress.total} candidates left"
+        )
         if progress.leader is not None:
             amount += f", {progress.leader} leads"
         spent = min(progress.seconds, progress.budget)
@@ -83,7 +85,7 @@ def view(tuning: Tuning) -> RenderableType:
     """
     measured = [standing for standing in tuning.standings if standing.rounds]
     absent = [standing for standing in tuning.standings if not standing.rounds]
-    columns = ("Candidate", "ms per item", "Rounds", "Left because")
+    columns = ("Candidate", "ms per item", "Rounds", "Outcome")
     parts: list[RenderableType] = [
         heading(f"{tuning.name}: {tuning.winner}"),
         indent(f"{milliseconds(tuning.standings[0])} ms per item, {lead(tuning)}"),
@@ -138,7 +140,7 @@ def milliseconds(standing: Standing) -> str:
 
 def _row(standing: Standing, *, is_winner: bool) -> list[Text]:
     style = "good" if is_winner else ""
-    reason = "it won" if is_winner else standing.reason or "it was in until the end"
+    reason = "it won" if is_winner else standing.reason or "it stayed until the end"
     return [
         Text(str(standing.candidate), style=style),
         Text(milliseconds(standing)),

@@ -95,13 +95,10 @@ def judge_speed(
     """
     (fast, moved), bound = gpu, cores * _WIDER * max(_YARDSTICK, cpu[0] if cpu else 0.0)
     beside = f", {fast / cpu[0]:.3g} times one thread of WebAssembly ({cpu[0]:.3g})" if cpu and cpu[0] else ""
-    reach = "cannot" if fast > bound else "could"
-    timed = (
-        f"a timed kernel does {fast:.3g} GFLOP/s on it{beside}: software on {cores} logical cores {reach} do that, "
-        f"being bound by {bound:.3g}"
-    )
-    other = f", one thread of WebAssembly {cpu[1]:.3g}" if cpu else ""
-    observed = (timed, f"it moves {moved:.3g} GB/s{other}")
+    reach = "could not" if fast > bound else "could"
+    limit = f"software on {cores} logical cores {reach} do that, since it reaches at most {bound:.3g} GFLOP/s"
+    other = f" and one thread of WebAssembly moves {cpu[1]:.3g}" if cpu else ""
+    observed = (f"a timed kernel does {fast:.3g} GFLOP/s on it{beside}", limit, f"it moves {moved:.3g} GB/s{other}")
     return ("hardware" if kind == "unproven" and fast > bound else kind), observed
 
 
@@ -116,11 +113,11 @@ def judge_webnn(engine: str, platform: str, device: str) -> tuple[VerdictKind, t
     Returns:
         The verdict, and its evidence.
     """
-    asked = f"the context was asked for {device}"
+    asked = f"webinfer asked WebNN for the device {device}"
     if engine == "chromium" and "linux" in platform.lower():
         return "software", (asked, "on Linux Chromium's WebNN is LiteRT with XNNPACK, which runs on the CPU")
     if device == "cpu":
-        return "software", (f"{asked}, and a context may use no other device then",)
+        return "software", (f"{asked}, and WebNN may then use no other",)
     return "unproven", (asked, "WebNN does not tell which device ran a graph")
 
 

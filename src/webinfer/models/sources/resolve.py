@@ -121,7 +121,7 @@ def _from_source(
     else:
         package = source.open(name, reference, progress, part=part)
     if package is None:
-        where = f"{scheme}:, which has {', '.join(source.names())}" if source.where is None else source.where(name)
+        where = f"the models of {scheme}: ({', '.join(source.names())})" if source.where is None else source.where(name)
         raise _not_found(reference, [where])
     if precision not in (None, package.precision) and not source.precisions:
         raise ModelNotFound(

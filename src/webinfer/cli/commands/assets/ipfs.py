@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
 
 def add(
     terminal: Terminal,
-    path: Annotated[Path, typer.Argument(help="A file, or a directory with all below it.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a directory with all below it.")],
     hidden: Annotated[bool, typer.Option("--hidden", help="Take files whose names begin with a dot, too.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Take what symbolic links lead to.")] = False,
 ) -> None:
@@ -148,7 +148,7 @@ def verify(terminal: Terminal, reference: Reference) -> None:
 def export(
     terminal: Terminal,
     reference: Annotated[str, typer.Argument(metavar="CID", help="A CID, also as ipfs://CID.")],
-    file: Annotated[Path, typer.Argument(help="The archive to write.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write.")],
     gateway: Gateways = None,
 ) -> None:
     """Write a file or directory as one archive (CARv1).
@@ -166,7 +166,7 @@ def export(
 
 def import_(
     terminal: Terminal,
-    file: Annotated[Path, typer.Argument(help="An archive of blocks (CARv1).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive of blocks (CARv1).")],
 ) -> None:
     """Take an archive's blocks into the store, each verified.
 

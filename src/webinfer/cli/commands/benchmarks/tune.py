@@ -41,7 +41,12 @@ def tune(
     options: Options,
     model: Annotated[
         str,
-        typer.Argument(help="The model, as `webinfer run` takes it.", autocompletion=model_names, show_default=False),
+        typer.Argument(
+            metavar="MODEL",
+            help="The model, as `webinfer run` takes it.",
+            autocompletion=model_names,
+            show_default=False,
+        ),
     ],
     budget: Annotated[
         float,
@@ -100,8 +105,8 @@ def tune(
 ) -> None:
     """Find the fastest way to run a model here; auto takes it then.
 
-    Every combination of what is allowed is a candidate, in a browser of its own. Candidates take turns, and slower ones
-    leave. Each must answer as native onnxruntime does. Without a request, one is generated.
+    Every combination of what is allowed is a candidate, in a browser of its own. Candidates take turns, and slow ones
+    drop out. Each must answer as native onnxruntime does. Without a request, one is generated.
     """
     request = gather(text or [], inputs or [], npz, json_input, embed=False) or None
     allowed: dict[str, Any] = {
@@ -143,8 +148,16 @@ def with_browsers(options: Options, names: tuple[str, ...]) -> Options:
 
 
 def _platforms(names: tuple[str, ...]) -> tuple[Backend, ...] | None:
+    """Return the backends of a flag; ``None`` allows every one.
+
+    Raises:
+        OptionError: There is no such backend.
+    """
     if not names or names in (("all",), ("auto",)):
         return None
+    for name in names:
+        if name not in (*BACKENDS, "all"):  # Said here, before a model is fetched and a browser started for nothing.
+            raise OptionError(f"--platform takes {', '.join(BACKENDS)} or all, not {name!r}.", option="platforms")
     return cast(tuple[Backend, ...], tuple(BACKENDS) if "all" in names else names)
 
 
