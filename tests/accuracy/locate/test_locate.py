@@ -21,7 +21,8 @@ from playwright.sync_api import sync_playwright
 from webinfer import Accelerator
 from webinfer.accuracy.comparison import limits_for
 from webinfer.accuracy.locate.excerpt import Arrays
-from webinfer.accuracy.locate.locator import Locator, worst
+from webinfer.accuracy.locate.location import worst
+from webinfer.accuracy.locate.locator import Locator
 from webinfer.api.services.locate import locate
 from webinfer.browsers.discovery.find import find
 from webinfer.browsers.discovery.headless_shell import library_path
@@ -181,6 +182,26 @@ def test_every_place_is_found(tmp_path: Path, wrong: int, how: str) -> None:
     assert (location.node, location.number, location.excerpt_nodes) == (f"n{wrong}", wrong, 1)
     assert (location.difference is None) == (how == "fails")
     assert location.runs <= 16
+
+
+def test_failure_off_the_path_of_other_values_is_found(tmp_path: Path) -> None:
+    """Of two values compared in one run, only the earlier one makes the browser fail."""
+    nodes = [helper.make_node("Neg", ["x"], [f"v{at}"], f"n{at}") for at in range(2)]
+    nodes.append(helper.make_node("Add", ["v0", "v1"], ["y"], "sum"))
+    path = _save(tmp_path / "branches.onnx", nodes, [2], [2])
+
+    def run(part: Path, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        model = onnx.load(part)
+        if any(node.name == "n0" for node in model.graph.node):
+            raise RunFailed("The model failed at Neg.")
+        session = onnxruntime.InferenceSession(model.SerializeToString())
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(arrays)), strict=True))
+
+    inputs = {"x": np.array([1, -2], np.float32)}
+    location = Locator(resolve(path), inputs, run, limits_for("fp32"), tmp_path / "parts").locate()
+    assert location is not None
+    assert (location.node, location.fault, location.excerpt_nodes) == ("n0", "The model failed at Neg.", 1)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -1,1 +1,1 @@
-"""Where a model goes wrong in a browser: the first node whose output leaves native onnxruntime's."""
+"""Where a model goes wrong in a browser: the first node whose output differs from native onnxruntime's."""

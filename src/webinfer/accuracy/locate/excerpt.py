@@ -50,7 +50,7 @@ class Excerpts:
         return name in self._weights
 
     def needs(self, nodes: Iterable[NodeProto]) -> list[str]:
-        """Return the values that nodes take and that neither they nor weights give, in order.
+        """Return the values that nodes take from outside, in order; weights are not among them.
 
         Args:
             nodes: Some of the graph's nodes.
@@ -84,7 +84,7 @@ class Excerpts:
             outputs: What they give, by name; only dtypes and shapes count.
 
         Returns:
-            The file.
+            The file, in the folder of this object. Weights that it uses lie beside it.
         """
         used = dict.fromkeys(read for node in nodes for read in _reads(node))
         graph = helper.make_graph(
@@ -101,9 +101,8 @@ class Excerpts:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{name}.onnx"
         path.write_bytes(model.SerializeToString())
-        for location in {
-            entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"
-        }:
+        entries = (entry for tensor in graph.initializer for entry in tensor.external_data)
+        for location in {entry.value for entry in entries if entry.key == "location"}:
             _link(self._files[location], self._folder / location)
         return path
 
@@ -132,7 +131,7 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def _reads(node: NodeProto) -> Iterator[str]:
-    """Yield the values that a node takes, those of its subgraphs' outer scope too."""
+    """Yield the values that a node takes, with those that its subgraphs take from outside."""
     yield from (name for name in node.input if name)
     for attribute in node.attribute:
         for graph in [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs:
@@ -147,7 +146,7 @@ def _value(name: str, array: NDArray[Any]) -> onnx.ValueInfoProto:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Have a file at another path: linked where the file system can, else copied."""
+    """Make a file available at another path: by a link where the file system can, else by a copy."""
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)

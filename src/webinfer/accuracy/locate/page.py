@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.accuracy.locate.locator import Location
+from webinfer.accuracy.locate.location import Location
 
 RUNTIME = "https://cdn.jsdelivr.net/npm/onnxruntime-web@{version}/dist/ort.webgpu.bundle.min.mjs"
 """Where the page gets the runtime from, unless its address ends in ``?ort=`` and another one."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import limits_for
 from webinfer.accuracy.locate.excerpt import Arrays
-from webinfer.accuracy.locate.locator import Difference, Location, Locator
+from webinfer.accuracy.locate.location import Difference, Location
+from webinfer.accuracy.locate.locator import Locator
 from webinfer.accuracy.locate.page import write_page
 from webinfer.accuracy.native import NativeSession
 from webinfer.accuracy.samples import answered_canaries
@@ -51,7 +52,7 @@ def locate(
     folder: Path,
     inputs: Mapping[str, Any] | None = None,
 ) -> LocatedFault | None:
-    """Find the first node whose output leaves native onnxruntime's, and write files that show it.
+    """Find the first node whose output differs from native onnxruntime's, and write files that show it.
 
     Args:
         accelerator: Runs the parts of the model.
@@ -72,20 +73,35 @@ def locate(
         (given, *_), _ = answered_canaries(NativeSession(package), package)
     else:
         given = prepare(package.signature, inputs)
-    last: list[Result] = []
-
-    def run(path: Path, arrays: Arrays) -> Mapping[str, NDArray[Any]]:
-        with accelerator.load(path, platform=backend) as model:
-            result = model.run(arrays)
-        last[:] = [result]
-        return result.outputs
-
+    run = _BrowserRun(accelerator, backend)
     with tempfile.TemporaryDirectory(prefix="webinfer-") as name:
         locator = Locator(package, given, run, limits_for(package.precision), Path(name))
         location = locator.locate()
         if location is None:
             return None
-        return _write(location, folder, package, backend, last[0] if last else None)
+        return _write(location, folder, package, backend, run.result)
+
+
+class _BrowserRun:
+    """Runs parts of a model in the browser.
+
+    Args:
+        accelerator: The accelerator, which has the browser.
+        backend: The backend.
+
+    Attributes:
+        result: The last one, which names the browser and its runtime; ``None`` while no part was answered.
+    """
+
+    def __init__(self, accelerator: Accelerator, backend: Backend) -> None:
+        self.result: Result | None = None
+        self._accelerator = accelerator
+        self._backend = backend
+
+    def __call__(self, path: Path, arrays: Arrays) -> Mapping[str, NDArray[Any]]:
+        with self._accelerator.load(path, platform=self._backend) as model:
+            self.result = model.run(arrays)
+        return self.result.outputs
 
 
 def _write(
