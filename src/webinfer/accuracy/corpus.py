@@ -55,8 +55,8 @@ TEXTS = (
 def passage(index: int) -> str:
     """Return one to four texts in a row.
 
-    Passages follow each other through the corpus, so that those that a method learns from and those that its loss is
-    measured with share few texts. The first 96 passages all differ.
+    Passages follow each other through the corpus. So a method learns from some texts, and its loss is measured with
+    mostly others. The first 96 passages all differ.
 
     Args:
         index: Number of the passage.

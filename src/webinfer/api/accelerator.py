@@ -103,8 +103,8 @@ class AsyncAccelerator(AsyncResource):
         """Load a model.
 
         Args:
-            reference: Path of an ONNX file or of a directory in the hub's layout, a name under ``WEBINFER_MODELS``
-                or of the Hugging Face hub, ``ipfs://CID``, ``wheel:NAME`` or ``random:NAME``: docs/how-to/models.md.
+            reference: Path of an ONNX file or of a directory in the hub's layout; a name under ``WEBINFER_MODELS`` or
+                of the Hugging Face hub; ``ipfs://CID``, ``wheel:NAME`` or ``random:NAME``. See docs/how-to/models.md.
             platform: Backend, or ``auto``; ``None`` takes the accelerator's option.
             precision: Precision of the weights: one that the model's author ships, or else ``fp16``, ``q8``, ``int8``,
                 ``q4``, ``q4f16``, ``q4-mixed``, ``q3`` or ``q2``, made here of the full model; ``None`` takes the full
@@ -112,8 +112,8 @@ class AsyncAccelerator(AsyncResource):
                 that the backend can run is loaded, or the one that ``webinfer tune`` found to be the fastest.
             part: Which part of a model that comes in several files, such as ``decoder_model_merged``; ``None`` takes
                 the whole, or else the encoder.
-            fallback: Take the next backend that the browser can run, where none can run ``platform``, and the next
-                precision with more bits, where that backend cannot run ``precision``. The results say so.
+            fallback: If no browser can run ``platform``, take the next backend that one can run. If that backend cannot
+                run ``precision``, take the next precision with more bits. The results say so.
             require: ``no-fallback`` refuses the model if the backend does not run every node of it itself; ``None``
                 takes the accelerator's option.
             progress: Called with the bytes fetched, or quantized, so far.
@@ -251,7 +251,7 @@ class AsyncAccelerator(AsyncResource):
             format: ``markdown``, ``html``, which is one file that needs no other, or ``json``.
 
         Returns:
-            The report's text.
+            The report: Markdown, a whole HTML page, or a JSON object.
 
         Raises:
             OptionError: There is no database, or no such format.

@@ -1,8 +1,9 @@
 """The correctness gate compares a model's answers in a browser with native onnxruntime's when it is first loaded.
 
 The cache stores the outcome for the combination of model, precision, backend, engine and versions. So the next load
-compares nothing. A failure stays, with its evidence, until the combination changes. If the canaries get no answer, for
-example because their lane is lost each time, the model is not admitted either, but that outcome is not stored.
+compares nothing. A failure stays, with its evidence, until the combination changes. A model whose
+canaries get no answer, for example because their lane is lost each time, is not admitted either. That outcome is not
+stored.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class Lane:
             on_transfer: Called with the bytes that were fetched, and the total if it is known.
 
         Returns:
-            The lane's answer.
+            What the lane measured of it: times, size, and where the nodes went.
 
         Raises:
             DeadlineExceeded: It took longer than ``timeout`` seconds. The lane is lost then: a creation that never
@@ -234,7 +234,7 @@ class Lane:
             timeout: Seconds until it is given up.
 
         Returns:
-            What both took.
+            How fast both are, as the lane measured it.
 
         Raises:
             TimeoutError: No answer came within ``timeout`` seconds.

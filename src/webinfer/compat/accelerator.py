@@ -169,7 +169,7 @@ class IPFSWebAccelerator:
             format: ``json``, ``markdown`` or ``html``.
 
         Returns:
-            The report's text.
+            The report, in the format asked for.
 
         Raises:
             OptionError: There is no such format.

@@ -191,7 +191,7 @@ class IPFSAccelerateWebIntegration:
             format: ``json``, ``markdown`` or ``html``.
 
         Returns:
-            The report's text.
+            The report, in the format asked for.
 
         Raises:
             OptionError: There is no such format.

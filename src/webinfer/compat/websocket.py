@@ -119,7 +119,7 @@ class WebSocketBridge:
             message: As ``send_and_wait``.
 
         Returns:
-            True.
+            Always true, as the guide has it: a failure comes later, and is logged.
 
         Raises:
             UnknownKind: Its ``type`` is unknown.

@@ -50,9 +50,8 @@ def cache_dir() -> Path:
 def claim(path: Path) -> Iterator[Path | None]:
     """Make the directory ``path`` once, whole or not at all, however many processes want it.
 
-    The first to come gets an empty directory to fill, which is renamed to ``path`` when the block ends without an
-    exception and removed when it ends with one. Those who come meanwhile wait. Where ``path`` exists there is
-    nothing to do::
+    The first to come gets an empty directory to fill. It is renamed to ``path`` when the block ends, or removed if the
+    block ends with an exception. Those who come meanwhile wait. Where ``path`` exists there is nothing to do::
 
         with claim(target) as work:
             if work is not None:

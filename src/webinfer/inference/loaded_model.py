@@ -124,10 +124,10 @@ class LoadedModel(AsyncResource):
     async def set_max_batch_size(self, size: int) -> str | None:
         """Have requests that wait at the same time run together, in one run of the model.
 
-        Only requests of one row and of the same shapes do. Two different ones are tried out in the browser now, and
-        requests run together only if these get the same answers in a batch as alone. Each request still has its own
-        result and its own error. WebNN has a session for each shape, so there every batch is full, and its size is a
-        power of two.
+        Only requests of one row and of the same shapes do. Two different requests are tried out in the browser now.
+        They must get the same answers in a batch as alone, or requests go on to run alone. Each request still has its
+        own result and its own error. WebNN has a session for each shape, so there every batch is full, and its size is
+        a power of two.
 
         Args:
             size: Requests in a batch at most; 1 runs each one alone.

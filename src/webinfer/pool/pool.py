@@ -181,7 +181,7 @@ class Pool:
             backend: What it must be able to run; ``None`` for no matter.
 
         Returns:
-            The browser.
+            A browser that is up and can run the backend.
 
         Raises:
             CancelledError: The caller gave up.

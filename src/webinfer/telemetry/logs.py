@@ -64,7 +64,7 @@ class JsonFormatter(BaseJsonFormatter):
             log_data: The fields.
 
         Returns:
-            One line.
+            A JSON object on one line.
         """
         return (
             "{" + ", ".join(f"{_to_json(to_text(name))}: {_to_json(value)}" for name, value in log_data.items()) + "}"

@@ -158,8 +158,8 @@ class Host:
     def patience(self) -> float | None:
         """Seconds of our silence after which a page may take us for gone; ``None`` for as long as its socket is open.
 
-        On this machine a socket closes when its process ends, however that ends, so an open one that is silent has a
-        process at its end that is blocked or stopped. Between machines it may as well be the network.
+        On this machine a socket closes when its process ends, however that ends. So behind an open one that is silent
+        is a process that is blocked or stopped. Between machines it may as well be the network.
         """
         return None if self.local else MISSED * self.heartbeat
 

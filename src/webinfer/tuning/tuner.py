@@ -36,7 +36,7 @@ class Contestant(Protocol):
         """Run some requests.
 
         Returns:
-            Seconds per item.
+            Seconds that one item of this turn took.
 
         Raises:
             WebinferError: It failed, or answered wrongly.

@@ -45,7 +45,7 @@ def install_chromium(progress: ProgressCallback | None = None) -> Installation:
         progress: Called with the bytes fetched and unpacked.
 
     Returns:
-        Where it is.
+        The browser, as ``find("embedded")`` returns it from now on.
 
     Raises:
         InstallFailed: There is none for this platform, npm could not fetch it, or what came is not what was expected.

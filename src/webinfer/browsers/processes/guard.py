@@ -5,8 +5,8 @@ standard library and nothing else, because every launch waits for it::
 
     python -I -S guard.py PARENT HOME COUNT [SERVER...] EXECUTABLE [ARGUMENT...]
 
-PARENT is the process that asked, HOME the directory to delete in the end, SERVER the COUNT words of the command of an
-X server that the browser needs, or nothing. The browser gets our environment, and our standard error for its output,
+PARENT is the process that asked. HOME is the directory to delete in the end. SERVER is the command of an X server that
+the browser needs, in COUNT words, or nothing. The browser gets our environment, and our standard error for its output,
 a file in HOME. Standard output reports what happens, a JSON object a line: ``{"pid": 123}`` or ``{"error": errno}``,
 then ``{"code": 0, "signal": null, "stderr": "hex of its last words"}``; that alone when it is the X server that ended.
 

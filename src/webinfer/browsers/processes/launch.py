@@ -125,7 +125,7 @@ async def launch(
         profiles: Where a profile is kept for the next one; while another browser has it, a throw-away one is used.
 
     Returns:
-        The process.
+        The process, which is running; whether its page dials back is not known yet.
 
     Raises:
         LaunchFailed: It cannot be executed, or its engine cannot be started by webinfer.

@@ -28,8 +28,8 @@ def tree_memory(pid: int) -> int:
         pid: The browser's main process, or 0 where it is not ours.
 
     Returns:
-        Bytes: where the system reports it, the proportional set size (pages that several share count once),
-        else what belongs to one process alone, else the resident set. 0 when the process is gone.
+        Bytes; 0 when the process is gone. It is the proportional set size, where pages that several share count once.
+        A system that does not report that gives what belongs to one process alone, or else the resident set.
     """
     return sum(_memory(process) for process in processes(pid)) if pid else 0
 

@@ -1,7 +1,7 @@
 """Profiles that outlive their browsers, so that what a page keeps in the browser's storage is there the next time.
 
-One browser at a time has a profile. Its lock is handed down to the guard and the browser, so it is held until the last
-process of that browser has ended, however it and we end.
+One browser at a time has a profile. Its lock is handed down to the guard and the browser. So it is held until the
+last process of that browser has ended, however it and we end.
 """
 
 from __future__ import annotations

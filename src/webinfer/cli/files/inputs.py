@@ -54,7 +54,7 @@ def read_array(path: Path) -> Any:
         path: The file.
 
     Returns:
-        The array.
+        The array, of the dtype and shape in the file.
 
     Raises:
         InputError: It cannot be read, or holds Python objects.
@@ -75,7 +75,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        Arrays by name.
+        Arrays of the dtypes and shapes in the file, by input name.
 
     Raises:
         ValueError: It is no such file.

@@ -287,7 +287,7 @@ class Options:
         """Make options from keywords.
 
         Returns:
-            The options, checked.
+            The options; those that are not named have their defaults.
 
         Raises:
             OptionError: A keyword is unknown (the nearest known one is named) or its value cannot be.

@@ -1,7 +1,10 @@
 """What measurements say, and how sure of it one may be. Pure: numbers in, numbers out, the same ones every time.
 
-``interval`` says how well one figure is known, ``comparison`` whether two differ, ``steadiness`` when a warm-up is
-over, ``changes`` where a history broke, ``scaling`` what more lanes gain, and ``limit`` why not more.
+- ``interval`` says how well one figure is known.
+- ``comparison`` says whether two figures differ.
+- ``steadiness`` says when a warm-up is over.
+- ``changes`` says where a history broke.
+- ``scaling`` says what more lanes gain, and ``limit`` why they do not gain more.
 """
 
 from __future__ import annotations

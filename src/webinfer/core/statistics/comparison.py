@@ -185,8 +185,8 @@ def unpaired(a: Values, b: Values, *, confidence: float = CONFIDENCE) -> Compari
 def between(a: Sequence[Values], b: Sequence[Values], *, confidence: float = CONFIDENCE) -> Comparison:
     """Compare two benchmark runs, each of one or several launches.
 
-    A launch of a browser is faster or slower than the next one for as long as it lasts, so that its rounds say less
-    than as many independent measurements. From ``LAUNCHES`` of each side on, these are what is compared, by Welch's
+    A launch of a browser is faster or slower than the next one for as long as it lasts. So its rounds say less than as
+    many independent measurements. From ``LAUNCHES`` of each side on, these are what is compared, by Welch's
     t-test over their median logarithms. With fewer, the rounds are, as ``unpaired`` does, and the result is never
     significant: a change cannot be told from how launches differ by chance.
 

@@ -21,7 +21,7 @@ class Scaling:
         contention: Share of the work that only one can do at a time; alone, it is Amdahl's law.
         crosstalk: Cost of each pair of them, which makes throughput fall again.
         error: Largest relative difference between the law and a measurement; ``None`` where it has as many coefficients
-            as there were measurements, so that it goes through all of them and nothing is left to test it with.
+            as there were measurements. Then it goes through all of them, and nothing is left to test it with.
     """
 
     rate: float

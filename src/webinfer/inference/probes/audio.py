@@ -53,7 +53,7 @@ def parse(text: str) -> Workgroup:
         text: Such as ``256x1x1``.
 
     Returns:
-        The workgroup.
+        Threads across frames, and down the rows of the spectrogram.
 
     Raises:
         ValueError: It is something else.

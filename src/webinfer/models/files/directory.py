@@ -27,7 +27,7 @@ def open_path(
         part: Which part of a directory's model, such as ``encoder_model``.
 
     Returns:
-        The model.
+        The model, with the precisions and parts that its directory offers.
 
     Raises:
         ModelNotFound: The directory has no model, has none in that precision, or has several and none is called

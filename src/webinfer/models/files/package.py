@@ -115,7 +115,7 @@ def describe(path: Path, reference: str, name: str | None = None) -> ModelPackag
         name: Short name; ``None`` takes it from the path.
 
     Returns:
-        The model.
+        The model: its files and hash, its signature, and what lies beside it.
 
     Raises:
         InvalidModel: The file or what belongs to it cannot be read.

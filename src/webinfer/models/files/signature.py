@@ -86,8 +86,8 @@ def read(path: Path) -> GraphContents:
         The signature, and the names of external files.
 
     Raises:
-        InvalidModel: It is not ONNX, is cut off, needs a file that is missing or lies elsewhere, takes something that
-            is not a tensor of a dtype in ``DTYPES``, or gives nothing else.
+        InvalidModel: It is not ONNX, is cut off, or needs a file that is missing or lies elsewhere. Or it takes
+            something that is not a tensor of a dtype in ``DTYPES``, or gives no such tensor.
     """
     inventory = _take_inventory(path)
     _check_external(path, inventory)

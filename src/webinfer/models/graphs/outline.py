@@ -1,8 +1,8 @@
 """A model's graph without its weights, which stay where they are in the file.
 
-An ONNX file keeps weights inside the graph's own message, so a runtime holds them once as bytes of the file, once as
-fields of the message, and once as its own tensors. In the outline they are external data, whose file is the original
-model and whose offsets point into its message: the outline takes some kilobytes, and weights are copied once.
+An ONNX file keeps weights inside the graph's own message. So a runtime holds them three times: as bytes of the file, as
+fields of the message, and as its own tensors. In the outline they are external data. Their file is the original model,
+and their offsets point into its message. So the outline takes some kilobytes, and weights are copied once.
 """
 
 from __future__ import annotations

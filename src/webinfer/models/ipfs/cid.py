@@ -70,7 +70,7 @@ class CID:
             text: A CID of version 0 or 1, with or without ``ipfs://``.
 
         Returns:
-            The CID.
+            The CID that the text stands for.
 
         Raises:
             ModelNotFound: It is no CID, or of a kind that cannot name a file or directory.

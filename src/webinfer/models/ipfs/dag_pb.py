@@ -83,7 +83,7 @@ def encode(node: Node) -> Block:
         node: The node.
 
     Returns:
-        The block.
+        The block, under the CID of its bytes.
     """
     inner = _number(1, node.kind)
     if node.data:
@@ -107,7 +107,7 @@ def decode(cid: CID, data: bytes) -> Node:
         data: Its bytes, verified.
 
     Returns:
-        The node.
+        The node: its data and its links.
 
     Raises:
         InvalidModel: The bytes are no node, although their hash is right.

@@ -48,7 +48,7 @@ def render(template: str, messages: Sequence[ChatMessage], settings: Mapping[str
         settings: Contents of tokenizer_config.json, for the names of special tokens.
 
     Returns:
-        The prompt.
+        The prompt, to be tokenized without further special tokens.
 
     Raises:
         InputError: The template refuses the chat, such as two messages of one role in a row.

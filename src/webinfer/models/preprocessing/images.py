@@ -31,7 +31,7 @@ def open_image(source: ImageInput) -> Picture:
         source: The image.
 
     Returns:
-        The picture.
+        A Pillow image in mode RGB.
 
     Raises:
         InvalidImage: There is no such file; it is no image, truncated, or has no pixels; or more of them than

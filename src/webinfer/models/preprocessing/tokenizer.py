@@ -93,7 +93,7 @@ class Tokenizer:
             special: Whether special tokens are part of the text.
 
         Returns:
-            The text.
+            One text for the whole sequence.
         """
         return self._inner.decode([int(number) for number in ids], skip_special_tokens=not special)
 

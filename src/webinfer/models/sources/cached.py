@@ -57,7 +57,7 @@ def remove(reference: str) -> int:
         reference: As ``here`` has it.
 
     Returns:
-        The bytes freed.
+        Bytes of disk that it took.
 
     Raises:
         ModelNotFound: It is in no cache, or it is a file of the user's own, which stays.

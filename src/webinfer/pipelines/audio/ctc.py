@@ -34,7 +34,7 @@ class CtcVocabulary:
             path: The file.
 
         Returns:
-            The vocabulary.
+            The text of each id, the id of the blank, and the text of the token between words.
 
         Raises:
             InvalidModel: The file has no vocabulary of letters with a blank.

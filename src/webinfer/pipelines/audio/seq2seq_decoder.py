@@ -98,7 +98,7 @@ def first_inputs(decoder: AsyncModel, encoded: Mapping[str, NDArray[Any]]) -> di
         encoded: The encoder's outputs by name.
 
     Returns:
-        Inputs by name.
+        Inputs by name; the cache has 0 tokens, in the dtypes that the decoder declares.
     """
     inputs = {}
     for spec in decoder.package.signature.inputs:

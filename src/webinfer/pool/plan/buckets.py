@@ -281,8 +281,8 @@ def paddable(signature: Signature) -> dict[Kind, str]:
 class FixedShapes:
     """Which shapes have a session of their own, where a session takes one shape alone.
 
-    The first ones have. When there are as many as there may be, a new one has to come back a few times until it takes
-    the place of what was used longest ago, for a session takes long to make and much memory.
+    The first ones have, up to a limit. After that a new shape must come back a few times. Then it takes the place of
+    the shape that was used longest ago. The reason is that a session takes long to make, and much memory.
     """
 
     LIMIT = 8

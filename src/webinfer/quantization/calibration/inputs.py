@@ -39,9 +39,9 @@ class CalibrationInputs:
     ) -> CalibrationInputs:
         """Take the caller's inputs, or make some.
 
-        Texts where the model has a tokenizer, pictures and sounds that are computed where it has what prepares them,
-        else random numbers of each input's dtype. Sizes that a model leaves open may still have to be multiples of
-        something, or large enough, so the first are taken that it runs with.
+        These are texts where the model has a tokenizer, and computed pictures and sounds where it has what prepares
+        them. Else they are random numbers of each input's dtype. Sizes that a model leaves open may still have to be
+        multiples of something, or large enough. So the first sizes are taken that it runs with.
 
         Args:
             package: The model.

@@ -1,7 +1,7 @@
 """A model's float32 values as half floats, operator by operator, by the types that each operator declares.
 
-An operator takes half floats where its schema allows them. Where it does not, or where its kernels are better off in
-float32, its values stay as they are, and casts stand where the two meet. Bodies of branches and loops are converted
+An operator takes half floats where its schema allows them. Where it does not, or where its kernels do better in
+float32, its values stay as they are. Casts stand where the two meet. Bodies of branches and loops are converted
 too. What passes their borders, and the model's own inputs and outputs, stay float32.
 """
 

@@ -66,7 +66,7 @@ def contents(path: Path) -> Contents:
         path: The database.
 
     Returns:
-        What it holds.
+        Its schema's version, its size, the rows of each table and the time that they cover.
 
     Raises:
         DatabaseError: It cannot be opened.

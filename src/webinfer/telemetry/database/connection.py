@@ -39,7 +39,7 @@ def connect(path: str | Path, *, read_only: bool = False) -> duckdb.DuckDBPyConn
         read_only: Change nothing; the file must be there. One of an older version is read from a copy.
 
     Returns:
-        The connection.
+        An open connection, which the caller closes.
 
     Raises:
         DatabaseLocked: Another process has it open.

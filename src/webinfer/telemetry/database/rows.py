@@ -93,7 +93,7 @@ def fold(columns: Mapping[str, str], values: Row) -> Row:
         values: Values by name.
 
     Returns:
-        Values by column.
+        Values by column; those without one are together under ``details``.
 
     Raises:
         KeyError: The table has no ``details``.

@@ -225,7 +225,7 @@ class Store:
             parameters: Values of its placeholders.
 
         Returns:
-            Rows, by column.
+            One dictionary for each row, with values by column.
 
         Raises:
             DatabaseError: It does not understand, or the store was closed.

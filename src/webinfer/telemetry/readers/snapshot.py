@@ -184,7 +184,7 @@ async def take(pool: Pool | None, counters: Counters) -> Snapshot:
         counters: What its events were counted by.
 
     Returns:
-        The snapshot.
+        What is up, what waits, what was counted, and the memory that it takes.
     """
     gauges = await measure(pool)
     counts, now = counters.read(), counters.clock()

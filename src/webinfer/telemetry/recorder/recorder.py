@@ -102,7 +102,7 @@ class Recorder(RunObserver):
             work: Gives the result.
 
         Returns:
-            The result.
+            The result that ``work`` gave.
         """
         began = time.perf_counter()
         try:
@@ -154,7 +154,7 @@ class Recorder(RunObserver):
             format: ``markdown``, ``html`` or ``json``.
 
         Returns:
-            The report's text.
+            The report, in the format asked for.
 
         Raises:
             OptionError: There is no such format.

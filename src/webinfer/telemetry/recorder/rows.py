@@ -141,7 +141,7 @@ class RunRows:
             format: ``markdown``, ``html`` or ``json``.
 
         Returns:
-            The report's text.
+            The report, in the format asked for.
 
         Raises:
             OptionError: There is no such format.

@@ -36,7 +36,7 @@ def report(
         loss: What could not be recorded, in words, where that is known.
 
     Returns:
-        The report's text.
+        The report: Markdown, a whole HTML page, or a JSON object.
 
     Raises:
         OptionError: There is no such format.

@@ -116,7 +116,7 @@ class Conversation:
             message: What to say.
 
         Returns:
-            The frame's bytes.
+            A whole frame, ready to be sent.
         """
         return encode(message, None, self.max_bytes)
 

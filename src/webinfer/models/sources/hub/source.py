@@ -141,7 +141,7 @@ def remove(name: str) -> int:
         name: The repository, ``ORG/NAME``.
 
     Returns:
-        The bytes freed.
+        Bytes of disk that the library expected to free.
     """
     from huggingface_hub import scan_cache_dir
 

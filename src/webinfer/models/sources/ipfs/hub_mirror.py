@@ -90,9 +90,9 @@ class HubMirror:
     def bring_root(self, root: CID, error: FetchError) -> None:
         """Bring a DAG into the store of which only the CID is known.
 
-        It may be the CID of the ONNX file alone, of the directory with it and its weights (both as ``model.cid`` has
-        them), or of the directory with all files that the model needs (as ``webinfer ipfs add`` prints it for what
-        ``webinfer pull`` fetched).
+        It may be the CID of the ONNX file alone, or of the directory with it and its weights: ``model.cid`` is one of
+        both. It may also be that of the directory with all files that the model needs. ``webinfer ipfs add`` prints
+        that one for what ``webinfer pull`` fetched.
 
         Args:
             root: Its CID.

@@ -51,7 +51,7 @@ def open_ipfs(
         part: The part of a model in several files.
 
     Returns:
-        The model.
+        The model, read from files that were checked against their CIDs.
 
     Raises:
         ModelNotFound: The name is no CID of a file or directory, the path leads nowhere, or there is no such precision.
@@ -123,7 +123,7 @@ def forget(root: str, store: BlockStore | None = None) -> int:
         store: The store; ``None`` takes the one in the cache directory.
 
     Returns:
-        The bytes freed.
+        Bytes of the blocks that were removed.
     """
     store = store or BlockStore()
     others = {cid for name in fetched() for cid in _below(store, CID.parse(name.removeprefix(f"{SCHEME}://")))}

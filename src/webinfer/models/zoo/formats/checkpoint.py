@@ -27,7 +27,7 @@ def read_checkpoint(file: IO[bytes]) -> dict[str, NDArray[Any]]:
         file: The checkpoint, open for reading bytes.
 
     Returns:
-        Arrays by name.
+        The tensors by parameter name, in the dtypes and shapes that were saved.
 
     Raises:
         ValueError: It is not such a file, or holds something other than tensors.

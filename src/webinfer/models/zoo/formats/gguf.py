@@ -90,7 +90,7 @@ class Gguf:
             name: Name of the tensor in the file.
 
         Returns:
-            float32 array.
+            float32 array of the tensor's shape; quantized values are restored.
 
         Raises:
             InvalidModel: There is no such tensor, or it is stored in a form that is not known here.

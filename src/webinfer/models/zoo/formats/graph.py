@@ -1,7 +1,7 @@
 """A graph under construction, and the file it becomes.
 
-Weights are declared by name and shape and fetched one at a time while the file is written, so that building a
-model takes the memory of its largest weight, not of the model.
+Weights are declared by name and shape, and fetched one at a time while the file is written. So building a model takes
+the memory of its largest weight, not of the model.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Graph:
             shape: Its dimensions.
 
         Returns:
-            Its name.
+            ``name``, for the nodes that take it.
         """
         self._inputs.append(_value(name, dtype, shape))
         return name

@@ -140,7 +140,7 @@ class BlockStore:
             cid: Its CID.
 
         Returns:
-            The bytes freed.
+            Size of the block's file in bytes; 0 where there was none.
         """
         if cid.inline is not None:
             return 0
