@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.browser.conftest import start
-from webinfer import Accelerator
+from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy.native import run_native
-from webinfer.core.errors import RuntimeDied
+from webinfer.core.errors import PoolClosed, RunFailed, RuntimeDied
+from webinfer.inference.model import AsyncModel
 from webinfer.models.sources.resolve import resolve
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("without_atlas")]
@@ -104,6 +106,67 @@ def test_request_that_no_backend_answers_moves_nothing(tmp_path: Path) -> None:
         result = model.run({"x": x, "s": np.array([2, 3])})
         assert model.backend == before == result.backend
         np.testing.assert_array_equal(result["y"], x.reshape(2, 3))
+
+
+async def test_model_that_moved_does_not_move_again(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("CenterCropPad", ["x", "s"], ["c"], axes=[1, 2]),
+        helper.make_node("Gather", ["c", "i"], ["y"], axis=0),
+    ]
+    path = _save(tmp_path / "m.onnx", nodes, [1, 10, 9], s=np.array([10, 9]))
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("i", TensorProto.INT64, [1]))
+    onnx.save(model, path)
+    async with AsyncAccelerator(browser="embedded") as accelerator, await accelerator.load(path) as model:
+        assert (await model.run({**INPUTS, "i": [0]})).backend == "wasm"
+        failed = (await accelerator.metrics())["bridge"]["errors"]
+        with pytest.raises(RunFailed, match="Gather"):
+            await model.run({**INPUTS, "i": [77]})
+        assert (await accelerator.metrics())["bridge"]["errors"] == failed + 1
+
+
+async def test_model_closed_while_it_moves_leaves_nothing_on_a_lane(crop: Path) -> None:
+    async with AsyncAccelerator(browser="embedded") as accelerator, await accelerator.load(crop) as model:
+        begun, _ = _watch(model)
+        running = model.submit(INPUTS)
+        await begun.wait()
+        await model.close()
+        with pytest.raises(PoolClosed, match="closed"):
+            await running
+        snapshot = await accelerator.snapshot()
+        assert [lane.sessions for browser in snapshot.browsers for lane in browser.lanes] == [()]
+
+
+@pytest.mark.parametrize("step", [0, 1])
+async def test_request_given_up_while_its_model_moves_leaves_the_move_to_the_others(crop: Path, step: int) -> None:
+    async with AsyncAccelerator(browser="embedded") as accelerator, await accelerator.load(crop) as model:
+        steps = _watch(model)
+        first, *others = [model.submit(INPUTS) for _ in range(4)]
+        await steps[step].wait()
+        first.cancel()
+        for other in others:
+            assert (await other).backend == "wasm"
+        assert first.cancelled()
+        assert model.backend == "wasm"
+        assert (await accelerator.metrics())["bridge"]["lanes_lost"] <= 2
+
+
+def _watch(model: AsyncModel) -> tuple[asyncio.Event, asyncio.Event]:
+    """Return events of a model's move: its other backend is about to be loaded, and it has answered."""
+    assert model.failover.substitute is not None
+    substitute, begun, answered = model.substitute, asyncio.Event(), asyncio.Event()
+    load, remember = substitute.load, substitute.remember
+
+    async def loading(why: str) -> Any:
+        begun.set()
+        return await load(why)
+
+    async def remembering(*given: Any) -> None:
+        answered.set()
+        await remember(*given)
+
+    substitute.load, substitute.remember = loading, remembering  # type: ignore[method-assign]
+    return begun, answered
 
 
 def _lost(accelerator: Accelerator) -> int:

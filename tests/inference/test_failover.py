@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -37,9 +38,28 @@ def test_other_errors_stay_unless_the_model_moved(failover: Failover[Any]) -> No
 
 async def test_closed_session_is_worth_another_try_during_a_move(failover: Failover[Any]) -> None:
     assert not failover.may_help(PoolClosed(), moved=False)
-    async with failover.lock:
-        assert failover.may_help(PoolClosed(), moved=False)
+    going = asyncio.Event()
+    moving = failover.begin(going.wait())
+    assert failover.may_help(PoolClosed(), moved=False)
+    going.set()
+    assert await moving
+    assert not failover.may_help(PoolClosed(), moved=False)
     assert failover.may_help(PoolClosed(), moved=True)
+
+
+async def test_move_goes_on_where_its_request_is_given_up(failover: Failover[Any]) -> None:
+    going, ended = asyncio.Event(), asyncio.Event()
+
+    async def move() -> None:
+        await going.wait()
+        ended.set()
+
+    failover.begin(move()).cancel()
+    await asyncio.sleep(0)
+    assert failover.is_moving
+    going.set()
+    await failover.settle()
+    assert ended.is_set()
 
 
 def test_only_lost_lanes_count_once_no_backend_answered(failover: Failover[Any]) -> None:

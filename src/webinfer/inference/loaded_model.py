@@ -281,6 +281,7 @@ class LoadedModel(AsyncResource):
         self.choice, self.backend, self.loaded = other.choice, other.backend, other.loaded
         self.sessions, self.requests, self.results = other.sessions, other.requests, other.results
         self._warmup = other._warmup
+        self.failover.substitute = None  # there is no third backend
         self._forget(other)
         released.close()
 

@@ -195,10 +195,11 @@ class AsyncModel(LoadedModel):
                 raise
             failure = error
         spent = time.perf_counter() - request.submitted
-        async with self.failover.lock:
-            # Of several requests that failed at once, the first moves the model. The others find it moved.
-            if self.results is tried and not isinstance(failure, PoolClosed):
-                return await self._move(request, inputs, failure, spent)
+        # Of several requests that failed at once, the first moves the model. The others find it moved.
+        if self.results is tried and not self.failover.is_moving and not isinstance(failure, PoolClosed):
+            return await self.failover.begin(self._move(request, inputs, failure, spent))
+        await self.failover.settle()
+        self._check_open()
         return await _repeat(self, request, inputs, spent)
 
     async def _move(self, request: Request, inputs: Inputs, failure: WebinferError, spent: float) -> Result:
@@ -207,6 +208,7 @@ class AsyncModel(LoadedModel):
         The model moves only once the other backend has answered. So a request that no backend can answer moves nothing.
 
         Raises:
+            PoolClosed: The model was closed meanwhile.
             WebinferError: The failure, where no other backend answers.
         """
         substitute = self.failover.substitute
@@ -220,6 +222,11 @@ class AsyncModel(LoadedModel):
             raise failure
         try:
             result = await _repeat(other, request, inputs, spent)
+            await substitute.remember(request.place, why)
+            self._check_open()  # a closed model would never release what the other one holds
+        except PoolClosed:
+            await other.close()
+            raise
         except WebinferError as error:
             await other.close()
             self.failover.restrict()
@@ -227,9 +234,9 @@ class AsyncModel(LoadedModel):
         except BaseException:
             await other.close()
             raise
-        await substitute.remember(request.place, why)
-        size = self.max_batch_size
+        size, family = self.max_batch_size, self.family
         self._become(other)
+        self.family = family
         if size > 1:
             await self.set_max_batch_size(size)
         return result
