@@ -154,7 +154,7 @@ async def test_request_given_up_while_its_model_moves_leaves_the_move_to_the_oth
 def _watch(model: AsyncModel) -> tuple[asyncio.Event, asyncio.Event]:
     """Return events of a model's move: its other backend is about to be loaded, and it has answered."""
     assert model.failover.substitute is not None
-    substitute, begun, answered = model.substitute, asyncio.Event(), asyncio.Event()
+    substitute, begun, answered = model.failover.substitute, asyncio.Event(), asyncio.Event()
     load, remember = substitute.load, substitute.remember
 
     async def loading(why: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -22,7 +23,7 @@ from webinfer import Accelerator
 from webinfer.accuracy.comparison import limits_for
 from webinfer.accuracy.locate.excerpt import Arrays
 from webinfer.accuracy.locate.location import worst
-from webinfer.accuracy.locate.locator import Locator
+from webinfer.accuracy.locate.locator import Locator, Run
 from webinfer.api.services.locate import locate
 from webinfer.browsers.discovery.find import find
 from webinfer.browsers.discovery.headless_shell import library_path
@@ -202,6 +203,113 @@ def test_failure_off_the_path_of_other_values_is_found(tmp_path: Path) -> None:
     location = Locator(resolve(path), inputs, run, limits_for("fp32"), tmp_path / "parts").locate()
     assert location is not None
     assert (location.node, location.fault, location.excerpt_nodes) == ("n0", "The model failed at Neg.", 1)
+
+
+def _branches(path: Path) -> Path:
+    """Two branches that meet: a short one first, then a long one; and one that is an output by itself."""
+    short = [helper.make_node("Neg", [f"a{at}" if at else "x"], [f"a{at + 1}"], f"a{at}") for at in range(2)]
+    side = [helper.make_node("Neg", ["a1"], ["z"], "side")]
+    long = [helper.make_node("Neg", [f"b{at}" if at else "x"], [f"b{at + 1}"], f"b{at}") for at in range(40)]
+    nodes = [*short, *side, *long, helper.make_node("Concat", ["a2", "b40"], ["y"], "join", axis=0)]
+    saved = _save(path, nodes, [2], [4])
+    model = onnx.load(saved)
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [2]))
+    onnx.save(model, saved)
+    return saved
+
+
+def _broken(wrong: str, how: str) -> Run:
+    """Return a stand-in for the browser that computes a node wrongly, or fails at it."""
+
+    def run(part: Path, arrays: Arrays) -> dict[str, NDArray[Any]]:
+        model = onnx.load(part)
+        for node in model.graph.node:
+            if node.name == wrong:
+                if how == "fails":
+                    raise RunFailed("The model failed at a node.")
+                output, node.output[0] = node.output[0], "before"
+                model.graph.node.append(helper.make_node("Mul", ["before", "two"], [output]))
+                model.graph.initializer.append(numpy_helper.from_array(np.array(2, np.float32), "two"))
+                break
+        session = onnxruntime.InferenceSession(_sorted(model).SerializeToString())
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(arrays)), strict=True))
+
+    return run
+
+
+def _sorted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model whose nodes follow what they take."""
+    waiting, known = list(model.graph.node), {value.name for value in [*model.graph.input, *model.graph.initializer]}
+    del model.graph.node[:]
+    while waiting:
+        node = next(node for node in waiting if known.issuperset(filter(None, node.input)))
+        waiting.remove(node)
+        known.update(node.output)
+        model.graph.node.append(node)
+    return model
+
+
+@pytest.mark.parametrize("wrong", ["a0", "a1", "side", "b0", "b39", "join"])
+@pytest.mark.parametrize("how", ["values", "fails"])
+def test_fault_in_a_branch_is_found_there(tmp_path: Path, wrong: str, how: str) -> None:
+    path = _branches(tmp_path / "branches.onnx")
+    inputs = {"x": np.array([1, -2], np.float32)}
+    location = Locator(resolve(path), inputs, _broken(wrong, how), limits_for("fp32"), tmp_path / "parts").locate()
+    assert location is not None
+    assert (location.node, location.excerpt_nodes) == (wrong, 1)
+
+
+@pytest.mark.parametrize("external", [None, "weights", "sub folder/w.bin"])
+def test_weights_of_a_fault_are_inside_its_file(tmp_path: Path, external: str | None) -> None:
+    weights = {"w": _normal(64, 64), "v": _normal(64, 64)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"], "/one"),
+        helper.make_node("MatMul", ["m", "v"], ["y"], "/two"),
+    ]
+    path = _save(tmp_path / "m.onnx", nodes, [1, 64], [1, 64], **weights)
+    if external:
+        (tmp_path / external).parent.mkdir(exist_ok=True)
+        onnx.save(onnx.load(path), path, save_as_external_data=True, location=external, size_threshold=0)
+    run = _broken("/two", "values")
+
+    def load(part: Path, arrays: Arrays) -> Any:
+        return run(_whole(part, weights), arrays)
+
+    locator = Locator(resolve(path), {"x": _normal(1, 64)}, load, limits_for("fp32"), tmp_path / "parts")
+    location = locator.locate()
+    assert location is not None
+    assert location.node == "/two"
+    (alone := tmp_path / "alone").mkdir()
+    file = shutil.copy(location.excerpt, alone)
+    answer = onnxruntime.InferenceSession(file).run(["y"], dict(location.inputs))[0]
+    np.testing.assert_allclose(answer, location.outputs["y"], rtol=1e-4)
+
+
+def _whole(part: Path, weights: dict[str, NDArray[Any]]) -> Path:
+    """Return a part with its weights inside, which onnx does not read from files that are linked."""
+    model = onnx.load(part, load_external_data=False)
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(weights[tensor.name], tensor.name))
+    onnx.save(model, part)
+    return part
+
+
+@pytest.mark.parametrize("wrong", ["split", "take", "neg"])
+def test_fault_behind_a_sequence_is_found(tmp_path: Path, wrong: str) -> None:
+    """A sequence is no tensor, so that the excerpt of what takes one begins before it."""
+    nodes = [
+        helper.make_node("Neg", ["x"], ["n"], "neg"),
+        helper.make_node("SplitToSequence", ["n"], ["q"], "split"),
+        helper.make_node("SequenceAt", ["q", "i"], ["y"], "take"),
+    ]
+    path = _save(tmp_path / "m.onnx", nodes, [2], None, i=np.array(1))
+    inputs = {"x": np.array([1, -2], np.float32)}
+    locator = Locator(resolve(path), inputs, _broken(wrong, "fails"), limits_for("fp32"), tmp_path / "parts")
+    location = locator.locate()
+    assert location is not None
+    assert location.node == {"split": "take"}.get(wrong, wrong)
+    assert location.excerpt_nodes == (1 if wrong == "neg" else 2)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -74,6 +74,36 @@ class Excerpts:
                 wanted.update(_reads(node))
         return chosen[::-1]
 
+    def frontier(self, number: int) -> list[str]:
+        """Return the values that pass a point of the graph: made up to there, and needed behind it or outputs.
+
+        Args:
+            number: The last node before the point.
+        """
+        made = {output for node in self.nodes[: number + 1] for output in node.output if output}
+        needed = {value.name for value in self._model.graph.output}
+        needed.update(name for node in self.nodes[number + 1 :] for name in _reads(node))
+        return sorted(made & needed)
+
+    def embed(self, excerpt: Path) -> None:
+        """Put an excerpt's weights inside its file.
+
+        Args:
+            excerpt: A file that ``write`` returned.
+        """
+        model = onnx.load(excerpt, load_external_data=False)
+        for tensor in model.graph.initializer:
+            if tensor.data_location != TensorProto.EXTERNAL:
+                continue
+            # onnx does not read files that are linked, as those beside an excerpt are.
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            with self._files[place["location"]].open("rb") as file:
+                file.seek(int(place.get("offset", 0)))
+                tensor.raw_data = file.read(int(place["length"]) if "length" in place else -1)
+            tensor.ClearField("data_location")
+            tensor.ClearField("external_data")
+        excerpt.write_bytes(model.SerializeToString())
+
     def write(self, name: str, nodes: Sequence[NodeProto], inputs: Arrays, outputs: Arrays) -> Path:
         """Write some nodes as a model of their own, of fixed shapes.
 

@@ -48,7 +48,7 @@ class Location:
         nodes: How many nodes the graph has.
         fault: What is wrong with its output: how far it is off, or how the browser fails.
         difference: The worst value; ``None`` where the browser fails.
-        excerpt: The smallest ONNX file among those tried that shows it.
+        excerpt: The smallest ONNX file among those tried that shows it, with its weights inside.
         excerpt_nodes: The nodes in that file.
         inputs: Inputs of that file that show it.
         outputs: What native onnxruntime answers to them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from webinfer.accuracy.comparison import Limits, compare, fault
 from webinfer.accuracy.locate.excerpt import Arrays, Excerpts, attributes
 from webinfer.accuracy.locate.location import Difference, Location, worst
 from webinfer.accuracy.native import NativeSession
-from webinfer.core.errors import BackendError, LostError, NotANumber, UnsupportedOperator
+from webinfer.core.errors import BackendError, LostError, NotANumber, RunFailed, UnsupportedOperator
+from webinfer.core.tensors import DTYPES
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.graphs.outline import outline
 
@@ -82,15 +84,14 @@ class Locator:
             WebinferError: Native onnxruntime cannot run the model.
         """
         right, wrong = -1, len(self._excerpts.nodes) - 1  # values up to `right` are right; one up to `wrong` is not
-        if not self._is_wrong(wrong) and self._outputs_agree():
+        if not self._is_wrong(wrong):
             return None
-        while wrong - right > 1:
-            right, wrong = self._narrow(right, wrong)
+        while points := self._points(right, wrong):
+            right, wrong = self._narrow(right, wrong, points)
         return self._describe(wrong)
 
-    def _narrow(self, right: int, wrong: int) -> tuple[int, int]:
+    def _narrow(self, right: int, wrong: int, points: Sequence[int]) -> tuple[int, int]:
         """Return a smaller range that holds the first wrong node."""
-        points = self._points(right, wrong)
         try:
             first = self._first_wrong(points)
         except _BrowserFailed:
@@ -104,28 +105,34 @@ class Locator:
         return points[first - 1] if first else right, points[first]
 
     def _points(self, right: int, wrong: int) -> list[int]:
-        """Return nodes between two others, evenly spread."""
-        count = min(_PROBES, wrong - right - 1)
-        spread = {right + round((wrong - right) * number / (count + 1)) for number in range(1, count + 1)}
-        return sorted(spread - {right, wrong})
+        """Return nodes between two others, in about equal steps, behind which all values can be compared."""
+        between = range(right + 1, wrong)
+        return self._comparable(_spread(between)) or _spread(self._comparable(between))
+
+    def _comparable(self, points: Sequence[int]) -> list[int]:
+        passing = {point: self._excerpts.frontier(point) for point in points}
+        self._compute(dict.fromkeys(name for names in passing.values() for name in names))
+        return [point for point, names in passing.items() if self._numeric(names) == names]
 
     def _is_wrong(self, number: int) -> bool:
-        """Return whether a node's values are wrong, or the browser fails at them."""
+        """Return whether values are wrong that pass the point behind a node, or the browser fails at them."""
         try:
             return self._first_wrong([number]) is not None
         except _BrowserFailed:
             return True
 
     def _first_wrong(self, points: Sequence[int]) -> int | None:
-        """Compare the values at some nodes, in one run.
+        """Compare the values that pass the points behind some nodes, in one run.
+
+        All of them count, and not the nodes' own alone: a fault in a branch beside a node would be missed.
 
         Returns:
-            The index among ``points`` of the first node whose values are wrong; ``None`` for none.
+            The index among ``points`` of the first node behind which a value is wrong; ``None`` for none.
 
         Raises:
             _BrowserFailed: The browser gave no values.
         """
-        values = {point: self._values(point) for point in points}
+        values = {point: self._numeric(self._excerpts.frontier(point)) for point in points}
         names = [name for point in points for name in values[point]]
         if not names:
             return None
@@ -135,17 +142,14 @@ class Locator:
                 return index
         return None
 
-    def _outputs_agree(self) -> bool:
-        """Return whether the whole model's outputs are right: some may not depend on its last node."""
-        names = [output.name for output in self._package.signature.outputs]
-        self._compute(names)
-        return self._try(self._excerpts.behind(names), names, self._inputs).fault is None
-
     def _values(self, number: int) -> list[str]:
         """Return the outputs of a node that can be compared, once native onnxruntime has computed them."""
-        names = [name for name in self._excerpts.nodes[number].output if name]
+        return self._numeric([name for name in self._excerpts.nodes[number].output if name])
+
+    def _numeric(self, names: Sequence[str]) -> list[str]:
+        """Return the values that the browser can be sent and asked for, once native onnxruntime has computed them."""
         self._compute(names)
-        return [name for name in names if _is_numeric(self._native[name])]
+        return [name for name in names if _is_numeric(self._inputs.get(name, self._native.get(name)))]
 
     def _compute(self, names: Iterable[str]) -> None:
         """Have native onnxruntime compute values, unless they are known."""
@@ -154,7 +158,14 @@ class Locator:
             graph = outline(self._package.model.path, self._package.model.sha256)
             # Without optimization, because that renames values and joins nodes.
             session = NativeSession(self._package, graph=graph, extra_outputs=missing, optimize=False)
-            self._native.update(session.run(self._inputs, missing))
+            try:
+                self._native.update(session.run(self._inputs, missing))
+            except RunFailed:  # perhaps of one value: numpy has no bfloat16, for one
+                # This raises where the model itself is at fault.
+                session.run(self._inputs, [output.name for output in self._package.signature.outputs])
+                for name in missing:
+                    with suppress(RunFailed):
+                        self._native.update(session.run(self._inputs, [name]))
 
     def _wanted(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
         return {name: self._native[name] for name in names}
@@ -195,12 +206,13 @@ class Locator:
             start = max(0, number + 1 - count)
             nodes = self._excerpts.behind(names, start)
             needed = self._excerpts.needs(nodes)
-            self._compute(needed)
-            # Right inputs, by native onnxruntime, so that the fault is these nodes' own.
-            inputs = {name: self._inputs[name] if name in self._inputs else self._native[name] for name in needed}
-            trial = self._try(nodes, names, inputs)
-            if trial.fault is not None or start == 0:
-                return trial
+            # A sequence, for one, cannot be sent to the browser, so the part must begin before it.
+            if self._numeric(needed) == needed or start == 0:
+                # Right inputs, by native onnxruntime, so that the fault is these nodes' own.
+                inputs = {name: self._inputs[name] if name in self._inputs else self._native[name] for name in needed}
+                trial = self._try(nodes, names, inputs)
+                if trial.fault is not None or start == 0:
+                    return trial
             count *= 2
 
     def _describe(self, number: int) -> Location:
@@ -208,6 +220,8 @@ class Locator:
         node, names, trial = self._excerpts.nodes[number], self._values(number), self._smallest(number)
         outputs = self._wanted(names)
         stem = f"{self._package.name}-{node.op_type}".replace("/", "-")
+        excerpt = self._excerpts.write(stem, trial.nodes, trial.inputs, outputs)
+        self._excerpts.embed(excerpt)
         return Location(
             node=node.name or f"#{number}",
             operator=node.op_type,
@@ -217,7 +231,7 @@ class Locator:
             nodes=len(self._excerpts.nodes),
             fault=trial.fault or "it is wrong only together with the rest of the graph",
             difference=trial.difference,
-            excerpt=self._excerpts.write(stem, trial.nodes, trial.inputs, outputs),
+            excerpt=excerpt,
             excerpt_nodes=len(trial.nodes),
             inputs=trial.inputs,
             outputs=outputs,
@@ -226,5 +240,11 @@ class Locator:
 
 
 def _is_numeric(value: object) -> bool:
-    """Return whether a native value is a tensor of numbers: not a sequence, and not of texts."""
-    return isinstance(value, np.ndarray) and value.dtype != object
+    """Return whether a native value is a tensor of a dtype that lanes take: no sequence, and none of texts."""
+    return isinstance(value, np.ndarray) and value.dtype in DTYPES.values()
+
+
+def _spread(points: Sequence[int]) -> list[int]:
+    """Return a few of many points, in about equal steps."""
+    count = min(_PROBES, len(points))
+    return [points[round((len(points) + 1) * (step + 1) / (count + 1)) - 1] for step in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import limits_for
@@ -111,7 +111,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     stem = location.excerpt.stem
     model, arrays, page = (folder / f"{stem}{suffix}" for suffix in (".onnx", ".npz", ".html"))
-    onnx.save(onnx.load(location.excerpt), model)
+    shutil.copyfile(location.excerpt, model)
     named = {f"input:{name}": array for name, array in location.inputs.items()}
     named |= {f"output:{name}": array for name, array in location.outputs.items()}
     np.savez(arrays, **named)  # type: ignore[arg-type]  # its stub knows no names from a mapping
