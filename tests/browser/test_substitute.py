@@ -44,6 +44,14 @@ def crop(tmp_path: Path) -> Path:
     return _save(tmp_path / "m.onnx", nodes, [3, 10, 9], s=np.array([10, 9]))
 
 
+@pytest.fixture
+def dying(tmp_path: Path) -> Path:
+    """A model of which WebNN's runtime in the embedded Chromium dies when it is loaded."""
+    nodes = [helper.make_node("ConvTranspose", ["x", "w"], ["y"], dilations=[2])]
+    weights = np.random.default_rng(1).standard_normal((20, 4, 3)).astype(np.float32)
+    return _save(tmp_path / "dying.onnx", nodes, [3, 4, 12], w=weights)
+
+
 def test_backend_that_dies_in_a_run_is_replaced_and_not_tried_again(crop: Path) -> None:
     path, inputs = crop, INPUTS
     right = run_native(resolve(path), inputs)["y"]
@@ -62,10 +70,8 @@ def test_backend_that_dies_in_a_run_is_replaced_and_not_tried_again(crop: Path) 
         assert _lost(accelerator) == lost <= 2
 
 
-def test_backend_that_dies_of_a_load_costs_one_lane_once(tmp_path: Path) -> None:
-    nodes = [helper.make_node("ConvTranspose", ["x", "w"], ["y"], dilations=[2])]
-    weights = np.random.default_rng(1).standard_normal((20, 4, 3)).astype(np.float32)
-    path = _save(tmp_path / "m.onnx", nodes, [3, 4, 12], w=weights)
+def test_backend_that_dies_of_a_load_costs_one_lane_once(dying: Path) -> None:
+    path = dying
     with start("embedded") as accelerator:
         for _ in range(2):
             with accelerator.load(path) as model:
@@ -108,15 +114,32 @@ def test_request_that_no_backend_answers_moves_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(result["y"], x.reshape(2, 3))
 
 
+async def test_death_of_a_lane_is_not_held_against_what_waited_there(crop: Path, dying: Path, tmp_path: Path) -> None:
+    """Neither a load that waited behind the run that ended the lane, nor runs that waited behind such a load."""
+    path = _save(tmp_path / "innocent.onnx", [helper.make_node("Relu", ["x"], ["y"])], [3, 20, 8])
+    async with AsyncAccelerator(browser="embedded") as accelerator:
+        killer = await accelerator.load(crop)
+        running = [killer.submit(INPUTS) for _ in range(2)]
+        model = await accelerator.load(path)
+        assert [(await request).backend for request in running] == ["wasm"] * 2
+        assert model.backend == "webnn"
+        loading = asyncio.create_task(accelerator.load(dying))
+        while not loading.done():
+            results = await model.run_batch([INPUTS] * 4)
+            assert [result.backend for result in results] == ["webnn"] * 4
+        assert (await loading).backend == "wasm"
+        assert model.backend == (await accelerator.load(path)).backend == "webnn"
+
+
 async def test_model_that_moved_does_not_move_again(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("CenterCropPad", ["x", "s"], ["c"], axes=[1, 2]),
         helper.make_node("Gather", ["c", "i"], ["y"], axis=0),
     ]
     path = _save(tmp_path / "m.onnx", nodes, [1, 10, 9], s=np.array([10, 9]))
-    model = onnx.load(path)
-    model.graph.input.append(helper.make_tensor_value_info("i", TensorProto.INT64, [1]))
-    onnx.save(model, path)
+    written = onnx.load(path)
+    written.graph.input.append(helper.make_tensor_value_info("i", TensorProto.INT64, [1]))
+    onnx.save(written, path)
     async with AsyncAccelerator(browser="embedded") as accelerator, await accelerator.load(path) as model:
         assert (await model.run({**INPUTS, "i": [0]})).backend == "wasm"
         failed = (await accelerator.metrics())["bridge"]["errors"]
@@ -165,7 +188,7 @@ def _watch(model: AsyncModel) -> tuple[asyncio.Event, asyncio.Event]:
         answered.set()
         await remember(*given)
 
-    substitute.load, substitute.remember = loading, remembering  # type: ignore[method-assign]
+    substitute.load, substitute.remember = loading, remembering  # type: ignore[method-assign, assignment]
     return begun, answered
 
 

@@ -18,6 +18,7 @@ from webinfer.core.errors import (
     LostError,
     MalformedFrame,
     OperatorFallback,
+    RuntimeDied,
     SocketLost,
     WebinferError,
 )
@@ -145,7 +146,7 @@ class Lane:
             ) from None
         except LostError as error:
             self.lose(error)
-            raise self.lost.result() from None  # the first reason: a closed socket may be only its consequence
+            raise self._loss_of(error) from None
         self._outputs[session] = recipe.outputs
         placement = Placement.of(recipe.backend, answer.placement) if answer.placement else None
         self._placements[session] = placement
@@ -315,11 +316,20 @@ class Lane:
         """Pass an outcome on, and lose the lane where it means a loss or answers something else than was asked."""
         if isinstance(outcome, LostError):
             self.lose(outcome)  # before on_outcome, which must find the lane out of the registry
-            outcome = self.lost.result()  # a closed socket is only how the loss was noticed
+            outcome = self._loss_of(outcome)
         elif isinstance(outcome, Reply) and (why := _mismatch(outcome.tensors, known, wanted)):
             self.lose(LaneLost(f"Lane {self.id} was ended: it answered a run with {why}."))
             outcome = MalformedFrame(f"Lane {self.id} answered a run with {why}. It is replaced.", lane=str(self.id))
         on_outcome(outcome)
+
+    def _loss_of(self, error: LostError) -> WebinferError:
+        """Return why a request was lost: as the lane said, or, if only its socket closed, why that was."""
+        reason = self.lost.result()
+        if not isinstance(error, SocketLost):
+            return error
+        if isinstance(reason, RuntimeDied):  # what it died of was answered before the socket closed: it is another one
+            return LaneLost(str(reason), bystander=True)
+        return reason
 
     def _notice(self, notice: Notice) -> None:
         if isinstance(notice, DeviceFailure):

@@ -110,7 +110,7 @@ class Dispatcher:
         """
         batch.state.running -= 1  # the batch's own state: a lost lane is in the registry no more
         self.in_flight.remove(batch)
-        if isinstance(outcome, LostError):
+        if isinstance(outcome, LostError) and not outcome.data.get("bystander"):
             batch.take_blame()  # before _fail(), which reads how many losses a request has
         if batch.lane.retired and not batch.state.running:
             self._fleet.drained(batch.lane)

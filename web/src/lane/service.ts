@@ -1,7 +1,7 @@
 // What a lane does with messages: loads models, runs them, unloads them, one request after another.
 
 import { CapturedGraph } from "./graph_capture";
-import { classify, lostLane } from "../runtime/failures";
+import { classify, lostLane, toBystander } from "../runtime/failures";
 import { Devices } from "../gpu/devices";
 import { CodedError, WireError, asError, toBody, type ErrorBody } from "../wire/errors";
 import { fetchModel, type FetchedModel } from "../model/download";
@@ -104,10 +104,10 @@ export class LaneService {
   lose(error: ErrorBody): void {
     if (this.#lost !== undefined) return;
     // Set first: a second loss is ignored, and requests that come from now on are refused.
-    this.#lost = error;
+    this.#lost = toBystander(error);
     if (this.#active !== undefined) this.#fail(this.#active, error);
-    for (const job of this.#queue.clear()) this.#fail(job, error);
-    this.send({ kind: "lost", error });
+    this.send({ kind: "lost", error }); // before the others, so that theirs are not taken for the reason
+    for (const job of this.#queue.clear()) this.#fail(job, this.#lost);
   }
 
   /** Judge an exception that no promise of the runtime's brought: after a trap, its own promise may never settle. */

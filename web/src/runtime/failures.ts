@@ -173,6 +173,11 @@ export function classify(thrown: unknown, phase: Phase): Verdict {
   return { body: toBody(error, code, message, data), fatal };
 }
 
+/** The error of requests that a lost lane had not begun: none of them is to blame for the loss. */
+export function toBystander(error: ErrorBody): ErrorBody {
+  return { ...error, code: error.code === "lost.runtime" ? "lost.lane" : error.code, data: { ...error.data, bystander: true } };
+}
+
 /** The error of a lane whose runtime died of `cause`. */
 export function lostLane(cause: unknown): ErrorBody {
   const error = asError(cause);

@@ -276,11 +276,12 @@ test("when the device is lost, every request is answered with that once, and the
   lane.service.lose({ code: "lost.lane", message: "again" });
   lane.run(4);
   const gone = { code: "lost.device", message: "gone" };
+  const spared = { ...gone, data: { bystander: true } };
   expect(lane.sent.slice(-4)).toEqual([
     { kind: "error", id: 2, error: gone },
-    { kind: "error", id: 3, error: gone },
     { kind: "lost", error: gone },
-    { kind: "error", id: 4, error: gone },
+    { kind: "error", id: 3, error: spared },
+    { kind: "error", id: 4, error: spared },
   ]);
   await new Promise((resolve) => setTimeout(resolve, 50)); // the run that was under way ends, and says nothing more
   expect(lane.order()).toEqual([1, 2, 3, 4]);
@@ -288,12 +289,14 @@ test("when the device is lost, every request is answered with that once, and the
 
 test("a trap that no promise brought ends the request under way and the lane", () => {
   lane.run(2);
+  lane.run(3);
   lane.service.crash(new Error("something else went wrong"));
   expect(lane.order()).toEqual([1]);
   lane.service.crash(new WebAssembly.RuntimeError("unreachable"));
-  expect(lane.sent.slice(-2)).toMatchObject([
+  expect(lane.sent.slice(-3)).toMatchObject([
     { kind: "error", id: 2, error: { code: "lost.runtime" } },
     { kind: "lost", error: { code: "lost.runtime" } },
+    { kind: "error", id: 3, error: { code: "lost.lane", data: { bystander: true } } }, // it did not kill the runtime
   ]);
 });
 
