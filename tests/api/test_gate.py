@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from webinfer.accuracy import outcome as accuracies
 from webinfer.api import gate
-from webinfer.api.gate import Gate
+from webinfer.api.gate import NO_FREEDOM, Freedom, Gate
 from webinfer.core.errors import (
     AccuracyError,
     BrowserLost,
@@ -42,16 +42,26 @@ class Canned:
         self.package = resolve(path)
         self.loaded = SimpleNamespace(lane="b1.1")
         self.closed = False
+        self.accuracy: Any = None
         self._answer = answer
         self.choice = Choice("webnn", "webnn", None)
         self.observer = SimpleNamespace(checked=lambda *_: None)
         self.requests = SimpleNamespace(build_internal=lambda inputs: (inputs,))
-        self.results = SimpleNamespace(complete=self._complete, note_accuracy=lambda *_: None)
+        self.notes: list[str] = []
+        self.results = SimpleNamespace(
+            complete=self._complete,
+            note_accuracy=lambda _, accuracy: setattr(self, "accuracy", accuracy),
+            note_fault=lambda _, fault: self.notes.append(fault),
+            note_unchecked=lambda reason: self.notes.append(f"unchecked: {reason}"),
+        )
 
     async def _complete(self, inputs: Any) -> Any:
         if isinstance(self._answer, WebinferError):
             raise self._answer
         return SimpleNamespace(outputs={"y": self._answer * inputs["x"]})
+
+    async def load(self) -> None:
+        self.closed = False
 
     async def close(self) -> None:
         self.closed = True
@@ -74,7 +84,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "memory" / "accuracy"
 
 
-def admit(model: Any, mode: Any, others: Any = None) -> Any:
+def admit(model: Any, mode: Any, others: Any = None, freedom: Freedom = NO_FREEDOM) -> Any:
     seen = SimpleNamespace(engine="e", engine_version="1", backends=("webgpu", "webnn", "wasm"))
     verdict = SimpleNamespace(kind="hardware")
     lane: Any = SimpleNamespace(
@@ -89,7 +99,7 @@ def admit(model: Any, mode: Any, others: Any = None) -> Any:
         for nothing in list[Any]():
             yield nothing
 
-    return asyncio.run(Gate(pool, Options(accuracy=mode)).admit(model, make, finer))
+    return asyncio.run(Gate(pool, Options(accuracy=mode)).admit(model, make, finer, freedom))
 
 
 PASSING = [LaneLost, BrowserLost, DeadlineExceeded, LaunchFailed, OutOfMemory]
@@ -161,3 +171,82 @@ def test_what_the_caller_did_meanwhile_accuses_nobody(path: Path, memory: Path, 
         admit(model, "fallback")
     assert model.closed
     assert not memory.exists()
+
+
+# The mode auto
+
+
+def test_named_backend_answers_with_a_note(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = Canned(path, 1.05)
+    assert admit(model, "auto") is model
+    assert not model.closed
+    (note,) = model.notes
+    assert note.startswith("m in fp32 on webnn does not compute what native onnxruntime does: y is off by 0.05")
+    assert note in caplog.text
+    assert model.accuracy.status == "checked"
+
+
+def test_chosen_backend_that_is_wrong_is_replaced_by_the_next(path: Path) -> None:
+    model, other = Canned(path, 1.05), Canned(path, 1.0)
+    other.precision = "other"  # whose outcome is another
+    taken: list[str] = []
+
+    def load(choice: Choice) -> Canned:
+        taken.append(choice.backend)
+        return other
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate, "combination", lambda model, lane: {"precision": model.precision})
+        assert admit(model, "auto", load, Freedom(backend=True)) is other
+    assert taken == ["webgpu"]
+    assert model.closed
+    assert other.notes == []
+
+
+def test_model_that_no_backend_computes_answers_with_a_note(path: Path) -> None:
+    model, again = Canned(path, 1.05), Canned(path, 1.05)
+
+    def load(choice: Choice) -> Canned:
+        if choice.backend == "webnn":
+            return again
+        raise LaneLost("it is gone")
+
+    assert admit(model, "auto", load, Freedom(backend=True)) is again
+    assert model.closed
+    assert not again.closed
+    assert "does not compute what native onnxruntime does" in again.notes[0]
+
+
+def test_wrong_precision_of_a_list_leaves_the_next_to_loading(path: Path) -> None:
+    model = Canned(path, 1.05)
+    with pytest.raises(AccuracyError, match="does not compute"):
+        admit(model, "auto", None, Freedom(listed=True))
+    assert model.closed
+
+
+@pytest.mark.parametrize("error", [QueueFull, DeadlineExceeded])
+def test_canaries_without_an_answer_in_time_leave_the_model_unchecked(path: Path, memory: Path, error: Any) -> None:
+    model = Canned(path, error("no time"))
+    assert admit(model, "auto", None, Freedom(backend=True)) is model
+    assert model.accuracy.status == "unchecked: the canaries were not answered: no time"
+    assert not memory.exists()
+
+
+def test_model_without_a_lane_to_compare_it_on_is_unchecked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any) -> Any:
+        raise LaneLost("no lane is up")
+
+    monkeypatch.setattr(Gate, "judge", fail)
+    model = Canned(path, 1.0)
+    assert admit(model, "auto") is model
+    assert model.notes == ["unchecked: no lane could compare it: no lane is up"]
+    assert not model.closed
+    with pytest.raises(LaneLost):
+        admit(model, "raise")
+    assert model.closed
+
+
+def test_gate_that_is_off_says_so(path: Path) -> None:
+    model = Canned(path, 1.05)
+    assert admit(model, "off") is model
+    assert model.notes == ["unchecked: the option accuracy is off"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from webinfer.api.loading import ModelLoader
+from webinfer.api.order import Order
 from webinfer.api.router import precision_obstacle
 from webinfer.core.errors import BrowserLost, LostError
 from webinfer.inference.route import Choice
@@ -39,7 +40,7 @@ async def test_page_that_is_lost_in_loading_is_no_end_where_any_backend_would_do
         return "loaded"
 
     loader: Any = SimpleNamespace(_load_there=load)
-    given: Any = (None, SimpleNamespace(name="m"), Choice(asked, "webnn", None), None)
+    given: Any = (None, SimpleNamespace(name="m"), Choice(asked, "webnn", None), Order("m"))
     if asked == "webnn":
         with pytest.raises(LostError):
             await ModelLoader._load_somewhere(loader, *given)

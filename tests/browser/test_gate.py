@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.browser.conftest import BACKENDS, PLACES, Save, start
 from tests.browser.wrong import wrong_on, wrong_page
@@ -127,6 +127,63 @@ def test_a_caller_who_wants_a_warning_gets_the_numbers_and_the_evidence(
     assert result.backend == backend
     assert result.accuracy is not None
     assert 0.04 < result.accuracy.deviations[0].error < 0.06
+
+
+@pytest.mark.parametrize("backend", BACKENDS["embedded"])
+def test_wrong_backend_that_is_named_answers_with_a_note_by_default(
+    wrong: Wrong, perceptron: Path, backend: Any
+) -> None:
+    with wrong("embedded", accuracy="auto").load(perceptron, platform=backend) as model:
+        result = model.run(X)
+    assert result.backend == backend
+    assert result.accuracy.status == "checked"
+    assert any(
+        re.search(rf"on {backend} does not compute what native onnxruntime does: {OFF}", n) for n in result.notes
+    )
+
+
+def test_wrong_backend_that_was_chosen_gives_way_by_default(wrong: Wrong, perceptron: Path) -> None:
+    path, accelerator = wrong_on("webnn", perceptron), wrong("embedded", accuracy="auto")
+    with accelerator.load(path) as model:
+        result = model.run(X)
+    assert (result.asked, result.notes) == ("auto", ())
+    assert result.backend != "webnn"
+    assert "on webnn does not compute what native onnxruntime does: y is off by 0.0" in (result.reason or "")
+    with accelerator.load(path) as model:  # from what is kept
+        assert model.run(X).backend == result.backend
+
+
+def test_model_that_never_ends_natively_is_unchecked(save: Save) -> None:
+    """It has no bound of its own, and a stop that its input makes: the browser is asked only what it can answer."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Add", ["a", "one"], ["b"]),
+            helper.make_node("Less", ["b", "limit"], ["c"]),
+            helper.make_node("Squeeze", ["c"], ["more"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, [1]),
+        ],
+        [
+            helper.make_tensor_value_info("more", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("b", TensorProto.FLOAT, [1]),
+        ],
+        [numpy_helper.from_array(np.full(1, value, np.float32), name) for name, value in (("one", 1), ("limit", 1e30))],
+    )
+    path = save(
+        helper.make_node("Loop", ["", "yes", "x"], ["y"], body=body),
+        shape=(1,),
+        initializers=(numpy_helper.from_array(np.array(True), "yes"),),
+    )
+    with Accelerator(browser="embedded", platform="wasm", load_timeout=5) as accelerator:
+        model = accelerator.load(path)
+        result = model.run({"x": np.full(1, 2e30, np.float32)})
+    assert result["y"] == np.full(1, 2e30, np.float32)
+    assert "natively took longer than 5 s" in result.accuracy.status
+    assert result.accuracy.status.startswith("unchecked: ")
 
 
 # What is lost over the canaries

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from webinfer.accuracy.outcome import Accuracy
 from webinfer.core.capabilities import Verdict
 from webinfer.inference.result import Result
 from webinfer.pool.requests.request import Times
@@ -35,7 +36,7 @@ _PLAIN = Result(
     lane="b1.1",
     verdict=Verdict("unproven"),
     placement=None,
-    accuracy=None,
+    accuracy=Accuracy(combination={}, reason="not compared"),
     shape={},
     times=Times(0.0, 0.0, 0.0, 0.0, 0.0),
     items=1,

@@ -49,6 +49,14 @@ class Accuracy:
     seconds: float = 0.0
     at: float = field(default_factory=time.time)
 
+    def __str__(self) -> str:
+        return self.status
+
+    @property
+    def status(self) -> str:
+        """``checked``, or ``unchecked: `` and why."""
+        return "checked" if self.tried else f"unchecked: {self.reason}"
+
     @property
     def tried(self) -> bool:
         """Whether the browser's answers were compared at all."""
@@ -80,6 +88,7 @@ class Accuracy:
         """Return it ready for JSON."""
         return {
             "combination": dict(self.combination),
+            "status": self.status,
             "tried": self.tried,
             "deviations": [deviation.to_dict() for deviation in self.deviations],
             "reason": self.reason,

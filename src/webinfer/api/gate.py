@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from webinfer.accuracy.bounded.reference import Reference
 from webinfer.accuracy.bounded.runs import NativeRuns
@@ -46,6 +47,24 @@ from webinfer.pool.pool import Pool
 log = logging.getLogger("webinfer.gate")
 
 Make = Callable[[ModelPackage, Choice], Awaitable[AsyncModel]]
+Finer = Callable[[], AsyncIterator[ModelPackage]]
+
+
+class Freedom(NamedTuple):
+    """What a caller left open, which decides in the mode ``auto``.
+
+    Attributes:
+        backend: The backend: webinfer chose it, or may take another one.
+        finer: The precision: one with more bits may be taken.
+        listed: The precision: the caller listed others, which loading takes after an ``AccuracyError``.
+    """
+
+    backend: bool = False
+    finer: bool = False
+    listed: bool = False
+
+
+NO_FREEDOM = Freedom()
 
 _LASTING = (NotANumber, LoadFailed, RunFailed, RuntimeDied, UnsupportedOperator)
 """Failures of the model on its backend. They would come again, so they are stored; other errors may pass."""
@@ -92,55 +111,100 @@ class Gate:
         self._mode = options.accuracy
         self._limits = options.accuracy_limits
 
-    async def admit(
-        self, model: AsyncModel, make: Make, finer: Callable[[], AsyncIterator[ModelPackage]]
-    ) -> AsyncModel:
+    async def admit(self, model: AsyncModel, make: Make, finer: Finer, freedom: Freedom = NO_FREEDOM) -> AsyncModel:
         """Return a loaded model, or a replacement if its answers are wrong.
 
         Args:
             model: The model, loaded unless it is barred.
             make: Loads another package or choice.
             finer: Yields the model in the precisions that may replace its own.
+            freedom: What the caller left open.
 
         Raises:
             AccuracyError: Its answers are wrong, and the mode allows no replacement, or none answers rightly.
         """
         if self._mode == "off":
+            model.results.note_unchecked("the option accuracy is off")
             return model
-        judged = await self._judge_or_close(model)
+        try:
+            judged = await self.judge(model)
+        except (BrowserError, LaneLost) as error:
+            if self._mode == "auto" and model.loaded is not None:
+                model.results.note_unchecked(f"no lane could compare it: {error}")
+                return model
+            await model.close()
+            raise
+        except BaseException:
+            await model.close()
+            raise
         if judged.fault is None:
             return model
-        if self._mode == "warn":
-            log.warning("%s", judged.describe(model))
-            return model
+        if self._only_warns(freedom):
+            return self._warn(model, judged)
         await model.close()
         faults = [judged.describe(model)]
-        if self._mode == "fallback":
-            # Each try gets the faults before it as its reason, so that results say why they come from another place.
-            async for package, choice in self._replacements(model, judged.lane, finer):
-                try:
-                    other = await make(package, choice.elsewhere(choice.backend, "; ".join(faults)))
-                    again = await self._judge_or_close(other)
-                except (BackendError, BrowserError, DeadlineExceeded, LostError, UnsupportedOperator) as error:
-                    faults.append(f"{package.precision} on {choice.backend} cannot be loaded: {error}")
-                    continue
-                if again.fault is None:
-                    log.warning("%s; it runs in %s on %s instead", faults[0], other.precision, other.backend)
-                    return other
-                await other.close()
-                faults.append(f"{other.precision} on {other.backend} does not either: {again.fault}")
+        if self._mode == "fallback" or (self._mode == "auto" and freedom.backend):
+            other = await self._replace(model, judged, make, finer if self._lowers(freedom) else _nothing, faults)
+            if other is not None:
+                return other
+        if self._mode == "auto" and not freedom.listed:
+            return await self._keep(model, make, faults)
         raise AccuracyError(
             f"{'; '.join(faults)}. Choose another backend or precision, or set accuracy to warn.",
             **judged.accuracy.to_dict(),
         )
 
-    async def bars(self, model: AsyncModel) -> bool:
+    def _only_warns(self, freedom: Freedom) -> bool:
+        return self._mode == "warn" or (self._mode == "auto" and not any(freedom))
+
+    def _lowers(self, freedom: Freedom) -> bool:
+        return self._mode == "fallback" or freedom.finer
+
+    def _warn(self, model: AsyncModel, judged: Judgement) -> AsyncModel:
+        """Return a model whose answers are wrong, with a note of that in its results."""
+        log.warning("%s", judged.describe(model))
+        model.results.note_fault(judged.lane, judged.describe(model))
+        return model
+
+    async def _replace(
+        self, model: AsyncModel, judged: Judgement, make: Make, finer: Finer, faults: list[str]
+    ) -> AsyncModel | None:
+        """Return the first replacement that answers rightly; each fault is added to ``faults``."""
+        # Each try gets the faults before it as its reason, so that results say why they come from another place.
+        async for package, choice in self._replacements(model, judged.lane, finer):
+            try:
+                other = await make(package, choice.elsewhere(choice.backend, "; ".join(faults)))
+                again = await self._judge_or_close(other)
+            except (BackendError, BrowserError, DeadlineExceeded, LostError, UnsupportedOperator) as error:
+                faults.append(f"{package.precision} on {choice.backend} cannot be loaded: {error}")
+                continue
+            if again.fault is None:
+                log.warning("%s; it runs in %s on %s instead", faults[0], other.precision, other.backend)
+                return other
+            await other.close()
+            faults.append(f"{other.precision} on {other.backend} does not either: {again.fault}")
+        return None
+
+    async def _keep(self, model: AsyncModel, make: Make, faults: list[str]) -> AsyncModel:
+        """Return a model that no backend computes rightly: it answers where it was, and each result says so."""
+        again = await make(model.package, model.choice)
+        try:
+            await again.load()  # it is barred
+            return self._warn(again, await self.judge(again))
+        except BaseException:
+            await again.close()
+            raise
+        finally:
+            log.warning("%s", "; ".join(faults))
+
+    async def bars(self, model: AsyncModel, freedom: Freedom = NO_FREEDOM) -> bool:
         """Return whether a model need not be loaded: the cache says that it answers wrongly on every lane it may use.
 
         Args:
             model: The model, made and not yet loaded.
+            freedom: As ``admit`` takes it.
         """
-        if self._mode in ("off", "warn"):
+        if self._mode == "off" or self._only_warns(freedom):
             return False
         limits, known = limits_for(model.precision, self._limits), await self._known(model)
         return bool(known) and all(accuracy is not None and accuracy.fault(limits) is not None for accuracy in known)
@@ -173,11 +237,16 @@ class Gate:
         if accuracy is None:
             try:
                 accuracy = await _run_canaries(model, about, await self._native.reference(model.package))
-            except (PoolClosed, QueueFull):  # these say nothing about the model
+            except PoolClosed:
                 raise
+            except QueueFull as error:  # which says nothing about the model
+                if self._mode != "auto":
+                    raise
+                accuracy = _unanswered(about, error)
             except WebinferError as error:  # after all retries of a request
-                lost = f"the canaries were not answered: {error}"
-                accuracy = Accuracy(combination=about, reason=lost)
+                accuracy = _unanswered(about, error)
+                if self._mode != "auto" or not isinstance(error, DeadlineExceeded):  # a short limit says nothing either
+                    lost = accuracy.reason
             else:
                 if accuracy.tried:  # what could not be compared may be another time
                     await asyncio.to_thread(remember, accuracy)
@@ -213,7 +282,7 @@ class Gate:
         return next((lane for lane in lanes if lane.id == place), lanes[0])
 
     async def _replacements(
-        self, model: AsyncModel, lane: Lane, finer: Callable[[], AsyncIterator[ModelPackage]]
+        self, model: AsyncModel, lane: Lane, finer: Finer
     ) -> AsyncIterator[tuple[ModelPackage, Choice]]:
         """Yield what may replace a model: its other backends, then each finer precision on all backends."""
         choice = model.choice
@@ -227,6 +296,12 @@ class Gate:
         async for package in finer():
             for backend in (model.backend, *others):
                 yield package, choice.elsewhere(backend)
+
+
+async def _nothing() -> AsyncIterator[ModelPackage]:
+    """Yield no precision."""
+    for package in tuple[ModelPackage, ...]():
+        yield package
 
 
 def _names(model: AsyncModel) -> tuple[str, ...]:
@@ -266,6 +341,10 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
     """
     graph, captured = model.sessions.delivery.model.sha256, model.sessions.capture.open
     return route.combination(model.package, model.backend, lane, graph=graph, captured=captured)
+
+
+def _unanswered(about: Mapping[str, str], error: WebinferError) -> Accuracy:
+    return Accuracy(combination=about, reason=f"the canaries were not answered: {error}")
 
 
 async def _run_canaries(model: AsyncModel, about: Mapping[str, str], right: Reference) -> Accuracy:

@@ -11,7 +11,7 @@ from functools import partial
 
 from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.api.forecast import forecast, reason, warnings
-from webinfer.api.gate import Gate, lanes_for, lanes_of
+from webinfer.api.gate import Freedom, Gate, lanes_for, lanes_of
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
 from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
@@ -112,7 +112,7 @@ class ModelLoader:
             )
         self._lifecycle.recorder.model(package)
         try:
-            loaded = await self._load_somewhere(pool, package, choice, order.progress)
+            loaded = await self._load_somewhere(pool, package, choice, order)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if other is None:
                 raise
@@ -125,7 +125,7 @@ class ModelLoader:
             if other is None or not order.others:
                 raise
             return await self._load_instead(order, other, str(error))
-        if model.sessions.whole and model.backend != "wasm" and (model.choice.by != "caller" or order.fallback):
+        if model.sessions.whole and model.backend != "wasm" and _freedom(order, model.choice).backend:
             model.failover.substitute = WasmSubstitute(model, partial(self._load_substitute, pool, package, order))
         # The contest's batch size holds for the model that it measured, not for one that the gate put in its place.
         return await self._prepare(model, candidate.batch_size if candidate is not None and model is loaded else 1)
@@ -155,9 +155,7 @@ class ModelLoader:
         log.info("%s: %s", order.reference, why)
         return await self.load(order.lowered(precision, why))
 
-    async def _load_somewhere(
-        self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None
-    ) -> AsyncModel:
+    async def _load_somewhere(self, pool: Pool, package: ModelPackage, choice: Choice, order: Order) -> AsyncModel:
         """Return a model, loaded. If ``auto`` chose a backend that cannot load it, WebAssembly takes its place.
 
         Raises:
@@ -166,16 +164,21 @@ class ModelLoader:
             LostError: Its lane was lost while it loaded, on every attempt.
         """
         try:
-            return await self._load_there(pool, package, choice, progress)
+            return await self._load_there(pool, package, choice, order, order.progress)
         except (LoadFailed, UnsupportedOperator, LostError) as error:
             if choice.asked != "auto" or choice.backend == "wasm":
                 raise
             why = f"{choice.backend} could not load it ({error.summary}), so wasm was taken"
             log.info("%s: %s", package.name, why)
-            return await self._load_there(pool, package, choice.elsewhere("wasm", why), progress)
+            return await self._load_there(pool, package, choice.elsewhere("wasm", why), order, order.progress)
 
     async def _load_there(
-        self, pool: Pool, package: ModelPackage, choice: Choice, progress: ProgressCallback | None = None
+        self,
+        pool: Pool,
+        package: ModelPackage,
+        choice: Choice,
+        order: Order,
+        progress: ProgressCallback | None = None,
     ) -> AsyncModel:
         """Return a model, loaded unless the cache says that its answers are wrong: the gate replaces it then.
 
@@ -191,7 +194,7 @@ class ModelLoader:
         lanes = lanes_of(pool, model)
         try:
             gate = self._gate(pool)
-            if not await gate.bars(model):
+            if not await gate.bars(model, _freedom(order, model.choice)):
                 await gate.prepare(model)
                 await model.load(progress)
         except RuntimeDied as error:
@@ -228,13 +231,14 @@ class ModelLoader:
         """Return a model after the gate has judged it, or its replacement."""
 
         async def make(package: ModelPackage, choice: Choice) -> AsyncModel:
-            return await self._load_there(pool, package, choice)
+            return await self._load_there(pool, package, choice, order)
 
-        return await self._gate(pool).admit(model, make, lambda: _finer(order, model.package))
+        freedom = _freedom(order, model.choice)
+        return await self._gate(pool).admit(model, make, lambda: _finer(order, model.package), freedom)
 
     async def _load_substitute(self, pool: Pool, package: ModelPackage, order: Order, choice: Choice) -> AsyncModel:
         """Return a model that takes another one's place, judged by the gate."""
-        return await self._admit(pool, await self._load_there(pool, package, choice), order)
+        return await self._admit(pool, await self._load_there(pool, package, choice, order), order)
 
     def _gate(self, pool: Pool) -> Gate:
         return Gate(pool, self._lifecycle.options, self._native)
@@ -282,6 +286,12 @@ async def _obstacle(pool: Pool, model: AsyncModel) -> str | None:
         return None
     findings = await forecast(model.sessions.delivery.model, lanes_of(pool, model), choice.backend)
     return reason(findings) if findings else None
+
+
+def _freedom(order: Order, choice: Choice) -> Freedom:
+    """Return what the caller left open."""
+    is_open = order.fallback or choice.by != "caller"
+    return Freedom(backend=is_open, finer=order.fallback, listed=bool(order.others))
 
 
 async def _finer(order: Order, package: ModelPackage) -> AsyncIterator[ModelPackage]:

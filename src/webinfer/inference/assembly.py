@@ -52,6 +52,8 @@ class ResultAssembly:
         self._routings = Routings(pool, choice, package.precision)
         self._allow_nan = pool.options.allow_nan
         self._accuracies: dict[tuple[str, str, str], Accuracy] = {}  # by engine, its version and the runtime
+        self._faults: dict[tuple[str, str, str], str] = {}
+        self._unchecked = Accuracy(combination={}, reason="it was not compared in this browser")
 
     def __repr__(self) -> str:
         return f"<ResultAssembly {self._package.name}>"
@@ -64,6 +66,27 @@ class ResultAssembly:
             accuracy: The outcome.
         """
         self._accuracies[_engine(lane)] = accuracy
+
+    def note_fault(self, lane: Lane, fault: str) -> None:
+        """Have results of lanes like this one note what is wrong with their answers.
+
+        Args:
+            lane: A lane on which the model was compared.
+            fault: What is wrong, in words.
+        """
+        self._faults[_engine(lane)] = fault
+
+    def note_unchecked(self, reason: str) -> None:
+        """Have results of lanes on which the model was not compared say why.
+
+        Args:
+            reason: Why, in words.
+        """
+        self._unchecked = Accuracy(combination={}, reason=reason)
+
+    def _faults_of(self, engine: tuple[str, str, str]) -> tuple[str, ...]:
+        fault = self._faults.get(engine)
+        return (fault,) if fault is not None else ()
 
     async def complete(self, request: Request, bucket: Fit) -> Result:
         """Have a request answered and return its result.
@@ -105,7 +128,7 @@ class ResultAssembly:
             _refuse_nan(outputs, self._package.name)
         package, choice, delivery = self._package, self._choice, self._sessions.delivery
         lane, stages = answer.lanes[-1], len(answer.lanes) > 1
-        capabilities = lane.capabilities
+        capabilities, engine = lane.capabilities, _engine(lane)
         return Result(
             outputs=outputs,
             model=package.name,
@@ -119,7 +142,7 @@ class ResultAssembly:
             precision=package.precision,
             quantized=package.quantized,
             rewritten=delivery.rewritten,
-            notes=(*delivery.notes, *answer.notes, *bucket.notes),
+            notes=(*delivery.notes, *answer.notes, *bucket.notes, *self._faults_of(engine)),
             captured=answer.captured,
             warmed=self._warmup.holds(lane.id, bucket),
             audio_shader=request.audio_shader,
@@ -133,7 +156,7 @@ class ResultAssembly:
             lane=" + ".join(str(lane.id) for lane in answer.lanes) if stages else str(lane.id),
             verdict=lane.verdict(choice.backend).over(request.placement),
             placement=request.placement,
-            accuracy=self._accuracies.get(_engine(lane)),
+            accuracy=self._accuracies.get(engine, self._unchecked),
             shape={} if bucket.exact else dict(bucket.padded),
             times=request.times,
             items=request.items,

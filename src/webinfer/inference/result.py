@@ -41,7 +41,7 @@ class Result:
         quantized: How the weights were brought to that precision and what it lost, where webinfer did it; else empty.
             See ``ModelPackage``.
         rewritten: How many parts of the graph were replaced by one operator each for that backend, by operator.
-        notes: Optimizations that were left out, and why, in plain words.
+        notes: What is wrong with answers of this backend, and optimizations that were left out, in plain words.
         captured: Whether the GPU recorded this run, or replayed it from an earlier one; see the option
             ``graph_capture``.
         warmed: Whether ``warm_up`` had run this shape on that lane before.
@@ -60,7 +60,8 @@ class Result:
             several, joined by `` + ``.
         verdict: Whether that was hardware, in ``kind``, and the evidence for it.
         placement: How many nodes went to which backend; ``None`` where the runtime did not tell.
-        accuracy: How this browser's answers compare with native onnxruntime's; ``None`` where that was not checked.
+        accuracy: How this browser's answers compare with native onnxruntime's. Its ``status`` is ``checked``, or
+            ``unchecked: `` and why. What is wrong is among ``notes``.
         shape: Size that each symbolic dimension was padded to, by its name; empty where nothing was padded. Outputs
             are cut back to the request's own sizes.
         times: Where the time went, in seconds; see ``Times``.
@@ -90,7 +91,7 @@ class Result:
     lane: str
     verdict: Verdict
     placement: Placement | None
-    accuracy: Accuracy | None
+    accuracy: Accuracy
     shape: dict[str, int]
     times: Times
     items: int
@@ -170,7 +171,7 @@ class Result:
             "verdict": self.verdict.kind,
             "evidence": list(self.verdict.evidence),
             "placement": self.placement.to_dict() if self.placement else None,
-            "accuracy": self.accuracy.to_dict() if self.accuracy else None,
+            "accuracy": self.accuracy.to_dict(),
             "shape": self.shape,
             "times": {name: getattr(self.times, name) for name in ("queue", "wait", "run", "transfer", "total")},
             "batch": self.batch,

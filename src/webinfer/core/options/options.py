@@ -17,7 +17,7 @@ Platform = Literal["auto", "webgpu", "webnn", "wasm"]
 BrowserName = Literal["auto", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 ManyName = Literal["all", "embedded", "chrome", "chromium", "edge", "firefox", "safari", "webkit", "url"]
 Requirement = Literal["no-fallback"]
-AccuracyMode = Literal["off", "warn", "fallback", "raise"]
+AccuracyMode = Literal["auto", "off", "warn", "fallback", "raise"]
 RoutingName = Literal["auto", "table"]
 DEFAULT_LANES = DEFAULT_BATCH_SIZE = 1  # where the caller leaves them, the tuner's winner decides
 
@@ -80,9 +80,10 @@ class Options:
         "about itself is timed for a second.",
     )
     accuracy: AccuracyMode = _option(
-        "off",
-        "What to do when a model's first answers differ from native onnxruntime's: warn, take the next backend or "
-        "precision (fallback), or raise. The value off does not compare them.",
+        "auto",
+        "What to do when a model's first answers differ from native onnxruntime's. The value auto takes the next "
+        "backend if webinfer chose the backend, and warns in each result if the caller named it. Or warn, take the "
+        "next backend or precision (fallback), or raise. The value off does not compare them.",
     )
     accuracy_limits: Mapping[str, Mapping[str, float]] | None = _option(
         None, "Other limits for that comparison, by precision: cosine, error, top or equal. The precision * means all."
