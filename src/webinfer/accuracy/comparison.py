@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from webinfer.core.errors import OptionError
 Arrays = Mapping[str, NDArray[Any]]
 
 TOP = 5
+_BASE = 0.1  # part of the largest value that a value counts as at least, beside itself
+_ROUNDINGS = 4  # of an output, by its dtype
 _CLASSES = 16  # values in the last dimension from which ranks mean something
 _SCORES = ("logits", "scores", "probabilities", "probs")  # outputs whose ranks are what callers use
 
@@ -29,12 +32,15 @@ class Limits:
         error: Largest difference of a value, as a part of the output's largest value.
         top: Least share of the 5 highest classes that must be the same, for outputs that are scores.
         equal: Least share of equal values, for outputs of whole numbers.
+        element: Largest difference of a value, as a part of itself and a tenth of the output's largest value. What
+            rounding to the output's dtype makes is always allowed.
     """
 
     cosine: float
     error: float
     top: float = 0.9
     equal: float = 0.999
+    element: float = math.inf
 
 
 Use = Literal["native", "batch", "rewrite"]
@@ -49,8 +55,10 @@ def _within(error: float, equal: float = 0.999) -> Limits:
 
 LIMITS: Mapping[Use, Mapping[str, Limits]] = {
     "native": {
-        "fp32": Limits(cosine=0.9999, error=1e-3),  # another order of summing: 1e-6 to 1e-4 over a deep graph
-        "fp16": Limits(cosine=0.999, error=2e-2, top=0.8),  # 11 bits, and sums in them on some backends
+        "fp32": Limits(
+            cosine=0.9999, error=1e-3, equal=1.0
+        ),  # another order of summing: 1e-6 to 1e-4 over a deep graph
+        "fp16": Limits(cosine=0.999, error=2e-2, top=0.8, equal=1.0),  # 11 bits, and sums in them on some backends
         "": Limits(
             cosine=0.99, error=0.15, top=0.6
         ),  # a whole number that rounds the other way: 0.053 in MiniLM at int8
@@ -103,6 +111,8 @@ class Deviation:
         cosine: Cosine similarity; ``None`` for whole numbers.
         largest: Largest difference of a value.
         error: That, as a part of the largest value that the output should have.
+        element: Largest difference of a value, as a part of itself and a tenth of the largest value.
+        rounding: What rounding to the output's dtype makes of that.
         strange: Values that are NaN or infinite and should not be, or the other way round.
         top: Share of the highest classes that are the same, where the output is scores.
         equal: Share of equal values, for whole numbers.
@@ -112,6 +122,8 @@ class Deviation:
     cosine: float | None = None
     largest: float = 0.0
     error: float = 0.0
+    element: float = 0.0
+    rounding: float = 0.0
     strange: int = 0
     top: float | None = None
     equal: float | None = None
@@ -123,6 +135,8 @@ class Deviation:
         # `not <=` rather than `>`: NaN compares false, and must count as beyond the limit.
         if self.cosine is not None and not self.error <= limits.error:
             return f"{self.output} is off by {self.error:.2g} of its largest value, over {limits.error:g}"
+        if self.cosine is not None and not self.element <= (most := max(limits.element, self.rounding)):
+            return f"{self.output} has a value that is off by {self.element:.2g} of itself, over {most:g}"
         if self.cosine is not None and not self.cosine >= limits.cosine:
             return f"{self.output} has a cosine of {self.cosine:.4f}, under {limits.cosine:g}"
         if self.top is not None and self.top < limits.top:
@@ -143,17 +157,19 @@ class Deviation:
         return asdict(self)
 
 
-def compare(outputs: Arrays, right: Arrays) -> list[Deviation]:
+def compare(outputs: Arrays, right: Arrays, steady: Arrays | None = None) -> list[Deviation]:
     """Compare outputs, by name.
 
     Args:
         outputs: What was computed. An output that is missing, or of another shape, counts as wrong in every value.
         right: What is right.
+        steady: Where values that are no floats count, by output name; others follow from near ties. Without it, all do.
 
     Returns:
         A deviation for each output of ``right``, in its order.
     """
-    return [_deviation(name, outputs.get(name), array) for name, array in right.items()]
+    where = steady or {}
+    return [_deviation(name, outputs.get(name), array, where.get(name)) for name, array in right.items()]
 
 
 def worst(comparisons: Sequence[Sequence[Deviation]]) -> list[Deviation]:
@@ -189,17 +205,23 @@ def _worst(deviations: Sequence[Deviation]) -> Deviation:
         cosine=least("cosine"),
         largest=max(deviation.largest for deviation in deviations),
         error=max(deviation.error for deviation in deviations),
+        element=max(deviation.element for deviation in deviations),
+        rounding=max(deviation.rounding for deviation in deviations),
         strange=max(deviation.strange for deviation in deviations),
         top=least("top"),
         equal=least("equal"),
     )
 
 
-def _deviation(name: str, output: NDArray[Any] | None, right: NDArray[Any]) -> Deviation:
+def _deviation(
+    name: str, output: NDArray[Any] | None, right: NDArray[Any], steady: NDArray[Any] | None = None
+) -> Deviation:
     if output is None or output.shape != right.shape:
         return Deviation(output=name, strange=max(1, right.size))
     if right.dtype.kind != "f":
-        return Deviation(output=name, equal=measures.equal_share(right, output))
+        if steady is not None:
+            right, output = right[steady], output[steady]
+        return Deviation(output=name, equal=measures.equal_share(right, output) if right.size else None)
     strange = measures.count_strange(right, output)
     finite = np.isfinite(right) & np.isfinite(output)
     difference, largest = measures.largest_difference(right, output), measures.largest_value(right)
@@ -208,6 +230,8 @@ def _deviation(name: str, output: NDArray[Any] | None, right: NDArray[Any]) -> D
         cosine=measures.cosine(np.where(finite, right, 0.0), np.where(finite, output, 0.0)),
         largest=difference,
         error=difference / largest if largest else difference,
+        element=measures.element_error(right, output, _BASE * largest),
+        rounding=_ROUNDINGS * float(np.finfo(right.dtype).eps),
         strange=strange,
         top=measures.top_share(right, output, TOP) if _is_scores(name, right) and not strange else None,
     )

@@ -56,6 +56,23 @@ def largest_difference(right: Array, other: Array) -> float:
     return float(np.abs(np.where(both, one, 0.0) - np.where(both, two, 0.0)).max(initial=0.0))
 
 
+def element_error(right: Array, other: Array, base: float) -> float:
+    """Return the largest difference of any value as a part of itself, where both are finite.
+
+    Args:
+        right: What is right.
+        other: What is compared with it.
+        base: What is added to the magnitude of each value.
+
+    Returns:
+        ``max(abs(other - right) / (abs(right) + base))``; 0 where nothing differs.
+    """
+    one, two = right.astype(np.float64), other.astype(np.float64)
+    both = np.isfinite(one) & np.isfinite(two) & (one != two)
+    with np.errstate(divide="ignore"):
+        return float((np.abs(one[both] - two[both]) / (np.abs(one[both]) + base)).max(initial=0.0))
+
+
 def largest_value(array: Array) -> float:
     """Return the largest magnitude of any finite value; 0 for an array without such values."""
     values = array.astype(np.float64)

@@ -15,7 +15,7 @@ from webinfer.accuracy.comparison import Deviation, Limits, fault
 from webinfer.core.cache import cache_dir
 from webinfer.core.json import write_json
 
-_VERSION = 2  # raised when canaries or measures change
+_VERSION = 3  # raised when canaries or measures change
 
 
 class Measure(NamedTuple):

@@ -361,20 +361,24 @@ async def _run_canaries(model: AsyncModel, about: Mapping[str, str], right: Refe
     if right.reason is not None:
         return Accuracy(combination=about, reason=right.reason, reference=right.version)
     began = time.monotonic()
-    reason, broken, deviations = None, False, []
+    reason, broken, comparisons = None, False, []
     try:
-        results = [await model.results.complete(*model.requests.build_internal(one.inputs)) for one in right.canaries]
-        pairs = zip(results, right.canaries, strict=True)
-        deviations = worst([compare(result.outputs, canary.answer) for result, canary in pairs])
-    except InputError as error:
-        reason = f"the canaries do not fit: {error}"
+        for canary in right.canaries:
+            try:
+                request, bucket = model.requests.build_internal(canary.inputs)
+            except InputError as error:
+                reason = reason or f"the canaries do not fit: {error}"
+                continue
+            result = await model.results.complete(request, bucket)
+            comparisons.append(compare(result.outputs, canary.answer, canary.steady))
     except _LASTING as error:
         what = "answers NaN to" if isinstance(error, NotANumber) else "fails on"
         reason, broken = f"the browser {what} the canaries, and native onnxruntime does not: {error}", True
+    deviations = worst(comparisons)
     return Accuracy(
         combination=about,
         deviations=tuple(deviations),
-        reason=reason,
+        reason=reason if broken or not deviations else None,
         broken=broken,
         reference=right.version,
         seconds=time.monotonic() - began,

@@ -78,7 +78,7 @@ def compare_graphs(
             raise
         return untold(" ".join(str(error).split()))
     pairs = zip(answers, right.canaries, strict=True)
-    deviations = worst([compare(answer, canary.answer) for answer, canary in pairs])
+    deviations = worst([compare(answer, canary.answer, canary.steady) for answer, canary in pairs])
     largest = max(deviation.error for deviation in deviations)
     return Equality(fault(deviations, limits), largest, limits.error, time.monotonic() - began)
 

@@ -16,14 +16,20 @@ import onnx
 from numpy.typing import NDArray
 
 from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
+from webinfer.accuracy.canaries import CanaryMaker, Form, forms, shaken
 from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples import SampleMaker, answered_canaries
-from webinfer.core.errors import LoadFailed, RunFailed
+from webinfer.accuracy.samples import SampleMaker
+from webinfer.core.errors import InputError, LoadFailed, RunFailed, WebinferError
 from webinfer.core.lifetime.worker import Notify, serve
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.graphs.outline import outline
 
+Arrays = dict[str, NDArray[Any]]
+
 _SAMPLES = 8  # of what activations are observed on
+
+
+_sessions: dict[tuple[str, bool], NativeSession] = {}  # the last one, between the canaries of a model
 
 
 def work(order: dict[str, Any], notify: Notify) -> dict[str, Any]:  # noqa: ARG001  # no job here takes long
@@ -43,8 +49,8 @@ def work(order: dict[str, Any], notify: Notify) -> dict[str, Any]:  # noqa: ARG0
     return _JOBS[order["job"]](package, Path(order["directory"]), order)
 
 
-def answer_canaries(package: ModelPackage, directory: Path, order: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
-    """Make canaries, run them, and write both.
+def answer_canary(package: ModelPackage, directory: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Make one canary, run it, and write both.
 
     The graph runs as it stands, with its weights mapped from the file, so that memory holds activations alone. Where
     onnxruntime needs its own optimizations to run a graph, it has them.
@@ -52,7 +58,7 @@ def answer_canaries(package: ModelPackage, directory: Path, order: dict[str, Any
     Args:
         package: The model.
         directory: Where to.
-        order: Nothing more.
+        order: The canary's ``number``.
 
     Returns:
         The version of onnxruntime, and how many canaries there are.
@@ -60,19 +66,65 @@ def answer_canaries(package: ModelPackage, directory: Path, order: dict[str, Any
     Raises:
         InputError: The model wants something that cannot be made up.
         LoadFailed: onnxruntime refused the model.
-        RunFailed: It takes none of the canaries.
+        RunFailed: It takes no form of the canary.
     """
+    number, canaries, maker = int(order["number"]), forms(package), CanaryMaker(package)
     try:
-        graph = outline(package.model.path, package.model.sha256)
-        session = NativeSession(package, graph=graph, optimize=False)
-        inputs, outputs = answered_canaries(session, package)
+        session = _held(package, optimize=False)
+        inputs, answer = _first(session, maker, canaries[number])
     except (LoadFailed, RunFailed):
-        session = NativeSession(package)
-        inputs, outputs = answered_canaries(session, package)
-    for index, (arrays, answers) in enumerate(zip(inputs, outputs, strict=True)):
-        write_arrays(directory / f"{index}.inputs", arrays)
-        write_arrays(directory / f"{index}.answers", answers)
-    return {"version": session.version, "count": len(inputs)}
+        session = _held(package, optimize=True)
+        inputs, answer = _first(session, maker, canaries[number])
+    write_arrays(directory / f"{number}.steady", _steady(session, inputs, answer))
+    write_arrays(directory / f"{number}.inputs", inputs)
+    write_arrays(directory / f"{number}.answers", answer)
+    if number == len(canaries) - 1:
+        _sessions.clear()
+    return {"version": session.version, "count": len(canaries)}
+
+
+def _held(package: ModelPackage, *, optimize: bool) -> NativeSession:
+    """Return a session of a model: the last one, where that is of the same model."""
+    key = package.sha256, optimize
+    if key not in _sessions:
+        _sessions.clear()
+        graph = None if optimize else outline(package.model.path, package.model.sha256)
+        _sessions[key] = NativeSession(package, graph=graph, optimize=optimize)
+    return _sessions[key]
+
+
+def _first(session: NativeSession, maker: CanaryMaker, canary: tuple[Form, ...]) -> tuple[Arrays, Arrays]:
+    """Return the first form of a canary that the model takes, and its answer.
+
+    Raises:
+        InputError, RunFailed: It takes none; the error is that of the first one.
+    """
+    failure: WebinferError | None = None
+    for form in canary:
+        try:
+            inputs = maker.make(form)
+            return inputs, session.run(inputs)
+        except (InputError, RunFailed) as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _steady(session: NativeSession, inputs: Arrays, answer: Arrays) -> Arrays:
+    """Return for each output that is no float where it stays the same when inputs are moved a little: no near ties."""
+    names = [name for name, array in answer.items() if _is_whole(array)]
+    steady = {name: np.ones(answer[name].shape, bool) for name in names}
+    if names and any(array.dtype.kind == "f" for array in inputs.values()):
+        for sign in (1, -1):
+            moved = session.run(shaken(inputs, sign), names)
+            for name in names:
+                if moved[name].shape == steady[name].shape:
+                    steady[name] &= moved[name] == answer[name]
+    return steady
+
+
+def _is_whole(output: Any) -> bool:
+    return isinstance(output, np.ndarray) and output.dtype.kind in "iub"
 
 
 def run_graph(package: ModelPackage, directory: Path, order: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +184,7 @@ def _graph(order: dict[str, Any]) -> onnx.ModelProto:
 
 
 _JOBS: dict[str, Callable[[ModelPackage, Path, dict[str, Any]], dict[str, Any]]] = {
-    "answer": answer_canaries,
+    "answer": answer_canary,
     "graph": run_graph,
     "magnitudes": observe_magnitudes,
 }

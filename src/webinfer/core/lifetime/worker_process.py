@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from webinfer.core.errors import from_wire
@@ -51,6 +51,7 @@ class Job:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._ending: Ending | None = None
+        self._parts: list[Job] = []
 
     def __repr__(self) -> str:
         return f"<Job {self._ending or ('running' if self._process else 'new')}>"
@@ -68,6 +69,24 @@ class Job:
     def cancel(self) -> None:
         """Give the work up: its process is ended, and no other one will be started for it."""
         self._end("cancelled")
+
+    @contextlib.contextmanager
+    def part(self, seconds: float) -> Iterator[Job]:
+        """Yield a job for a part of the work, with less time. It ends when this one is given up.
+
+        Args:
+            seconds: Time that the part may take.
+        """
+        part = Job(seconds, self.memory_mb)
+        with self._lock:
+            self._parts.append(part)
+            if self._ending is not None:
+                part.cancel()
+        try:
+            yield part
+        finally:
+            with self._lock:
+                self._parts.remove(part)
 
     def start(self, process: subprocess.Popen[str]) -> threading.Timer | None:
         """Note the process that does it, which is ended at once where the work was given up before.
@@ -105,6 +124,8 @@ class Job:
             if why == "time" and self._process is None:  # it answered while the clock struck
                 return
             self._ending = self._ending or why
+            for part in self._parts:
+                part.cancel()
             if self._process is not None:
                 self._process.kill()
 
