@@ -46,7 +46,7 @@ class Canned:
         self._answer = answer
         self.choice = Choice("webnn", "webnn", None)
         self.observer = SimpleNamespace(checked=lambda *_: None)
-        self.requests = SimpleNamespace(build_internal=lambda inputs: (inputs,))
+        self.requests = SimpleNamespace(build_internal=lambda inputs: (inputs, None))
         self.notes: list[str] = []
         self.results = SimpleNamespace(
             complete=self._complete,
@@ -55,7 +55,7 @@ class Canned:
             note_unchecked=lambda reason: self.notes.append(f"unchecked: {reason}"),
         )
 
-    async def _complete(self, inputs: Any) -> Any:
+    async def _complete(self, inputs: Any, _: Any) -> Any:
         if isinstance(self._answer, WebinferError):
             raise self._answer
         return SimpleNamespace(outputs={"y": self._answer * inputs["x"]})

@@ -28,6 +28,14 @@ from webinfer.core.errors import AccuracyError
 from webinfer.quantization import obtain
 from webinfer.transport import server as host
 
+
+def outcomes(memory: Path) -> Iterator[Path]:
+    """Yield the files of outcomes of the gate. Beside them lie those of padding that was proven."""
+    for path in memory.iterdir() if memory.exists() else ():
+        if "deviations" in json.loads(path.read_text(encoding="utf-8")):
+            yield path
+
+
 X = {"x": np.ones((1, 8), np.float32)}
 OFF = r"y is off by 0\.0\d+ of its largest value"
 Wrong = Callable[..., Accelerator]
@@ -71,7 +79,7 @@ def test_wrong_numbers_are_caught_in_every_browser_on_every_backend(
     assert deviation["cosine"] > 0.9999
     assert 0.04 < deviation["error"] < 0.06
     assert caught.value.data["combination"]["backend"] == backend
-    assert len(list(memory.iterdir())) == 1
+    assert len(list(outcomes(memory))) == 1
     loads = accelerator.snapshot().totals.loads
     with pytest.raises(AccuracyError, match=OFF):  # from what is kept
         accelerator.load(perceptron, platform=backend)
@@ -201,13 +209,13 @@ def test_backend_that_loses_its_lane_over_the_canaries_each_time_is_not_admitted
     if mode == "raise":
         with pytest.raises(AccuracyError, match=told):
             accelerator.load(path, platform="webnn")
-        assert not memory.exists()  # it may be another thing the next time
+        assert not list(outcomes(memory))  # it may be another thing the next time
         return
     with accelerator.load(path, platform="webnn") as model:
         result = model.run(X)
     assert (result.asked, result.backend) == ("webnn", "wasm")
     assert re.search(told, result.reason or "")
-    (kept,) = memory.iterdir()
+    (kept,) = outcomes(memory)
     assert json.loads(kept.read_text(encoding="utf-8"))["combination"]["backend"] == "wasm"
 
 
@@ -230,7 +238,7 @@ def test_lane_that_is_lost_once_over_the_canaries_is_no_fault_of_the_model(
     assert result.lane not in lost
     assert result.accuracy is not None
     assert result.accuracy.deviations[0].error < 1e-5
-    assert len(list(memory.iterdir())) == len(lost) == 1
+    assert len(list(outcomes(memory))) == len(lost) == 1
 
 
 # What it costs, and when it asks again
@@ -241,11 +249,11 @@ def test_what_is_right_passes_once_and_is_not_tried_again(
 ) -> None:
     monkeypatch.setattr(embedded._inner._lifecycle, "options", replace(embedded.options, accuracy="raise"))
     embedded.load(perceptron, platform="wasm").close()
-    (file,) = memory.iterdir()
+    (file,) = outcomes(memory)
     monkeypatch.setattr(gate, "_run_canaries", None)  # a second comparison would fail
     with embedded.load(perceptron, platform="wasm") as model:
         assert model.run(X).accuracy is not None
-    assert list(memory.iterdir()) == [file]
+    assert list(outcomes(memory)) == [file]
 
 
 async def test_browser_that_is_lost_before_it_is_judged_is_followed_by_the_next(perceptron: Path) -> None:
@@ -275,7 +283,7 @@ def test_another_version_of_the_engine_is_asked_again(
             with pytest.raises(AccuracyError, match=OFF):
                 accelerator.load(perceptron, platform="wasm")
         assert accelerator.snapshot().totals.loads == loads + 1
-    assert len(list(memory.iterdir())) == 2
+    assert len(list(outcomes(memory))) == 2
 
 
 # Precisions
@@ -301,7 +309,7 @@ def test_the_next_precision_takes_the_place_of_one_that_is_wrong_everywhere(
     for backend in ("webgpu", "webnn"):
         assert f"int8 on {backend} does not either: " in (result.reason or "")
     assert result.quantized["precision"] == "q8"
-    assert len(list(memory.iterdir())) == 4
+    assert len(list(outcomes(memory))) == 4
     loads = accelerator.snapshot().totals.loads
     monkeypatch.setattr(gate, "_run_canaries", None)  # a second comparison would fail
     with accelerator.load(network, platform="wasm", precision="int8") as model:

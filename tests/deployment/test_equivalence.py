@@ -78,7 +78,7 @@ def invalid_gelu(graph: GraphProto) -> int:
 
 
 def break_fusion(monkeypatch: pytest.MonkeyPatch, how: Any) -> None:
-    monkeypatch.setattr(fusion, "_REWRITINGS", {"webnn": {"Gelu": how}})
+    monkeypatch.setattr(fusion, "fuse_gelu", how)
 
 
 @pytest.mark.usefixtures("own_cache")
