@@ -30,6 +30,12 @@ def tensor(name: str, dtype: str, array: Any) -> dict[str, Any]:
     return {"name": name, "dtype": dtype, "shape": list(values.shape), "values": flat, "bytes": values.tobytes()}
 
 
+def text(name: str, strings: list[str]) -> dict[str, Any]:
+    packed = json.dumps(strings, separators=(",", ":"), ensure_ascii=False).encode()
+    whole = struct.pack("<Q", len(packed)) + packed
+    return {"name": name, "dtype": "string", "shape": [len(strings)], "values": strings, "bytes": whole}
+
+
 def valid(name: str, header: dict[str, Any], tensors: list[dict[str, Any]]) -> dict[str, Any]:
     body = b""
     for entry in tensors:
@@ -72,6 +78,7 @@ def cases() -> list[dict[str, Any]]:
         valid("unknown field", {"kind": "pong", "later": {"a": [1, None, True]}}, []),
         valid("one tensor", run, [tensor("input_ids", "int64", [[101, 2023, 102]])]),
         valid("every dtype", run, every),
+        valid("strings", run, [text("s", ["one", "zwölf", "", '"\\/']), tensor("x", "uint8", [7]), text("none", [])]),
         valid("scalar", run, [tensor("x", "float32", 3.25)]),
         valid("empty tensor", run, [tensor("x", "float32", np.zeros((0, 4))), tensor("y", "uint8", [7])]),
         valid("tensors that stay", {**run, **stays}, [tensor("input_ids", "int64", [[7]])]),
@@ -110,6 +117,11 @@ def cases() -> list[dict[str, Any]]:
         broken("tensor past the end", frame(one, b"\0\0")),
         broken("bytes after the tensors", frame(one, small + b"\0")),
         broken("unknown dtype", frame({"kind": "ok", "id": 1, "tensors": [["x", "bfloat16", [2]]]}, small)),
+        broken(
+            "strings past the end",
+            frame({"kind": "ok", "id": 1, "tensors": [["x", "string", [0]]]}, b"\x09" + bytes(15)),
+        ),
+        broken("strings without a length", frame({"kind": "ok", "id": 1, "tensors": [["x", "string", [0]]]}, b"[]")),
         broken("negative dimension", frame({"kind": "ok", "id": 1, "tensors": [["x", "float32", [-1]]]}, small)),
         broken("fractional dimension", frame({"kind": "ok", "id": 1, "tensors": [["x", "float32", [1.5]]]}, small)),
         broken("huge dimensions", frame({"kind": "ok", "id": 1, "tensors": [["x", "float32", [2**40, 2**40]]]}, small)),

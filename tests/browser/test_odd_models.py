@@ -203,3 +203,66 @@ def test_tensors_come_from_models_that_give_something_else_too(
         with pytest.raises(UnknownOutput, match=r"sequence.*outputs=\['y'\].*zipmap") as caught:
             model.run({"x": X}, outputs=["parts"])
     assert caught.value.data["output"] == "parts"
+
+
+def classifier(path: Path, labels: str) -> Path:
+    """Write what scikit-learn's converter makes of a classifier: a label, and a sequence of maps."""
+    names = ["no", "yes"]
+    kinds: dict[str, Any] = {"classlabels_strings": names} if labels == "strings" else {"classlabels_ints": [0, 1]}
+    zipped: dict[str, Any] = {"classlabels_strings": names} if labels == "strings" else {"classlabels_int64s": [0, 1]}
+    key = TensorProto.STRING if labels == "strings" else TensorProto.INT64
+    linear: dict[str, Any] = {"coefficients": [1.0, 0, 0, 1.0], "intercepts": [0.0, 0.0], "post_transform": "SOFTMAX"}
+    nodes = [
+        node("LinearClassifier", ["x"], ["label", "p"], domain="ai.onnx.ml", **linear, **kinds),
+        node("ZipMap", ["p"], ["probability"], domain="ai.onnx.ml", **zipped),
+    ]
+    mapping = helper.make_map_type_proto(key, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    outputs = [
+        helper.make_tensor_value_info("label", key, ("n",)),
+        helper.make_value_info("probability", helper.make_sequence_type_proto(mapping)),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 2))
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    graph = helper.make_graph(nodes, "graph", [x], outputs)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize("platform", ["wasm", "auto"])
+@pytest.mark.parametrize("labels", ["ints", "strings"])
+def test_classical_models_run_in_the_build_that_has_their_operators(
+    embedded: Accelerator, tmp_path: Path, platform: Any, labels: str
+) -> None:
+    path = classifier(tmp_path / "model.onnx", labels)
+    x = {"x": np.array([[1, 2], [3, 0], [0, 5]], np.float32)}
+    expected = run_native(resolve(path), x)["label"]
+    with embedded.load(path, platform=platform) as model:
+        result = model.run(x)
+    assert result["label"].tolist() == expected.tolist()
+    assert result.backend == "wasm"
+    assert result.runtime.endswith(" wasm")
+    assert any("left out probability" in note for note in result.notes)
+
+
+STRINGS = np.array([["one", "zwölf"], ["", "模型 🙂"]], object)
+
+
+@pytest.mark.parametrize("backend", ["wasm", "webgpu", "auto"])
+def test_strings_pass(embedded: Accelerator, save: Save, backend: Any) -> None:
+    path = save(node("Identity", ["x"], ["y"]), dtype=TensorProto.STRING, shape=("n", 2))
+    with embedded.load(path, platform=backend) as loaded:
+        for strings in (STRINGS, STRINGS[:1]):
+            np.testing.assert_array_equal(loaded.run({"x": strings})["y"], strings, strict=True)
+        assert loaded.run([["a", "b"]])["y"].tolist() == [["a", "b"]]
+
+
+def test_labels_are_encoded_and_decoded(embedded: Accelerator, tmp_path: Path) -> None:
+    encode = node("LabelEncoder", ["x"], ["i"], domain="ai.onnx.ml", keys_strings=["a", "b"], values_int64s=[5, 7])
+    decode = node("LabelEncoder", ["i"], ["y"], domain="ai.onnx.ml", keys_int64s=[5, 7], values_strings=["A", "B"])
+    values = [helper.make_tensor_value_info(name, TensorProto.STRING, ("n",)) for name in ("x", "y")]
+    graph = helper.make_graph([encode, decode], "graph", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "model.onnx")
+    with embedded.load(tmp_path / "model.onnx") as model:
+        assert model.run({"x": ["b", "a", "b"]})["y"].tolist() == ["B", "A", "B"]
+        assert model.run(["a"])["y"].tolist() == ["A"]  # text that no tokenizer is to read

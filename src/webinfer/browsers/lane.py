@@ -158,6 +158,14 @@ class Lane:
                 raise
         return answer
 
+    def runtime_of(self, bundle: str) -> str:
+        """Return the runtime's name and version with another of its builds.
+
+        Args:
+            bundle: The build.
+        """
+        return f"{self.runtime.rpartition(' ')[0]} {bundle}"
+
     def placement(self, session: str) -> Placement | None:
         """Return which backends a session's nodes went to; ``None`` where the runtime does not report it.
 

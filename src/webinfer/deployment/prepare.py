@@ -92,6 +92,28 @@ def deliver(
         return Delivery(package.model, package.external)
 
 
+def adapted(model: ModelProto, package: ModelPackage, job: Job | None = None) -> tuple[ModelProto, list[str]]:
+    """Return a model as the browser's runtime can take it; see ``adapt``.
+
+    Operators get an older form only where that answers the same, natively.
+
+    Args:
+        model: Its outline, which may be changed.
+        package: The model.
+        job: As ``deliver`` takes it.
+
+    Returns:
+        The model to deliver, and notes for results.
+    """
+    outputs = [spec.name for spec in package.signature.outputs]
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    adaptation = adapt(copy, outputs)
+    if not adaptation.is_doubtful or compare_graphs(model, copy, package, job).fault is None:
+        return copy, list(adaptation.notes)
+    return model, list(adapt(model, outputs, doubtful=False).notes)
+
+
 def rewrite(
     model: ModelProto, package: ModelPackage, backend: Backend, job: Job | None = None
 ) -> tuple[ModelProto, dict[str, int], list[str]]:
@@ -132,13 +154,14 @@ def _make(package: ModelPackage, work: Path, backend: Backend | None, integers: 
     model = outline(source.path, source.sha256)
     weights = any(entry.value == source.sha256 for tensor in model.graph.initializer for entry in tensor.external_data)
     rewritten: dict[str, int] = {}
-    adapted = notes = adapt(model, [spec.name for spec in package.signature.outputs])
+    model, notes = adapted(model, package, job)
+    changed = bool(notes)
     if backend:
         model, rewritten, refused = rewrite(model, package, backend, job)
-        notes = [*adapted, *refused]
+        notes += refused
     # Rounding comes last: the comparison in `rewrite` would take its error for a fault.
     own = integers and _to_integers(model, package, work, rewritten, notes, job)
-    if weights or rewritten or adapted:
+    if weights or rewritten or changed:
         (work / _GRAPH).write_bytes(model.SerializeToString())
     about = {"weights": weights, "own": own, "rewritten": rewritten, "notes": notes}
     (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")

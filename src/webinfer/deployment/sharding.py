@@ -16,13 +16,12 @@ from webinfer.core.errors import InvalidModel
 from webinfer.core.lifetime.worker_process import Job
 from webinfer.core.options import Backend
 from webinfer.core.tensors import Signature
-from webinfer.deployment.prepare import Delivery, rewrite
+from webinfer.deployment.prepare import Delivery, adapted, rewrite
 from webinfer.models.files.package import ModelFile, ModelPackage
 from webinfer.models.files.signature import specs
-from webinfer.models.graphs.adaptation import adapt
 from webinfer.models.graphs.outline import outline
 
-_VERSION = "3"  # raised when what is made of a model changes
+_VERSION = "4"  # raised when what is made of a model changes
 _GAP = 1 << 16  # bytes between two weights that are fetched along rather than in two pieces
 _SLACK = 0.3  # of a stage: how far from the even share of weights a cut may lie, for fewer tensors to pass it
 
@@ -62,9 +61,9 @@ def split(package: ModelPackage, backend: Backend, count: int, job: Job | None =
     with claim(place) as work:
         if work is not None:
             whole = outline(package.model.path, package.model.sha256)
-            adapted = adapt(whole, [spec.name for spec in package.signature.outputs])
+            whole, notes = adapted(whole, package, job)
             model, rewritten, refused = rewrite(whole, package, backend, job)
-            notes = [*adapted, *refused]
+            notes += refused
             for number, stage in enumerate(_cut(model, count, package)):
                 pieces = _localize(stage.graph.initializer)
                 (work / f"{number}.onnx").write_bytes(stage.SerializeToString())

@@ -152,7 +152,7 @@ class ResultAssembly:
             decision=self._routings.decision(lane),
             engine=capabilities.engine,
             engine_version=capabilities.engine_version,
-            runtime=lane.runtime,
+            runtime=lane.runtime if answer.bundle is None else lane.runtime_of(answer.bundle),
             lane=" + ".join(str(lane.id) for lane in answer.lanes) if stages else str(lane.id),
             verdict=lane.verdict(choice.backend).over(request.placement),
             placement=request.placement,

@@ -31,20 +31,20 @@ def versions(adapted: ModelProto) -> tuple[int, ...]:
 
 def test_versions_are_lowered_where_the_number_alone_is_new() -> None:
     plain = model(ml=5)
-    notes = adapt(plain, ["y"])
+    notes = list(adapt(plain, ["y"]).notes)
     assert versions(plain) == (13, 26, 5)
     assert notes == [
         "lowered for the browser's runtime, since nothing in the model needs more: "
         "opset 28 to 26 and IR version 14 to 13"
     ]
-    assert adapt(plain, ["y"]) == []
+    assert adapt(plain, ["y"]).notes == ()
 
 
 @pytest.mark.parametrize("ir", [3, 8, 13])
 def test_older_versions_stay(ir: int) -> None:
     old = model(ir=ir, opset=17)
     before = old.SerializeToString()
-    assert adapt(old, ["y"]) == []
+    assert adapt(old, ["y"]).notes == ()
     assert old.SerializeToString() == before
 
 
@@ -52,27 +52,35 @@ def inner(*nodes: NodeProto) -> onnx.GraphProto:
     return helper.make_graph(list(nodes), "inner", [], [value("z", shape=None)])
 
 
-def newer() -> str:
-    """Return an operator that changed after opset 26."""
-    return next(
-        schema.name
-        for schema in onnx.defs.get_all_schemas_with_history()
-        if schema.domain == "" and schema.since_version > 26 and not schema.deprecated
-    )
+CHANGED = node("SpaceToDepth", ["x"], ["z"], blocksize=2)  # has another version since opset 26
+ADDED = node("LinearAttention", ["x", "x", "x"], ["z"], q_num_heads=1, kv_num_heads=1)  # came after opset 26
 
 
-def test_operator_that_changed_since_keeps_its_opset_wherever_it_is() -> None:
-    changed = node(newer(), ["x"], ["z"])
-    branch = node("If", ["c"], ["y"], then_branch=inner(changed), else_branch=inner(node("Neg", ["x"], ["z"])))
-    for nodes in ((changed,), (branch,)):
-        adapted = model(*nodes)
-        adapt(adapted, ["y"])
-        assert versions(adapted) == (13, 28)
-    function = helper.make_function("own", "F", ["x"], ["z"], [changed], [helper.make_opsetid("", 28)])
-    adapted = model(node("F", ["x"], ["y"], domain="own"))
-    adapted.functions.append(function)
-    adapt(adapted, ["y"])
-    assert versions(adapted) == (13, 28)
+@pytest.mark.parametrize("place", ["graph", "branch", "function"])
+@pytest.mark.parametrize(
+    ("changed", "doubtful", "opset"), [(CHANGED, True, 26), (CHANGED, False, 28), (ADDED, True, 28)]
+)
+def test_operators_that_changed_since_are_told_wherever_they_are(
+    place: str, changed: NodeProto, doubtful: bool, opset: int
+) -> None:
+    graph = model(changed)
+    if place == "branch":
+        graph = model(
+            node("If", ["c"], ["y"], then_branch=inner(changed), else_branch=inner(node("Neg", ["x"], ["z"])))
+        )
+    if place == "function":
+        graph = model(node("F", ["x"], ["y"], domain="own"))
+        opsets = [helper.make_opsetid("", 28)]
+        graph.functions.append(helper.make_function("own", "F", ["x"], ["z"], [changed], opsets))
+    adaptation = adapt(graph, ["y"], doubtful=doubtful)
+    assert versions(graph) == (13, opset)
+    assert adaptation.is_doubtful == (opset == 26)
+
+
+def test_attribute_that_the_older_operator_lacks_keeps_the_opset() -> None:
+    graph = model(node("SpaceToDepth", ["x"], ["y"], blocksize=2, mode="CRD"))
+    assert not adapt(graph, ["y"]).is_doubtful
+    assert versions(graph) == (13, 28)
 
 
 def test_functions_are_lowered_with_the_model() -> None:
@@ -117,7 +125,7 @@ def test_outputs_that_do_not_pass_are_left_out_with_what_they_alone_need() -> No
         ir=8,
         outputs=[value("y"), onnx.ValueInfoProto(name="s")],
     )
-    assert adapt(graph, ["y"]) == ["left out s: the browser's runtime hands out tensors alone"]
+    assert adapt(graph, ["y"]).notes == ("left out s: the browser's runtime hands out tensors alone",)
     assert [each.op_type for each in graph.graph.node] == ["Exp", "Cast", "If", "Neg"]
     assert [output.name for output in graph.graph.output] == ["y"]
 

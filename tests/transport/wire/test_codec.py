@@ -30,6 +30,8 @@ def values(entry: dict[str, Any]) -> np.ndarray[Any, Any]:
         if entry["dtype"].endswith("64") and "int" in entry["dtype"]
         else entry["values"]
     )
+    if entry["dtype"] == "string":
+        return np.array(flat, object).reshape(entry["shape"])
     return np.array(flat, DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
@@ -86,7 +88,7 @@ def test_decode_refuses_broken_golden_frame(case: dict[str, Any]) -> None:
 @given(
     st.dictionaries(
         st.text(min_size=1),
-        st.sampled_from(sorted(DTYPES)).flatmap(
+        st.sampled_from(sorted({*DTYPES} - {"string"})).flatmap(
             lambda name: arrays.arrays(DTYPES[name], arrays.array_shapes(min_dims=0, min_side=0, max_side=4))
         ),
         max_size=4,

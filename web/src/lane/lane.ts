@@ -4,7 +4,7 @@ import { Channel } from "../wire/channel";
 import { toBody } from "../wire/errors";
 import { PROTOCOL, type LaneToHost, type WorkerEvent, type WorkerStart } from "../wire/messages";
 import { RuntimeLog } from "../runtime/placement";
-import { importRuntime } from "../runtime/runtime";
+import { importRuntime, type Runtime } from "../runtime/runtime";
 import { LaneService } from "./service";
 import { RuntimeTrace } from "../runtime/trace";
 
@@ -25,7 +25,9 @@ async function serve(start: WorkerStart): Promise<void> {
   const [{ ort, info }, channel] = await Promise.all([importRuntime(start.threads), Channel.open<LaneToHost>(start.token)]);
   channel.maxBytes = start.max_message_bytes;
   const send = (...message: Parameters<typeof channel.send>) => channel.send(...message);
-  const service = new LaneService(ort, start.access, send, log, trace);
+  let imported: Promise<Runtime> | undefined; // once, and only for a model that needs it
+  const plain = () => (imported ??= importRuntime(start.threads, "wasm").then((plainly) => plainly.ort));
+  const service = new LaneService(ort, start.access, send, log, trace, info.bundle === "wasm" ? undefined : plain);
   channel.listen({ receive: (data) => service.receive(data), closed: () => scope.close() });
   scope.addEventListener("error", (event) => service.crash(event.error ?? event.message));
   scope.addEventListener("unhandledrejection", (event) => service.crash(event.reason));

@@ -37,6 +37,7 @@ import {
 import { ModelStore } from "../model/store";
 import { timeSpeeds } from "../gpu/speed";
 import { RuntimeTrace } from "../runtime/trace";
+import { packStrings, unpackStrings } from "../wire/strings";
 import { decode, isDtype, type Frame, type TensorData, type WireTensor } from "../wire/frames";
 
 type Tensor = InstanceType<Runtime["Tensor"]>;
@@ -51,6 +52,8 @@ interface Job {
 
 interface Loaded {
   session: Session;
+  /** The build of the runtime that holds it. */
+  readonly ort: Runtime;
   readonly gpu: boolean;
   readonly message: Load;
   /** Replays its runs; undefined where they are not recorded. */
@@ -80,6 +83,8 @@ export class LaneService {
     private readonly send: Send,
     private readonly log?: RuntimeLog,
     trace = new RuntimeTrace(),
+    /** Imports the build for WebAssembly alone, which has the operators of classical machine learning. */
+    private readonly plain?: () => Promise<Runtime>,
   ) {
     this.#profiler = new Profiler(ort, this.#devices, access, trace);
     // If it fails, so will the first load, which can tell somebody.
@@ -155,10 +160,11 @@ export class LaneService {
     const started = performance.now();
     try {
       const loaded = this.#find(message.session);
-      const { session, gpu } = loaded;
+      const { session, gpu, ort } = loaded;
       const feeds = makeFeeds();
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
-      for (const { name, dtype, data, dims } of job.tensors) feeds[name] = new this.ort.Tensor(dtype, data as never, dims);
+      for (const { name, dtype, data, dims } of job.tensors)
+        feeds[name] = new ort.Tensor(dtype, (dtype === "string" ? readStrings(data, dims) : data) as never, dims);
       this.#residents.feed(message, feeds);
       const wanted = this.#residents.wanted(message, feeds);
       let running: Promise<Outputs>;
@@ -190,7 +196,7 @@ export class LaneService {
     this.#reply(
       job,
       message,
-      { timing, ...replayed(this.#find(message.session)) },
+      { timing, ...replayed(this.#find(message.session)), ...this.#bundle(message.session) },
       tensors,
       () => (timing.encode = round(performance.now() - ran)),
     );
@@ -213,7 +219,9 @@ export class LaneService {
     await this.#warm; // the runtime cannot make two sessions at once
     this.log?.open();
     let lines: string[] = [];
-    const loaded = await this.#open(files, target, message).finally(() => (lines = this.log?.close() ?? []));
+    const loaded = await this.#open(files, target, message)
+      .catch((error: unknown) => this.#openInPlain(error, target, message))
+      .finally(() => (lines = this.log?.close() ?? []));
     const timing = { fetch: round(fetched - start), create: round(performance.now() - fetched) };
     const { session, gpu } = loaded;
     // A buffer that the GPU refused shows only here, and every run would compute with it.
@@ -228,17 +236,29 @@ export class LaneService {
     this.#reply(job, message, { inputs, outputs, timing, nbytes, stored, placement, ...replayed(loaded) });
   }
 
+  /** Have the build for WebAssembly alone hold a model with operators that the lane's own does not know. */
+  async #openInPlain(error: unknown, target: Target, message: Load): Promise<Loaded> {
+    const { code } = classify(error, "load").body;
+    if (this.plain === undefined || target.backend !== "wasm" || code !== "model.operator") throw error;
+    const ort = await this.plain();
+    const store = message.store ? await ModelStore.open() : undefined;
+    const { model, external } = await fetchModel(message.model, message.external, this.access, () => undefined, store);
+    const options = sessionOptions(target, message.dimensions, external, this.log !== undefined);
+    return { session: await createSession(ort, model, target, options), ort, gpu: false, message };
+  }
+
   async #open(files: FetchedModel, target: Target, message: Load): Promise<Loaded> {
+    const { ort } = this;
     const gpu = target.backend === "webgpu";
-    if (!gpu || !message.capture) return { session: await this.#create(files, target, message), gpu, message };
+    if (!gpu || !message.capture) return { session: await this.#create(files, target, message), ort, gpu, message };
     try {
       // A copy: `#create` empties what it is given, and the second try needs the bytes.
       const session = await this.#create({ ...files }, target, message, true);
-      return { session, gpu, message, graph: new CapturedGraph(this.ort, target.device, session) };
+      return { session, ort, gpu, message, graph: new CapturedGraph(ort, target.device, session) };
     } catch (error) {
       const refusal = why(error);
       this.log?.open(); // what it said of the first one is not of this one
-      return { session: await this.#create(files, target, { ...message, dimensions: {} }), gpu, message, refusal };
+      return { session: await this.#create(files, target, { ...message, dimensions: {} }), ort, gpu, message, refusal };
     }
   }
 
@@ -291,6 +311,11 @@ export class LaneService {
     this.#reply(job, message, speeds);
   }
 
+  /** The build that ran a session, where it is another than the lane's own. */
+  #bundle(name: string): { bundle?: "wasm" } {
+    return this.#find(name).ort === this.ort ? {} : { bundle: "wasm" };
+  }
+
   #find(name: string): Loaded {
     const loaded = this.#sessions.get(name);
     if (loaded !== undefined) return loaded;
@@ -331,6 +356,13 @@ function why(error: unknown): string {
     .trim();
 }
 
+function readStrings(packed: TensorData, dims: readonly number[]): string[] {
+  return unpackStrings(
+    packed as Uint8Array,
+    dims.reduce((product, size) => product * size, 1),
+  );
+}
+
 /** Whether a session's last run was replayed, or why it never is; nothing where nobody asked for it. */
 function replayed({ graph, refusal }: Loaded): Captured {
   const captured = graph?.replayed ?? refusal;
@@ -349,5 +381,5 @@ function toWire(name: string, value: Tensor): WireTensor {
       `The output ${name} is of ${type}, which cannot cross to Python: ask for other outputs.`,
       { name, dtype: type },
     );
-  return { name, dtype: type, dims, data: data as TensorData };
+  return { name, dtype: type, dims, data: type === "string" ? packStrings(data as string[]) : (data as TensorData) };
 }

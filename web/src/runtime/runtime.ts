@@ -51,8 +51,10 @@ export function countThreads(
  * Its paths are left alone on purpose: then a bundle uses the loader inside it, takes its .wasm from beside itself,
  * and no further file is fetched.
  */
-export async function importRuntime(threads: number): Promise<{ ort: Runtime; info: RuntimeInfo }> {
-  const bundle = chooseBundle(findAbilities());
+export async function importRuntime(
+  threads: number,
+  bundle = chooseBundle(findAbilities()),
+): Promise<{ ort: Runtime; info: RuntimeInfo }> {
   const url = `/runtime/${FILES[bundle]}`;
   const ort = (await import(url)) as Runtime;
   const usable = countThreads(threads);

@@ -2,6 +2,7 @@
 // u32 little-endian header length, JSON padded with spaces to 8, then the tensors, each 8-aligned.
 
 import { WireError } from "./errors";
+import { packedLength } from "./strings";
 import type { Header } from "./messages";
 
 export type TensorData =
@@ -37,6 +38,7 @@ export const DTYPES = {
   int64: BigInt64Array,
   uint64: BigUint64Array,
   bool: Uint8Array,
+  string: Uint8Array, // see strings.ts: their number says nothing of their bytes
 } as const satisfies Record<string, DataConstructor>;
 
 export type Dtype = keyof typeof DTYPES;
@@ -176,9 +178,10 @@ function readTensors(frame: ArrayBuffer, start: number, table: unknown): WireTen
     // Huge sizes multiply to Infinity, and Infinity times 0 is NaN, which the check below would let pass.
     const count = dims.includes(0) ? 0 : dims.reduce((product, size) => product * size, 1);
     offset = align(offset);
-    const end = offset + count * type.BYTES_PER_ELEMENT;
+    const length = dtype === "string" ? packedLength(frame, offset) : count;
+    const end = offset + length * type.BYTES_PER_ELEMENT;
     if (end > frame.byteLength) throw malformed(`Tensor "${name}" of shape [${dims.join(", ")}] runs past the frame's end.`);
-    tensors.push({ name, dtype, dims, data: new type(frame, offset, count) });
+    tensors.push({ name, dtype, dims, data: new type(frame, offset, length) });
     offset = end;
   }
   if (offset !== frame.byteLength) throw malformed(`${frame.byteLength - offset} bytes follow the last tensor.`);

@@ -54,7 +54,11 @@ export type LoadAnswer = Captured & {
   readonly placement: Placement | null;
 };
 
-export type RunAnswer = Captured & { readonly timing: RunTiming };
+export type RunAnswer = Captured & {
+  readonly timing: RunTiming;
+  /** The build of the runtime that ran it, where it is another than the lane's own. */
+  readonly bundle?: Bundle;
+};
 
 export type MeasureAnswer = {
   readonly gpu: Speed;

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 
 import { WireError } from "../../src/wire/errors";
+import { packStrings } from "../../src/wire/strings";
 import { DTYPES, FrameWriter, decode, type Dtype, type TensorData, type WireTensor } from "../../src/wire/frames";
 
 interface Golden {
@@ -28,6 +29,7 @@ function halfBits(value: number): number {
 }
 
 function makeData(dtype: Dtype, values: Golden["tensors"][number]["values"]): TensorData {
+  if (dtype === "string") return packStrings(values as string[]);
   if (dtype === "float16") return Uint16Array.from(values.map((value) => halfBits(Number(value))));
   if (dtype === "int64") return BigInt64Array.from(values.map((value) => BigInt(value)));
   if (dtype === "uint64") return BigUint64Array.from(values.map((value) => BigInt(value)));

@@ -24,11 +24,41 @@ def convert(spec: TensorSpec, value: Any) -> NDArray[Any]:
     Raises:
         DtypeMismatch: The value is text, ragged, of another kind, or out of the dtype's range.
     """
+    if spec.dtype == "string":
+        return _convert_text(spec, value)
     if not isinstance(value, np.ndarray) and hasattr(value, "__array__") and not isinstance(value, np.generic):
         value = np.asarray(value)  # Tensors of other libraries.
     if isinstance(value, np.ndarray):
         return _convert_array(spec, value)
     return _convert_list(spec, value)
+
+
+def _convert_text(spec: TensorSpec, value: Any) -> NDArray[Any]:
+    """Return text, or arrays or nested lists of it, as an array of ``str``.
+
+    Raises:
+        DtypeMismatch: It holds something else, or text that is no Unicode, or that the runtime would cut off at a NUL.
+    """
+    try:
+        array = np.array(value, object) if not isinstance(value, np.ndarray) else value.astype(object)
+    except ValueError as error:
+        _refuse_ragged(spec, value, error)
+    for text in array.flat:
+        if not isinstance(text, str):
+            _refuse(spec, f"holds a {type(text).__name__}: pass text, or arrays or lists of it", type(text).__name__)
+        if "\0" in text or not _is_unicode(text):
+            _refuse(
+                spec, f"holds {text[:40]!r}, which no runtime takes whole: leave out NUL and half characters", "str"
+            )
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _convert_array(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:

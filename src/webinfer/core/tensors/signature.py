@@ -23,6 +23,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "int64": np.dtype("<i8"),
     "uint64": np.dtype("<u8"),
     "bool": np.dtype("bool"),
+    "string": np.dtype(object),  # each a str
 }
 
 _REMEDY = "export the model so that it gives tensors (scikit-learn's converter: options={'zipmap': False})"

@@ -25,12 +25,14 @@ class Answer(NamedTuple):
         lanes: The lanes that computed it: one for each stage of the model.
         captured: Whether the GPU recorded the run, or replayed it from an earlier one.
         notes: Why it was not recorded, where that was asked for.
+        bundle: The build of the runtime that ran it, where it is another than the lane's own.
     """
 
     tensors: dict[str, NDArray[Any]]
     lanes: tuple[Lane, ...]
     captured: bool = False
     notes: tuple[str, ...] = ()
+    bundle: str | None = None
 
 
 class ModelSessions(Protocol):

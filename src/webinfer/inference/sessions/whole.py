@@ -157,7 +157,7 @@ class Sessions:
         notes = self.capture.note(outcome, request.key.captured)
         if request.key.backend == "webnn" and bucket.sizes and not request.key.dimensions:
             notes = (*notes, _OPEN)
-        return Answer(reply.tensors, (request.lane,), outcome is True, notes)
+        return Answer(reply.tensors, (request.lane,), outcome is True, notes, reply.answer.bundle)
 
     def recipe(self, key: SessionKey) -> Recipe:
         """Return how a lane creates a session.

@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import onnx
 from google.protobuf.unknown_fields import UnknownFieldSet  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx.defs import OpSchema
 
 _NEWEST_IR = 13  # of ONNX Runtime Web 1.30, as are these
 _NEWEST_OPSETS: Mapping[str, int] = {"": 26, "ai.onnx.ml": 5}
 _NEWEST_DTYPE = TensorProto.INT2  # which IR version 13 brought
 
 
-def adapt(model: ModelProto, outputs: Sequence[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What was done to a model.
+
+    Attributes:
+        notes: In words, for results.
+        is_doubtful: Whether operators have an older form now that others took the place of. It has the same inputs and
+            attributes; whether it answers the same is for the caller to find out.
+    """
+
+    notes: tuple[str, ...]
+    is_doubtful: bool
+
+
+def adapt(model: ModelProto, outputs: Sequence[str], *, doubtful: bool = True) -> Adaptation:
     """Adapt a model to the browser's runtime, in place, as far as that changes no answer.
 
     Args:
         model: The model, or its outline.
         outputs: The outputs to keep; what only others need goes.
+        doubtful: Whether operators may get an older form: see ``Adaptation``.
 
     Returns:
-        What was done, as notes for results.
+        What was done.
     """
-    return [*_lower_versions(model), *_keep_outputs(model.graph, outputs)]
+    lowered, is_doubtful = _lower_versions(model, doubtful)
+    return Adaptation((*lowered, *_keep_outputs(model.graph, outputs)), is_doubtful)
 
 
 # Versions
 
 
-def _lower_versions(model: ModelProto) -> list[str]:
+def _lower_versions(model: ModelProto, doubtful: bool) -> tuple[list[str], bool]:
     """Lower the versions of the format and of operators where nothing in the model needs them.
 
     Returns:
-        A note, or none.
+        A note, or none, and whether operators have an older form now.
     """
-    lowered = []
+    lowered, is_doubtful = [], False
     imports = [*model.opset_import, *(opset for function in model.functions for opset in function.opset_import)]
     versions = {_domain(opset.domain): opset.version for opset in imports}
     for domain, newest in _NEWEST_OPSETS.items():
         version = versions.get(domain, 0)
-        if version > newest and _operators_are_older(model, domain, version, newest):
+        changes = _changes(model, domain, version, newest) if version > newest else "none"
+        if version > newest and (changes == "none" or (changes == "some" and doubtful)):
+            is_doubtful |= changes == "some"
             for opset in imports:
                 opset.version = newest if _domain(opset.domain) == domain else opset.version
             lowered.append(f"{domain or 'opset'} {version} to {newest}")
@@ -49,24 +69,41 @@ def _lower_versions(model: ModelProto) -> list[str]:
         lowered.append(f"IR version {model.ir_version} to {_NEWEST_IR}")
         model.ir_version = _NEWEST_IR
     if not lowered:
-        return []
-    return [f"lowered for the browser's runtime, since nothing in the model needs more: {' and '.join(lowered)}"]
+        return [], False
+    note = f"lowered for the browser's runtime, since nothing in the model needs more: {' and '.join(lowered)}"
+    return [note], is_doubtful
 
 
-def _operators_are_older(model: ModelProto, domain: str, version: int, newest: int) -> bool:
-    """Return whether each operator of a domain is the same in an older version."""
+def _changes(model: ModelProto, domain: str, version: int, newest: int) -> Literal["none", "some", "breaking"]:
+    """Return what changed since an older version, of the operators of a domain that a model has."""
     if version > onnx.defs.onnx_opset_version() and not domain:
-        return False  # what that brought is not known here
+        return "breaking"  # what that version brought is not known here
+    changes: Literal["none", "some"] = "none"
     for node in _nodes(model):
         if _domain(node.domain) != domain or any(function.name == node.op_type for function in model.functions):
             continue
         try:
             schema = onnx.defs.get_schema(node.op_type, version, domain)
+            older = onnx.defs.get_schema(node.op_type, newest, domain)
         except onnx.defs.SchemaError:
-            return False
-        if schema.since_version > newest or schema.deprecated:
-            return False
-    return True
+            return "breaking"
+        if schema.since_version != older.since_version:
+            if not _fits(node, schema, older):
+                return "breaking"
+            changes = "some"
+    return changes
+
+
+def _fits(node: NodeProto, schema: OpSchema, older: OpSchema) -> bool:
+    """Return whether a node is one of an older operator, too, with the same attributes and defaults."""
+    inside = len(node.input) <= older.max_input and len(node.output) <= older.max_output
+    given = {attribute.name for attribute in node.attribute}
+    same = all(
+        name in given or schema.attributes[name].default_value == attribute.default_value
+        for name, attribute in older.attributes.items()
+        if name in schema.attributes
+    )
+    return inside and same and given <= set(older.attributes) and not older.deprecated
 
 
 def _format_is_older(model: ModelProto) -> bool:

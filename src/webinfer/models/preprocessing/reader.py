@@ -193,6 +193,9 @@ class Reader:
         Raises:
             TokenizerMissing: There is text and the model came without a tokenizer.
         """
+        required = self._package.signature.required
+        if len(required) == 1 and required[0].dtype == "string":
+            return inputs  # the model reads text itself
         if isinstance(inputs, str) or (
             isinstance(inputs, list) and inputs and all(isinstance(text, str) for text in inputs)
         ):

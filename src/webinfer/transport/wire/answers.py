@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from webinfer.core.placement import OperatorReport, PhaseReport, PlacementReport
-from webinfer.transport.wire.messages import Count, Message
+from webinfer.transport.wire.messages import Bundle, Count, Message
 
 Milliseconds = Annotated[float, Meta(ge=0, le=1e10)]
 """A duration; the bound is about a hundred days."""
@@ -71,10 +71,17 @@ class RunTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunAnswer(Ok, tag="ok"):
-    """The answer to ``run``, whose tensors come with it; ``captured`` is as in a ``LoadAnswer``."""
+    """The answer to ``run``, whose tensors come with it; ``captured`` is as in a ``LoadAnswer``.
+
+    Attributes:
+        timing: Where the time went.
+        captured: As in a ``LoadAnswer``.
+        bundle: The build of the runtime that ran it, where it is another than the lane's own.
+    """
 
     timing: RunTiming
     captured: bool | str | None = None
+    bundle: Bundle | None = None
 
 
 class FeatureAnswer(Ok, tag="ok"):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from webinfer.core.errors import FrameTooLarge, MalformedFrame
 from webinfer.core.tensors import DTYPES
 from webinfer.transport.wire.messages import Count, Message
+from webinfer.transport.wire.strings import pack_strings, packed_length, unpack_strings
 
 Tensors = Mapping[str, NDArray[Any]]
 Buffer = bytes | bytearray | memoryview
@@ -124,9 +125,11 @@ def encode_parts(message: Message, tensors: Tensors | None = None, max_bytes: in
             for name, array in tensors.items():
                 if gap := -size & 7:  # bytes up to the next multiple of 8
                     body.append(_PADDING[gap])
-                table.append((name, _NAMES[array.dtype], array.shape))
-                body.append(array.data)
-                size += gap + array.nbytes
+                dtype = _NAMES[array.dtype]
+                table.append((name, dtype, array.shape))
+                data = pack_strings(array) if dtype == "string" else array.data
+                body.append(data)
+                size += gap + (len(data) if dtype == "string" else array.nbytes)
             head = b'%b,"tensors":%b}' % (head[:-1], _to_json(table))  # the table is the header's last field
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _malformed(f"The header of a {message.kind!r} message is not JSON", error) from error
@@ -190,14 +193,18 @@ def _read_tensors(frame: Buffer, offset: int, table: list[tuple[str, str, list[i
             raise MalformedFrame(f"Tensor {name[:80]!r} occurs twice.")
         count = math.prod(shape)  # Python's numbers: no shape makes this overflow and pass the check below
         offset += -offset & 7
-        if offset + count * dtype.itemsize > len(frame):
+        nbytes = packed_length(frame, offset) if word == "string" else count * dtype.itemsize
+        if offset + nbytes > len(frame):
             raise MalformedFrame(f"Tensor {name[:80]!r} of shape {shape} runs past the frame's end.")
         try:
-            # An empty tensor may lie at the very end, which frombuffer() refuses as an offset.
-            tensors[name] = np.frombuffer(frame, dtype, count, offset if count else 0).reshape(shape)
+            if word == "string":
+                array = unpack_strings(memoryview(frame)[offset : offset + nbytes], count)
+            else:  # an empty tensor may lie at the very end, which frombuffer() refuses as an offset
+                array = np.frombuffer(frame, dtype, count, offset if count else 0)
+            tensors[name] = array.reshape(shape)
         except (ValueError, OverflowError) as error:  # too many dimensions, or, beside a 0, too large ones
             raise _malformed(f"Tensor {name[:80]!r} cannot have its {len(shape)} dimensions", error) from error
-        offset += count * dtype.itemsize
+        offset += nbytes
     if offset != len(frame):
         raise MalformedFrame(f"{len(frame) - offset} bytes follow the last tensor.")
     return tensors
