@@ -67,6 +67,12 @@ def test_candidate_names_only_what_is_special() -> None:
     assert special.demand == 16
 
 
+@pytest.mark.parametrize("wrong", [{"lanes": 10**6}, {"threads": 0}, {"batch_size": 10**9}])
+def test_candidate_that_no_machine_can_run_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(OptionError, match="must be from 1 to"):
+        Candidate(browser="embedded", backend="wasm", precision="fp32", **wrong)  # type: ignore[arg-type]  # as read
+
+
 @pytest.mark.parametrize("wrong", [{"lanes": ()}, {"lanes": (0,)}, {"batch_sizes": (-1,)}, {"backends": ("cuda",)}])
 def test_space_refuses_what_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(OptionError):

@@ -70,7 +70,20 @@ def test_result_that_names_no_browser_of_the_caller_is_kept_for_later(results: T
     assert results.recall(MODEL, MACHINE, VERSIONS) == result()
 
 
-@pytest.mark.parametrize("contents", ["", "[]", "{", '{"format": 9, "tunings": []}', '{"format": 1, "tunings": [{}]}'])
+@pytest.mark.parametrize(
+    "contents",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 200_000,
+        '{"format": 9, "tunings": []}',
+        '{"format": 1, "tunings": [{}]}',
+        json.dumps({"format": 1, "tunings": [result().to_dict()]}).replace('"lanes": 1', '"lanes": 100000'),
+        json.dumps({"format": 1, "tunings": [result().to_dict()]}).replace('"batch_size": 1', '"batch_size": 0'),
+    ],
+    ids=range(8),
+)
 def test_damaged_file_is_begun_anew(results: TuningResults, tmp_path: Path, contents: str) -> None:
     path = tmp_path / "tuned" / f"{MODEL}.json"
     path.parent.mkdir()

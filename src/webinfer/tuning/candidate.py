@@ -14,6 +14,9 @@ from webinfer.core.options import BACKENDS, Backend
 
 Obstacle = Callable[["Candidate"], str | None]  # says why a candidate cannot run; None where it may
 
+_MOST = {"lanes": 256, "threads": 1024, "batch_size": 1024}
+"""More than machines have today, and few enough that a contest may ask for them at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -36,6 +39,13 @@ class Candidate:
     threads: int | None = None
     batch_size: int = 1
     workgroup: str | None = None
+
+    def __post_init__(self) -> None:
+        # A stored result may be damaged, or somebody else's: nobody shall start a million lanes because of one.
+        for name, most in _MOST.items():
+            number = getattr(self, name)
+            if number is not None and not 1 <= number <= most:
+                raise OptionError(f"{name} must be from 1 to {most}, not {number}.", option=name)
 
     def __str__(self) -> str:
         parts = [f"{self.backend} in {self.browser}", self.precision]

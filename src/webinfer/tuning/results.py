@@ -23,7 +23,7 @@ from webinfer.tuning.tuning import Tuning
 log = logging.getLogger("webinfer.tuning")
 
 _FORMAT = 1
-_DAMAGED = (ValueError, TypeError, KeyError, AttributeError)  # what reading a damaged file may raise
+_DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)  # what reading a damaged file may raise
 _PATIENCE = 5.0  # seconds to wait for another process that writes
 
 

@@ -96,6 +96,13 @@ def test_lead_that_chance_may_explain_is_none(store: Store, other: float) -> Non
     assert not StoredTunings(store).find(MODEL, MACHINE)
 
 
+def test_place_that_no_machine_has_is_left_out(store: Store) -> None:
+    run = benchmark(store)
+    measure(store, run, WEBNN, 5.0, concurrency=100_000)
+    measure(store, run, WASM, 20.0)
+    assert StoredTunings(store).find(MODEL, MACHINE) == []
+
+
 def test_place_alone_is_no_contest(store: Store) -> None:
     measure(store, benchmark(store), WASM, 20.0)
     assert not StoredTunings(store).find(MODEL, MACHINE)

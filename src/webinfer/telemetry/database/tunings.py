@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from webinfer.core.errors import DatabaseError
+from webinfer.core.errors import DatabaseError, OptionError
 from webinfer.core.statistics import Interval, quotient
 from webinfer.telemetry.database.connection import select
 from webinfer.telemetry.database.store import Store
@@ -113,7 +113,7 @@ class StoredTunings:
 def _parse(details: str | None) -> Tuning | None:
     try:
         return msgspec.json.decode(details or "", type=Tuning)
-    except msgspec.MsgspecError as error:  # of a later version, or written by somebody else
+    except (msgspec.MsgspecError, RecursionError) as error:  # of a later version, or written by somebody else
         log.warning("a result of tuning cannot be read: %s", error)
         return None
 
@@ -127,9 +127,10 @@ def _benchmarked(model: str, machine: str, rows: Sequence[dict[str, Any]]) -> Tu
     Returns:
         The result, or ``None``.
     """
-    if not rows:
+    measured = [(row, standing) for row in rows if (standing := _standing(row)) is not None]
+    if not measured:
         return None
-    standings = [_standing(row) for row in rows]
+    rows, standings = [row for row, _ in measured], [standing for _, standing in measured]
     fastest = standings[0]
     here = [standing for standing in standings if _place(standing) == _place(fastest)]
     winner = min((one for one in here if not _lead(fastest, one) > 1), key=lambda one: one.candidate.lanes)
@@ -170,15 +171,18 @@ def _lead(winner: Standing, other: Standing) -> float:
     return _gain(winner, other).low
 
 
-def _standing(row: dict[str, Any]) -> Standing:
-    """Return a place of a benchmark, which has one caller to each lane, as a standing."""
-    candidate = Candidate(
-        browser=row["browser_name"],
-        backend=row["backend"],
-        precision=row["precision"] or "fp32",
-        lanes=row["concurrency"] or 1,
-        batch_size=row["batch"] or 1,
-    )
+def _standing(row: dict[str, Any]) -> Standing | None:
+    """Return a place of a benchmark, which has one caller to each lane, as a standing; ``None`` for no candidate."""
+    try:
+        candidate = Candidate(
+            browser=row["browser_name"],
+            backend=row["backend"],
+            precision=row["precision"] or "fp32",
+            lanes=row["concurrency"] or 1,
+            batch_size=row["batch"] or 1,
+        )
+    except OptionError:  # more lanes than a contest may have, or a damaged row
+        return None
     ends = row["value"], row["low"], row["high"]
     is_over_launches = row["scope"] == "over launches"
     interval = Interval(*ends, row["confidence"], "over launches" if is_over_launches else "within one launch")
