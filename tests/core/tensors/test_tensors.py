@@ -316,7 +316,10 @@ def test_text_comes_through_for_an_input_of_strings(value: Any) -> None:
     assert prepared.tolist() == ["a", "zwölf"]
 
 
-@pytest.mark.parametrize("value", [[1], ["a", None], [b"a"], ["a\0b"], ["\ud800"], np.arange(2), [["a"], ["b", "c"]]])
+@pytest.mark.parametrize(
+    "value",
+    [[1], ["a", None], [b"a"], ["a\0b"], ["\ud800"], np.arange(2), np.array(["a", 1], object), [["a"], ["b", "c"]]],
+)
 def test_what_is_no_text_is_refused_for_an_input_of_strings(value: Any) -> None:
     with pytest.raises(InputError):
         prepare(Signature((TensorSpec("x", "string", ("n",)),), ()), {"x": value})

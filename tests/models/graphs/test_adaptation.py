@@ -77,6 +77,12 @@ def test_operators_that_changed_since_are_told_wherever_they_are(
     assert adaptation.is_doubtful == (opset == 26)
 
 
+def test_operator_that_only_takes_more_types_since_is_the_same() -> None:
+    graph = model(node("Einsum", ["x"], ["y"], equation="i->i"))
+    assert not adapt(graph, ["y"]).is_doubtful
+    assert versions(graph) == (13, 26)
+
+
 def test_attribute_that_the_older_operator_lacks_keeps_the_opset() -> None:
     graph = model(node("SpaceToDepth", ["x"], ["y"], blocksize=2, mode="CRD"))
     assert not adapt(graph, ["y"]).is_doubtful

@@ -71,7 +71,11 @@ class Signature:
     )
 
     def __post_init__(self) -> None:
-        plan = tuple((spec.name, DTYPES[spec.dtype], spec.shape) for spec in self.inputs if spec.ranked)
+        plan = tuple(
+            (spec.name, DTYPES[spec.dtype], spec.shape)
+            for spec in self.inputs
+            if spec.ranked and spec.dtype != "string"
+        )
         object.__setattr__(self, "plan", plan)
 
     @property
