@@ -237,7 +237,6 @@ def _calls(model: Any) -> dict[str, tuple[Any, type[WebinferError], str]]:
         "wrong dtype": ({"x": np.zeros((1, 8), np.complex64)}, DtypeMismatch, "x"),
         "wrong rank": ({"x": np.zeros((1, 1, 1, 8), np.float32)}, ShapeMismatch, "x"),
         "wrong dimension": ({"x": np.zeros((1, 7), np.float32)}, ShapeMismatch, "8"),
-        "empty batch": ({"x": np.zeros((0, 8), np.float32)}, EmptyBatch, "x"),
         "text without tokenizer": ("some text", TokenizerMissing, "tokenizer"),
     }
 
@@ -251,6 +250,20 @@ def test_bad_input_is_refused_by_name_and_the_next_request_works(
     with pytest.raises(error, match=culprit):
         model.run(inputs)
     assert model.run({"x": [0.0] * 8}).outputs["y"].shape == (1, 4)
+
+
+@pytest.mark.parametrize("backend", ["wasm", "webnn", "webgpu"])
+def test_no_rows_are_answered_by_webassembly_and_refused_elsewhere(
+    embedded: Accelerator, perceptron: Path, backend: Any
+) -> None:
+    model, x = embedded.load(perceptron, platform=backend), {"x": np.zeros((0, 8), np.float32)}
+    if backend == "wasm":
+        result = model.run(x)
+        assert (result["y"].shape, result.items) == ((0, 4), 0)
+    else:
+        with pytest.raises(EmptyBatch, match=r"'x'.*WebAssembly"):
+            model.run(x)
+    assert model.run({"x": [0.0] * 8})["y"].shape == (1, 4)
 
 
 def test_empty_list_of_requests_is_refused(embedded: Accelerator, perceptron: Path) -> None:

@@ -97,7 +97,7 @@ class NativeSession:
             InputError: The inputs do not fit.
             RunFailed: onnxruntime failed.
         """
-        arrays = prepare(self._signature, inputs) if self._signature is not None else dict(inputs)
+        arrays = prepare(self._signature, inputs, empty=True) if self._signature is not None else dict(inputs)
         names = list(outputs or self.outputs)
         try:
             answers = self._session.run(names, arrays)

@@ -125,7 +125,7 @@ class RequestBuilder:
             InputError: The inputs do not fit the model's signature.
             OptionError: The timeout or the priority cannot be.
         """
-        tensors = prepare(self._signature, self.reader.text(inputs))
+        tensors = prepare(self._signature, self.reader.text(inputs), empty=self._backend == "wasm")
         self.reader.check(tensors)
         if outputs is not None:
             refuse_unknown(outputs, self._signature, self._name)

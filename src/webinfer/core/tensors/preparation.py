@@ -16,7 +16,7 @@ from webinfer.core.tensors.signature import DERIVED, DTYPES, Signature, TensorSp
 _PAST = "past_key_values"
 
 
-def prepare(signature: Signature, inputs: Any) -> dict[str, NDArray[Any]]:
+def prepare(signature: Signature, inputs: Any, *, empty: bool = False) -> dict[str, NDArray[Any]]:
     """Make a caller's inputs fit a model's signature.
 
     Lists, tuples and scalars take the declared dtype if that loses nothing (rounding to a float dtype aside). Arrays
@@ -28,6 +28,7 @@ def prepare(signature: Signature, inputs: Any) -> dict[str, NDArray[Any]]:
     Args:
         signature: The model's.
         inputs: Values by input name, or one bare value where the model requires a single input.
+        empty: Whether there may be no items.
 
     Returns:
         C-contiguous little-endian arrays of the declared dtypes, in the signature's order.
@@ -37,7 +38,7 @@ def prepare(signature: Signature, inputs: Any) -> dict[str, NDArray[Any]]:
         MissingInput: An input was not given and does not follow from the others.
         DtypeMismatch: A value is text, ragged, of another kind, or out of the declared dtype's range.
         ShapeMismatch: A rank or a dimension is not the declared one.
-        EmptyBatch: There are no items.
+        EmptyBatch: There are no items, and there have to be.
     """
     if type(inputs) is dict:
         ready = _accept(signature, inputs)
@@ -50,7 +51,7 @@ def prepare(signature: Signature, inputs: Any) -> dict[str, NDArray[Any]]:
     }
     _derive(signature, arrays)
     ordered = {spec.name: arrays[spec.name] for spec in signature.inputs}
-    _check_shapes(signature, ordered)
+    _check_shapes(signature, ordered, empty)
     return ordered
 
 
@@ -120,7 +121,7 @@ def _fit_rank(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _check_shapes(signature: Signature, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _check_shapes(signature: Signature, arrays: Mapping[str, NDArray[Any]], empty: bool) -> None:
     """Check every dimension that has a size. A name says nothing of one, not even that two of the name are equal.
 
     Raises:
@@ -129,8 +130,9 @@ def _check_shapes(signature: Signature, arrays: Mapping[str, NDArray[Any]]) -> N
     """
     for spec in signature.inputs:
         array = arrays[spec.name]
-        if array.ndim and array.shape[0] == 0 and not (spec.shape and spec.shape[0] == 0):
-            raise EmptyBatch(f"Input {spec.name!r} has no items: its shape is {array.shape}.", input=spec.name)
+        if array.ndim and array.shape[0] == 0 and not empty and not (spec.shape and spec.shape[0] == 0):
+            why = f"Input {spec.name!r} has no items: its shape is {array.shape}. WebAssembly alone takes that."
+            raise EmptyBatch(why, input=spec.name)
         for axis, wanted in enumerate(spec.shape):
             size = array.shape[axis]
             if isinstance(wanted, int) and size != wanted:

@@ -99,7 +99,7 @@ class Positions:
         positions, mask = tensors.get("position_ids"), tensors.get("attention_mask")
         if positions is not None and positions.size:
             return int(positions.max()) + 1 - _first(self.padding)
-        if ids.shape[-1] > self.count and self.padding is not None:  # padding takes no position
+        if ids.size and ids.shape[-1] > self.count and self.padding is not None:  # padding takes no position
             return int(np.count_nonzero(ids != self.padding, axis=-1).max())
         # With a cache, the mask also covers the tokens of earlier runs.
         return int(max(ids.shape[-1], mask.shape[-1] if mask is not None and mask.ndim else 0))
