@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,16 +42,11 @@ class Trial:
             first = next((facts for node, facts in nodes), NodeFacts(""))
             version = max((opset.version for opset in self.model.opset_import if not opset.domain), default=0)
             return Case(self.name, NodeFacts(self.operator or first.operator, "", version, attributes=_several(nodes)))
-        facts = nodes[0][1]
+        node, facts = nodes[0]
+        if any(name and not dtype for name, dtype in zip(node.input, facts.dtypes, strict=False)):
+            return Case(self.name, replace(facts, traits={}))  # a sequence or an optional value, which no node is like
         if facts.traits and any(_is_special(array) for array in self.inputs.values()):
-            facts = NodeFacts(
-                facts.operator,
-                facts.domain,
-                facts.opset,
-                facts.dtypes,
-                facts.attributes,
-                {**facts.traits, "values": "special"},
-            )
+            facts = replace(facts, traits={**facts.traits, "values": "special"})
         return Case(self.name, facts)
 
 
