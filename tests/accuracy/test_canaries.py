@@ -80,6 +80,30 @@ def test_tiny_values_are_not_lost_beside_large_ones(write: Write) -> None:
     assert verdict(right, write("wrong.onnx", nodes=cut, initializers=tensors, **SIDES)) is not None
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_last_of_equal_values_shows_along_any_axis_of_few_values(write: Write, axis: int) -> None:
+    sides = {"inputs": [value("x", shape=(2, 2, 2))], "outputs": [value("y", shape=None)]}
+    right, wrong = (
+        write(f"{last}.onnx", **sides, nodes=[
+            node("ArgMax", ["x"], ["i"], axis=axis, select_last_index=last), node("Cast", ["i"], ["y"], to=1)])
+        for last in (0, 1)
+    )  # fmt: skip
+    assert verdict(right, wrong) is not None
+
+
+def test_rounding_that_equal_inputs_leave_is_no_fault(write: Write) -> None:
+    """Equal values less their mean are zero but for rounding, which a small divisor makes large."""
+    nodes = [node("Mul", ["x", "third"], ["a"]), node("ReduceMean", ["a"], ["m"], axes=[1]),
+             node("Sub", ["a", "m"], ["d"]), node("Mul", ["d", "many"], ["y"])]  # fmt: skip
+    reordered = [*nodes[:1], node("Gather", ["a", "order"], ["g"], axis=1), node("ReduceSum", ["g", "axis"], ["s"]),
+                 node("Mul", ["s", "seventh"], ["m"]), *nodes[2:]]  # fmt: skip
+    tensors = [number("third", 1 / 3), number("many", 1e6), number("order", [*range(6, -1, -1)], np.int64),
+               number("axis", [1], np.int64), number("seventh", 1 / 7)]  # fmt: skip
+    sides = {"inputs": [value("x", shape=("n", 7))], "outputs": [value("y", shape=("n", 7))]}
+    right = write("right.onnx", nodes=nodes, initializers=tensors, **sides)
+    assert verdict(right, write("wrong.onnx", nodes=reordered, initializers=tensors, **sides)) is None
+
+
 def test_mask_that_is_ignored_shows(write: Write) -> None:
     inputs = [value("input_ids", INT64, ("b", "s")), value("attention_mask", INT64, ("b", "s"))]
     sides = {"inputs": inputs, "outputs": [value("y", INT64, ("b", "s"))]}
@@ -107,7 +131,7 @@ def test_near_tie_of_a_computed_index_is_no_fault(write: Write) -> None:
 def test_canaries_have_sizes_that_are_no_bucket_and_several_rows(write: Write) -> None:
     sides = {"inputs": [value("x", shape=("n", "m"))], "outputs": [value("y", shape=("n", "m"))]}
     found = reference(resolve(write(**sides)), Job())
-    assert [canary.inputs["x"].shape for canary in found.canaries] == [(1, 16), (3, 13), (1, 16)]
+    assert [canary.inputs["x"].shape for canary in found.canaries] == [(1, 16), (3, 13), (1, 16), (1, 16)]
     values = [canary.inputs["x"] for canary in found.canaries]
     assert len(np.unique(values[1])) < values[1].size / 2
     assert (values[2] == 0).any()
@@ -117,7 +141,7 @@ def test_canaries_have_sizes_that_are_no_bucket_and_several_rows(write: Write) -
 def test_model_that_takes_one_row_alone_gets_one(write: Write) -> None:
     sides = {"inputs": [value("x", shape=(1, "m"))], "outputs": [value("y", shape=(1, "m"))]}
     found = reference(resolve(write(**sides)), Job())
-    assert [canary.inputs["x"].shape for canary in found.canaries] == [(1, 16), (1, 13), (1, 16)]
+    assert [canary.inputs["x"].shape for canary in found.canaries] == [(1, 16), (1, 13), (1, 16), (1, 16)]
 
 
 def test_indices_that_must_be_small_are_zeros(write: Write) -> None:
@@ -125,14 +149,14 @@ def test_indices_that_must_be_small_are_zeros(write: Write) -> None:
     path = write(nodes=[node("Gather", ["table", "x"], ["y"])], inputs=[value("x", INT64, ("n", 3))],
                  outputs=[value("y", shape=("n", 3, 2))], initializers=tensors)  # fmt: skip
     found = reference(resolve(path), Job())
-    assert len(found.canaries) == 3
+    assert len(found.canaries) == 4
     assert not any(canary.inputs["x"].any() for canary in found.canaries)
 
 
 def test_extremes_of_token_ids_and_padding_are_among_the_canaries(write: Write) -> None:
     package = resolve(decoder(write))
     maker = CanaryMaker(package)
-    (first, *_), (second, *_), _ = forms(package)
+    (first, *_), (second, *_), *_ = forms(package)
     plain, odd = maker.make(first), maker.make(second)
     assert plain["attention_mask"].all()
     assert odd["attention_mask"].shape == (3, 16)

@@ -34,7 +34,7 @@ class Form:
     Attributes:
         values: What inputs hold. ``noise`` is of scale 1. ``steps`` are multiples of a half, many of them equal or
             zero; masks have padding. ``wide`` are magnitudes of nine decades, and the extremes of whole numbers.
-            ``plain`` is ones and, of whole numbers, zeros.
+            ``plain`` is ones and, of whole numbers, zeros: along whatever axis, all are equal.
         rows: Items.
         length: Size of what has no fixed size; see ``SampleMaker.make``.
         careful: Whether whole numbers are zeros, which suit every use of them.
@@ -49,8 +49,7 @@ class Form:
 def forms(package: ModelPackage) -> tuple[tuple[Form, ...], ...]:
     """Return the canaries of a model, each with its forms in the order to be tried.
 
-    The first one has the sizes of the smallest bucket, and the last one, too. Between them is one of several rows and
-    of sizes that are no bucket.
+    The second one has several rows, and sizes that are no bucket. The others have the sizes of the smallest bucket.
 
     Args:
         package: The model.
@@ -60,7 +59,8 @@ def forms(package: ModelPackage) -> tuple[tuple[Form, ...], ...]:
     odd = [(rows, size - _ODD) for size in sizes for rows in (_ODD, 1)] + [(1, size) for size in sizes]
     steps = [Form("steps", *size, careful) for size in odd for careful in (False, True)]
     wide = [Form("wide", 1, size, careful) for careful in (False, True) for size in sizes]
-    return (*noise, *(Form("plain", 1, size) for size in sizes)), tuple(steps), tuple(wide)
+    plain = tuple(Form("plain", 1, size) for size in sizes)
+    return (*noise, *plain), tuple(steps), tuple(wide), plain
 
 
 class CanaryMaker:

@@ -163,7 +163,7 @@ def compare(outputs: Arrays, right: Arrays, steady: Arrays | None = None) -> lis
     Args:
         outputs: What was computed. An output that is missing, or of another shape, counts as wrong in every value.
         right: What is right.
-        steady: Where values that are no floats count, by output name; others follow from near ties. Without it, all do.
+        steady: Where values count, by output name; others follow from near ties. Where there is nothing, all do.
 
     Returns:
         A deviation for each output of ``right``, in its order.
@@ -218,10 +218,10 @@ def _deviation(
 ) -> Deviation:
     if output is None or output.shape != right.shape:
         return Deviation(output=name, strange=max(1, right.size))
+    if steady is not None:
+        output = np.where(steady, output, right)
     if right.dtype.kind != "f":
-        if steady is not None:
-            right, output = right[steady], output[steady]
-        return Deviation(output=name, equal=measures.equal_share(right, output) if right.size else None)
+        return Deviation(output=name, equal=measures.equal_share(right, output))
     strange = measures.count_strange(right, output)
     finite = np.isfinite(right) & np.isfinite(output)
     difference, largest = measures.largest_difference(right, output), measures.largest_value(right)

@@ -15,7 +15,7 @@ from webinfer.accuracy.comparison import Deviation, Limits, fault
 from webinfer.core.cache import cache_dir
 from webinfer.core.json import write_json
 
-_VERSION = 3  # raised when canaries or measures change
+_VERSION = 4  # raised when canaries or measures change
 
 
 class Measure(NamedTuple):

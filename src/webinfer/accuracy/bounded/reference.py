@@ -23,7 +23,7 @@ from webinfer.models.files.package import ModelPackage
 
 Arrays = Mapping[str, NDArray[Any]]
 
-VERSION = 2  # raised when canaries change
+VERSION = 3  # raised when canaries change
 _ABOUT = "about.json"
 _LONG = (2.0, 5.0)  # seconds, and times what the first canary took, that another one may take
 _MORE = 1.5  # how much more time or memory there must be for another attempt
@@ -36,7 +36,7 @@ class Canary:
     Attributes:
         inputs: Arrays by input name.
         answer: Arrays by output name.
-        steady: Where whole numbers and truth values of the answer follow from no near tie, by output name.
+        steady: Where values of the answer follow from no near tie, by output name.
     """
 
     inputs: Arrays

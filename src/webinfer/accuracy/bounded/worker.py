@@ -26,6 +26,7 @@ from webinfer.models.graphs.outline import outline
 
 Arrays = dict[str, NDArray[Any]]
 
+_NEAR = 1e-2  # part of itself by which a float may move when its inputs move by a ten-thousandth
 _SAMPLES = 8  # of what activations are observed on
 
 
@@ -75,7 +76,7 @@ def answer_canary(package: ModelPackage, directory: Path, order: dict[str, Any])
     except (LoadFailed, RunFailed):
         session = _held(package, optimize=True)
         inputs, answer = _first(session, maker, canaries[number])
-    write_arrays(directory / f"{number}.steady", _steady(session, inputs, answer))
+    write_arrays(directory / f"{number}.steady", _steady(session, inputs, answer, floats=number == len(canaries) - 1))
     write_arrays(directory / f"{number}.inputs", inputs)
     write_arrays(directory / f"{number}.answers", answer)
     if number == len(canaries) - 1:
@@ -110,21 +111,40 @@ def _first(session: NativeSession, maker: CanaryMaker, canary: tuple[Form, ...])
     raise failure
 
 
-def _steady(session: NativeSession, inputs: Arrays, answer: Arrays) -> Arrays:
-    """Return for each output that is no float where it stays the same when inputs are moved a little: no near ties."""
-    names = [name for name, array in answer.items() if _is_whole(array)]
+def _steady(session: NativeSession, inputs: Arrays, answer: Arrays, *, floats: bool) -> Arrays:
+    """Return for each output where it stays the same when inputs are moved a little, and so follows from no near tie.
+
+    Args:
+        session: The model.
+        inputs: Inputs by name.
+        answer: Its answer to them.
+        floats: Whether floats are looked at, too. Inputs that are all equal may leave nothing of them but rounding.
+    """
+    kinds = "iubf" if floats else "iub"
+    names = [name for name, output in answer.items() if _kind(output) in kinds]
     steady = {name: np.ones(answer[name].shape, bool) for name in names}
     if names and any(array.dtype.kind == "f" for array in inputs.values()):
         for sign in (1, -1):
             moved = session.run(shaken(inputs, sign), names)
             for name in names:
                 if moved[name].shape == steady[name].shape:
-                    steady[name] &= moved[name] == answer[name]
+                    steady[name] &= _is_near(answer[name], moved[name])
     return steady
 
 
-def _is_whole(output: Any) -> bool:
-    return isinstance(output, np.ndarray) and output.dtype.kind in "iub"
+def _kind(output: Any) -> str:
+    """Return the kind of an output's dtype, as NumPy names it; ``-`` for a sequence or a map."""
+    return output.dtype.kind if isinstance(output, np.ndarray) else "-"
+
+
+def _is_near(array: NDArray[Any], moved: NDArray[Any]) -> Any:
+    """Return where values are the same; of floats, where they differ by little of themselves."""
+    if array.dtype.kind != "f":
+        return array == moved
+    one, two = array.astype(np.float64), moved.astype(np.float64)
+    largest = np.abs(one[np.isfinite(one)]).max(initial=0.0)
+    with np.errstate(invalid="ignore"):
+        return (np.abs(one - two) <= _NEAR * (np.abs(one) + largest / 10)) | (one == two)
 
 
 def run_graph(package: ModelPackage, directory: Path, order: dict[str, Any]) -> dict[str, Any]:
