@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 
+import psutil
 import pytest
 
 from tests.accuracy.bounded.test_reference import loop
 from tests.modelfiles import Write
+from tests.processes import command_line
 from webinfer.accuracy.bounded import runs
 from webinfer.accuracy.bounded.reference import Reference, reference
 from webinfer.accuracy.bounded.runs import NativeRuns
@@ -50,3 +53,19 @@ async def test_who_gives_up_waiting_leaves_the_run_to_the_others(write: Write) -
     await asyncio.sleep(0)
     impatient.cancel()
     assert (await native.reference(package)).canaries
+
+
+async def test_last_to_be_closed_leaves_no_process(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_open", weakref.WeakSet())
+    first, second = NativeRuns(), NativeRuns()
+    await first.reference(resolve(loop(write, 2)))
+    first.close()
+    assert workers()
+    second.close()
+    assert not workers()
+
+
+def workers() -> list[psutil.Process]:
+    """Return the processes in which models run natively."""
+    children = psutil.Process().children()
+    return [child for child in children if "webinfer.accuracy.bounded.worker" in command_line(child)]

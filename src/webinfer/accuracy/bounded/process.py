@@ -76,6 +76,11 @@ def ask(job: Job, what: str, package: ModelPackage, directory: Path, details: Ma
         raise
 
 
+def end_idle() -> None:
+    """End the process that waits for the next run, if there is one."""
+    _workers.close()
+
+
 def available_mb() -> float:
     """Return the memory that this process may still have: the machine's, or its control group's where that is less."""
     available = float(psutil.virtual_memory().available)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import TypeVar
 
-from webinfer.accuracy.bounded.process import SECONDS, native_job
+from webinfer.accuracy.bounded.process import SECONDS, end_idle, native_job
 from webinfer.accuracy.bounded.reference import Reference, reference
 from webinfer.core.lifetime.worker_process import Job, in_thread
 from webinfer.models.files.package import ModelPackage
@@ -24,6 +25,7 @@ class NativeRuns:
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._jobs: set[Job] = set()
+        _open.add(self)
         self._references: dict[str, asyncio.Task[Reference]] = {}  # those under way, by the model's hash
 
     def __repr__(self) -> str:
@@ -75,12 +77,18 @@ class NativeRuns:
         return await asyncio.shield(self.begin(package))
 
     def close(self) -> None:
-        """Give everything up that is under way."""
+        """Give everything up that is under way. The last one to be closed leaves no process behind."""
         for job in self._jobs:
             job.cancel()
+        _open.discard(self)
+        if not _open:
+            end_idle()
 
 
 def _look_at(task: asyncio.Task[Reference]) -> None:
     """Have an error count as seen: whoever waits for the task gets it, and nobody may."""
     if not task.cancelled():
         task.exception()
+
+
+_open: weakref.WeakSet[NativeRuns] = weakref.WeakSet()  # those that may still have models run natively
