@@ -41,14 +41,6 @@ class Excerpts:
     def __repr__(self) -> str:
         return f"<Excerpts nodes={len(self.nodes)}>"
 
-    def is_constant(self, name: str) -> bool:
-        """Return whether a value is a weight.
-
-        Args:
-            name: The value's name.
-        """
-        return name in self._weights
-
     def needs(self, nodes: Iterable[NodeProto]) -> list[str]:
         """Return the values that nodes take from outside, in order; weights are not among them.
 
