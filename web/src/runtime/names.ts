@@ -36,7 +36,7 @@ export function readOutputs(results: RuntimeOutputs, names: Iterable<string>): M
   const outputs = new Map<string, Tensor>();
   for (const name of names) {
     const known = toRuntime(name);
-    if (Object.hasOwn(results, known)) outputs.set(name, results[known] as Tensor);
+    if (Object.hasOwn(results, known)) outputs.set(name, results[known]!);
   }
   return outputs;
 }
