@@ -56,6 +56,12 @@ def test_rows_that_disagree_bar_nothing() -> None:
     assert (finding.standing, finding.bad, len(finding.rows)) == ("mixed", False, 2)
 
 
+def test_where_values_decide_a_node_is_wrong() -> None:
+    rows = _atlas(("ties", ALIGNED, "wrong"), ("plain", ALIGNED, "right"), ("other", resize(), "right"))
+    assert _look_up(rows, ALIGNED).standing == "wrong"
+    assert _look_up(rows, resize()).standing == "right"
+
+
 def test_rows_of_special_values_say_nothing_of_models() -> None:
     atlas = Atlas()
     special = facts(resize())

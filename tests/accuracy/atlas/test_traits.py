@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -75,3 +77,9 @@ def test_axes_are_named_by_where_they_are() -> None:
     assert axes_trait([-1], 4) == axes_trait([3], 4) == axes_trait([-1], None) == "last"
     assert axes_trait([0, 1, 2], 3) == "all"
     assert axes_trait([1], 4) == "other"
+
+
+@pytest.mark.parametrize(("kernel", "stride", "split"), [(2, 1, "uneven"), (3, 1, "even"), (2, 2, "none")])
+def test_automatic_padding_is_told_apart_by_how_it_is_split(kernel: int, stride: int, split: str) -> None:
+    stated: dict[str, Any] = {"auto_pad": "SAME_LOWER", "kernel_shape": [kernel] * 2, "strides": [stride] * 2}
+    assert facts(graph(helper.make_node("AveragePool", ["x"], ["y"], **stated))).traits["split"] == split

@@ -98,11 +98,23 @@ def _pooling(attributes: Attributes, inputs: Inputs) -> dict[str, str]:
     dilations = list(attributes["dilations"].ints) if "dilations" in attributes else [1] * count
     if shape is None or len(shape) != count + 2 or None in shape[2:]:
         return {}
+    automatic = attributes["auto_pad"].s.decode() if "auto_pad" in attributes else "NOTSET"
+    if automatic.startswith("SAME"):
+        return {"split": _split(shape[2:], kernel, strides, dilations)}
     left = [
         ((size or 0) + pads[axis] + pads[axis + count] - (kernel[axis] - 1) * dilations[axis] - 1) % strides[axis]
         for axis, size in enumerate(shape[2:])
     ]
     return {"windows": "ragged" if any(left) else "whole"}
+
+
+def _split(sizes: Shape, kernel: list[int], strides: list[int], dilations: list[int]) -> str:
+    """Return whether automatic padding is the same on both sides; only where it is not, LOWER and UPPER differ."""
+    totals = [
+        max(0, (-(-(size or 0) // stride) - 1) * stride + (width - 1) * dilation + 1 - (size or 0))
+        for size, width, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True)
+    ]
+    return "none" if not any(totals) else "uneven" if any(total % 2 for total in totals) else "even"
 
 
 def _resize(attributes: Attributes, inputs: Inputs) -> dict[str, str]:

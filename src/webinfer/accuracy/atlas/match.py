@@ -121,7 +121,7 @@ class Chart:
             facts: What decides on it.
         """
         rows = [row for row in self._rows.get((facts.domain, facts.operator), ()) if _fits(row.case.facts, facts)]
-        rows = _nearest(rows, facts.opset)
+        rows = _without_luck(_nearest(rows, facts.opset))
         outcomes = {row.verdict.outcome for row in rows}
         rows.sort(key=lambda row: -OUTCOMES.index(row.verdict.outcome))
         return Finding(node, facts, _standing(outcomes), tuple(rows))
@@ -169,6 +169,12 @@ def _nearest(rows: Sequence[Row], opset: int) -> list[Row]:
     """Return the rows of the nearest version of the operator: providers seldom tell versions apart."""
     distance = min((abs(row.case.facts.opset - opset) for row in rows), default=0)
     return [row for row in rows if abs(row.case.facts.opset - opset) == distance]
+
+
+def _without_luck(rows: Sequence[Row]) -> list[Row]:
+    """Return rows without those that a bad row with the same node contradicts: there values decide, as ties do."""
+    bad = [row.case.facts for row in rows if row.verdict.outcome in BAD]
+    return [row for row in rows if row.verdict.outcome in BAD or row.case.facts not in bad]
 
 
 def _standing(outcomes: set[Outcome]) -> Standing:
