@@ -164,7 +164,7 @@ export class LaneService {
       const feeds = makeFeeds();
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
       for (const { name, dtype, data, dims } of job.tensors)
-        feeds[name] = new ort.Tensor(dtype, (dtype === "string" ? readStrings(data, dims) : data), dims);
+        feeds[name] = new ort.Tensor(dtype, dtype === "string" ? readStrings(data, dims) : data, dims);
       this.#residents.feed(message, feeds);
       const wanted = this.#residents.wanted(message, feeds);
       let running: Promise<Outputs>;
