@@ -19,7 +19,7 @@ from itertools import product
 
 from benchmarks.measure import machine, median_ms, parser, show
 from webinfer import AsyncAccelerator, AsyncModel, Result, Tuning, TuningProgress
-from webinfer.accuracy.samples import sample
+from webinfer.accuracy.samples.maker import sample
 from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import BrowserNotFound, WebinferError
 from webinfer.core.options import Backend, BrowserName, RoutingName

@@ -13,7 +13,7 @@ from tests.bench.records import WASM, WEBNN, WRONG, record
 from webinfer.accuracy.comparison import compare, limits_for
 from webinfer.accuracy.native import run_native
 from webinfer.accuracy.outcome import Accuracy
-from webinfer.accuracy.samples import sample
+from webinfer.accuracy.samples.maker import sample
 from webinfer.bench import exit_code, read_record, storage
 from webinfer.bench.cell import Agreement, Cell
 from webinfer.bench.measurement.contestants import agreement

@@ -13,9 +13,9 @@ from onnx import helper
 from tests.accuracy.atlas.graphs import graph, resize, saved
 from tests.browser.conftest import start
 from webinfer.accuracy.atlas import store
-from webinfer.accuracy.atlas.rows import Verdict
+from webinfer.accuracy.atlas.rows import OperatorVerdict
 from webinfer.accuracy.atlas.trials.sweeps import sweep_trials
-from webinfer.accuracy.atlas.trials.trial import Trial, one_node
+from webinfer.accuracy.atlas.trials.trial import OperatorTrial, one_node
 from webinfer.accuracy.native import run_native
 from webinfer.api.atlas.check import check, try_out
 from webinfer.api.atlas.surveyor import Surveyor
@@ -29,7 +29,7 @@ IMAGE = {"x": np.random.default_rng(3).standard_normal((1, 3, 8, 8)).astype(np.f
 ALIGNED = resize(coordinate_transformation_mode="align_corners")
 
 
-def _trials() -> list[Trial]:
+def _trials() -> list[OperatorTrial]:
     """One that is right on WebNN, one that is wrong, one that ends its lane, one that is refused, and one after it."""
     sweeps = {trial.name: trial for trial in sweep_trials()}
     image = np.ones((3, 20, 8), np.float32)
@@ -47,7 +47,7 @@ def _trials() -> list[Trial]:
 def test_survey_gives_each_trial_one_verdict_and_goes_on_where_it_was(tmp_path: Path) -> None:
     start("embedded").close()  # skips where there is none
     path, trials = tmp_path / "rows.json.gz", _trials()
-    outcomes: dict[str, Verdict] = {}
+    outcomes: dict[str, OperatorVerdict] = {}
     for step in Surveyor(Options(browser="embedded"), "webnn", path).run(trials[:3]):
         assert step.verdict is not None
         outcomes[step.case.name] = step.verdict

@@ -22,7 +22,7 @@ from tests.browser.wrong import wrong_on, wrong_page
 from tests.chaos.target import transport_of
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy import outcome as accuracies
-from webinfer.api import gate
+from webinfer.api.admission import gate
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import AccuracyError
 from webinfer.quantization import obtain

@@ -10,12 +10,12 @@ from dataclasses import replace
 from functools import partial
 
 from webinfer.accuracy.bounded.runs import NativeRuns
-from webinfer.api.forecast import forecast, reason, warnings
-from webinfer.api.gate import Freedom, Gate, lanes_for, lanes_of
+from webinfer.api.admission.forecast import forecast, reason, warnings
+from webinfer.api.admission.gate import Freedom, Gate, lanes_for, lanes_of
+from webinfer.api.admission.substitute import WasmSubstitute, known_failure, note_death
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
 from webinfer.api.router import Router, Wish, avoid_fixed_shapes, precision_obstacle
-from webinfer.api.substitute import WasmSubstitute, known_failure, note_death
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import (
     AccuracyError,

@@ -35,6 +35,9 @@ SUMMARIES = {
 }
 
 _MODULES = {  # of the commands in a folder
+    "atlas": "accuracy.atlas",
+    "check": "accuracy.check",
+    "locate": "accuracy.locate",
     "install": "assets.install",
     "models": "assets.models",
     "ipfs": "assets.ipfs",

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from tests.accuracy.atlas.graphs import GROUND, facts, resize
 from webinfer.accuracy.atlas.difference import differences
-from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, Outcome, Verdict
+from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, OperatorVerdict, Outcome
 
 
 def _atlas(ground: Ground, *outcomes: Outcome) -> Atlas:
     atlas = Atlas()
     for number, outcome in enumerate(outcomes):
-        atlas.add(ground, Case(f"case{number}", facts(resize())), Verdict(outcome))
+        atlas.add(ground, Case(f"case{number}", facts(resize())), OperatorVerdict(outcome))
     return atlas
 
 

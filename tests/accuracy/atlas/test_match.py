@@ -11,21 +11,23 @@ from onnx import ModelProto
 from tests.accuracy.atlas.graphs import GROUND, facts, resize, saved
 from webinfer.accuracy.atlas import steering
 from webinfer.accuracy.atlas.advice import advice
-from webinfer.accuracy.atlas.match import Chart, Finding, Place
-from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, Outcome, Verdict
+from webinfer.accuracy.atlas.match import AtlasPlace, Chart, NodeFinding
+from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, OperatorVerdict, Outcome
 from webinfer.models.files.package import describe
 
-PLACE = Place("chromium", "153.0.1", GROUND.runtime, "webnn")
+PLACE = AtlasPlace("chromium", "153.0.1", GROUND.runtime, "webnn")
 
 
 def _atlas(*rows: tuple[str, ModelProto, Outcome], ground: Ground = GROUND) -> Atlas:
     atlas = Atlas()
     for name, model, outcome in rows:
-        atlas.add(ground, Case(name, facts(model)), Verdict(outcome, "off by 0.2" if outcome == "wrong" else ""))
+        atlas.add(
+            ground, Case(name, facts(model)), OperatorVerdict(outcome, "off by 0.2" if outcome == "wrong" else "")
+        )
     return atlas
 
 
-def _look_up(atlas: Atlas, model: ModelProto, place: Place = PLACE) -> Finding:
+def _look_up(atlas: Atlas, model: ModelProto, place: AtlasPlace = PLACE) -> NodeFinding:
     return Chart(atlas, place).look_up("node", facts(model))
 
 
@@ -65,7 +67,9 @@ def test_where_values_decide_a_node_is_wrong() -> None:
 def test_rows_of_special_values_say_nothing_of_models() -> None:
     atlas = Atlas()
     special = facts(resize())
-    atlas.add(GROUND, Case("nan", replace(special, traits={**special.traits, "values": "special"})), Verdict("wrong"))
+    atlas.add(
+        GROUND, Case("nan", replace(special, traits={**special.traits, "values": "special"})), OperatorVerdict("wrong")
+    )
     assert _look_up(atlas, resize()).standing == "unknown"
 
 
@@ -79,7 +83,7 @@ def test_rows_of_special_values_say_nothing_of_models() -> None:
         (replace(PLACE, runtime="onnxruntime-web 1.31.0 jspi"), "unknown"),
     ],
 )
-def test_rows_hold_for_their_release_runtime_and_backend(place: Place, standing: str) -> None:
+def test_rows_hold_for_their_release_runtime_and_backend(place: AtlasPlace, standing: str) -> None:
     assert _look_up(ROWS, ALIGNED, place).standing == standing
 
 

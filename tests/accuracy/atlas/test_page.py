@@ -7,12 +7,12 @@ import re
 
 from tests.accuracy.atlas.graphs import GROUND, facts, resize
 from webinfer.accuracy.atlas.page import render
-from webinfer.accuracy.atlas.rows import Atlas, Case, Verdict
+from webinfer.accuracy.atlas.rows import Atlas, Case, OperatorVerdict
 
 
 def test_page_holds_the_rows_and_needs_nothing_else() -> None:
     atlas = Atlas()
-    atlas.add(GROUND, Case("one", facts(resize())), Verdict("wrong", "off</script><script>alert(1)</script>"))
+    atlas.add(GROUND, Case("one", facts(resize())), OperatorVerdict("wrong", "off</script><script>alert(1)</script>"))
     page = render(atlas)
     assert page.startswith("<!doctype html>")
     assert re.findall(r"(?:src|href)=", page) == []

@@ -10,7 +10,7 @@ import pytest
 
 from tests.accuracy.atlas.graphs import GROUND, facts, resize
 from webinfer.accuracy.atlas import store
-from webinfer.accuracy.atlas.rows import OUTCOMES, Atlas, Case, Verdict
+from webinfer.accuracy.atlas.rows import OUTCOMES, Atlas, Case, OperatorVerdict
 from webinfer.core.errors import OptionError
 
 MOST = 1_000_000  # bytes that the shipped rows may take
@@ -18,8 +18,8 @@ MOST = 1_000_000  # bytes that the shipped rows may take
 
 def _atlas(outcome: str = "wrong", at: str = "2026-01-01T00:00:00Z") -> Atlas:
     atlas = Atlas()
-    atlas.add(replace(GROUND, at=at), Case("one", facts(resize())), Verdict(outcome, "off"))  # type: ignore[arg-type]
-    atlas.add(replace(GROUND, at=at), Case("two", facts(resize(1.5))), Verdict("right"))
+    atlas.add(replace(GROUND, at=at), Case("one", facts(resize())), OperatorVerdict(outcome, "off"))  # type: ignore[arg-type]
+    atlas.add(replace(GROUND, at=at), Case("two", facts(resize(1.5))), OperatorVerdict("right"))
     return atlas
 
 
@@ -51,7 +51,7 @@ def test_of_two_runs_the_later_row_stays_and_says_where_it_is_from() -> None:
     assert {row.ground.at for row in earlier.rows()} == {"2026-02-01T00:00:00Z"}
     assert earlier.merge(_atlas()) == 0
     other = Atlas()
-    other.add(replace(GROUND, machine="another"), Case("one", facts(resize())), Verdict("kills"))
+    other.add(replace(GROUND, machine="another"), Case("one", facts(resize())), OperatorVerdict("kills"))
     assert earlier.merge(other) == 1
     assert len(earlier.surveys) == 2
 

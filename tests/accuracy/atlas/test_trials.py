@@ -9,17 +9,17 @@ import pytest
 from webinfer.accuracy.atlas.trials import all_trials
 from webinfer.accuracy.atlas.trials.contrib import contrib_trials
 from webinfer.accuracy.atlas.trials.sweeps import sweep_trials
-from webinfer.accuracy.atlas.trials.trial import Trial
+from webinfer.accuracy.atlas.trials.trial import OperatorTrial
 
 MISSING = 0.15  # of our own trials, what native onnxruntime may lack a kernel for
 
 
 @pytest.fixture(scope="module")
-def trials() -> list[Trial]:
+def trials() -> list[OperatorTrial]:
     return all_trials()
 
 
-def test_every_trial_has_a_name_and_facts_of_its_own(trials: list[Trial]) -> None:
+def test_every_trial_has_a_name_and_facts_of_its_own(trials: list[OperatorTrial]) -> None:
     assert len({trial.name for trial in trials}) == len(trials) > 3000
     assert sum(trial.name.startswith("test_") and not trial.name.endswith("_held") for trial in trials) > 1700
     cases = [trial.case() for trial in trials]
@@ -27,13 +27,13 @@ def test_every_trial_has_a_name_and_facts_of_its_own(trials: list[Trial]) -> Non
     assert len({case.key for case in cases}) == len(cases)
 
 
-def test_a_test_comes_once_more_with_constants(trials: list[Trial]) -> None:
+def test_a_test_comes_once_more_with_constants(trials: list[OperatorTrial]) -> None:
     by_name = {trial.name: trial for trial in trials}
     plain, held = by_name["test_gather_0"].case(), by_name["test_gather_0_held"].case()
     assert (plain.facts.traits["inputs"], held.facts.traits["inputs"]) == ("dd", "dc")
 
 
-def test_random_operators_are_left_out(trials: list[Trial]) -> None:
+def test_random_operators_are_left_out(trials: list[OperatorTrial]) -> None:
     assert not [trial.name for trial in trials if "bernoulli" in trial.name or "training_dropout" in trial.name]
 
 

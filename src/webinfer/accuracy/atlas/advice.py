@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from webinfer.accuracy.atlas.match import Chart, Finding
-from webinfer.accuracy.atlas.rows import NodeFacts, Row
+from webinfer.accuracy.atlas.match import Chart, NodeFinding
+from webinfer.accuracy.atlas.rows import AtlasRow, NodeFacts
 
 _MOST = 2  # differences that an advice may name; beyond that it is another node
 
 
-def advice(chart: Chart, finding: Finding) -> str | None:
+def advice(chart: Chart, finding: NodeFinding) -> str | None:
     """Return what to change of a node, in a sentence; ``None`` where no row that is right comes near.
 
     Args:
@@ -26,7 +26,7 @@ def advice(chart: Chart, finding: Finding) -> str | None:
     return f"{facts.operator} is right there with {words} ({row.case.name})."
 
 
-def _changes(row: Row, facts: NodeFacts) -> dict[str, str] | None:
+def _changes(row: AtlasRow, facts: NodeFacts) -> dict[str, str] | None:
     """Return the attributes and traits of a right row that a node has otherwise; ``None`` where there are too many."""
     right = row.case.facts
     names = sorted(right.traits.keys() | facts.traits.keys())

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, Survey, Verdict
+from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, OperatorVerdict, Survey
 
 Direction = Literal["broke", "mended"]
 _RANKS = {"right": 0, "fallback": 1, "refused": 2, "wrong": 3, "kills": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AtlasChange:
     """A case whose outcome differs.
 
     Attributes:
@@ -23,8 +23,8 @@ class Change:
     """
 
     case: Case
-    before: Verdict
-    after: Verdict
+    before: OperatorVerdict
+    after: OperatorVerdict
 
     @property
     def direction(self) -> Direction:
@@ -45,7 +45,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class AtlasDifference:
     """Two surveys of the same backend.
 
     Attributes:
@@ -58,7 +58,7 @@ class Difference:
     before: Ground
     after: Ground
     both: int
-    changes: tuple[Change, ...]
+    changes: tuple[AtlasChange, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
@@ -70,7 +70,7 @@ class Difference:
         }
 
 
-def differences(first: Atlas, second: Atlas) -> list[Difference]:
+def differences(first: Atlas, second: Atlas) -> list[AtlasDifference]:
     """Compare two atlases. Surveys meet by browser and backend, the newest of each; two single ones always meet.
 
     Args:
@@ -100,11 +100,11 @@ def _newest(atlas: Atlas) -> dict[tuple[str, str], Survey]:
     return newest
 
 
-def _difference(one: Survey, other: Survey, atlas: Atlas) -> Difference:
+def _difference(one: Survey, other: Survey, atlas: Atlas) -> AtlasDifference:
     both = sorted(one.verdicts.keys() & other.verdicts.keys())
     changes = (
-        Change(atlas.cases[key], one.verdicts[key], other.verdicts[key])
+        AtlasChange(atlas.cases[key], one.verdicts[key], other.verdicts[key])
         for key in both
         if one.verdicts[key].outcome != other.verdicts[key].outcome
     )
-    return Difference(one.ground, other.ground, len(both), tuple(changes))
+    return AtlasDifference(one.ground, other.ground, len(both), tuple(changes))

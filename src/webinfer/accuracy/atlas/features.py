@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
 from onnx import AttributeProto
 
-from webinfer.accuracy.atlas.values import Shape, Value
+Shape = tuple[int | None, ...]
+
+
+class Value(NamedTuple):
+    """What is known of a value: its type, its shape, whether it is a constant, and which, if that is small."""
+
+    dtype: str
+    shape: Shape | None = None
+    constant: bool = False
+    array: NDArray[Any] | None = None
+
 
 Attributes = Mapping[str, AttributeProto]
 Inputs = Sequence[Value | None]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from webinfer.accuracy.atlas.rows import BAD, OUTCOMES, Atlas, Ground, NodeFacts, Outcome, Row, Survey
+from webinfer.accuracy.atlas.rows import BAD, OUTCOMES, Atlas, AtlasRow, Ground, NodeFacts, Outcome, Survey
 from webinfer.core.options import Backend
 
 Standing = Literal["right", "fallback", "wrong", "refused", "kills", "mixed", "unknown"]
@@ -14,7 +14,7 @@ Standing = Literal["right", "fallback", "wrong", "refused", "kills", "mixed", "u
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AtlasPlace:
     """Where a model is to run.
 
     Attributes:
@@ -33,7 +33,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class NodeFinding:
     """What the atlas says of a node.
 
     Attributes:
@@ -46,7 +46,7 @@ class Finding:
     node: str
     facts: NodeFacts
     standing: Standing
-    rows: tuple[Row, ...] = ()
+    rows: tuple[AtlasRow, ...] = ()
 
     @property
     def bad(self) -> bool:
@@ -83,13 +83,13 @@ class Chart:
         place: Where models are to run.
     """
 
-    def __init__(self, atlas: Atlas, place: Place) -> None:
+    def __init__(self, atlas: Atlas, place: AtlasPlace) -> None:
         self.place = place
-        chosen: dict[tuple[Any, ...], Row] = {}
+        chosen: dict[tuple[Any, ...], AtlasRow] = {}
         for survey in sorted(_fitting(atlas, place), key=lambda survey: _nearness(survey.ground, place)):
             for key, verdict in survey.verdicts.items():
-                chosen[key] = Row(atlas.cases[key], survey.ground, verdict)  # a nearer survey comes later
-        self._rows: dict[tuple[str, str], list[Row]] = {}
+                chosen[key] = AtlasRow(atlas.cases[key], survey.ground, verdict)  # a nearer survey comes later
+        self._rows: dict[tuple[str, str], list[AtlasRow]] = {}
         for row in chosen.values():
             if row.case.facts.traits and "values" not in row.case.facts.traits:
                 self._rows.setdefault((row.case.facts.domain, row.case.facts.operator), []).append(row)
@@ -104,7 +104,7 @@ class Chart:
         bad = (key for key, rows in self._rows.items() if any(row.verdict.outcome in BAD for row in rows))
         return frozenset(bad)
 
-    def right(self, facts: NodeFacts) -> list[Row]:
+    def right(self, facts: NodeFacts) -> list[AtlasRow]:
         """Return the rows of a node's operator that are right.
 
         Args:
@@ -113,7 +113,7 @@ class Chart:
         rows = self._rows.get((facts.domain, facts.operator), ())
         return [row for row in rows if row.verdict.outcome == "right"]
 
-    def look_up(self, node: str, facts: NodeFacts) -> Finding:
+    def look_up(self, node: str, facts: NodeFacts) -> NodeFinding:
         """Return what is known of a node.
 
         Args:
@@ -124,10 +124,10 @@ class Chart:
         rows = _without_luck(_nearest(rows, facts.opset))
         outcomes = {row.verdict.outcome for row in rows}
         rows.sort(key=lambda row: -OUTCOMES.index(row.verdict.outcome))
-        return Finding(node, facts, _standing(outcomes), tuple(rows))
+        return NodeFinding(node, facts, _standing(outcomes), tuple(rows))
 
 
-def _fitting(atlas: Atlas, place: Place) -> Iterable[Survey]:
+def _fitting(atlas: Atlas, place: AtlasPlace) -> Iterable[Survey]:
     release = place.engine_version.partition(".")[0]
     for survey in atlas.surveys.values():
         ground = survey.ground
@@ -136,7 +136,7 @@ def _fitting(atlas: Atlas, place: Place) -> Iterable[Survey]:
             yield survey
 
 
-def _nearness(ground: Ground, place: Place) -> tuple[bool, bool, str]:
+def _nearness(ground: Ground, place: AtlasPlace) -> tuple[bool, bool, str]:
     return ground.engine_version == place.engine_version, ground.adapter == place.adapter, ground.at
 
 
@@ -165,13 +165,13 @@ def _attributes(traits: Mapping[str, str]) -> set[str]:
     return {name for name in traits if name.startswith("@") and name not in _OPEN}
 
 
-def _nearest(rows: Sequence[Row], opset: int) -> list[Row]:
+def _nearest(rows: Sequence[AtlasRow], opset: int) -> list[AtlasRow]:
     """Return the rows of the nearest version of the operator: providers seldom tell versions apart."""
     distance = min((abs(row.case.facts.opset - opset) for row in rows), default=0)
     return [row for row in rows if abs(row.case.facts.opset - opset) == distance]
 
 
-def _without_luck(rows: Sequence[Row]) -> list[Row]:
+def _without_luck(rows: Sequence[AtlasRow]) -> list[AtlasRow]:
     """Return rows without those that a bad row with the same node contradicts: there values decide, as ties do."""
     bad = [row.case.facts for row in rows if row.verdict.outcome in BAD]
     return [row for row in rows if row.verdict.outcome in BAD or row.case.facts not in bad]

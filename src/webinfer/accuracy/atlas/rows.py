@@ -63,7 +63,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class OperatorVerdict:
     """What became of a case in a survey.
 
     Attributes:
@@ -137,7 +137,7 @@ class Survey:
     """
 
     ground: Ground
-    verdicts: dict[tuple[Any, ...], Verdict] = field(default_factory=dict)
+    verdicts: dict[tuple[Any, ...], OperatorVerdict] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """Return how many cases came to each outcome."""
@@ -146,12 +146,12 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AtlasRow:
     """One row of the atlas: a case, on a ground, with its verdict."""
 
     case: Case
     ground: Ground
-    verdict: Verdict
+    verdict: OperatorVerdict
 
     def __str__(self) -> str:
         note = f": {self.verdict.note}" if self.verdict.note else ""
@@ -196,7 +196,7 @@ class Atlas:
         """
         return self.surveys.setdefault(ground.key, Survey(ground))
 
-    def add(self, ground: Ground, case: Case, verdict: Verdict) -> None:
+    def add(self, ground: Ground, case: Case, verdict: OperatorVerdict) -> None:
         """Add a row, in place of an earlier one of the same case and ground.
 
         Args:
@@ -231,8 +231,8 @@ class Atlas:
                     changed += 1
         return changed
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[AtlasRow]:
         """Yield every row, survey by survey."""
         for survey in self.surveys.values():
             for key, verdict in survey.verdicts.items():
-                yield Row(self.cases[key], survey.ground, verdict)
+                yield AtlasRow(self.cases[key], survey.ground, verdict)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from onnx import GraphProto, ModelProto
 
-from webinfer.accuracy.atlas.match import Chart, Finding, Place
+from webinfer.accuracy.atlas.match import AtlasPlace, Chart, NodeFinding
 from webinfer.accuracy.atlas.rows import Atlas
 from webinfer.accuracy.atlas.store import known
 from webinfer.accuracy.atlas.traits import facts_of
@@ -18,7 +18,7 @@ _CHARTS = 16  # places whose rows stay at hand: each browser here has three
 _MODELS = 64
 
 
-def faults(model: ModelFile, place: Place) -> tuple[Finding, ...]:
+def faults(model: ModelFile, place: AtlasPlace) -> tuple[NodeFinding, ...]:
     """Return the nodes of a graph that the atlas knows to be wrong at a place, or to end their lane.
 
     Args:
@@ -34,7 +34,7 @@ def faults(model: ModelFile, place: Place) -> tuple[Finding, ...]:
     return _faults(model.path, model.sha256, _chart(known(), place))
 
 
-def findings(model: ModelProto, chart: Chart) -> list[Finding]:
+def findings(model: ModelProto, chart: Chart) -> list[NodeFinding]:
     """Return what is known of each node of a graph.
 
     Args:
@@ -52,12 +52,12 @@ def findings(model: ModelProto, chart: Chart) -> list[Finding]:
 
 
 @lru_cache(maxsize=_CHARTS)
-def _chart(atlas: Atlas, place: Place) -> Chart:
+def _chart(atlas: Atlas, place: AtlasPlace) -> Chart:
     return Chart(atlas, place)
 
 
 @lru_cache(maxsize=_MODELS)
-def _faults(path: Path, sha256: str, chart: Chart) -> tuple[Finding, ...]:
+def _faults(path: Path, sha256: str, chart: Chart) -> tuple[NodeFinding, ...]:
     suspects = chart.suspects()
     if not suspects:
         return ()

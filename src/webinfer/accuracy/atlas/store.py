@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
-from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, NodeFacts, Outcome, Verdict
+from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, NodeFacts, OperatorVerdict, Outcome
 from webinfer.core.cache import cache_dir
 from webinfer.core.errors import OptionError
 from webinfer.core.json import dumps
@@ -196,7 +196,7 @@ def _decode(value: Any) -> Atlas:
         notes = fields["notes"]
         for number, (case, letter) in enumerate(zip(cases, fields["verdicts"], strict=True)):
             if letter != _UNTRIED:
-                atlas.add(ground, case, Verdict(_OUTCOMES[letter], str(notes.get(str(number), ""))))
+                atlas.add(ground, case, OperatorVerdict(_OUTCOMES[letter], str(notes.get(str(number), ""))))
     return atlas
 
 

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper
 from onnx.shape_inference import infer_shapes
 
-from webinfer.accuracy.atlas.features import features
+from webinfer.accuracy.atlas.features import Shape, Value, features
 from webinfer.accuracy.atlas.rows import NodeFacts
-from webinfer.accuracy.atlas.values import Shape, Value
 
 _DROPPED = frozenset({"hidden_size", "blocksize", "seed", "k", "num_outputs", "num_heads", "kv_num_heads", "N", "K"})
 """Attributes of one whole number whose size decides nothing."""

@@ -16,9 +16,9 @@ import onnx
 from numpy.typing import NDArray
 
 from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
-from webinfer.accuracy.canaries import CanaryMaker, Form, forms, shaken
 from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples import SampleMaker
+from webinfer.accuracy.samples.canaries import CanaryMaker, Form, forms, shaken
+from webinfer.accuracy.samples.maker import SampleMaker
 from webinfer.core.errors import InputError, LoadFailed, RunFailed, WebinferError
 from webinfer.core.lifetime.worker import Notify, serve
 from webinfer.models.files.package import ModelPackage

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from webinfer.accuracy.atlas.advice import advice
-from webinfer.accuracy.atlas.match import Chart, Finding, Place
+from webinfer.accuracy.atlas.match import AtlasPlace, Chart, NodeFinding
 from webinfer.accuracy.atlas.rows import Atlas, Ground
 from webinfer.accuracy.atlas.steering import findings
 from webinfer.accuracy.comparison import compare, fault, limits_for
 from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples import answered_canaries
+from webinfer.accuracy.samples.maker import answered_canaries
 from webinfer.api.sync.accelerator import Accelerator
 from webinfer.core.errors import WebinferError
 from webinfer.core.options import Backend, BrowserName, Options
@@ -32,7 +32,7 @@ class Trouble:
         change: What to change; ``None`` where no row that is right comes near.
     """
 
-    finding: Finding
+    finding: NodeFinding
     change: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class CheckTrial:
     """What came of running a model.
 
     Attributes:
@@ -75,7 +75,7 @@ class Check:
     counts: dict[str, int]
     rewritten: dict[str, int]
     troubles: list[Trouble] = field(default_factory=list)
-    trial: Trial | None = None
+    trial: CheckTrial | None = None
 
     @property
     def verdict(self) -> str:
@@ -126,7 +126,7 @@ def check(package: ModelPackage, atlas: Atlas) -> list[Check]:
 def _check(package: ModelPackage, atlas: Atlas, ground: Ground) -> Check:
     delivery = deliver(package, ground.backend)
     model = outline(delivery.model.path, delivery.model.sha256)
-    place = Place(ground.engine, ground.engine_version, ground.runtime, ground.backend, ground.adapter)
+    place = AtlasPlace(ground.engine, ground.engine_version, ground.runtime, ground.backend, ground.adapter)
     chart = Chart(atlas, place)
     known = findings(model, chart)
     counts = Counter[str](finding.standing for finding in known)
@@ -156,12 +156,12 @@ def try_out(package: ModelPackage, checks: Iterable[Check], options: Options) ->
         )
 
 
-def _try(package: ModelPackage, inputs: Any, right: Any, options: Options, backend: Backend) -> Trial:
+def _try(package: ModelPackage, inputs: Any, right: Any, options: Options, backend: Backend) -> CheckTrial:
     wanted = replace(options, platform=backend, accuracy="off", retries=0)
     try:
         with closing(Accelerator(wanted)) as accelerator:
             result = accelerator.load(package.model.path, platform=backend).run(inputs)
     except WebinferError as error:
-        return Trial(error=str(error).splitlines()[0])
+        return CheckTrial(error=str(error).splitlines()[0])
     wrong = fault(compare(result.outputs, right), limits_for(package.precision))
-    return Trial(wrong=wrong, placement=str(result.placement) if result.placement else None)
+    return CheckTrial(wrong=wrong, placement=str(result.placement) if result.placement else None)

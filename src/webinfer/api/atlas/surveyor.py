@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.accuracy.atlas import store
-from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, Survey, Verdict
-from webinfer.accuracy.atlas.trials.trial import Trial
+from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, OperatorVerdict, Survey
+from webinfer.accuracy.atlas.trials.trial import OperatorTrial
 from webinfer.accuracy.comparison import compare, fault, limits_for
 from webinfer.api.sync.accelerator import Accelerator
 from webinfer.core.errors import (
@@ -59,7 +59,7 @@ class Step:
     done: int
     total: int
     case: Case
-    verdict: Verdict | None
+    verdict: OperatorVerdict | None
 
 
 class Surveyor:
@@ -97,7 +97,9 @@ class Surveyor:
     def __repr__(self) -> str:
         return f"<Surveyor {self._options.browser} {self._backend}>"
 
-    def run(self, trials: Sequence[Trial], *, seconds: float | None = None, again: bool = False) -> Iterator[Step]:
+    def run(
+        self, trials: Sequence[OperatorTrial], *, seconds: float | None = None, again: bool = False
+    ) -> Iterator[Step]:
         """Run the trials that have no verdict yet.
 
         Args:
@@ -174,7 +176,7 @@ class Surveyor:
         )
 
 
-def _greeting() -> Trial:
+def _greeting() -> OperatorTrial:
     from onnx import helper
 
     from webinfer.accuracy.atlas.trials.trial import one_node
@@ -182,7 +184,7 @@ def _greeting() -> Trial:
     return one_node("greeting", helper.make_node("Abs", ["x"], ["y"]), {"x": np.ones((1, 4), np.float32)})
 
 
-def _run(browser: Accelerator, trial: Trial, folder: Path) -> Result:
+def _run(browser: Accelerator, trial: OperatorTrial, folder: Path) -> Result:
     path = folder / _FILE
     path.write_bytes(trial.model.SerializeToString())
     model = browser.load(path)
@@ -192,7 +194,7 @@ def _run(browser: Accelerator, trial: Trial, folder: Path) -> Result:
         model.close()
 
 
-def _judge(browser: Accelerator, trial: Trial, folder: Path) -> Verdict | None:
+def _judge(browser: Accelerator, trial: OperatorTrial, folder: Path) -> OperatorVerdict | None:
     """Return what became of a trial; ``None`` where nothing says what is right."""
     native = _native(trial) if trial.expected is None else None
     if trial.expected is None and native is None:
@@ -202,21 +204,21 @@ def _judge(browser: Accelerator, trial: Trial, folder: Path) -> Verdict | None:
     except (BrowserError, HostError, PoolClosed):
         raise
     except (LostError, DeadlineExceeded) as error:
-        return Verdict("kills", _short(error, folder))
+        return OperatorVerdict("kills", _short(error, folder))
     except WebinferError as error:
-        return Verdict("refused", _short(error, folder))
+        return OperatorVerdict("refused", _short(error, folder))
     except (TypeError, ValueError) as error:  # an input of a type that numpy lacks
-        return Verdict("refused", _short(error, folder))
+        return OperatorVerdict("refused", _short(error, folder))
     wrong = _fault(result, trial.expected if trial.expected is not None else native or {})
     if wrong and trial.expected is not None:
         native = _native(trial)  # some tests ask for what no runtime computes: then native onnxruntime decides
         wrong = _fault(result, native) if native is not None else wrong
     if wrong:
-        return Verdict("wrong", wrong)
+        return OperatorVerdict("wrong", wrong)
     placement = result.placement
     if placement is not None and not placement.whole:
-        return Verdict("fallback", str(placement))
-    return Verdict("right")
+        return OperatorVerdict("fallback", str(placement))
+    return OperatorVerdict("right")
 
 
 def _fault(result: Result, right: Any) -> str | None:
@@ -236,7 +238,7 @@ def _flat(outputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _native(trial: Trial) -> dict[str, Any] | None:
+def _native(trial: OperatorTrial) -> dict[str, Any] | None:
     """Return what native onnxruntime answers; ``None`` where it refuses the trial."""
     import onnxruntime
 

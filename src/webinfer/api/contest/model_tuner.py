@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from webinfer.accuracy.native import run_native
-from webinfer.accuracy.samples import sample, sound
+from webinfer.accuracy.samples.maker import sample, sound
 from webinfer.api.contest.contestant import Arrays, BrowserContestant, Opened, Setup
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.loading import find_package

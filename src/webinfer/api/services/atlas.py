@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from webinfer.accuracy.atlas.difference import Change, Difference, differences
+from webinfer.accuracy.atlas.difference import AtlasChange, AtlasDifference, differences
 from webinfer.accuracy.atlas.page import render
-from webinfer.accuracy.atlas.rows import OUTCOMES, Atlas, Ground, Outcome, Row, Survey, Verdict
+from webinfer.accuracy.atlas.rows import OUTCOMES, Atlas, AtlasRow, Ground, OperatorVerdict, Outcome, Survey
 from webinfer.accuracy.atlas.store import known, read, read_user, shipped, user_path, write
-from webinfer.accuracy.atlas.trials import Trial, all_trials
+from webinfer.accuracy.atlas.trials import OperatorTrial, all_trials
 from webinfer.api.atlas.check import Check, Trouble, check, try_out
 from webinfer.api.atlas.surveyor import Step, Surveyor
 from webinfer.core.errors import OptionError
@@ -16,18 +16,18 @@ from webinfer.core.errors import OptionError
 __all__ = [
     "OUTCOMES",
     "Atlas",
-    "Change",
+    "AtlasChange",
+    "AtlasDifference",
+    "AtlasRow",
     "Check",
-    "Difference",
     "Ground",
+    "OperatorTrial",
+    "OperatorVerdict",
     "Outcome",
-    "Row",
     "Step",
     "Survey",
     "Surveyor",
-    "Trial",
     "Trouble",
-    "Verdict",
     "all_trials",
     "check",
     "differences",

@@ -18,7 +18,7 @@ from webinfer.accuracy.locate.location import Difference, Location
 from webinfer.accuracy.locate.locator import Locator
 from webinfer.accuracy.locate.page import write_page
 from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples import answered_canaries
+from webinfer.accuracy.samples.maker import answered_canaries
 from webinfer.api.sync.accelerator import Accelerator
 from webinfer.core.options import Backend
 from webinfer.core.tensors import prepare

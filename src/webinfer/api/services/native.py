@@ -5,7 +5,7 @@ from __future__ import annotations
 from webinfer.accuracy.comparison import Deviation, compare, fault, limits_for
 from webinfer.accuracy.native import NativeSession, run_native
 from webinfer.accuracy.profiler import profile_native
-from webinfer.accuracy.samples import answered_canaries
+from webinfer.accuracy.samples.maker import answered_canaries
 from webinfer.inference.probes.hardware import prove
 
 __all__ = [

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from webinfer.accuracy.samples import sample
+from webinfer.accuracy.samples.maker import sample
 from webinfer.api.accelerator import AsyncAccelerator
 from webinfer.bench.measurement.contestants import Inputs
 from webinfer.bench.record import ConcurrentRates, Method

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples import sample, sound
+from webinfer.accuracy.samples.maker import sample, sound
 from webinfer.bench.cell import Cell
 from webinfer.bench.measurement.contestants import WARM_UP_SHARE, BenchBrowser, BenchContestant, BenchNative, Inputs
 from webinfer.bench.measurement.interval import update_intervals

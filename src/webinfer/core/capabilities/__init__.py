@@ -17,6 +17,7 @@ from webinfer.core.capabilities.report import (
 from webinfer.core.capabilities.verdict import Adapter, VerdictKind, judge_adapter, judge_speed, judge_webnn
 
 __all__ = [
+    "WEBNN_DEVICE",
     "Adapter",
     "AdapterReport",
     "Capabilities",
@@ -27,7 +28,6 @@ __all__ = [
     "Speeds",
     "Verdict",
     "VerdictKind",
-    "WEBNN_DEVICE",
     "WasmReport",
     "WebGpuReport",
     "WebNnReport",

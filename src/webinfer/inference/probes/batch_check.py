@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import Limits, compare, fault, limits_for
-from webinfer.accuracy.samples import SampleMaker, lengths
+from webinfer.accuracy.samples.maker import SampleMaker, lengths
 from webinfer.core.errors import WebinferError
 from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import compare, fault, limits_for
-from webinfer.accuracy.samples import SampleMaker, lengths
+from webinfer.accuracy.samples.maker import SampleMaker, lengths
 from webinfer.core.errors import (
     InputError,
     LoadFailed,

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from webinfer.accuracy.samples import sample
+from webinfer.accuracy.samples.maker import sample
 from webinfer.core.errors import WebinferError
 from webinfer.core.placement import LaneId
 from webinfer.core.tensors import SOUND

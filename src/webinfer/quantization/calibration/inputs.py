@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples import SampleMaker
+from webinfer.accuracy.samples.maker import SampleMaker
 from webinfer.core.errors import InputError, NotQuantizable, RunFailed
 from webinfer.core.tensors import prepare
 from webinfer.models.files.package import ModelPackage

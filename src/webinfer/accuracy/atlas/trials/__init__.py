@@ -5,12 +5,12 @@ from __future__ import annotations
 from webinfer.accuracy.atlas.trials.contrib import contrib_trials
 from webinfer.accuracy.atlas.trials.node_tests import node_trials
 from webinfer.accuracy.atlas.trials.sweeps import sweep_trials
-from webinfer.accuracy.atlas.trials.trial import Trial
+from webinfer.accuracy.atlas.trials.trial import OperatorTrial
 
-__all__ = ["Trial", "all_trials"]
+__all__ = ["OperatorTrial", "all_trials"]
 
 
-def all_trials() -> list[Trial]:
+def all_trials() -> list[OperatorTrial]:
     """Return every trial: sweeps and the runtime's operators first, then ONNX's own tests. It takes seconds."""
     trials = [*sweep_trials(), *contrib_trials(), *node_trials()]
     return list({trial.name: trial for trial in trials}.values())

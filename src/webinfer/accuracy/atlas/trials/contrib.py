@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from webinfer.accuracy.atlas.trials.trial import Arrays, Trial, one_node
+from webinfer.accuracy.atlas.trials.trial import Arrays, OperatorTrial, one_node
 from webinfer.models.graphs.fusion.matching import CONTRIB
 
 _SEED = 7
 
 
-def contrib_trials() -> Iterator[Trial]:
+def contrib_trials() -> Iterator[OperatorTrial]:
     """Yield trials of the runtime's own operators. Native onnxruntime decides what is right."""
     random = np.random.default_rng(_SEED)
 
@@ -24,7 +24,7 @@ def contrib_trials() -> Iterator[Trial]:
 
     def trial(
         name: str, operator: str, inputs: Arrays, constants: Arrays | None = None, *, outputs: int = 1, **stated: Any
-    ) -> Trial:
+    ) -> OperatorTrial:
         names = [*inputs, *(constants or {})]
         order = sorted(names, key=lambda key: int(key.partition("_")[0][1:]))
         placed = [""] * (1 + max(int(key.partition("_")[0][1:]) for key in order)) if order else []
@@ -65,7 +65,7 @@ def contrib_trials() -> Iterator[Trial]:
     yield from _quantized(trial, normal, random)
 
 
-def _attention(trial: Any, normal: Any) -> Iterator[Trial]:
+def _attention(trial: Any, normal: Any) -> Iterator[OperatorTrial]:
     batch, steps, heads, size = 1, 6, 4, 16
     width = heads * size
     angles = np.arange(32)[:, None] / 10000 ** (np.arange(size // 2) / (size // 2))
@@ -146,7 +146,7 @@ def _attention(trial: Any, normal: Any) -> Iterator[Trial]:
             )
 
 
-def _quantized(trial: Any, normal: Any, random: np.random.Generator) -> Iterator[Trial]:
+def _quantized(trial: Any, normal: Any, random: np.random.Generator) -> Iterator[OperatorTrial]:
     for bits in (4, 8):
         for block in (16, 32, 128):
             for zero in (False, True):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
-from webinfer.accuracy.atlas.trials.trial import Trial
+from webinfer.accuracy.atlas.trials.trial import OperatorTrial
 
 _RANDOM = frozenset(
     {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
@@ -23,7 +23,7 @@ _FIXED = "_held"  # ends the names of tests with constants
 _MOST = 1 << 20  # bytes that may become constants
 
 
-def node_trials() -> Iterator[Trial]:
+def node_trials() -> Iterator[OperatorTrial]:
     """Yield ONNX's tests of single operators, but for those whose answers are random."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # making the tests divides by zero, on purpose
@@ -40,11 +40,11 @@ def node_trials() -> Iterator[Trial]:
         inputs = dict(zip((value.name for value in model.graph.input), given, strict=False))
         expected = dict(zip((value.name for value in model.graph.output), wanted, strict=False))
         operator = _operator(test.name, model)
-        yield Trial(test.name, model, inputs, expected, operator)
+        yield OperatorTrial(test.name, model, inputs, expected, operator)
         held = _with_constants(model, inputs)
         if held is not None:
             first = next(iter(inputs))
-            yield Trial(test.name + _FIXED, held, {first: inputs[first]}, expected, operator)
+            yield OperatorTrial(test.name + _FIXED, held, {first: inputs[first]}, expected, operator)
 
 
 def _is_random(model: ModelProto) -> bool:

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
 
-from webinfer.accuracy.atlas.trials.trial import Arrays, Trial, one_node
+from webinfer.accuracy.atlas.trials.trial import Arrays, OperatorTrial, one_node
 
 _SEED = 11
 _random = np.random.default_rng(_SEED)
 
 
-def sweep_trials() -> Iterator[Trial]:
+def sweep_trials() -> Iterator[OperatorTrial]:
     """Yield trials of the operators whose attributes browsers are known to differ in; native onnxruntime decides."""
     global _random
     _random = np.random.default_rng(_SEED)  # so that every call makes the same numbers
@@ -48,7 +48,7 @@ def _trial(
     opset: int = 18,
     outputs: int = 1,
     **stated: Any,
-) -> Trial:
+) -> OperatorTrial:
     names = order or [*inputs, *(constants or {})]
     node = helper.make_node(operator, names, ["y", "y1", "y2"][:outputs], **stated)
     return one_node(f"sweep_{operator.lower()}_{name}", node, inputs, constants, opset=opset)
@@ -65,7 +65,7 @@ _MODES: tuple[tuple[str, dict[str, Any]], ...] = (
 _COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "half_pixel_symmetric")
 
 
-def _resize() -> Iterator[Trial]:
+def _resize() -> Iterator[OperatorTrial]:
     image = _normal(1, 3, 8, 8) + 3
     for (mode, more), coordinates, scale in product(_MODES, _COORDINATES, (2.0, 1.5, 0.5, 1.3)):
         for opset in (11, 13, 18, 19):
@@ -98,7 +98,7 @@ def _resize() -> Iterator[Trial]:
         yield _trial(f"{mode}_{opset}", "Upsample", {"x": image}, held, opset=opset, mode=mode)
 
 
-def _pooling() -> Iterator[Trial]:
+def _pooling() -> Iterator[OperatorTrial]:
     for size, kernel, stride, pads, ceil, count in product(
         (8, 7), (2, 3), (1, 2), ([0] * 4, [1] * 4, [0, 0, 1, 1]), (0, 1), (0, 1)
     ):
@@ -129,7 +129,7 @@ def _pooling() -> Iterator[Trial]:
             yield _trial("x".join(map(str, shape)), operator, {"x": _normal(*shape)})
 
 
-def _recurrent() -> Iterator[Trial]:
+def _recurrent() -> Iterator[OperatorTrial]:
     hidden, width, steps, batch = 5, 6, 4, 1
     for operator, gates in (("GRU", 3), ("LSTM", 4), ("RNN", 1)):
         variants = (0, 1) if operator == "GRU" else (None,)
@@ -175,7 +175,7 @@ def _recurrent() -> Iterator[Trial]:
 _CHANNELS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 16, 18, 21, 24, 27, 30, 32, 33, 48, 64, 66, 96, 99, 128, 130)
 
 
-def _convolution() -> Iterator[Trial]:
+def _convolution() -> Iterator[OperatorTrial]:
     for channels, filters, kernel in product(_CHANNELS, (8, 5), (3, 1)):
         weights = _normal(filters, channels, kernel, kernel) / channels**0.5
         pad = kernel // 2
@@ -237,7 +237,7 @@ def _convolution() -> Iterator[Trial]:
     yield _trial("3d", "Conv", {"x": _normal(1, 3, 5, 5, 5)}, {"w": _normal(4, 3, 2, 2, 2)})
 
 
-def _slices() -> Iterator[Trial]:
+def _slices() -> Iterator[OperatorTrial]:
     x = _normal(3, 8, 8)
     for starts, ends, axes, steps in (
         ([7], [-99], [1], [-1]),
@@ -272,7 +272,7 @@ def _slices() -> Iterator[Trial]:
         yield _trial(mode, "DepthToSpace", {"x": _normal(1, 12, 4, 4)}, blocksize=2, mode=mode)
 
 
-def _reductions() -> Iterator[Trial]:
+def _reductions() -> Iterator[OperatorTrial]:
     x = _normal(2, 3, 4, 5) + 2
     for operator in ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceProd", "ReduceLogSumExp"):
         for axes, keep in product(([-1], [1], [2, 3], [0, 2]), (0, 1)):
@@ -298,7 +298,7 @@ def _reductions() -> Iterator[Trial]:
         yield _trial(str(axis), "LayerNormalization", {"x": x}, {"s": _normal(*shape), "b": _normal(*shape)}, axis=axis)
 
 
-def _padding() -> Iterator[Trial]:
+def _padding() -> Iterator[OperatorTrial]:
     x = _normal(1, 3, 5, 6)
     for mode, pads in product(
         ("constant", "reflect", "edge", "wrap"),
@@ -325,7 +325,7 @@ def _padding() -> Iterator[Trial]:
         )
 
 
-def _versions() -> Iterator[Trial]:
+def _versions() -> Iterator[OperatorTrial]:
     x = _normal(2, 3, 4, 5)
     for opset in (11, 13, 18, 21):
         yield _trial(
@@ -362,7 +362,7 @@ def _versions() -> Iterator[Trial]:
         yield _trial(f"{tag}_held", "MatMul", {"x": _normal(*left)}, {"z": _normal(*right)})
 
 
-def _quantization() -> Iterator[Trial]:
+def _quantization() -> Iterator[OperatorTrial]:
     x = _normal(2, 3, 4)
     for kind in (np.uint8, np.int8):
         zero = np.array(3, kind)

@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class OperatorTrial:
     """A model to run.
 
     Attributes:
@@ -58,7 +58,7 @@ def one_node(
     *,
     opset: int = 18,
     outputs: int = 1,
-) -> Trial:
+) -> OperatorTrial:
     """Return a trial of one node, which native onnxruntime decides.
 
     Args:
@@ -76,7 +76,7 @@ def one_node(
     opsets = [helper.make_opsetid("", opset)]
     if node.domain:
         opsets.append(helper.make_opsetid(node.domain, 1))
-    return Trial(name, _typed(helper.make_model(graph, opset_imports=opsets, ir_version=8)), inputs)
+    return OperatorTrial(name, _typed(helper.make_model(graph, opset_imports=opsets, ir_version=8)), inputs)
 
 
 def _typed(model: ModelProto) -> ModelProto:

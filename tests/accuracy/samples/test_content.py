@@ -10,10 +10,10 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.modelfiles import Write, value
-from webinfer.accuracy.content import Content
-from webinfer.accuracy.corpus import TEXTS, passage
-from webinfer.accuracy.samples import SampleMaker
-from webinfer.accuracy.signals import RATE, SECONDS, picture, speech
+from webinfer.accuracy.samples.content import Content
+from webinfer.accuracy.samples.corpus import TEXTS, passage
+from webinfer.accuracy.samples.maker import SampleMaker
+from webinfer.accuracy.samples.signals import RATE, SECONDS, picture, speech
 from webinfer.models.sources.resolve import resolve
 
 

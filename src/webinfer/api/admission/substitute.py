@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from webinfer.accuracy.outcome import recall_failure, remember_failure
-from webinfer.api.gate import combination, lanes_of
+from webinfer.api.admission.gate import combination, lanes_of
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import BackendError, LostError, RuntimeDied, UnsupportedOperator
 from webinfer.inference.model import AsyncModel

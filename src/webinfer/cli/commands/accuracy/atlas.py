@@ -28,8 +28,8 @@ from webinfer.cli.command import HELP, command, split
 from webinfer.cli.files.outputs import writable
 from webinfer.cli.output.terminal import FAILED, Terminal
 from webinfer.cli.output.units import size
-from webinfer.cli.views import atlas as atlas_view
-from webinfer.cli.views.atlas import SurveyBar
+from webinfer.cli.views.accuracy import atlas as atlas_view
+from webinfer.cli.views.accuracy.atlas import SurveyBar
 from webinfer.core.errors import OptionError
 from webinfer.core.options import BACKENDS, Backend, BrowserName
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from webinfer.accuracy.atlas.match import Finding, Place
+from webinfer.accuracy.atlas.match import AtlasPlace, NodeFinding
 from webinfer.accuracy.atlas.steering import faults
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import WebinferError
@@ -18,7 +18,7 @@ log = logging.getLogger("webinfer.atlas")
 _QUOTED = 3  # nodes that a note quotes; a model may have hundreds of a kind
 
 
-async def forecast(graph: ModelFile, lanes: Sequence[Lane], backend: Backend) -> tuple[Finding, ...]:
+async def forecast(graph: ModelFile, lanes: Sequence[Lane], backend: Backend) -> tuple[NodeFinding, ...]:
     """Return the nodes that a backend is known to get wrong, or that end its lane, wherever a model may go.
 
     Args:
@@ -29,7 +29,7 @@ async def forecast(graph: ModelFile, lanes: Sequence[Lane], backend: Backend) ->
     Returns:
         The findings of the first place; empty where one of the places is not known to be bad, or no lane is up.
     """
-    found: tuple[Finding, ...] = ()
+    found: tuple[NodeFinding, ...] = ()
     for place in dict.fromkeys(place_of(lane, backend) for lane in lanes):
         try:
             here = await asyncio.to_thread(faults, graph, place)
@@ -42,7 +42,7 @@ async def forecast(graph: ModelFile, lanes: Sequence[Lane], backend: Backend) ->
     return found
 
 
-def place_of(lane: Lane, backend: Backend) -> Place:
+def place_of(lane: Lane, backend: Backend) -> AtlasPlace:
     """Return where a model runs on a lane.
 
     Args:
@@ -51,7 +51,7 @@ def place_of(lane: Lane, backend: Backend) -> Place:
     """
     capabilities = lane.capabilities
     adapter = capabilities.adapter if backend == "webgpu" else None
-    return Place(
+    return AtlasPlace(
         capabilities.engine,
         capabilities.engine_version,
         lane.runtime,
@@ -60,7 +60,7 @@ def place_of(lane: Lane, backend: Backend) -> Place:
     )
 
 
-def reason(findings: Sequence[Finding]) -> str:
+def reason(findings: Sequence[NodeFinding]) -> str:
     """Return why a backend is passed over, with the first row that says so.
 
     Args:
@@ -70,7 +70,7 @@ def reason(findings: Sequence[Finding]) -> str:
     return f"{findings[0].quote()}{more}"
 
 
-def warnings(model: str, findings: Sequence[Finding]) -> tuple[str, ...]:
+def warnings(model: str, findings: Sequence[NodeFinding]) -> tuple[str, ...]:
     """Log what the atlas says against a backend that the caller named, and return it as notes for results.
 
     Args:

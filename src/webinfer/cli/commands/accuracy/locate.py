@@ -17,7 +17,7 @@ from webinfer.cli.command import command
 from webinfer.cli.commands.run import gather
 from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import FAILED, Terminal
-from webinfer.cli.views.locate import to_dict, view
+from webinfer.cli.views.accuracy.locate import to_dict, view
 from webinfer.core.options import Backend
 
 _FLAGS = ("browser", "executable", "platform", "threads", "load_timeout", "run_timeout")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.accuracy.samples import SampleMaker, lengths
+from webinfer.accuracy.samples.maker import SampleMaker, lengths
 from webinfer.core.tensors import TensorSpec
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.vocabulary import Vocabulary

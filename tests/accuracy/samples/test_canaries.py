@@ -10,11 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.accuracy.test_samples import decoder
+from tests.accuracy.samples.test_maker import decoder
 from tests.modelfiles import Write, value
 from webinfer.accuracy.bounded.reference import answers_of, reference
-from webinfer.accuracy.canaries import CanaryMaker, forms, shaken
 from webinfer.accuracy.comparison import compare, fault, limits_for, worst
+from webinfer.accuracy.samples.canaries import CanaryMaker, forms, shaken
 from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.sources.resolve import resolve
 

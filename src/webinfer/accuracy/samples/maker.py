@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.accuracy.content import Content
 from webinfer.accuracy.native import NativeSession
+from webinfer.accuracy.samples.content import Content
 from webinfer.core.errors import InputError, InvalidModel, RunFailed
 from webinfer.core.tensors import DTYPES, SOUND, TensorSpec, prepare
 from webinfer.models.files.package import ModelPackage, describe

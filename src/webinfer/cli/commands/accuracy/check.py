@@ -14,7 +14,7 @@ from webinfer.api.services.models import resolve
 from webinfer.cli.command import command, split
 from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import FAILED, Terminal
-from webinfer.cli.views import check as check_view
+from webinfer.cli.views.accuracy import check as check_view
 from webinfer.core.errors import OptionError
 
 _FLAGS = ("headless", "launch_timeout", "load_timeout", "run_timeout")

@@ -10,7 +10,7 @@ import pytest
 from tests.accuracy.atlas.graphs import GROUND, facts, resize, saved
 from tests.cli.conftest import Call
 from webinfer.accuracy.atlas import store
-from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, Outcome, Verdict
+from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, OperatorVerdict, Outcome
 
 ALIGNED = resize(coordinate_transformation_mode="align_corners")
 
@@ -24,7 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _file(path: Path, outcome: Outcome, ground: Ground = GROUND) -> str:
     atlas = Atlas()
-    atlas.add(ground, Case("aligned", facts(ALIGNED)), Verdict(outcome, "off by 0.2"))
+    atlas.add(ground, Case("aligned", facts(ALIGNED)), OperatorVerdict(outcome, "off by 0.2"))
     store.write(path, atlas)
     return str(path)
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from webinfer.accuracy.corpus import passage
-from webinfer.accuracy.signals import RATE, picture, speech
+from webinfer.accuracy.samples.corpus import passage
+from webinfer.accuracy.samples.signals import RATE, picture, speech
 from webinfer.core.errors import WebinferError
 from webinfer.core.tensors import DTYPES, SOUND
 from webinfer.models.files.package import ModelPackage

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from webinfer.accuracy import outcome as accuracies
-from webinfer.api import gate
-from webinfer.api.gate import NO_FREEDOM, Freedom, Gate
+from webinfer.api.admission import gate
+from webinfer.api.admission.gate import NO_FREEDOM, Freedom, Gate
 from webinfer.core.errors import (
     AccuracyError,
     BrowserLost,

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.modelfiles import Write, value
 from webinfer.accuracy.comparison import digest
 from webinfer.accuracy.native import NativeSession, run_native
-from webinfer.accuracy.samples import Purpose, SampleMaker, answered_canaries, canaries, sample, sound
+from webinfer.accuracy.samples.maker import Purpose, SampleMaker, answered_canaries, canaries, sample, sound
 from webinfer.core.errors import RunFailed
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.architectures.audio.configurations import whisper_configs

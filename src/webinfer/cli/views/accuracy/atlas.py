@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from webinfer import WebinferError
-from webinfer.api.services.atlas import OUTCOMES, Difference, Row, Step, Survey
+from webinfer.api.services.atlas import OUTCOMES, AtlasDifference, AtlasRow, Step, Survey
 from webinfer.cli.output.layout import heading, pairs
 from webinfer.cli.output.table import table
 from webinfer.cli.output.terminal import Terminal
@@ -113,7 +113,7 @@ def _survey(survey: Survey) -> list[Text]:
     return [Text(ground.name), *cells, Text(ground.engine_version), Text(ground.at[:10], style="quiet")]
 
 
-def rows_view(rows: Sequence[Row]) -> RenderableType:
+def rows_view(rows: Sequence[AtlasRow]) -> RenderableType:
     """Lay out the rows of an operator, survey by survey.
 
     Args:
@@ -140,7 +140,7 @@ def rows_view(rows: Sequence[Row]) -> RenderableType:
     return Padding(Group(*parts), (0, 0, 1, 0), expand=False)
 
 
-def differences_view(differences: Sequence[Difference]) -> RenderableType:
+def differences_view(differences: Sequence[AtlasDifference]) -> RenderableType:
     """Lay out what changed between surveys.
 
     Args:

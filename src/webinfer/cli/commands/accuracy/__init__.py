@@ -1,0 +1,1 @@
+"""The commands that say whether answers are right."""

@@ -1,0 +1,1 @@
+"""What the commands show that say whether answers are right."""
