@@ -55,7 +55,7 @@ def dying(tmp_path: Path) -> Path:
 def test_backend_that_dies_in_a_run_is_replaced_and_not_tried_again(crop: Path) -> None:
     path, inputs = crop, INPUTS
     right = run_native(resolve(path), inputs)["y"]
-    with start("embedded") as accelerator, accelerator.load(path) as model:
+    with start("embedded", accuracy="off") as accelerator, accelerator.load(path) as model:
         assert model.backend == "webnn"
         results = model.run_batch([inputs] * 5)
         assert [result.backend for result in results] == ["wasm"] * 5
@@ -72,7 +72,7 @@ def test_backend_that_dies_in_a_run_is_replaced_and_not_tried_again(crop: Path) 
 
 def test_backend_that_dies_of_a_load_costs_one_lane_once(dying: Path) -> None:
     path = dying
-    with start("embedded") as accelerator:
+    with start("embedded", accuracy="off") as accelerator:
         for _ in range(2):
             with accelerator.load(path) as model:
                 result = model.run(INPUTS)
@@ -83,7 +83,7 @@ def test_backend_that_dies_of_a_load_costs_one_lane_once(dying: Path) -> None:
 
 
 def test_named_backend_stays_and_its_death_is_the_error(crop: Path) -> None:
-    with start("embedded", platform="webnn") as accelerator, accelerator.load(crop) as model:
+    with start("embedded", platform="webnn", accuracy="off") as accelerator, accelerator.load(crop) as model:
         with pytest.raises(RuntimeDied, match="unreachable"):
             model.run(INPUTS)
         assert model.backend == "webnn"
@@ -104,7 +104,7 @@ def test_request_that_no_backend_answers_moves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
     x = np.arange(6, dtype=np.float32)
-    with start("embedded") as accelerator, accelerator.load(path) as model:
+    with start("embedded", accuracy="off") as accelerator, accelerator.load(path) as model:
         before = model.backend
         for _ in range(2):
             with pytest.raises(Exception, match=r"Reshape|shape"):
@@ -117,7 +117,7 @@ def test_request_that_no_backend_answers_moves_nothing(tmp_path: Path) -> None:
 async def test_death_of_a_lane_is_not_held_against_what_waited_there(crop: Path, dying: Path, tmp_path: Path) -> None:
     """Neither a load that waited behind the run that ended the lane, nor runs that waited behind such a load."""
     path = _save(tmp_path / "innocent.onnx", [helper.make_node("Relu", ["x"], ["y"])], [3, 20, 8])
-    async with AsyncAccelerator(browser="embedded") as accelerator:
+    async with AsyncAccelerator(browser="embedded", accuracy="off") as accelerator:
         killer = await accelerator.load(crop)
         running = [killer.submit(INPUTS) for _ in range(2)]
         model = await accelerator.load(path)
@@ -140,7 +140,10 @@ async def test_model_that_moved_does_not_move_again(tmp_path: Path) -> None:
     written = onnx.load(path)
     written.graph.input.append(helper.make_tensor_value_info("i", TensorProto.INT64, [1]))
     onnx.save(written, path)
-    async with AsyncAccelerator(browser="embedded") as accelerator, await accelerator.load(path) as model:
+    async with (
+        AsyncAccelerator(browser="embedded", accuracy="off") as accelerator,
+        await accelerator.load(path) as model,
+    ):
         assert (await model.run({**INPUTS, "i": [0]})).backend == "wasm"
         failed = (await accelerator.metrics())["bridge"]["errors"]
         with pytest.raises(RunFailed, match="Gather"):
@@ -149,7 +152,10 @@ async def test_model_that_moved_does_not_move_again(tmp_path: Path) -> None:
 
 
 async def test_model_closed_while_it_moves_leaves_nothing_on_a_lane(crop: Path) -> None:
-    async with AsyncAccelerator(browser="embedded") as accelerator, await accelerator.load(crop) as model:
+    async with (
+        AsyncAccelerator(browser="embedded", accuracy="off") as accelerator,
+        await accelerator.load(crop) as model,
+    ):
         begun, _ = _watch(model)
         running = model.submit(INPUTS)
         await begun.wait()
@@ -162,7 +168,10 @@ async def test_model_closed_while_it_moves_leaves_nothing_on_a_lane(crop: Path) 
 
 @pytest.mark.parametrize("step", [0, 1])
 async def test_request_given_up_while_its_model_moves_leaves_the_move_to_the_others(crop: Path, step: int) -> None:
-    async with AsyncAccelerator(browser="embedded") as accelerator, await accelerator.load(crop) as model:
+    async with (
+        AsyncAccelerator(browser="embedded", accuracy="off") as accelerator,
+        await accelerator.load(crop) as model,
+    ):
         steps = _watch(model)
         first, *others = [model.submit(INPUTS) for _ in range(4)]
         await steps[step].wait()
