@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from webinfer import Accelerator
-from webinfer.browsers.discovery.find import find
-from webinfer.core.errors import BrowserNotFound
+from tests.models.graphs.fusion.conftest import natively
 from webinfer.models.graphs.fusion import fuse
+
+Check = Callable[[list[tuple[ModelProto, NDArray[Any]]]], None]
 
 RANDOM = np.random.default_rng(0)
 
@@ -50,20 +49,15 @@ def _picture(channels: int, rank: int = 2) -> NDArray[Any]:
     return RANDOM.standard_normal((2, channels, *[8] * rank)).astype(np.float32)
 
 
-def _natively(model: ModelProto, x: NDArray[Any]) -> NDArray[Any]:
-    answer: NDArray[Any] = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
-    return answer
-
-
 @pytest.mark.parametrize("channels", [6, 9, 15, 18, 33])
 @pytest.mark.parametrize(("opset", "kernel"), [(17, (3, 3)), (10, (3, 3)), (13, (5,)), (18, (3, 3, 3))])
 def test_added_channels_change_no_answer(channels: int, opset: int, kernel: tuple[int, ...]) -> None:
     model, x = _model(channels, opset=opset, kernel=kernel), _picture(channels, len(kernel))
-    right = _natively(model, x)
+    right = natively(model, x)
     assert fuse(model, "webgpu") == {"Conv": 2}
     onnx.checker.check_model(model)
     assert [node.op_type for node in model.graph.node].count("Pad") == 3  # the input once, and both weights
-    np.testing.assert_allclose(_natively(model, x), right, atol=1e-5)
+    np.testing.assert_allclose(natively(model, x), right, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -79,18 +73,8 @@ def test_what_is_right_stays_as_it_is(channels: int, more: dict[str, Any]) -> No
 
 @pytest.mark.browser("embedded")
 @pytest.mark.parametrize("kernel", [(3, 3), (5,)])
-def test_webgpu_answers_as_native_does(tmp_path: Path, kernel: tuple[int, ...]) -> None:
-    try:
-        find("embedded")
-    except BrowserNotFound as error:
-        pytest.skip(str(error))
-    with Accelerator(browser="embedded", platform="webgpu") as accelerator:
-        for channels in (3, 6, 9, 15):
-            model, x = _model(channels, kernel=kernel), _picture(channels, len(kernel))
-            path = tmp_path / f"{channels}.onnx"
-            onnx.save(model, path)
-            with accelerator.load(path) as loaded:
-                np.testing.assert_allclose(loaded.run({"x": x})["y"], _natively(model, x), atol=1e-4)
+def test_webgpu_answers_as_native_does(check_on_webgpu: Check, kernel: tuple[int, ...]) -> None:
+    check_on_webgpu([(_model(size, kernel=kernel), _picture(size, len(kernel))) for size in (3, 6, 9, 15)])
 
 
 def test_weights_that_the_caller_gives_stay() -> None:

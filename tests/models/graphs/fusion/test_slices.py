@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from webinfer import Accelerator
-from webinfer.browsers.discovery.find import find
-from webinfer.core.errors import BrowserNotFound
+from tests.models.graphs.fusion.conftest import natively
 from webinfer.models.graphs.fusion import fuse
+
+Check = Callable[[list[tuple[ModelProto, NDArray[Any]]]], None]
 
 X = np.random.default_rng(0).standard_normal((2, 5, 4, 7)).astype(np.float32)
 
@@ -50,27 +49,22 @@ def _model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def _natively(model: ModelProto) -> NDArray[Any]:
-    answer: NDArray[Any] = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": X})[0]
-    return answer
-
-
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", ["i8", "i4"])
 def test_two_slices_give_the_same(case: tuple[list[int], ...], kind: Any) -> None:
     starts, ends, axes, steps = case
     model = _model(starts, ends, axes, steps, kind)
-    right = _natively(model)
+    right = natively(model, X)
     assert fuse(model, "webgpu") == {"Slice": 1}
     onnx.checker.check_model(model)
-    np.testing.assert_array_equal(_natively(model), right)
+    np.testing.assert_array_equal(natively(model, X), right)
 
 
 def test_axes_may_be_left_out() -> None:
     model = _model([1, 4, 2, 6], [-100, -100, -100, 0], None, [-1, -2, -3, -2])
-    right = _natively(model)
+    right = natively(model, X)
     assert fuse(model, "webgpu") == {"Slice": 1}
-    np.testing.assert_array_equal(_natively(model), right)
+    np.testing.assert_array_equal(natively(model, X), right)
 
 
 def test_what_is_right_stays_as_it_is() -> None:
@@ -80,14 +74,14 @@ def test_what_is_right_stays_as_it_is() -> None:
 
 
 @pytest.mark.browser("embedded")
-def test_webgpu_answers_as_native_does(tmp_path: Path) -> None:
-    try:
-        find("embedded")
-    except BrowserNotFound as error:
-        pytest.skip(str(error))
-    with Accelerator(browser="embedded", platform="webgpu") as accelerator:
-        for number, model in enumerate([_model(*case) for case in CASES[:-1]]):
-            path = tmp_path / f"{number}.onnx"
-            onnx.save(model, path)
-            with accelerator.load(path) as loaded:
-                np.testing.assert_allclose(loaded.run({"x": X})["y"], _natively(model), atol=1e-5)
+def test_webgpu_answers_as_native_does(check_on_webgpu: Check) -> None:
+    check_on_webgpu([(_model(*case), X) for case in CASES[:-1]])
+
+
+def test_bounds_in_another_file_are_left_alone() -> None:
+    model = _model([3], [0], [1], [-2])
+    for tensor in model.graph.initializer:
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="weights")
+        tensor.ClearField("raw_data")
+    assert fuse(model, "webgpu") == {}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from webinfer import Accelerator
-from webinfer.browsers.discovery.find import find
-from webinfer.core.errors import BrowserNotFound
+from tests.models.graphs.fusion.conftest import natively
 from webinfer.models.graphs.fusion import fuse
+
+Check = Callable[[list[tuple[ModelProto, NDArray[Any]]]], None]
 
 X = np.random.default_rng(0).standard_normal((2, 5, 4, 7)).astype(np.float32)
 
@@ -39,18 +38,13 @@ def _model(operator: str, opset: int, axis: int | None) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=6)
 
 
-def _natively(model: ModelProto) -> NDArray[Any]:
-    answer: NDArray[Any] = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": X})[0]
-    return answer
-
-
 @pytest.mark.parametrize(("operator", "opset", "axis"), [*CASES, ("Hardmax", 11, 2)])
 def test_flattening_changes_no_answer(operator: str, opset: int, axis: int | None) -> None:
     model = _model(operator, opset, axis)
-    right = _natively(model)
+    right = natively(model, X)
     assert fuse(model, "webgpu") == {"Softmax": 1}
     onnx.checker.check_model(model)
-    np.testing.assert_allclose(_natively(model), right, atol=1e-6)
+    np.testing.assert_allclose(natively(model, X), right, atol=1e-6)
 
 
 def test_newer_ones_stay() -> None:
@@ -58,14 +52,5 @@ def test_newer_ones_stay() -> None:
 
 
 @pytest.mark.browser("embedded")
-def test_webgpu_answers_as_native_does(tmp_path: Path) -> None:
-    try:
-        find("embedded")
-    except BrowserNotFound as error:
-        pytest.skip(str(error))
-    with Accelerator(browser="embedded", platform="webgpu") as accelerator:
-        for number, model in enumerate([_model(*case) for case in CASES]):
-            path = tmp_path / f"{number}.onnx"
-            onnx.save(model, path)
-            with accelerator.load(path) as loaded:
-                np.testing.assert_allclose(loaded.run({"x": X})["y"], _natively(model), atol=1e-5)
+def test_webgpu_answers_as_native_does(check_on_webgpu: Check) -> None:
+    check_on_webgpu([(_model(*case), X) for case in CASES])

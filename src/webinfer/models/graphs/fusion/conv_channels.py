@@ -1,7 +1,8 @@
 """Convolutions with a number of channels that WebGPU's kernel gets right.
 
-ONNX Runtime Web 1.30's kernel for WebGPU reads three channels at once where 3 divides their number and 4 does not, and
-then adds up wrong ones (onnxruntime issue 29651); 3 channels alone are right. Channels of zeros add nothing to a sum.
+ONNX Runtime Web 1.30's kernel for WebGPU is wrong over 6, 9, 15, 18 and 33 channels, and right over 3, 4, 7, 8 and 12:
+where 3 divides their number, 4 does not, and they are more than 3 (see onnxruntime issue 29651). Channels of zeros add
+nothing to a sum.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import math
 import numpy as np
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-from webinfer.models.graphs.fusion.matching import replace_nodes
+from webinfer.models.graphs.fusion.matching import rewrite_nodes
 
-_ALIGNED = 4  # channels that the kernel reads at once where it can
+_ALIGNED = 4  # multiples of it are right
 _INPUT_OPSET = 11  # from here on, Pad takes the widths as an input
 
 
@@ -31,24 +32,22 @@ def pad_channels(graph: GraphProto, opset: int) -> int:
         How many convolutions were padded.
     """
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    nodes: list[NodeProto] = []
-    padded: dict[tuple[str, int], str] = {}  # by name and rank: several convolutions may take one input
-    count = 0
-    for node in graph.node:
+    padded: set[str] = set()  # several convolutions may take one input
+
+    def pad(node: NodeProto) -> list[NodeProto] | None:
         weights = shapes.get(node.input[1]) if node.op_type == "Conv" and not node.domain else None
-        if weights is not None and _is_wrong(node, weights):
-            missing = -weights[1] % _ALIGNED
-            for at in (0, 1):
-                key = node.input[at], len(weights)
-                if key not in padded:
-                    padded[key] = f"{node.input[at]}_channels_of_{weights[1] + missing}"
-                    nodes.append(_pad(graph, node.input[at], padded[key], len(weights), missing, opset))
-                node.input[at] = padded[key]
-            count += 1
-        nodes.append(node)
-    if count:
-        replace_nodes(graph, nodes)
-    return count
+        if weights is None or not _is_wrong(node, weights):
+            return None
+        missing, nodes = -weights[1] % _ALIGNED, []
+        for at in (0, 1):
+            name = f"{node.input[at]}_channels_of_{weights[1] + missing}"
+            if name not in padded:
+                padded.add(name)
+                nodes.append(_pad(graph, node.input[at], name, len(weights), missing, opset))
+            node.input[at] = name
+        return [*nodes, node]
+
+    return rewrite_nodes(graph, pad)
 
 
 def _is_wrong(node: NodeProto, weights: tuple[int, ...]) -> bool:

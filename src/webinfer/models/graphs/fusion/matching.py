@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
-from onnx import GraphProto, NodeProto, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
 CONTRIB = "com.microsoft"
 """The domain of the runtime's own operators, which do not depend on the model's opset."""
@@ -22,12 +22,7 @@ class GraphIndex:
             for name in node.input:
                 self.users.setdefault(name, []).append(node)
         self._results = {value.name for value in graph.output}
-        self._constants = {
-            tensor.name: tensor for tensor in graph.initializer if math.prod(tensor.dims) == 1 and tensor.raw_data
-        }
-        for node in graph.node:
-            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-                self._constants[node.output[0]] = node.attribute[0].t
+        self._constants = constants(graph)
 
     def only_user(self, node: NodeProto, operator: str) -> NodeProto | None:
         """Return the only node that uses a node's result, if it is of that operator.
@@ -66,12 +61,46 @@ class GraphIndex:
             number: The number.
         """
         tensor = self._constants.get(name or "")
-        if tensor is None or tensor.external_data or math.prod(tensor.dims) != 1:
+        if tensor is None or math.prod(tensor.dims) != 1:
             return False
         value = numpy_helper.to_array(tensor).reshape(())
         return value.dtype.kind == "f" and bool(
             np.isclose(float(value), number, rtol=2e-3 if value.itemsize < 4 else 1e-6)
         )
+
+
+def constants(graph: GraphProto) -> dict[str, TensorProto]:
+    """Return the constants of a graph that are in its own message, by name: initializers and Constant nodes.
+
+    Args:
+        graph: The graph.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.initializer if tensor.data_location != TensorProto.EXTERNAL}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            tensors[node.output[0]] = node.attribute[0].t
+    return tensors
+
+
+def rewrite_nodes(graph: GraphProto, rewrite: Callable[[NodeProto], list[NodeProto] | None]) -> int:
+    """Put other nodes in the place of some.
+
+    Args:
+        graph: The graph, changed in place.
+        rewrite: Returns the nodes that take a node's place; ``None`` where it stays.
+
+    Returns:
+        How many nodes were replaced.
+    """
+    nodes: list[NodeProto] = []
+    count = 0
+    for node in graph.node:
+        replacement = rewrite(node)
+        nodes += [node] if replacement is None else replacement
+        count += replacement is not None
+    if count:
+        replace_nodes(graph, nodes)
+    return count
 
 
 def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:

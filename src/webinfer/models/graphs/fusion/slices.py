@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from webinfer.models.graphs.fusion.matching import replace_nodes
+from webinfer.models.graphs.fusion.matching import constants, rewrite_nodes
 
 _BOUNDS = ("starts", "ends", "axes", "steps")  # inputs of Slice from opset 10 on, after the data
 _FIRST = np.iinfo(np.int32).min  # as an end, beyond the first element of any axis
@@ -30,35 +30,26 @@ def turn_slices(graph: GraphProto) -> int:
     Returns:
         How many slices were rewritten.
     """
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            constants[node.output[0]] = node.attribute[0].t
-    nodes: list[NodeProto] = []
-    count = 0
-    for node in graph.node:
-        bounds = _bounds(node, constants)
-        if bounds is not None and ((bounds["steps"] < 0) & (bounds["starts"] != _LAST)).any():
-            nodes += _turned(graph, node, bounds)
-            count += 1
-        else:
-            nodes.append(node)
-    if count:
-        replace_nodes(graph, nodes)
-    return count
+    known = constants(graph)
+
+    def turn(node: NodeProto) -> list[NodeProto] | None:
+        bounds = _bounds(node, known)
+        if bounds is None or not ((bounds["steps"] < 0) & (bounds["starts"] != _LAST)).any():
+            return None
+        return _turned(graph, node, bounds)
+
+    return rewrite_nodes(graph, turn)
 
 
-def _bounds(node: NodeProto, constants: Mapping[str, TensorProto]) -> dict[str, NDArray[np.int64]] | None:
+def _bounds(node: NodeProto, known: Mapping[str, TensorProto]) -> dict[str, NDArray[np.int64]] | None:
     """Return the bounds of a slice with steps; ``None`` where it has none, or one that is not constant."""
     if node.op_type != "Slice" or node.domain or len(node.input) <= len(_BOUNDS):
         return None
     names = dict(zip(_BOUNDS, node.input[1:], strict=True))
-    if any(name and name not in constants for name in names.values()):
+    if any(name and name not in known for name in names.values()):
         return None
     bounds = {
-        bound: numpy_helper.to_array(constants[name]).astype(np.int64).reshape(-1)
-        for bound, name in names.items()
-        if name
+        bound: numpy_helper.to_array(known[name]).astype(np.int64).reshape(-1) for bound, name in names.items() if name
     }
     bounds.setdefault("axes", np.arange(len(bounds["starts"])))
     return bounds if "steps" in bounds else None

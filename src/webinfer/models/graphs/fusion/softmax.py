@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from onnx import GraphProto, NodeProto, helper
 
-from webinfer.models.graphs.fusion.matching import replace_nodes
+from webinfer.models.graphs.fusion.matching import rewrite_nodes
 
 _OPERATORS = ("Softmax", "LogSoftmax", "Hardmax")
 _CHANGED = 13  # the opset that works on one axis instead
@@ -28,20 +28,12 @@ def flatten_softmax(graph: GraphProto, opset: int) -> int:
     """
     if opset >= _CHANGED:
         return 0
-    nodes: list[NodeProto] = []
-    count = 0
-    for node in graph.node:
-        if node.op_type in _OPERATORS and not node.domain:
-            nodes += _flattened(node)
-            count += 1
-        else:
-            nodes.append(node)
-    if count:
-        replace_nodes(graph, nodes)
-    return count
+    return rewrite_nodes(graph, _flattened)
 
 
-def _flattened(node: NodeProto) -> list[NodeProto]:
+def _flattened(node: NodeProto) -> list[NodeProto] | None:
+    if node.op_type not in _OPERATORS or node.domain:
+        return None
     x, y = node.input[0], node.output[0]
     axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), _AXIS)
     return [
