@@ -22,7 +22,7 @@ from tests.browser.wrong import wrong_on, wrong_page
 from tests.chaos.target import transport_of
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy import outcome as accuracies
-from webinfer.api.admission import gate
+from webinfer.api.admission import comparison, gate
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import AccuracyError
 from webinfer.quantization import obtain
@@ -103,6 +103,16 @@ def test_right_numbers_pass_in_every_browser_on_every_backend(
     assert result.accuracy is not None
     assert result.accuracy.combination["backend"] == backend
     assert result.accuracy.deviations[0].error < 1e-5
+
+
+def test_result_says_when_canaries_were_left_out(perceptron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PATIENCE", 0.0)  # every backend is slow now
+    for _ in range(2):  # the second time, the outcome comes from the cache
+        with start("embedded", platform="wasm") as accelerator, accelerator.load(perceptron) as model:
+            result = model.run(X)
+        assert result.accuracy.status == "checked"
+        assert result.accuracy.skipped >= 2
+        assert f"{result.accuracy.skipped} of the canaries were not compared" in " ".join(result.notes)
 
 
 @pytest.mark.parametrize(("browser", "backend"), PLACES)
@@ -250,7 +260,7 @@ def test_what_is_right_passes_once_and_is_not_tried_again(
     monkeypatch.setattr(embedded._inner._lifecycle, "options", replace(embedded.options, accuracy="raise"))
     embedded.load(perceptron, platform="wasm").close()
     (file,) = outcomes(memory)
-    monkeypatch.setattr(gate, "_run_canaries", None)  # a second comparison would fail
+    monkeypatch.setattr(gate, "run_canaries", None)  # a second comparison would fail
     with embedded.load(perceptron, platform="wasm") as model:
         assert model.run(X).accuracy is not None
     assert list(outcomes(memory)) == [file]
@@ -311,7 +321,7 @@ def test_the_next_precision_takes_the_place_of_one_that_is_wrong_everywhere(
     assert result.quantized["precision"] == "q8"
     assert len(list(outcomes(memory))) == 4
     loads = accelerator.snapshot().totals.loads
-    monkeypatch.setattr(gate, "_run_canaries", None)  # a second comparison would fail
+    monkeypatch.setattr(gate, "run_canaries", None)  # a second comparison would fail
     with accelerator.load(network, platform="wasm", precision="int8") as model:
         again = model.run(x)
     assert (again.precision, again.reason) == (result.precision, result.reason)

@@ -15,7 +15,7 @@ from webinfer.accuracy.comparison import Deviation, Limits, fault
 from webinfer.core.cache import cache_dir
 from webinfer.core.json import write_json
 
-_VERSION = 4  # raised when canaries or measures change
+_VERSION = 5  # raised when canaries or measures change
 
 
 class Measure(NamedTuple):
@@ -36,6 +36,7 @@ class Accuracy:
         deviations: The worst of each output over the canaries.
         reason: Why there are none: the canaries failed natively, or how they failed in the browser.
         broken: Whether they failed in the browser.
+        skipped: Canaries that were not run, because those before them took too long.
         reference: Version of native onnxruntime.
         seconds: What the comparison took.
         at: When that was, in seconds since 1970.
@@ -45,6 +46,7 @@ class Accuracy:
     deviations: tuple[Deviation, ...] = ()
     reason: str | None = None
     broken: bool = False
+    skipped: int = 0
     reference: str = ""
     seconds: float = 0.0
     at: float = field(default_factory=time.time)
@@ -61,6 +63,13 @@ class Accuracy:
     def tried(self) -> bool:
         """Whether the browser's answers were compared at all."""
         return self.broken or bool(self.deviations)
+
+    @property
+    def caveat(self) -> str | None:
+        """What the comparison left out, for the results to say; ``None`` where it is whole."""
+        if not self.skipped:
+            return None
+        return f"{self.skipped} of the canaries were not compared, because this backend takes seconds for each"
 
     def fault(self, limits: Limits) -> str | None:
         """Return what is wrong with the answers, or ``None``."""
@@ -93,6 +102,7 @@ class Accuracy:
             "deviations": [deviation.to_dict() for deviation in self.deviations],
             "reason": self.reason,
             "broken": self.broken,
+            "skipped": self.skipped,
             "reference": self.reference,
             "seconds": self.seconds,
             "at": self.at,
@@ -109,7 +119,7 @@ class Accuracy:
             KeyError, TypeError, ValueError: It is something else.
         """
         deviations = tuple(Deviation(**deviation) for deviation in fields["deviations"])
-        names = ("combination", "reason", "broken", "reference", "seconds", "at")
+        names = ("combination", "reason", "broken", "skipped", "reference", "seconds", "at")
         return cls(deviations=deviations, **{name: fields[name] for name in names})
 
 

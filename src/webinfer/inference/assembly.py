@@ -84,9 +84,9 @@ class ResultAssembly:
         """
         self._unchecked = Accuracy(combination={}, reason=reason)
 
-    def _faults_of(self, engine: tuple[str, str, str]) -> tuple[str, ...]:
-        fault = self._faults.get(engine)
-        return (fault,) if fault is not None else ()
+    def _accuracy_notes(self, engine: tuple[str, str, str]) -> tuple[str, ...]:
+        accuracy = self._accuracies.get(engine, self._unchecked)
+        return tuple(note for note in (self._faults.get(engine), accuracy.caveat) if note is not None)
 
     async def complete(self, request: Request, bucket: Fit) -> Result:
         """Have a request answered and return its result.
@@ -142,7 +142,7 @@ class ResultAssembly:
             precision=package.precision,
             quantized=package.quantized,
             rewritten=delivery.rewritten,
-            notes=(*delivery.notes, *answer.notes, *bucket.notes, *self._faults_of(engine)),
+            notes=(*delivery.notes, *answer.notes, *bucket.notes, *self._accuracy_notes(engine)),
             captured=answer.captured,
             warmed=self._warmup.holds(lane.id, bucket),
             audio_shader=request.audio_shader,

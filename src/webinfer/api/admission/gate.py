@@ -10,30 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from webinfer.accuracy.bounded.reference import Reference
 from webinfer.accuracy.bounded.runs import NativeRuns
-from webinfer.accuracy.comparison import compare, limits_for, worst
+from webinfer.accuracy.comparison import limits_for
 from webinfer.accuracy.outcome import Accuracy, recall, remember
+from webinfer.api.admission.comparison import run_canaries, unanswered
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import (
     AccuracyError,
     BackendError,
     BrowserError,
     DeadlineExceeded,
-    InputError,
     LaneLost,
-    LoadFailed,
     LostError,
-    NotANumber,
     PoolClosed,
     QueueFull,
-    RunFailed,
-    RuntimeDied,
     UnsupportedOperator,
     WebinferError,
 )
@@ -65,11 +59,6 @@ class Freedom(NamedTuple):
 
 
 NO_FREEDOM = Freedom()
-
-_PATIENCE = 3.0  # seconds for canaries; the one that runs then is the last
-
-_LASTING = (NotANumber, LoadFailed, RunFailed, RuntimeDied, UnsupportedOperator)
-"""Failures of the model on its backend. They would come again, so they are stored; other errors may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,15 +227,15 @@ class Gate:
             await model.load()  # it was barred, and since then the lane or the cache has changed
         if accuracy is None:
             try:
-                accuracy = await _run_canaries(model, about, await self._native.reference(model.package))
+                accuracy = await run_canaries(model, about, await self._native.reference(model.package))
             except PoolClosed:
                 raise
             except QueueFull as error:  # which says nothing about the model
                 if self._mode != "auto":
                     raise
-                accuracy = _unanswered(about, error)
+                accuracy = unanswered(about, error)
             except WebinferError as error:  # after all retries of a request
-                accuracy = _unanswered(about, error)
+                accuracy = unanswered(about, error)
                 if self._mode != "auto" or not isinstance(error, DeadlineExceeded):  # a short limit says nothing either
                     lost = accuracy.reason
             else:
@@ -343,51 +332,3 @@ def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
     """
     graph, captured = model.sessions.delivery.model.sha256, model.sessions.capture.open
     return route.combination(model.package, model.backend, lane, graph=graph, captured=captured)
-
-
-def _unanswered(about: Mapping[str, str], error: WebinferError) -> Accuracy:
-    return Accuracy(combination=about, reason=f"the canaries were not answered: {error}")
-
-
-async def _run_canaries(model: AsyncModel, about: Mapping[str, str], right: Reference) -> Accuracy:
-    """Return the outcome of the canaries, run in the browser.
-
-    Args:
-        model: The model.
-        about: What is compared.
-        right: What native onnxruntime answers.
-
-    Raises:
-        WebinferError: The browser did not answer them, for a reason that may pass.
-    """
-    if right.reason is not None:
-        return Accuracy(combination=about, reason=right.reason, reference=right.version)
-    began = time.monotonic()
-    reason, broken, comparisons = None, False, []
-    try:
-        for canary in right.canaries:
-            # Where each new shape takes seconds, as on WebGPU in software, the first canaries have to do.
-            if comparisons and time.monotonic() - began > _PATIENCE:
-                log.info(
-                    "%s on %s: %d of %d canaries ran", model.name, model.backend, len(comparisons), len(right.canaries)
-                )
-                break
-            try:
-                request, bucket = model.requests.build_internal(canary.inputs)
-            except InputError as error:
-                reason = reason or f"the canaries do not fit: {error}"
-                continue
-            result = await model.results.complete(request, bucket)
-            comparisons.append(compare(result.outputs, canary.answer, canary.steady))
-    except _LASTING as error:
-        what = "answers NaN to" if isinstance(error, NotANumber) else "fails on"
-        reason, broken = f"the browser {what} the canaries, and native onnxruntime does not: {error}", True
-    deviations = worst(comparisons)
-    return Accuracy(
-        combination=about,
-        deviations=tuple(deviations),
-        reason=reason if broken or not deviations else None,
-        broken=broken,
-        reference=right.version,
-        seconds=time.monotonic() - began,
-    )
