@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from webinfer import Accelerator, Capabilities, Decision, Model, Options, Profile, Result, WebinferError
 from webinfer.api.services.models import ModelPackage, resolve
 from webinfer.api.services.native import NativeSession, answered_canaries, compare, fault, limits_for, profile_native
+from webinfer.cli.arguments import ModelName, PartName, PrecisionName
 from webinfer.cli.command import command
-from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import FAILED, Terminal
 from webinfer.cli.views.explain import account as explain_view
 from webinfer.cli.views.explain.account import Account, decision_view
@@ -41,19 +41,9 @@ def register(app: typer.Typer) -> None:
 def explain(
     terminal: Terminal,
     options: Options,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="The model, as `webinfer run` takes it.",
-            autocompletion=model_names,
-            show_default=False,
-        ),
-    ],
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="Which precision of it.", show_default="fp32")
-    ] = None,
-    part: Annotated[str | None, typer.Option("--part", help="Which part, of a model in several files.")] = None,
+    model: ModelName,
+    precision: PrecisionName = None,
+    part: PartName = None,
 ) -> None:
     """Show where a model's nodes and time go on each backend, and why.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from webinfer import Accelerator, Model, Options
 from webinfer.api.order import allowed
 from webinfer.api.services.models import PRECISIONS, normalize, obtain, sentence_vectors
+from webinfer.cli.arguments import ArrayFile, JsonFile, NamedInputs
 from webinfer.cli.command import command, split
 from webinfer.cli.commands.task import run_task
 from webinfer.cli.completion import model_names
@@ -76,20 +77,9 @@ def run(
         list[str] | None,
         typer.Option("--text", "-t", metavar="TEXT", help="The same, as an option.", show_default=False),
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="NAME=FILE|JSON",
-            help="One input: a .npy file, or JSON; an image for pixel_values, a recording for input_values.",
-            show_default=False,
-        ),
-    ] = None,
-    npz: Annotated[Path | None, typer.Option(metavar="FILE", help="Inputs by name, in a .npz file.")] = None,
-    json_input: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Inputs by name, as a JSON object; - reads standard input.")
-    ] = None,
+    inputs: NamedInputs = None,
+    npz: ArrayFile = None,
+    json_input: JsonFile = None,
     embed: Annotated[
         bool, typer.Option("--embed", help="Give one vector for each text: the mean over its tokens, of length 1.")
     ] = False,

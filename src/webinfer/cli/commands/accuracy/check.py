@@ -11,8 +11,8 @@ from webinfer.api.services.atlas import check as look_up
 from webinfer.api.services.atlas import known, try_out
 from webinfer.api.services.browsers import find_all
 from webinfer.api.services.models import resolve
+from webinfer.cli.arguments import ModelName, PartName, PrecisionName
 from webinfer.cli.command import command, split
-from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import FAILED, Terminal
 from webinfer.cli.views.accuracy import check as check_view
 from webinfer.core.errors import OptionError
@@ -37,10 +37,7 @@ def register(app: typer.Typer) -> None:
 def check(
     terminal: Terminal,
     options: Options,
-    model: Annotated[
-        str,
-        typer.Argument(help="The model, as `webinfer run` takes it.", autocompletion=model_names, show_default=False),
-    ],
+    model: ModelName,
     browsers: Annotated[
         list[str] | None,
         typer.Option("--browser", "-b", metavar="NAME,...", help="Only these browsers.", show_default="all known"),
@@ -50,10 +47,8 @@ def check(
         typer.Option("--platform", "-p", metavar="NAME,...", help="Only these backends.", show_default="all"),
     ] = None,
     run: Annotated[bool, typer.Option("--run", help="Run the model too, in the browsers that are here.")] = False,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="Which precision of it.", show_default="fp32")
-    ] = None,
-    part: Annotated[str | None, typer.Option("--part", help="Which part, of a model in several files.")] = None,
+    precision: PrecisionName = None,
+    part: PartName = None,
 ) -> None:
     """Say where a model's nodes run, fall back or are wrong; what to change.
 

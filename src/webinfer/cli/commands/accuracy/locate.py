@@ -13,9 +13,9 @@ import typer
 from webinfer import Accelerator, Options
 from webinfer.api.services.locate import locate as find_fault
 from webinfer.api.services.models import obtain
+from webinfer.cli.arguments import ArrayFile, JsonFile, ModelName, NamedInputs, PartName, PrecisionName
 from webinfer.cli.command import command
 from webinfer.cli.commands.run import gather
-from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import FAILED, Terminal
 from webinfer.cli.views.accuracy.locate import to_dict, view
 from webinfer.core.options import Backend
@@ -39,33 +39,12 @@ def register(app: typer.Typer) -> None:
 def locate(
     terminal: Terminal,
     options: Options,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="The model, as `webinfer run` takes it.",
-            autocompletion=model_names,
-            show_default=False,
-        ),
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="NAME=FILE|JSON",
-            help="An input that shows the fault, as `webinfer run` takes it.",
-            show_default=False,
-        ),
-    ] = None,
-    npz: Annotated[Path | None, typer.Option(metavar="FILE", help="The inputs, in a .npz file.")] = None,
-    json_input: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The inputs, as a JSON object; - reads standard input.")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="Which precision of it.", show_default="fp32")
-    ] = None,
-    part: Annotated[str | None, typer.Option("--part", help="Which part, of a model in several files.")] = None,
+    model: ModelName,
+    inputs: NamedInputs = None,
+    npz: ArrayFile = None,
+    json_input: JsonFile = None,
+    precision: PrecisionName = None,
+    part: PartName = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go that show the fault.")
     ] = Path("webinfer-locate"),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
 from webinfer import Accelerator, Options
+from webinfer.cli.arguments import ArrayFile, JsonFile, ModelName, NamedInputs, PartName
 from webinfer.cli.command import command, split
 from webinfer.cli.commands.run import gather
-from webinfer.cli.completion import model_names
 from webinfer.cli.output.terminal import Terminal
 from webinfer.cli.views.tune import ContestBar, view
 from webinfer.core.errors import OptionError
@@ -39,15 +38,7 @@ def register(app: typer.Typer) -> None:
 def tune(
     terminal: Terminal,
     options: Options,
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="The model, as `webinfer run` takes it.",
-            autocompletion=model_names,
-            show_default=False,
-        ),
-    ],
+    model: ModelName,
     budget: Annotated[
         float,
         typer.Option(min=1.0, metavar="SECONDS", help="Time for the contest; fetching files takes time in addition."),
@@ -83,30 +74,19 @@ def tune(
         list[str] | None,
         typer.Option("--batch", metavar="N,...", help="Requests that run together at most.", show_default="1"),
     ] = None,
-    part: Annotated[str | None, typer.Option("--part", help="Which part, of a model in several files.")] = None,
+    part: PartName = None,
     text: Annotated[
         list[str] | None,
         typer.Option("--text", "-t", metavar="TEXT", help="A typical request, as text.", show_default=False),
     ] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="NAME=FILE|JSON",
-            help="A typical request, input by input, as `webinfer run` takes it.",
-            show_default=False,
-        ),
-    ] = None,
-    npz: Annotated[Path | None, typer.Option(metavar="FILE", help="A typical request, in a .npz file.")] = None,
-    json_input: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A typical request, as a JSON object; - reads standard input.")
-    ] = None,
+    inputs: NamedInputs = None,
+    npz: ArrayFile = None,
+    json_input: JsonFile = None,
 ) -> None:
     """Find the fastest way to run a model here; auto takes it then.
 
     Every combination of what is allowed is a candidate, in a browser of its own. Candidates take turns, and slow ones
-    drop out. Each must answer as native onnxruntime does. Without a request, one is generated.
+    drop out. Each must answer as native onnxruntime does. Pass a typical request, or one is generated.
     """
     request = gather(text or [], inputs or [], npz, json_input, embed=False) or None
     allowed: dict[str, Any] = {
