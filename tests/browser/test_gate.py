@@ -22,6 +22,7 @@ from tests.browser.wrong import wrong_on, wrong_page
 from tests.chaos.target import transport_of
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy import outcome as accuracies
+from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.api.admission import comparison, gate
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import AccuracyError
@@ -274,7 +275,7 @@ async def test_browser_that_is_lost_before_it_is_judged_is_followed_by_the_next(
         os.kill(browser.pid, signal.SIGKILL)
         while pool.lanes:  # noqa: ASYNC110  # until it is noticed
             await asyncio.sleep(0)
-        judged = await gate.Gate(pool, accelerator.options).judge(model)
+        judged = await gate.Gate(pool, accelerator.options, NativeRuns()).judge(model)
     assert judged.fault is None
     assert judged.accuracy.deviations[0].error < 1e-5
 

@@ -98,12 +98,26 @@ def write_text(path: Path, text: str, mode: int = 0o666) -> None:
     Raises:
         OSError: It cannot be written. The old file is as it was.
     """
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a file of any bytes in one step, as ``write_text`` does.
+
+    Args:
+        path: The file. Directories on the way are made.
+        content: What to write.
+        mode: Who may read and write it, less the process's umask.
+
+    Raises:
+        OSError: It cannot be written. The old file is as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")  # no other writer's
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

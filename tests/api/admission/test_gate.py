@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from webinfer.accuracy import outcome as accuracies
+from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.api.admission import gate
 from webinfer.api.admission.gate import NO_FREEDOM, Freedom, Gate
 from webinfer.core.errors import (
@@ -99,7 +100,7 @@ def admit(model: Any, mode: Any, others: Any = None, freedom: Freedom = NO_FREED
         for nothing in list[Any]():
             yield nothing
 
-    return asyncio.run(Gate(pool, Options(accuracy=mode)).admit(model, make, finer, freedom))
+    return asyncio.run(Gate(pool, Options(accuracy=mode), NativeRuns()).admit(model, make, finer, freedom))
 
 
 PASSING = [LaneLost, BrowserLost, DeadlineExceeded, LaunchFailed, OutOfMemory]

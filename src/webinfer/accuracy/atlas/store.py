@@ -8,8 +8,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
-import secrets
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import Any, cast
 from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, NodeFacts, OperatorVerdict, Outcome
 from webinfer.core.cache import cache_dir
 from webinfer.core.errors import OptionError
-from webinfer.core.json import dumps
+from webinfer.core.json import dumps, write_bytes
 from webinfer.core.options import BACKENDS, Backend
 
 FORMAT = 1
@@ -100,13 +98,7 @@ def write(path: Path, atlas: Atlas) -> None:
     Raises:
         OSError: It cannot be written. The old file is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        beside.write_bytes(encode(atlas))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_bytes(path, encode(atlas))
 
 
 def encode(atlas: Atlas) -> bytes:

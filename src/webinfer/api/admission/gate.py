@@ -93,12 +93,12 @@ class Gate:
     Args:
         pool: The pool.
         options: Options of the accelerator.
-        native: What runs natively; ``None`` makes one for this gate.
+        native: What runs natively.
     """
 
-    def __init__(self, pool: Pool, options: Options, native: NativeRuns | None = None) -> None:
+    def __init__(self, pool: Pool, options: Options, native: NativeRuns) -> None:
         self._pool = pool
-        self._native = native or NativeRuns(options.load_timeout)
+        self._native = native
         self._mode = options.accuracy
         self._limits = options.accuracy_limits
 
@@ -135,7 +135,7 @@ class Gate:
         await model.close()
         faults = [judged.describe(model)]
         if self._mode == "fallback" or (self._mode == "auto" and freedom.backend):
-            other = await self._replace(model, judged, make, finer if self._lowers(freedom) else _nothing, faults)
+            other = await self._replace(model, judged, make, finer if self._lowers(freedom) else None, faults)
             if other is not None:
                 return other
         if self._mode == "auto" and not freedom.listed:
@@ -158,7 +158,7 @@ class Gate:
         return model
 
     async def _replace(
-        self, model: AsyncModel, judged: Judgement, make: Make, finer: Finer, faults: list[str]
+        self, model: AsyncModel, judged: Judgement, make: Make, finer: Finer | None, faults: list[str]
     ) -> AsyncModel | None:
         """Return the first replacement that answers rightly; each fault is added to ``faults``."""
         # Each try gets the faults before it as its reason, so that results say why they come from another place.
@@ -273,7 +273,7 @@ class Gate:
         return next((lane for lane in lanes if lane.id == place), lanes[0])
 
     async def _replacements(
-        self, model: AsyncModel, lane: Lane, finer: Finer
+        self, model: AsyncModel, lane: Lane, finer: Finer | None
     ) -> AsyncIterator[tuple[ModelPackage, Choice]]:
         """Yield what may replace a model: its other backends, then each finer precision on all backends."""
         choice = model.choice
@@ -284,15 +284,11 @@ class Gate:
         others.sort(key=lambda backend: backend == "webgpu" and lane.verdict(backend).kind == "software")
         for backend in others:
             yield model.package, choice.elsewhere(backend)
+        if finer is None:
+            return
         async for package in finer():
             for backend in (model.backend, *others):
                 yield package, choice.elsewhere(backend)
-
-
-async def _nothing() -> AsyncIterator[ModelPackage]:
-    """Yield no precision."""
-    for package in tuple[ModelPackage, ...]():
-        yield package
 
 
 def _names(model: AsyncModel) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.accuracy.comparison import limits_for
@@ -22,6 +21,7 @@ from webinfer.accuracy.samples.maker import answered_canaries
 from webinfer.api.sync.accelerator import Accelerator
 from webinfer.core.options import Backend
 from webinfer.core.tensors import prepare
+from webinfer.core.tensors.archive import write_arrays
 from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage
 
@@ -114,7 +114,7 @@ def _write(
     shutil.copyfile(location.excerpt, model)
     named = {f"input:{name}": array for name, array in location.inputs.items()}
     named |= {f"output:{name}": array for name, array in location.outputs.items()}
-    np.savez(arrays, **named)  # type: ignore[arg-type]  # its stub knows no names from a mapping
+    write_arrays(arrays, named)
     about = {"model": package.name, "node": location.node}
     version = "latest"  # where the browser failed at every part, no result names the runtime
     if result is not None:
