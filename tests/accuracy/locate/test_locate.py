@@ -104,6 +104,7 @@ def test_wrong_node_is_found_and_its_excerpt_shows_it(accelerator: Accelerator, 
     assert [node.op_type for node in excerpt.graph.node] == ["Resize"]
     pinned = json.loads(Path("web/package.json").read_text())["devDependencies"]["onnxruntime-web"]
     assert f"onnxruntime-web@{pinned}/" in fault.page.read_text()
+    assert f'"limit": {limits_for("fp32").error}' in fault.page.read_text()  # as the search has it
     with np.load(fault.arrays) as arrays:
         inputs = {name.removeprefix("input:"): arrays[name] for name in arrays if name.startswith("input:")}
         right = onnxruntime.InferenceSession(fault.model).run(["z"], inputs)[0]

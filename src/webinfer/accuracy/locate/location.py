@@ -47,6 +47,7 @@ class Location:
         number: Its place in the graph, from 0.
         nodes: How many nodes the graph has.
         fault: What is wrong with its output: how far it is off, or how the browser fails.
+        limit: Part of an output's largest value beyond which a value counts as wrong.
         difference: The worst value; ``None`` where the browser fails.
         excerpt: The smallest ONNX file among those tried that shows it, with its weights inside.
         excerpt_nodes: The nodes in that file.
@@ -62,6 +63,7 @@ class Location:
     number: int
     nodes: int
     fault: str
+    limit: float
     difference: Difference | None
     excerpt: Path
     excerpt_nodes: int

@@ -230,6 +230,7 @@ class Locator:
             number=number,
             nodes=len(self._excerpts.nodes),
             fault=trial.fault or "it is wrong only together with the rest of the graph",
+            limit=self._limits.error,
             difference=trial.difference,
             excerpt=excerpt,
             excerpt_nodes=len(trial.nodes),

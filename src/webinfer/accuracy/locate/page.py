@@ -34,6 +34,7 @@ def write_page(location: Location, model: Path, about: dict[str, str], backend: 
     data = {
         "runtime": RUNTIME.format(version=version),
         "backend": backend,
+        "limit": location.limit,
         "model": base64.b64encode(model.read_bytes()).decode(),
         "inputs": {name: _tensor(array) for name, array in location.inputs.items()},
         "outputs": {name: _tensor(array) for name, array in location.outputs.items()},
