@@ -23,7 +23,8 @@ node = helper.make_node
 
 @pytest.fixture(scope="module")
 def capturing() -> Iterator[Accelerator]:
-    accelerator = start("embedded", platform="webgpu", graph_capture=True)
+    # On a slow machine the gate leaves canaries out, and says so in the notes that these tests look at.
+    accelerator = start("embedded", platform="webgpu", graph_capture=True, accuracy="off")
     yield accelerator
     accelerator.close()
 
