@@ -261,7 +261,7 @@ def test_what_is_right_passes_once_and_is_not_tried_again(
     monkeypatch.setattr(embedded._inner._lifecycle, "options", replace(embedded.options, accuracy="raise"))
     embedded.load(perceptron, platform="wasm").close()
     (file,) = outcomes(memory)
-    monkeypatch.setattr(gate, "run_canaries", None)  # a second comparison would fail
+    monkeypatch.setattr(comparison, "run_canaries", None)  # a second comparison would fail
     with embedded.load(perceptron, platform="wasm") as model:
         assert model.run(X).accuracy is not None
     assert list(outcomes(memory)) == [file]
@@ -322,7 +322,7 @@ def test_the_next_precision_takes_the_place_of_one_that_is_wrong_everywhere(
     assert result.quantized["precision"] == "q8"
     assert len(list(outcomes(memory))) == 4
     loads = accelerator.snapshot().totals.loads
-    monkeypatch.setattr(gate, "run_canaries", None)  # a second comparison would fail
+    monkeypatch.setattr(comparison, "run_canaries", None)  # a second comparison would fail
     with accelerator.load(network, platform="wasm", precision="int8") as model:
         again = model.run(x)
     assert (again.precision, again.reason) == (result.precision, result.reason)

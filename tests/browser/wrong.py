@@ -15,10 +15,19 @@ import onnx
 from webinfer.transport import server as host
 
 ALL = ["wasm", "webnn", "webgpu"]
-KERNELS = {"Relu": ALL, "Sigmoid": ["wasm"], "Tanh": ["webgpu"], "Elu": ["webnn"], "DynamicQuantizeLinear": ALL}
+KERNELS = {
+    "Relu": ALL,
+    "Sigmoid": ["wasm"],
+    "Tanh": ["webgpu"],
+    "Elu": ["webnn"],
+    "DynamicQuantizeLinear": ALL,
+    "Softplus": ALL,
+}
 """Backends that have an operator wrong. A graph goes to the runtime before its nodes are fused."""
 FACTORS = {"DynamicQuantizeLinear": 1.3}
 """How wrong, where it is not a twentieth: answers that are rounded to whole numbers on the way may differ by more."""
+ENGINES = {"Softplus": "Firefox"}
+"""The engine that alone has an operator wrong, by what it calls itself."""
 FATAL = {"Softsign": ["webnn"]}
 """Backends whose runs of an operator end the lane's worker."""
 
@@ -31,7 +40,12 @@ const fatal = Object.entries({fatal});
 async function create(...given) {{
   const [provider] = given[1].executionProviders;
   const graph = new TextDecoder("latin1").decode(given[0]);
-  const lie = kernels.find(([name, on]) => on.includes(provider.name ?? provider) && graph.includes(name));
+  const lie = kernels.find(
+    ([name, on]) =>
+      on.includes(provider.name ?? provider) &&
+      graph.includes(name) &&
+      navigator.userAgent.includes({engines}[name] ?? ""),
+  );
   const factor = lie && ({factors}[lie[0]] ?? 1.05);
   const ends = fatal.some(([name, on]) => on.includes(provider.name ?? provider) && graph.includes(name));
   const session = await real.InferenceSession.create(...given);
@@ -62,7 +76,7 @@ def wrong_page(place: Path) -> Path:
     for file in (PAGE / "runtime").iterdir():
         if file.suffix == ".mjs":
             shutil.copy(file, place / "runtime" / f"real.{file.name}")
-            tables = {"kernels": KERNELS, "fatal": FATAL, "factors": FACTORS}
+            tables = {"kernels": KERNELS, "fatal": FATAL, "factors": FACTORS, "engines": ENGINES}
             module = _MODULE.format(name=file.name, **{name: json.dumps(table) for name, table in tables.items()})
             (place / "runtime" / file.name).write_text(module, encoding="utf-8")
         else:
@@ -72,11 +86,20 @@ def wrong_page(place: Path) -> Path:
 
 def wrong_on(backend: str, perceptron: Path) -> Path:
     """Write a perceptron that is wrong on one backend alone."""
-    model = onnx.load(perceptron)
     operator = next(name for name, on in KERNELS.items() if on == [backend])
+    return _write(operator, perceptron, f"wrong on {backend}.onnx")
+
+
+def wrong_in_firefox(perceptron: Path) -> Path:
+    """Write a perceptron that is wrong in Firefox alone."""
+    return _write("Softplus", perceptron, "wrong in Firefox.onnx")
+
+
+def _write(operator: str, perceptron: Path, name: str) -> Path:
+    model = onnx.load(perceptron)
     for node in model.graph.node:
         if node.op_type == "Relu":
             node.op_type = operator
-    path = perceptron.with_name(f"wrong on {backend}.onnx")
+    path = perceptron.with_name(name)
     onnx.save(model, path)
     return path

@@ -36,6 +36,7 @@ class Accuracy:
         deviations: The worst of each output over the canaries.
         reason: Why there are none: the canaries failed natively, or how they failed in the browser.
         broken: Whether they failed in the browser.
+        passing: Whether another comparison may come to more: a lane was lost, or other lanes answered.
         skipped: Canaries that were not run, because those before them took too long.
         reference: Version of native onnxruntime.
         seconds: What the comparison took.
@@ -46,6 +47,7 @@ class Accuracy:
     deviations: tuple[Deviation, ...] = ()
     reason: str | None = None
     broken: bool = False
+    passing: bool = False
     skipped: int = 0
     reference: str = ""
     seconds: float = 0.0

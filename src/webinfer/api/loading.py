@@ -12,6 +12,7 @@ from functools import partial
 from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.api.admission.forecast import forecast, reason, warnings
 from webinfer.api.admission.gate import Freedom, Gate, lanes_for, lanes_of
+from webinfer.api.admission.later_engines import LaterEngines
 from webinfer.api.admission.substitute import WasmSubstitute, known_failure, note_death
 from webinfer.api.lifecycle import Lifecycle
 from webinfer.api.order import Order
@@ -233,8 +234,11 @@ class ModelLoader:
         async def make(package: ModelPackage, choice: Choice) -> AsyncModel:
             return await self._load_there(pool, package, choice, order)
 
-        freedom = _freedom(order, model.choice)
-        return await self._gate(pool).admit(model, make, lambda: _finer(order, model.package), freedom)
+        options, freedom = self._lifecycle.options, _freedom(order, model.choice)
+        admitted = await self._gate(pool).admit(model, make, lambda: _finer(order, model.package), freedom)
+        if options.accuracy != "off":
+            admitted.results.checks.judge = LaterEngines(pool, admitted, self._native, options, freedom)
+        return admitted
 
     async def _load_substitute(self, pool: Pool, package: ModelPackage, order: Order, choice: Choice) -> AsyncModel:
         """Return a model that takes another one's place, judged by the gate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.accuracy.outcome import Accuracy
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import NotANumber
+from webinfer.inference.probes.engine_check import EngineChecks, Lanes
 from webinfer.inference.probes.warmup import Warmup
 from webinfer.inference.request_builder import RequestBuilder
 from webinfer.inference.result import Result
@@ -33,6 +34,9 @@ class ResultAssembly:
         requests: Its requests, which are padded there.
         sessions: Its sessions, which answer.
         warmup: Knows what was run beforehand.
+
+    Attributes:
+        checks: How answers compare with the reference, by the engine that gave them.
     """
 
     def __init__(
@@ -44,52 +48,24 @@ class ResultAssembly:
         sessions: ModelSessions,
         warmup: Warmup,
     ) -> None:
+        self.checks = EngineChecks(choice.backend)
+        self._pool = pool
         self._package = package
         self._choice = choice
         self._requests = requests
         self._sessions = sessions
         self._warmup = warmup
-        self._routings = Routings(pool, choice, package.precision)
+        self._routings = Routings(pool, choice, package)
         self._allow_nan = pool.options.allow_nan
-        self._accuracies: dict[tuple[str, str, str], Accuracy] = {}  # by engine, its version and the runtime
-        self._faults: dict[tuple[str, str, str], str] = {}
-        self._unchecked = Accuracy(combination={}, reason="it was not compared in this browser")
 
     def __repr__(self) -> str:
         return f"<ResultAssembly {self._package.name}>"
 
-    def note_accuracy(self, lane: Lane, accuracy: Accuracy) -> None:
-        """Have results of lanes like this one say how their answers compare with the reference.
-
-        Args:
-            lane: A lane on which the model was compared.
-            accuracy: The outcome.
-        """
-        self._accuracies[_engine(lane)] = accuracy
-
-    def note_fault(self, lane: Lane, fault: str) -> None:
-        """Have results of lanes like this one note what is wrong with their answers.
-
-        Args:
-            lane: A lane on which the model was compared.
-            fault: What is wrong, in words.
-        """
-        self._faults[_engine(lane)] = fault
-
-    def note_unchecked(self, reason: str) -> None:
-        """Have results of lanes on which the model was not compared say why.
-
-        Args:
-            reason: Why, in words.
-        """
-        self._unchecked = Accuracy(combination={}, reason=reason)
-
-    def _accuracy_notes(self, engine: tuple[str, str, str]) -> tuple[str, ...]:
-        accuracy = self._accuracies.get(engine, self._unchecked)
-        return tuple(note for note in (self._faults.get(engine), accuracy.caveat) if note is not None)
-
     async def complete(self, request: Request, bucket: Fit) -> Result:
         """Have a request answered and return its result.
+
+        An engine on which the model was not compared yet is compared before its first answer is given. Where it is
+        wrong, the request runs once more, if another browser takes it.
 
         Where an output of a batch holds NaN, the request runs once more by itself. NaN comes back only if it is its
         own and not a neighbour's.
@@ -102,23 +78,60 @@ class ResultAssembly:
             The result, trimmed to the caller's shapes.
 
         Raises:
+            AccuracyError: The engine is wrong, and the option ``accuracy`` allows no wrong answer.
             NotANumber: An output holds NaN, and the option ``allow_nan`` is off.
             WebinferError: As the runtime or the pool reported it.
         """
-        if bucket.unproven:
-            bucket = await self._requests.settle(request, bucket)
-        answer = await self._sessions.answer(request, bucket)
-        if not bucket.exact and (wrong := misfit(answer.tensors, bucket)):
-            request, bucket = self._requests.without_padding(request, bucket, wrong)
-            answer = await self._sessions.answer(request, bucket)
+        began = time.perf_counter()
+        request, bucket, answer = await self._admitted(request, bucket, began)
         try:
             return self._assemble(request, bucket, answer)
         except NotANumber:
             if not request.part():
                 raise
         # A neighbour's NaN spreads where a model takes a mean or a maximum over the whole batch.
-        alone = replace(request, settled=False, lane=None)
-        return self._assemble(alone, bucket, await self._sessions.answer(alone, bucket))
+        alone = replace(request, settled=False, lane=None, timeout=_left(request.timeout, began))
+        return self._assemble(*await self._admitted(alone, bucket, time.perf_counter()))
+
+    async def complete_at(self, request: Request, bucket: Fit, lane: Lane | None) -> tuple[Result, Lanes]:
+        """Have a request answered that no caller asked for, on a lane if that holds its session.
+
+        Args:
+            request: The request.
+            bucket: The shape that its tensors were brought to.
+            lane: The lane; ``None`` for any.
+
+        Returns:
+            The result, and the lanes that computed it.
+
+        Raises:
+            WebinferError: As the runtime or the pool reported it.
+        """
+        request, bucket, answer = await self._answer(request, bucket, lane)
+        return self._assemble(request, bucket, answer), answer.lanes
+
+    async def _admitted(self, request: Request, bucket: Fit, began: float) -> tuple[Request, Fit, Answer]:
+        """Return an answer of lanes on which the model was compared, with the request as it was answered."""
+        limit = request.timeout
+        while True:
+            request, bucket, answer = await self._answer(request, bucket)
+            if request.internal or await self.checks.admit(answer.lanes, _left(limit, began)):
+                return request, bucket, answer
+            if request.residents is not None:  # its state stays where it is, and its next step begins anew elsewhere
+                return request, bucket, answer
+            request = replace(request, settled=False, lane=None, timeout=_left(limit, began))
+
+    async def _answer(self, request: Request, bucket: Fit, at: Lane | None = None) -> tuple[Request, Fit, Answer]:
+        """Return an answer, with the request and the bucket that it came of."""
+        if bucket.unproven:
+            bucket = await self._requests.settle(request, bucket)
+        if at is not None and request.key in getattr(self._pool.lane_states.get(at.id), "loaded", ()):
+            request.pinned = at.id
+        answer = await self._sessions.answer(request, bucket)
+        if not bucket.exact and (wrong := misfit(answer.tensors, bucket)):
+            request, bucket = self._requests.without_padding(request, bucket, wrong)
+            answer = await self._sessions.answer(request, bucket)
+        return request, bucket, answer
 
     def _assemble(self, request: Request, bucket: Fit, answer: Answer) -> Result:
         outputs = answer.tensors
@@ -128,7 +141,7 @@ class ResultAssembly:
             _refuse_nan(outputs, self._package.name)
         package, choice, delivery = self._package, self._choice, self._sessions.delivery
         lane, stages = answer.lanes[-1], len(answer.lanes) > 1
-        capabilities, engine = lane.capabilities, _engine(lane)
+        capabilities = lane.capabilities
         return Result(
             outputs=outputs,
             model=package.name,
@@ -142,7 +155,7 @@ class ResultAssembly:
             precision=package.precision,
             quantized=package.quantized,
             rewritten=delivery.rewritten,
-            notes=(*delivery.notes, *answer.notes, *bucket.notes, *self._accuracy_notes(engine)),
+            notes=(*delivery.notes, *answer.notes, *bucket.notes, *self.checks.notes(answer.lanes)),
             captured=answer.captured,
             warmed=self._warmup.holds(lane.id, bucket),
             audio_shader=request.audio_shader,
@@ -156,7 +169,7 @@ class ResultAssembly:
             lane=" + ".join(str(lane.id) for lane in answer.lanes) if stages else str(lane.id),
             verdict=lane.verdict(choice.backend).over(request.placement),
             placement=request.placement,
-            accuracy=self._accuracies.get(engine, self._unchecked),
+            accuracy=self.checks.accuracy(answer.lanes),
             shape={} if bucket.exact else dict(bucket.padded),
             times=request.times,
             items=request.items,
@@ -165,8 +178,9 @@ class ResultAssembly:
         )
 
 
-def _engine(lane: Lane) -> tuple[str, str, str]:
-    return lane.capabilities.engine, lane.capabilities.engine_version, lane.runtime
+def _left(limit: float | None, began: float) -> float | None:
+    """Return the seconds that are left of a limit; a little at least, so that what is late says so by a typed error."""
+    return None if limit is None else max(0.001, limit - (time.perf_counter() - began))
 
 
 def _join_browsers(lanes: tuple[Lane, ...]) -> str:

@@ -290,6 +290,7 @@ class LoadedModel(AsyncResource):
         if not self._closed:
             self._closed = True
             self._forget(self)
+            self.results.checks.close()
             self.sessions.close()
 
     async def _run_internal(self, tensors: Mapping[str, NDArray[Any]]) -> Result:

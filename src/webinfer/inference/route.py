@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -158,19 +159,31 @@ def combination(package: ModelPackage, backend: Backend, lane: Lane, *, graph: s
     }
 
 
+def join_combinations(combinations: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return what decides on the answers of a model that runs in several places at once, in the order of its stages.
+
+    Args:
+        combinations: What decides in each place; one at least.
+    """
+    return {
+        name: " + ".join(dict.fromkeys(combination[name] for combination in combinations)) for name in combinations[0]
+    }
+
+
 class Routings:
     """Why a model runs in each browser, where there are several.
 
     Args:
         pool: The pool.
         choice: Where the model is loaded.
-        precision: Precision of its weights.
+        package: The model.
     """
 
-    def __init__(self, pool: Pool, choice: Choice, precision: str) -> None:
+    def __init__(self, pool: Pool, choice: Choice, package: ModelPackage) -> None:
         self._pool = pool
         self._choice = choice
-        self._precision = precision
+        self._precision = package.precision
+        self._subject = package.sha256, choice.backend, package.precision
         self._decisions: dict[str, Decision] = {}  # by the browser's id
         self._reasons: dict[str, str] = {}  # by the browser's id
 
@@ -188,7 +201,7 @@ class Routings:
         if lane.id.browser not in self._reasons:
             missing = (route.wish,) if route.wish and route.wish not in route.names else ()
             passed = (*missing, *route.names[: route.names.index(lane.browser_name)])
-            obstacles = [(name, self._pool.obstacle(name, self._choice.backend)) for name in passed]
+            obstacles = [(name, self._pool.obstacle(name, self._subject)) for name in passed]
             self._reasons[lane.id.browser] = explain(route, lane.browser_name, obstacles)
         return self._reasons[lane.id.browser]
 
@@ -253,7 +266,7 @@ class Routings:
         for name in names:
             if name != taken.browser:
                 before = names.index(name) < names.index(taken.browser)
-                obstacle = self._pool.obstacle(name, choice.backend)
+                obstacle = self._pool.obstacle(name, self._subject)
                 places[taken._replace(browser=name)] = obstacle if before else f"the table prefers {taken.browser}"
         return places
 

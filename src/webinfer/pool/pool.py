@@ -23,6 +23,7 @@ from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.fleet.registry import Registry
 from webinfer.pool.maintenance.coordinator import Coordinator
+from webinfer.pool.plan.affinity import Subject
 from webinfer.pool.plan.assignment import LaneState, SessionKey, State, least_busy, plan
 from webinfer.pool.plan.timeouts import Timeouts
 from webinfer.pool.requests.batcher import Batcher
@@ -210,14 +211,14 @@ class Pool:
         self._check_open()
         await self._fleet.resize(name, lanes, threads)
 
-    def obstacle(self, name: str, backend: Backend) -> str:
-        """Return what keeps a session of that backend from a browser.
+    def obstacle(self, name: str, subject: Subject) -> str:
+        """Return what keeps a session of a model from a browser.
 
         Args:
             name: The browser's name.
-            backend: The backend.
+            subject: The model's hash, its backend and precision.
         """
-        return self._launcher.obstacle(name, backend)
+        return self._launcher.obstacle(name, subject)
 
     def open(self, key: SessionKey, recipe: Recipe) -> None:
         """Make a session known, so that requests for it may be submitted; ``unload`` it as often as it was opened.
@@ -259,6 +260,20 @@ class Pool:
             key: The session.
         """
         self._loader.release(key)
+
+    def pass_over(self, subject: Subject, lane: Lane) -> bool:
+        """Have another browser run a model that a lane's browser answers wrongly, where there is one.
+
+        Args:
+            subject: The model's hash, its backend and precision.
+            lane: The lane that answered.
+
+        Returns:
+            Whether another one runs it from now on, until the engine's version changes.
+        """
+        is_elsewhere = self._loader.pass_over(subject, lane)
+        self.advance()
+        return is_elsewhere
 
     def submit(self, request: Request) -> asyncio.Future[Reply[RunAnswer]]:
         """Queue a request.

@@ -49,17 +49,18 @@ class Canned:
         self.observer = SimpleNamespace(checked=lambda *_: None)
         self.requests = SimpleNamespace(build_internal=lambda inputs: (inputs, None))
         self.notes: list[str] = []
-        self.results = SimpleNamespace(
-            complete=self._complete,
-            note_accuracy=lambda _, accuracy: setattr(self, "accuracy", accuracy),
+        checks = SimpleNamespace(
+            engines=lambda _: (),
+            note_accuracy=lambda _, accuracy, is_lasting: setattr(self, "accuracy", accuracy),
             note_fault=lambda _, fault: self.notes.append(fault),
             note_unchecked=lambda reason: self.notes.append(f"unchecked: {reason}"),
         )
+        self.results = SimpleNamespace(complete_at=self._complete, checks=checks)
 
-    async def _complete(self, inputs: Any, _: Any) -> Any:
+    async def _complete(self, inputs: Any, _: Any, lane: Any) -> Any:
         if isinstance(self._answer, WebinferError):
             raise self._answer
-        return SimpleNamespace(outputs={"y": self._answer * inputs["x"]})
+        return SimpleNamespace(outputs={"y": self._answer * inputs["x"]}), ()
 
     async def load(self) -> None:
         self.closed = False

@@ -41,9 +41,11 @@ async def test_failed_start_opens_the_breaker_and_a_good_one_closes_it(monkeypat
         assert (refused.name, refused.code, refused.failures) == (NAME, LaneLost.code, failures)
         state = yard.registry.browser_states[NAME]
         assert (state.up, state.barred) == (False, True)
-    assert launcher.obstacle(NAME, "wasm") == f"does not start ({LaneLost.code})"
+    assert launcher.obstacle(NAME, ("m", "wasm", "fp32")) == f"does not start ({LaneLost.code})"
     await launcher.ensure()
     assert not yard.registry.browser_states[NAME].barred
+    yard.registry.browser_states[NAME].passed_over["m", "wasm", "fp32"] = "153.0"
+    assert launcher.obstacle(NAME, ("m", "wasm", "fp32")) == "answers it wrongly"
 
 
 async def test_start_is_tried_again_as_often_as_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,8 +65,8 @@ async def test_backend_that_no_browser_has_is_an_error_that_says_why(monkeypatch
         BackendUnavailable, match=r"cannot run webnn here: it has no navigator\.ml\. It can run: .*wasm"
     ):
         await launcher.ensure([], "webnn")
-    assert launcher.obstacle(NAME, "webnn") == "cannot run webnn here"
-    assert launcher.obstacle("opera", "wasm") == "is not installed"
+    assert launcher.obstacle(NAME, ("m", "webnn", "fp32")) == "cannot run webnn here"
+    assert launcher.obstacle("opera", ("m", "wasm", "fp32")) == "is not installed"
 
 
 async def test_replaced_browser_has_its_successor_before_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 
 from webinfer.accuracy.bounded.reference import Reference
+from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.accuracy.comparison import Deviation, compare, worst
-from webinfer.accuracy.outcome import Accuracy
+from webinfer.accuracy.outcome import Accuracy, recall, remember
+from webinfer.browsers.lane import Lane
 from webinfer.core.errors import (
     InputError,
     LoadFailed,
@@ -18,6 +21,7 @@ from webinfer.core.errors import (
     WebinferError,
 )
 from webinfer.inference.model import AsyncModel
+from webinfer.inference.probes.engine_check import Lanes
 
 PATIENCE = 3.0
 """Seconds after which no canary begins, once one has been compared."""
@@ -33,16 +37,45 @@ def unanswered(about: Mapping[str, str], error: WebinferError) -> Accuracy:
         about: What is compared.
         error: Why.
     """
-    return Accuracy(combination=about, reason=f"the canaries were not answered: {error}")
+    return Accuracy(combination=about, reason=f"the canaries were not answered: {error}", passing=True)
 
 
-async def run_canaries(model: AsyncModel, about: Mapping[str, str], right: Reference) -> Accuracy:
+async def compare_with_native(
+    model: AsyncModel, about: Mapping[str, str], native: NativeRuns, lanes: Lanes, at: Lane | None = None
+) -> Accuracy:
+    """Return the outcome of a model's comparison with native onnxruntime: the stored one, or that of a new one.
+
+    Args:
+        model: The model, loaded.
+        about: What is compared.
+        native: What runs natively.
+        lanes: Lanes like those that are to answer, one for each stage.
+        at: The lane that is to answer where it holds the session; ``None`` for any.
+
+    Raises:
+        WebinferError: As ``run_canaries``.
+    """
+    accuracy = await asyncio.to_thread(recall, about)
+    if accuracy is None:
+        accuracy = await run_canaries(model, about, await native.reference(model.package), lanes, at)
+        if accuracy.tried:  # what could not be compared may be another time
+            await asyncio.to_thread(remember, accuracy)
+    return accuracy
+
+
+async def run_canaries(
+    model: AsyncModel, about: Mapping[str, str], right: Reference, lanes: Lanes, at: Lane | None = None
+) -> Accuracy:
     """Return the outcome of the canaries, run in the browser.
+
+    What other engines than those of the lanes answer says nothing of these, and is left out.
 
     Args:
         model: The model.
         about: What is compared.
         right: What native onnxruntime answers.
+        lanes: Lanes like those that are to answer, one for each stage.
+        at: The lane that is to answer where it holds the session; ``None`` for any.
 
     Raises:
         WebinferError: The browser did not answer them, for a reason that may pass.
@@ -50,7 +83,8 @@ async def run_canaries(model: AsyncModel, about: Mapping[str, str], right: Refer
     if right.reason is not None:
         return Accuracy(combination=about, reason=right.reason, reference=right.version)
     began = time.monotonic()
-    reason, broken, skipped = None, False, 0
+    reason, broken, passing, skipped = None, False, False, 0
+    checks = model.results.checks
     comparisons: list[list[Deviation]] = []
     try:
         for index, canary in enumerate(right.canaries):
@@ -63,7 +97,10 @@ async def run_canaries(model: AsyncModel, about: Mapping[str, str], right: Refer
             except InputError as error:
                 reason = reason or f"the canaries do not fit: {error}"
                 continue
-            result = await model.results.complete(request, bucket)
+            result, answered = await model.results.complete_at(request, bucket, at)
+            if checks.engines(answered) != checks.engines(lanes):
+                reason, passing = reason or "other lanes answered the canaries", True
+                continue
             comparisons.append(compare(result.outputs, canary.answer, canary.steady))
     except LASTING as error:
         what = "answers NaN to" if isinstance(error, NotANumber) else "fails on"
@@ -74,6 +111,7 @@ async def run_canaries(model: AsyncModel, about: Mapping[str, str], right: Refer
         deviations=tuple(deviations),
         reason=reason if broken or not deviations else None,
         broken=broken,
+        passing=passing and not deviations,
         skipped=skipped,
         reference=right.version,
         seconds=time.monotonic() - began,

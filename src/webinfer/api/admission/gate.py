@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.accuracy.comparison import limits_for
-from webinfer.accuracy.outcome import Accuracy, recall, remember
-from webinfer.api.admission.comparison import run_canaries, unanswered
+from webinfer.accuracy.outcome import Accuracy, recall
+from webinfer.api.admission.comparison import compare_with_native, unanswered
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import (
     AccuracyError,
@@ -115,13 +115,13 @@ class Gate:
             AccuracyError: Its answers are wrong, and the mode allows no replacement, or none answers rightly.
         """
         if self._mode == "off":
-            model.results.note_unchecked("the option accuracy is off")
+            model.results.checks.note_unchecked("the option accuracy is off")
             return model
         try:
             judged = await self.judge(model)
         except (BrowserError, LaneLost) as error:
             if self._mode == "auto" and model.loaded is not None:
-                model.results.note_unchecked(f"no lane could compare it: {error}")
+                model.results.checks.note_unchecked(f"no lane could compare it: {error}")
                 return model
             await model.close()
             raise
@@ -154,7 +154,7 @@ class Gate:
     def _warn(self, model: AsyncModel, judged: Judgement) -> AsyncModel:
         """Return a model whose answers are wrong, with a note of that in its results."""
         log.warning("%s", judged.describe(model))
-        model.results.note_fault(judged.lane, judged.describe(model))
+        model.results.checks.note_fault((judged.lane,), judged.describe(model))
         return model
 
     async def _replace(
@@ -222,27 +222,23 @@ class Gate:
         """
         lane = await self._lane(model)
         about = combination(model, lane)
-        accuracy, lost = await asyncio.to_thread(recall, about), None
-        if accuracy is None and model.loaded is None:
+        lost = None
+        if model.loaded is None and await asyncio.to_thread(recall, about) is None:
             await model.load()  # it was barred, and since then the lane or the cache has changed
-        if accuracy is None:
-            try:
-                accuracy = await run_canaries(model, about, await self._native.reference(model.package))
-            except PoolClosed:
+        try:
+            accuracy = await compare_with_native(model, about, self._native, (lane,))
+        except PoolClosed:
+            raise
+        except QueueFull as error:  # which says nothing about the model
+            if self._mode != "auto":
                 raise
-            except QueueFull as error:  # which says nothing about the model
-                if self._mode != "auto":
-                    raise
-                accuracy = unanswered(about, error)
-            except WebinferError as error:  # after all retries of a request
-                accuracy = unanswered(about, error)
-                if self._mode != "auto" or not isinstance(error, DeadlineExceeded):  # a short limit says nothing either
-                    lost = accuracy.reason
-            else:
-                if accuracy.tried:  # what could not be compared may be another time
-                    await asyncio.to_thread(remember, accuracy)
+            accuracy = unanswered(about, error)
+        except WebinferError as error:  # after all retries of a request
+            accuracy = unanswered(about, error)
+            if self._mode != "auto" or not isinstance(error, DeadlineExceeded):  # a short limit says nothing either
+                lost = accuracy.reason
         model.observer.checked(model, lane.browser_name, accuracy)
-        model.results.note_accuracy(lane, accuracy)
+        model.results.checks.note_accuracy((lane,), accuracy, is_lasting=not accuracy.passing)
         fault = lost or accuracy.fault(limits_for(model.precision, self._limits))
         return Judgement(accuracy, fault, lane, answered=lost is None)
 
@@ -317,14 +313,15 @@ def lanes_for(pool: Pool, choice: Choice) -> list[Lane]:
     return [lane for lane in pool.lanes.values() if not names or lane.browser_name in names]
 
 
-def combination(model: AsyncModel, lane: Lane) -> dict[str, str]:
+def combination(model: AsyncModel, *lanes: Lane) -> dict[str, str]:
     """Return what determines a model's answers: the model, and everything that computes them.
 
     An outcome is stored under these values. If one changes, such as the driver's version, the model is compared again.
 
     Args:
         model: The model.
-        lane: A lane that runs it, or one like it.
+        lanes: A lane that runs it, or one like it; of a model in stages, one for each stage.
     """
     graph, captured = model.sessions.delivery.model.sha256, model.sessions.capture.open
-    return route.combination(model.package, model.backend, lane, graph=graph, captured=captured)
+    about = (route.combination(model.package, model.backend, lane, graph=graph, captured=captured) for lane in lanes)
+    return route.join_combinations(list(about))

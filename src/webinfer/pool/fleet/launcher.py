@@ -15,6 +15,7 @@ from webinfer.core.options import Backend, Options
 from webinfer.pool.events import BrowserRefused, log_fields
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.owner import Owner
+from webinfer.pool.plan.affinity import Subject
 from webinfer.pool.plan.retry import Breaker
 
 log = logging.getLogger("webinfer.fleet")
@@ -131,17 +132,20 @@ class Launcher:
             return False
         return asyncio.get_running_loop().time() >= self._breakers[name].until
 
-    def obstacle(self, name: str, backend: Backend) -> str:
-        """Return what keeps a session of that backend from a browser.
+    def obstacle(self, name: str, subject: Subject) -> str:
+        """Return what keeps a session of a model from a browser.
 
         Args:
             name: The browser's name.
-            backend: The backend.
+            subject: The model's hash, its backend and precision.
         """
+        _, backend, _ = subject
         if name not in self.installations:
             return "is not installed"
         if name in self._breakers:
             return f"does not start ({self._breakers[name].cause})"
+        if self._states[name].is_passed_over(subject):
+            return "answers it wrongly"
         return f"cannot run {backend} here" if not self._states[name].can_run(backend) else "was lost"
 
     async def close(self) -> None:

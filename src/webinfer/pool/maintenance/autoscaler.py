@@ -89,7 +89,7 @@ class Scaler:
             lanes.setdefault(lane.browser, []).append(lane)
         rested, self._rested = self._rested, {}  # built anew at every look, so that lanes that are gone drop out
         waiting = {
-            home(key.browsers, key.backend, self._state.browsers)
+            home(key.browsers, key.subject, self._state.browsers)
             for _, level in self._queues.levels()
             for key, queue in level.items()
             if queue

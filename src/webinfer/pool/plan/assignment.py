@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from webinfer.core.options import Backend
 from webinfer.core.placement import LaneId
-from webinfer.pool.plan.affinity import BrowserState, home
+from webinfer.pool.plan.affinity import BrowserState, Subject, home
 
 
 class SessionKey(NamedTuple):
@@ -24,6 +24,11 @@ class SessionKey(NamedTuple):
     dimensions: tuple[tuple[str, int], ...] = ()
     browsers: tuple[str, ...] = ()
     captured: bool = False
+
+    @property
+    def subject(self) -> Subject:
+        """What a browser may be passed over for."""
+        return self.model, self.backend, self.precision
 
 
 @dataclass(slots=True)
@@ -171,7 +176,7 @@ def _reserve(key: SessionKey, state: State, busy: dict[LaneId, int]) -> list[Lan
 
 def _is_up(key: SessionKey, state: State) -> bool:
     """Return whether the browser that a session belongs in runs or is starting."""
-    name = home(key.browsers, key.backend, state.browsers)
+    name = home(key.browsers, key.subject, state.browsers)
     return name is not None and state.browsers[name].up
 
 
@@ -179,7 +184,7 @@ def _place(
     key: SessionKey, waiting: bool, state: State, busy: dict[LaneId, int], loading: set[LaneId]
 ) -> LaneId | None:
     """Return the lane to create a session on, or none."""
-    name = home(key.browsers, key.backend, state.browsers)
+    name = home(key.browsers, key.subject, state.browsers)
     lanes = [lane for lane in state.lanes.values() if lane.browser == name]
     holders = [lane for lane in lanes if key in lane.loaded]
     if any(lane.loading == key for lane in lanes) or (holders and not waiting):

@@ -84,6 +84,6 @@ class Affinity:
         finally:
             self._trying.discard(name)
         for key in self._strays:
-            if home(key.browsers, key.backend, self._state.browsers) == name:
+            if home(key.browsers, key.subject, self._state.browsers) == name:
                 self._queues.want(key)
         self._owner.advance()

@@ -22,6 +22,7 @@ from webinfer.pool.events import LoadFailedEvent, SessionLoaded, log_fields
 from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.owner import Owner
+from webinfer.pool.plan.affinity import Subject, home, ranked
 from webinfer.pool.plan.assignment import LaneState, Plan, SessionKey, State
 from webinfer.pool.requests.queue import Queues
 from webinfer.pool.sessions.affinity import Affinity
@@ -146,7 +147,7 @@ class Loader:
             state.loading = key  # now, not in the task: the next plan may be asked for before that begins
             self._tasks.spawn(self._create(key, self._fleet.registry.lanes[id], state))
         for key in plan.launch:
-            wanted = key.browsers, key.backend
+            wanted = self._wanted(key)
             if wanted not in self._launching:
                 self._launching.add(wanted)
                 self._tasks.spawn(self._bring_up(*wanted))
@@ -170,6 +171,28 @@ class Loader:
         del self._loadings[key], self._state.sizes[key]
         self._fail_waiting(key, PoolClosed("The model was closed."))
 
+    def pass_over(self, subject: Subject, lane: Lane) -> bool:
+        """Have another browser run a model that a lane's browser answers wrongly, where there is one.
+
+        Args:
+            subject: The model, its backend and precision.
+            lane: The lane that answered.
+
+        Returns:
+            Whether another one runs it from now on, until the engine's version changes.
+        """
+        name, browsers = lane.browser_name, self._state.browsers
+        keys = [key for key in self._loadings if key.subject == subject]
+        state = browsers[name]
+        state.passed_over[subject] = lane.capabilities.engine_version
+        if not keys or any(home(key.browsers, subject, browsers) in (None, name) for key in keys):
+            return False
+        for held in self._state.lanes.values():
+            if held.browser == name:
+                for key in [key for key in held.loaded if key.subject == subject]:
+                    self._drop(key, held.id)
+        return True
+
     async def close(self) -> None:
         """Fail everybody who waits for any, and create none any more."""
         self.closed = True
@@ -177,6 +200,10 @@ class Loader:
             self._fail(key, PoolClosed("The accelerator was closed."))
         await self._affinity.close()
         await self._tasks.close()
+
+    def _wanted(self, key: SessionKey) -> tuple[tuple[str, ...], Backend]:
+        """Return the browsers that a session prefers to run in, and its backend."""
+        return ranked(key.browsers, key.subject, self._state.browsers) if key.browsers else (), key.backend
 
     def _drop(self, key: SessionKey, id: LaneId) -> None:
         del self._state.lanes[id].loaded[key]
@@ -206,7 +233,7 @@ class Loader:
             await self._launcher.ensure(names, backend)
         except WebinferError as error:
             for key in self._queues.sessions():
-                if (key.browsers, key.backend) == (names, backend):
+                if self._wanted(key) == (names, backend):
                     self._fail(key, error)
         finally:
             self._launching.discard((names, backend))  # before the next plan, which may want that browser again
