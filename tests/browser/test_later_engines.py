@@ -19,6 +19,8 @@ from webinfer.api.admission.later_engines import LaterEngines
 from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import AccuracyError, BrowserNotFound
 from webinfer.inference.model import AsyncModel
+from webinfer.inference.probes.padding_check import prove
+from webinfer.inference.request_builder import RequestBuilder
 from webinfer.transport import server as host
 
 pytestmark = [pytest.mark.browser("embedded"), pytest.mark.timeout(300)]
@@ -173,3 +175,33 @@ async def test_model_closed_during_a_comparison_leaves_nothing(
     result = await running
     assert result.accuracy.status.startswith("unchecked: ")
     assert not model.results.checks._tasks
+
+
+async def test_padding_is_proven_on_each_engine_that_pads(
+    tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch, save: Any
+) -> None:
+    path = save(helper.make_node("Neg", ["x"], ["y"]), shape=("n", 4))
+    tried: list[tuple[str, int]] = []
+
+    async def watched(package: Any, kind: Any, run: Any, longest: Any) -> Any:
+        async def noted(tensors: Any, bucket: Any) -> Any:
+            tried.append((kind, len(tensors["x"])))
+            return await run(tensors, bucket)
+
+        return await prove(package, kind, noted, longest)
+
+    monkeypatch.setattr("webinfer.inference.probes.padding.prove", watched)
+    async with AsyncAccelerator(browsers=["embedded", "firefox"], platform="wasm", max_batch_size=4) as accelerator:
+        monkeypatch.setattr(RequestBuilder, "_fit", lambda self, tensors, gains: self.padding.fit(tensors, gains=True))
+        model = await accelerator.load(path)
+        x = np.arange(12, dtype=np.float32).reshape(3, 4)
+        first = await model.run({"x": x})
+        count = len(tried)
+        assert (first.engine, dict(first.shape)) == ("chromium", {"n": 4})
+        await lose_embedded(accelerator)
+        later = await model.run({"x": x})
+        assert (later.engine, dict(later.shape)) == ("firefox", {"n": 4})
+        assert len(tried) == 2 * count > 0
+        np.testing.assert_array_equal(later["y"], -x)
+        await model.run({"x": x})
+        assert len(tried) == 2 * count

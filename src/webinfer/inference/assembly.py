@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Lane
-from webinfer.core.errors import NotANumber
+from webinfer.core.errors import DeadlineExceeded, NotANumber
 from webinfer.inference.probes.engine_check import EngineChecks, Lanes
 from webinfer.inference.probes.warmup import Warmup
 from webinfer.inference.request_builder import RequestBuilder
@@ -49,7 +50,6 @@ class ResultAssembly:
         warmup: Warmup,
     ) -> None:
         self.checks = EngineChecks(choice.backend)
-        self._pool = pool
         self._package = package
         self._choice = choice
         self._requests = requests
@@ -125,13 +125,25 @@ class ResultAssembly:
         """Return an answer, with the request and the bucket that it came of."""
         if bucket.unproven:
             bucket = await self._requests.settle(request, bucket)
-        if at is not None and request.key in getattr(self._pool.lane_states.get(at.id), "loaded", ()):
-            request.pinned = at.id
+        if at is not None:
+            self._requests.pin(request, at)
+        began = time.perf_counter()
         answer = await self._sessions.answer(request, bucket)
-        if not bucket.exact and (wrong := misfit(answer.tensors, bucket)):
+        if not bucket.exact and (wrong := await self._misfit(request, bucket, answer, began)):
             request, bucket = self._requests.without_padding(request, bucket, wrong)
             answer = await self._sessions.answer(request, bucket)
         return request, bucket, answer
+
+    async def _misfit(self, request: Request, bucket: Fit, answer: Answer, began: float) -> str | None:
+        """Return why the padding of an answered request is not exact; ``None`` where it is."""
+        if wrong := misfit(answer.tensors, bucket):
+            return wrong
+        try:
+            async with asyncio.timeout(_left(request.timeout, began)):
+                return await self._requests.padding.obstacle(bucket, answer.lanes)
+        except TimeoutError:
+            why = f"Whether {self._package.name} may be padded in this browser was not known within its time."
+            raise DeadlineExceeded(why, timeout=request.timeout) from None
 
     def _assemble(self, request: Request, bucket: Fit, answer: Answer) -> Result:
         outputs = answer.tensors

@@ -18,7 +18,7 @@ from webinfer.core.placement import LaneId
 from webinfer.core.tensors import prepare, refuse_unknown
 from webinfer.inference.probes.audio import AudioInputs, Workgroup
 from webinfer.inference.probes.padding import Padding
-from webinfer.inference.route import combination
+from webinfer.inference.route import combination, join_combinations
 from webinfer.inference.sessions import ModelSessions
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.preprocessing.reader import Reader
@@ -230,6 +230,16 @@ class RequestBuilder:
         request.residents, request.pinned = residents, lane
         return request, EXACT
 
+    def pin(self, request: Request, lane: Lane) -> None:
+        """Have a request run on a lane and nowhere else, if that holds its session.
+
+        Args:
+            request: The request, which has not been sent yet.
+            lane: The lane.
+        """
+        if request.key in getattr(self._pool.lane_states.get(lane.id), "loaded", ()):
+            request.pinned = lane.id
+
     def free(self, lane: LaneId, handles: Sequence[str]) -> None:
         """Release tensors that stayed on a lane, unless it is gone.
 
@@ -263,26 +273,32 @@ class RequestBuilder:
         if self.batching is not None and not request.internal and not bucket.unproven:
             request.group = self._batch_group(self.batching, key, bucket, request)
 
-    async def _run_there(self, tensors: Arrays, bucket: Fit) -> tuple[Arrays, Lane]:
-        """Run inputs that have the sizes of a bucket, for no caller.
+    async def _run_there(self, tensors: Arrays, bucket: Fit, at: Lane | None) -> tuple[Arrays, tuple[Lane, ...]]:
+        """Run inputs that have the sizes of a bucket, for no caller, on a lane if that holds the session.
 
         Returns:
-            The outputs, and the lane that computed them.
+            The outputs, and the lanes that computed them.
         """
         request = Request(self._sessions.open(bucket), tensors, None, self._limit(tensors))
         request.internal = request.replaceable = True  # one lane is enough to learn that its runtime dies of it
+        if at is not None:
+            self.pin(request, at)
         answer = await self._sessions.answer(request, bucket)
-        return answer.tensors, answer.lanes[-1]
+        return answer.tensors, answer.lanes
 
     def _find_lane(self) -> Lane | None:
         """Return a lane of the browsers that may run the model, if one is up."""
         lanes = self._pool.lanes.values()
         return next((lane for lane in lanes if not self._browsers or lane.browser_name in self._browsers), None)
 
-    def _combine(self, lane: Lane) -> dict[str, str]:
+    def _combine(self, lanes: tuple[Lane, ...]) -> dict[str, str]:
         sessions = self._sessions
         graph, captured = sessions.delivery.model.sha256, sessions.capture.open
-        return combination(self._package, self._backend, lane, graph=graph, captured=captured)
+        about = (
+            combination(self._package, self._backend, lane, graph=graph, captured=captured)
+            for lane in dict.fromkeys(lanes)
+        )
+        return join_combinations(list(about))
 
     def _batch_group(self, batching: Batching, key: SessionKey, bucket: Fit, request: Request) -> BatchGroup | None:
         """Return which requests this one may run with; ``None`` for one that runs alone."""

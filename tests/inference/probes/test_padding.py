@@ -16,6 +16,9 @@ from webinfer.inference.probes.padding import Padding
 from webinfer.models.files.package import describe
 from webinfer.pool.plan.buckets import EXACT, Fit
 
+LANE: Any = SimpleNamespace(id="lane")
+LATER: Any = SimpleNamespace(id="later")
+
 
 class Browser:
     """Answers as a model does, and counts."""
@@ -24,19 +27,22 @@ class Browser:
         self.answer = answer
         self.runs = 0
         self.released: list[Fit] = []
+        self.later: Any = answer  # on the engine that comes later
+        self.elsewhere: Any = None  # where all is answered, whatever was asked for
 
-    async def run(self, inputs: Any, bucket: Fit) -> Any:
+    async def run(self, inputs: Any, bucket: Fit, at: Any) -> Any:
         self.runs += 1
         await asyncio.sleep(0)
-        return {"y": self.answer(inputs["x"])}, SimpleNamespace(id="lane")
+        lane = self.elsewhere or at or LANE
+        return {"y": (self.later if lane is LATER else self.answer)(inputs["x"])}, (lane,)
 
     def padding(self, path: Path, *, up: bool = True) -> Padding:
-        lane: Any = SimpleNamespace(id="lane") if up else None
+        lane: Any = LANE if up else None
         return Padding(
             describe(path, str(path)),
             self.run,
             lambda: lane,
-            lambda lane: {"model": path.name, "lane": str(lane.id)},
+            lambda lanes: {"model": path.name, "lane": str(lanes[0].id)},
             self.released.append,
             lambda: None,
         )
@@ -118,3 +124,38 @@ async def test_callers_hear_that_the_model_was_closed_and_may_try_again(path: Pa
     browser.answer = lambda x: -x
     assert not (await settled(padding, points(3))).exact
     assert EXACT.exact
+
+
+async def test_engine_that_comes_later_proves_padding_for_itself_and_once(path: Path) -> None:
+    browser = Browser(lambda x: -x)
+    padding = browser.padding(path)
+    bucket = await settled(padding, points(3))
+    first = browser.runs
+    assert await padding.obstacle(bucket, (LANE,)) is None
+    assert browser.runs == first
+    assert await asyncio.gather(*(padding.obstacle(bucket, (LATER,)) for _ in range(5))) == [None] * 5
+    assert browser.runs == 2 * first
+    again = browser.padding(path)
+    assert await settled(again, points(3)) == bucket
+    assert await again.obstacle(bucket, (LATER,)) is None
+    assert browser.runs == 2 * first  # both are kept in the cache
+
+
+async def test_padding_that_a_later_engine_gets_wrong_says_so(path: Path) -> None:
+    browser = Browser(lambda x: -x)
+    browser.later = lambda x: x - x.mean(0)
+    padding = browser.padding(path)
+    bucket = await settled(padding, points(3))
+    reason = await padding.obstacle(bucket, (LATER,))
+    assert reason is not None
+    assert "padded from 3 to 4, it answers otherwise" in reason
+
+
+async def test_answers_of_another_engine_prove_nothing_of_a_later_one(path: Path) -> None:
+    browser = Browser(lambda x: -x)
+    padding = browser.padding(path)
+    bucket = await settled(padding, points(3))
+    browser.elsewhere = LANE
+    assert await padding.obstacle(bucket, (LATER,)) == "it could not be tried in this browser"
+    browser.elsewhere = None
+    assert await padding.obstacle(bucket, (LATER,)) is None

@@ -1,6 +1,7 @@
 """What may be padded of a model: only what was tried in the browser and found exact.
 
-It is tried before the first request that wants it. The outcome is kept for the combination of model, backend and
+It is tried before the first request that wants it, and again on each engine that answers a padded request for the first
+time: only what is exact on all of them is padded. The outcome is kept for the combination of model, backend and
 versions, so that it is found out once.
 """
 
@@ -10,12 +11,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 
 from webinfer.accuracy.outcome import recall_evidence, remember_evidence
 from webinfer.browsers.lane import Lane
+from webinfer.core.placement import LaneId
 from webinfer.inference.probes.padding_check import Proof, prove
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan.buckets import EXACT, KINDS, Fit, Kind, cuts, fit, paddable
@@ -23,8 +26,12 @@ from webinfer.pool.plan.buckets import EXACT, KINDS, Fit, Kind, cuts, fit, padda
 log = logging.getLogger("webinfer.padding")
 
 Arrays = Mapping[str, NDArray[Any]]
-RunThere = Callable[[Arrays, Fit], Awaitable[tuple[Arrays, Lane]]]
-"""Runs inputs that have the sizes of a bucket, and returns the outputs and the lane that computed them."""
+Lanes = tuple[Lane, ...]
+RunThere = Callable[[Arrays, Fit, Lane | None], Awaitable[tuple[Arrays, Lanes]]]
+"""Runs inputs that have the sizes of a bucket, on a lane if that holds the session, and returns the outputs and the
+lanes that computed them, one for each stage."""
+Place = frozenset[tuple[str, str]]
+"""What decides on the answers of lanes."""
 
 
 class Padding:
@@ -34,7 +41,7 @@ class Padding:
         package: The model.
         run: Runs inputs.
         find: Returns a lane that the model may run on, if one is up.
-        combine: Returns what decides on a lane's answers: the model, and everything that computes them.
+        combine: Returns what decides on the answers of lanes: the model, and everything that computes them.
         release: Called with a shape that no request has, once nothing runs in it any more.
         longest: Returns the longest sequence that the model takes, where that is known.
     """
@@ -44,7 +51,7 @@ class Padding:
         package: ModelPackage,
         run: RunThere,
         find: Callable[[], Lane | None],
-        combine: Callable[[Lane], Mapping[str, str]],
+        combine: Callable[[Lanes], Mapping[str, str]],
         release: Callable[[Fit], None],
         longest: Callable[[], int | None],
     ) -> None:
@@ -58,6 +65,9 @@ class Padding:
         self._longest = longest
         self._proofs: dict[Kind, Proof] = {}
         self._proving: asyncio.Task[None] | None = None
+        self._exact: set[tuple[Kind, Place]] = set()  # kinds, and where they were found exact
+        self._trying: dict[tuple[Kind, Place], asyncio.Task[str | None]] = {}  # on engines that came later
+        self._places: dict[tuple[LaneId, ...], Place] = {}  # of lanes that have answered
         self._warm: set[tuple[tuple[str, int], ...]] = set()  # shapes that were run before any request
 
     def __repr__(self) -> str:
@@ -109,6 +119,31 @@ class Padding:
             log.warning("%s: %s are not padded any more: %s", self._package.name, kind, reason)
             self._proofs[kind] = Proof(reason=reason)
 
+    async def obstacle(self, bucket: Fit, lanes: Lanes) -> str | None:
+        """Return why the padding of an answered request is not exact where it was answered; ``None`` where it is.
+
+        An engine that answers for the first time is tried now. Callers that come meanwhile wait for the same.
+
+        Args:
+            bucket: The request's.
+            lanes: The lanes that answered, one for each stage.
+
+        Raises:
+            PoolClosed: The model or its accelerator was closed.
+            QueueFull: ``max_queue`` requests wait already.
+        """
+        place = self._place(lanes)
+        for kind in self._needed(bucket):
+            if (kind, place) in self._exact:
+                continue
+            task = self._trying.get((kind, place))
+            if task is None:
+                task = self._trying[kind, place] = asyncio.create_task(self._try_there(kind, lanes))
+                task.add_done_callback(partial(self._end, (kind, place)))
+            if reason := await asyncio.shield(task):
+                return reason
+        return None
+
     async def prove(self, kinds: Collection[Kind]) -> None:
         """Find out whether kinds of padding are exact; callers that come meanwhile wait for the same.
 
@@ -129,25 +164,29 @@ class Padding:
             if kind not in self._proofs:
                 self._proofs[kind] = await self._recall(kind) or await self._prove(kind)
 
-    async def _recall(self, kind: Kind) -> Proof | None:
-        lane = self._find()
-        if lane is None:
-            return None
-        fields = await asyncio.to_thread(recall_evidence, self._combine(lane), _evidence(kind))
+    async def _recall(self, kind: Kind, lanes: Lanes | None = None) -> Proof | None:
+        """Return what is kept of lanes, or of the first one that is up."""
+        if lanes is None:
+            lane = self._find()
+            if lane is None:
+                return None
+            lanes = (lane,)
+        fields = await asyncio.to_thread(recall_evidence, self._combine(lanes), _evidence(kind))
         try:
-            return None if fields is None else Proof.of(fields)
+            proof = None if fields is None else Proof.of(fields)
         except (AttributeError, KeyError, TypeError, ValueError):
             return None  # of another version: it is found out again
+        return self._note(kind, proof, lanes) if proof is not None else None
 
-    async def _prove(self, kind: Kind) -> Proof:
-        lanes: list[Lane] = []
+    async def _prove(self, kind: Kind, at: Lanes | None = None) -> Proof:
+        answered: list[Lanes] = []
         passing: dict[tuple[tuple[str, int], ...], Fit] = {}
 
         async def run(tensors: Arrays, bucket: Fit) -> Arrays:
             if bucket.exact and not bucket.is_bucket:
                 passing[bucket.padded] = bucket
-            outputs, lane = await self._run(tensors, bucket)
-            lanes.append(lane)
+            outputs, lanes = await self._run(tensors, bucket, at[0] if at is not None and len(at) == 1 else None)
+            answered.append(lanes)
             return outputs
 
         try:
@@ -155,11 +194,38 @@ class Padding:
         finally:
             for bucket in passing.values():
                 self._release(bucket)
+        places = {self._place(lanes) for lanes in (*answered, *([at] if at is not None else ()))}
+        if len(places) > 1 and proof.reason is None:  # answers of several engines prove nothing of any of them
+            proof = Proof(proof.axes, None if at is None else "it could not be tried in this browser", lasting=False)
         log.info("%s: %s", self._package.name, proof.reason or f"{kind} may be padded")
-        if proof.lasting and lanes:
-            about = self._combine(lanes[-1])
-            await asyncio.to_thread(remember_evidence, about, _evidence(kind), proof.to_dict())
+        if proof.lasting and len(places) == 1:
+            await asyncio.to_thread(remember_evidence, self._combine(answered[-1]), _evidence(kind), proof.to_dict())
+            self._note(kind, proof, answered[-1])
         return proof
+
+    async def _try_there(self, kind: Kind, lanes: Lanes) -> str | None:
+        """Return why a kind of padding is not exact on lanes of an engine that came later; ``None`` where it is."""
+        proof, known = await self._recall(kind, lanes) or await self._prove(kind, lanes), self._proofs[kind]
+        if proof.reason is None and known.reason is None and proof.axes != known.axes:
+            return "outputs become longer along other axes in each browser"
+        return proof.reason or known.reason
+
+    def _note(self, kind: Kind, proof: Proof, lanes: Lanes) -> Proof:
+        if proof.reason is None:
+            self._exact.add((kind, self._place(lanes)))
+        return proof
+
+    def _place(self, lanes: Lanes) -> Place:
+        ids = tuple(lane.id for lane in lanes)
+        place = self._places.get(ids)
+        if place is None:
+            place = self._places[ids] = frozenset(self._combine(lanes).items())
+        return place
+
+    def _end(self, which: tuple[Kind, Place], task: asyncio.Task[str | None]) -> None:
+        del self._trying[which]
+        if not task.cancelled():
+            task.exception()  # whoever waits for it is told
 
     def _needed(self, bucket: Fit) -> tuple[Kind, ...]:
         """Return the kinds that a bucket pads."""
