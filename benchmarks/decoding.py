@@ -22,7 +22,7 @@ from webinfer.accuracy.native import NativeSession
 from webinfer.browsers.discovery.find import Installation
 from webinfer.core.options import Options
 from webinfer.core.tensors import DTYPES
-from webinfer.inference.kv_cache import CACHE, cache_of
+from webinfer.inference.residents.kv_cache import CACHE, cache_of
 from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage
 from webinfer.models.files.variants import PARTS

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from webinfer.api.sync.accelerator import Accelerator, pipeline
     from webinfer.api.sync.model import Model
     from webinfer.api.sync.pipeline import Pipeline
+    from webinfer.api.sync.tensor_handle import TensorHandle
     from webinfer.core.capabilities import Capabilities, Verdict
     from webinfer.core.capabilities.verdict import Adapter
     from webinfer.core.errors import WebinferError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from webinfer.core.placement import Placement, Profile
     from webinfer.core.progress import Progress
     from webinfer.inference.model import AsyncModel
+    from webinfer.inference.residents.tensor_handle import AsyncTensorHandle
     from webinfer.inference.result import Result
     from webinfer.inference.route import Alternative, Decision
     from webinfer.pipelines import AsyncPipeline
@@ -50,6 +52,7 @@ __all__ = [
     "AsyncAccelerator",
     "AsyncModel",
     "AsyncPipeline",
+    "AsyncTensorHandle",
     "Candidate",
     "Capabilities",
     "Decision",
@@ -63,6 +66,7 @@ __all__ = [
     "SessionLoaded",
     "Snapshot",
     "Standing",
+    "TensorHandle",
     "Times",
     "Tuning",
     "TuningProgress",
@@ -81,6 +85,7 @@ _HOMES = {
     "AsyncAccelerator": "webinfer.api.accelerator",
     "AsyncModel": "webinfer.inference.model",
     "AsyncPipeline": "webinfer.pipelines",
+    "AsyncTensorHandle": "webinfer.inference.residents.tensor_handle",
     "Candidate": "webinfer.tuning.candidate",
     "Capabilities": "webinfer.core.capabilities",
     "Model": "webinfer.api.sync.model",
@@ -94,6 +99,7 @@ _HOMES = {
     "SessionLoaded": "webinfer.pool.events",
     "Snapshot": "webinfer.telemetry.readers.snapshot",
     "Standing": "webinfer.tuning.tuning",
+    "TensorHandle": "webinfer.api.sync.tensor_handle",
     "Times": "webinfer.pool.requests.request",
     "Tuning": "webinfer.tuning.tuning",
     "TuningProgress": "webinfer.tuning.tuner",

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy.native import NativeSession
-from webinfer.inference.kv_cache import Recurrence
+from webinfer.inference.residents.kv_cache import Recurrence
 from webinfer.models.sources.resolve import resolve
 
 pytestmark = pytest.mark.browser

@@ -25,7 +25,7 @@ from webinfer.core.errors import (
     UnknownOutput,
     WebinferError,
 )
-from webinfer.inference.kv_cache import Recurrence, cache_of
+from webinfer.inference.residents.kv_cache import Recurrence, cache_of
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.architectures.text.gpt2 import gpt2
 

@@ -14,7 +14,7 @@ from webinfer import Accelerator, AsyncModel
 from webinfer.accuracy.native import NativeSession
 from webinfer.browsers.discovery.find import find
 from webinfer.core.errors import BackendUnavailable, BrowserNotFound
-from webinfer.inference.kv_cache import Recurrence, cache_of
+from webinfer.inference.residents.kv_cache import Recurrence, cache_of
 from webinfer.models.sources.resolve import resolve
 from webinfer.models.zoo.architectures.text.gpt2 import gpt2
 

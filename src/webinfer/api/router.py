@@ -12,7 +12,7 @@ from webinfer.browsers.discovery.versions import version
 from webinfer.core.capabilities import Capabilities
 from webinfer.core.errors import BackendUnavailable, BrowserError, LostError
 from webinfer.core.options import Backend, ChosenBy, Options, Platform
-from webinfer.inference.kv_cache import cache_of
+from webinfer.inference.residents.kv_cache import cache_of
 from webinfer.inference.route import Choice
 from webinfer.models.files.package import ModelPackage
 from webinfer.pool.plan import preferences

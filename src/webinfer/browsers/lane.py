@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from webinfer.browsers.recipe import Recipe, Residents
 from webinfer.core.capabilities import Capabilities, Verdict
@@ -25,12 +26,20 @@ from webinfer.core.errors import (
 from webinfer.core.options import Backend
 from webinfer.core.placement import LaneId, Placement, refuse_fallback
 from webinfer.transport.connection import Connection, OnOutcome, OnTransfer, Outcome
-from webinfer.transport.wire.answers import FeatureAnswer, LoadAnswer, MeasureAnswer, ProfileAnswer, RunAnswer
+from webinfer.transport.wire.answers import (
+    FeatureAnswer,
+    KeptTensor,
+    LoadAnswer,
+    MeasureAnswer,
+    ProfileAnswer,
+    RunAnswer,
+)
 from webinfer.transport.wire.codec import Tensors
 from webinfer.transport.wire.commands import (
     FeatureCommand,
     FreeCommand,
     MeasureCommand,
+    ReadCommand,
     RunCommand,
     UnloadCommand,
 )
@@ -80,6 +89,7 @@ class Lane:
         lost: Done once it cannot be used any more, with the reason.
         blamed: Whether its loss was held against a request.
         retired: Whether its end is meant: it takes nothing more.
+        kept: The tensors that callers have it keep, by handle.
     """
 
     def __init__(self, id: LaneId, connection: Connection, browser: LaneBrowser) -> None:
@@ -89,6 +99,7 @@ class Lane:
         self.lost: asyncio.Future[WebinferError] = asyncio.get_running_loop().create_future()
         self.born = asyncio.get_running_loop().time()
         self.blamed = self.retired = False
+        self.kept: dict[str, KeptTensor] = {}
         self._browser = browser
         self._connection = connection
         self._placements: dict[str, Placement | None] = {}  # by session
@@ -201,6 +212,7 @@ class Lane:
         command = RunCommand(session=session, outputs=outputs)
         if residents is not None:
             command.feeds, command.keep, command.free = residents.feeds, residents.keep, residents.free
+            command.describe = residents.describe
         judge = partial(self._judge, self._outputs[session], outputs, on_outcome)
         try:
             self._connection.post(command, judge, tensors)
@@ -296,9 +308,29 @@ class Lane:
         Args:
             handles: Names of the tensors.
         """
+        for handle in handles:
+            self.kept.pop(handle, None)
         if not self.lost.done():
             with contextlib.suppress(SocketLost):  # then they are gone as well
                 self._connection.post(FreeCommand(handles=handles), lambda _: None)
+
+    async def read(self, handle: str, timeout: float | None) -> NDArray[Any]:
+        """Return a tensor that stays here.
+
+        Args:
+            handle: Its name.
+            timeout: Seconds until it is given up; ``None`` for never.
+
+        Raises:
+            TimeoutError: It took longer.
+            HandleLost: There is no such tensor.
+            MalformedFrame: The answer is something else.
+            WebinferError: As the lane reported it.
+        """
+        reply = await self._connection.ask(ReadCommand(handles=[handle]), timeout)
+        if list(reply.tensors) != [handle]:
+            raise MalformedFrame(f"Lane {self.id} answered with no tensor {handle}.", lane=str(self.id))
+        return reply.tensors[handle]
 
     def lose(self, reason: WebinferError) -> None:
         """Declare the lane lost. The first reason counts, and the lane's browser is notified before this returns.

@@ -99,8 +99,10 @@ class Residents:
         keep: Handles to keep outputs under, by output, which are not sent unless asked for as well; or to keep inputs
             of this run under, by input.
         free: Handles to release once the run has succeeded.
+        describe: Have the answer say of what type and size the kept tensors are.
     """
 
     feeds: Mapping[str, str]
     keep: Mapping[str, str]
     free: tuple[str, ...] = ()
+    describe: bool = False

@@ -15,6 +15,7 @@ from webinfer.core.errors import EmptyBatch, PoolClosed, RunFailed, RuntimeDied,
 from webinfer.core.lifetime.background import gather_all
 from webinfer.inference.loaded_model import LoadedModel
 from webinfer.inference.request_builder import Inputs
+from webinfer.inference.residents.sharing import holds_handles, run_shared
 from webinfer.inference.result import Result
 from webinfer.models.preprocessing import sentences
 from webinfer.models.preprocessing.tokenizer import Tokenizer
@@ -47,7 +48,13 @@ class AsyncModel(LoadedModel):
         self.requests.family = family
 
     async def run(
-        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, timeout: float | None = None, priority: int = 0
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        keep: Sequence[str] = (),
+        timeout: float | None = None,
+        priority: int = 0,
     ) -> Result:
         """Run one request and wait for its result.
 
@@ -57,8 +64,11 @@ class AsyncModel(LoadedModel):
                 ``attention_mask``, ``token_type_ids`` and ``position_ids`` may be left out. A model with
                 ``pixel_values`` takes images for it: paths, the bytes of files or PIL images, one or a list, by that
                 name or, where it takes no text, bare. One with ``input_values`` or ``input_features`` takes recordings
-                likewise: paths, the bytes of files, or ``{"array": samples, "sampling_rate": hertz}``.
-            outputs: Names of the outputs wanted; ``None`` for all.
+                likewise: paths, the bytes of files, or ``{"array": samples, "sampling_rate": hertz}``. An input may
+                also be a handle of ``result.kept``. The request runs where that tensor is.
+            outputs: Names of the outputs wanted; ``None`` for all but those of ``keep``.
+            keep: Names of outputs that stay in the browser. ``result.kept`` has a handle for each, which another
+                model's ``run`` takes as an input. What is kept is not looked at for NaN.
             timeout: Seconds until ``DeadlineExceeded``; ``None`` takes the option ``run_timeout``, scaled by
                 ``timeout_factors`` and ``large_timeout_factor``.
             priority: A whole number. Where requests wait, those of a higher priority go first, whatever their model.
@@ -70,24 +80,35 @@ class AsyncModel(LoadedModel):
 
         Raises:
             InputError: The inputs do not fit the model's signature.
+            HandleLost: A tensor that was kept is gone, with its lane.
             NotANumber: An output holds NaN, and the option ``allow_nan`` is off.
             DeadlineExceeded: No answer came in time.
             QueueFull: ``max_queue`` requests wait already.
             PoolClosed: The model or its accelerator was closed.
             WebinferError: As the runtime or the pool reported it.
         """
+        if keep or holds_handles(inputs):
+            self._check_open()
+            return await run_shared(self, self._pool, inputs, keep, outputs, timeout, priority)
         inputs = await self.requests.read(inputs)
         request, bucket = self._request(inputs, outputs, timeout, priority)
         return await self.observer.take(self, request, self._answer(request, bucket, inputs))
 
     def submit(
-        self, inputs: Inputs, *, outputs: Sequence[str] | None = None, timeout: float | None = None, priority: int = 0
+        self,
+        inputs: Inputs,
+        *,
+        outputs: Sequence[str] | None = None,
+        keep: Sequence[str] = (),
+        timeout: float | None = None,
+        priority: int = 0,
     ) -> Future[Result]:
         """Start one request and return at once, without waiting for its result.
 
         Args:
             inputs: As ``run`` takes them.
             outputs: As ``run`` takes them.
+            keep: As ``run`` takes it.
             timeout: As ``run`` takes it.
             priority: As ``run`` takes it.
 
@@ -95,7 +116,7 @@ class AsyncModel(LoadedModel):
             A future of the result. Here it is awaited. Its ``cancel`` gives the request up. What ``run`` would raise,
             the future raises when it is asked for its result.
         """
-        return asyncio.ensure_future(self.run(inputs, outputs=outputs, timeout=timeout, priority=priority))
+        return asyncio.ensure_future(self.run(inputs, outputs=outputs, keep=keep, timeout=timeout, priority=priority))
 
     async def run_batch(
         self,

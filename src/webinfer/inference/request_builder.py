@@ -129,9 +129,7 @@ class RequestBuilder:
         self.reader.check(tensors)
         if outputs is not None:
             refuse_unknown(outputs, self._signature, self._name)
-        if not isinstance(priority, int):
-            raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
-        limit = self._limit(tensors) if timeout is None else seconds("timeout", timeout)
+        limit = self._limit_of(tensors, timeout, priority)
         wanted = list(outputs) if outputs else None
         bucket = self._fit(tensors, gains)
         key = self._sessions.open(bucket)
@@ -204,7 +202,15 @@ class RequestBuilder:
         return again, exact
 
     def build_resident(
-        self, tensors: Arrays, outputs: Sequence[str], residents: Residents, lane: LaneId | None
+        self,
+        tensors: Arrays,
+        outputs: Sequence[str],
+        residents: Residents,
+        lane: LaneId | None,
+        *,
+        bucket: Fit = EXACT,
+        timeout: float | None = None,
+        priority: int = 0,
     ) -> tuple[Request, Fit]:
         """Make a request some of whose tensors stay on a lane.
 
@@ -213,6 +219,9 @@ class RequestBuilder:
             outputs: Names of the outputs to send.
             residents: What is on the lane, and what stays there.
             lane: The lane; ``None`` where nothing lies on one yet.
+            bucket: The shape of all tensors, where the backend has to know it.
+            timeout: As ``build`` takes it.
+            priority: As ``build`` takes it.
 
         Returns:
             The request, and the shape of its tensors, which is their own.
@@ -222,13 +231,14 @@ class RequestBuilder:
             InputError: The inputs are not what the model takes.
         """
         self.reader.check(tensors)
-        key = self._sessions.open(EXACT, stays=True)
+        key = self._sessions.open(bucket, stays=True)
         if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
             why = f"Lane {lane} or its session is gone, and the tensors kept there: start over."
             raise HandleLost(why, lane=str(lane))
-        request = Request(key, tensors, list(outputs), self._limit(tensors), self._items(tensors))
+        limit = self._limit_of(tensors, timeout, priority)
+        request = Request(key, tensors, list(outputs), limit, self._items(tensors), priority)
         request.residents, request.pinned = residents, lane
-        return request, EXACT
+        return request, bucket
 
     def pin(self, request: Request, lane: Lane) -> None:
         """Have a request run on a lane and nowhere else, if that holds its session.
@@ -247,8 +257,7 @@ class RequestBuilder:
             lane: The lane's id.
             handles: Names that the tensors were kept under.
         """
-        if handles and lane in self._pool.lanes:
-            self._pool.lanes[lane].free(handles)
+        self._pool.free(lane, handles)
 
     def _longest(self) -> int | None:
         """Return the longest sequence that the model takes, where that is known."""
@@ -309,6 +318,16 @@ class RequestBuilder:
         alone = rows == 1 or not key.dimensions  # a session of open sizes takes any number of rows
         together = key if alone else self._sessions.open(with_rows(self._signature, bucket, rows))
         return BatchGroup(batching, alike, key, together)
+
+    def _limit_of(self, tensors: Arrays, timeout: float | None, priority: int) -> float | None:
+        """Return the seconds that a caller's request may take.
+
+        Raises:
+            OptionError: The timeout or the priority cannot be.
+        """
+        if not isinstance(priority, int):
+            raise OptionError(f"priority must be a whole number, not {priority!r}.", option="priority")
+        return self._limit(tensors) if timeout is None else seconds("timeout", timeout)
 
     def _limit(self, tensors: Arrays) -> float | None:
         """Return the seconds that a run may take."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -68,6 +68,7 @@ class Result:
         items: Rows of the request's own inputs: 1, or the size of its batch axis.
         batch: Requests that shared the run, this one included; see ``set_max_batch_size``.
         attempts: Times that the request was sent to a lane: more than 1 where a lane or browser was lost on the way.
+        kept: A handle for each output that stayed in the browser, by its name; see the argument ``keep`` of ``run``.
     """
 
     outputs: dict[str, Array]
@@ -102,6 +103,7 @@ class Result:
     audio_shader: str | None = None
     notes: tuple[str, ...] = ()
     captured: bool = False
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Array:
         return self.outputs[name]

@@ -253,6 +253,31 @@ class Pool:
         self._check_open()
         return await self._loader.wait(key, on_transfer)
 
+    async def place(self, key: SessionKey, id: LaneId) -> None:
+        """Have a session on one lane; see ``Loader.place``.
+
+        Args:
+            key: A session that is open.
+            id: The lane.
+
+        Raises:
+            HandleLost: The lane is gone.
+            PoolClosed: The pool is closed.
+            WebinferError: As the lane reported it.
+        """
+        self._check_open()
+        await self._loader.place(key, id)
+
+    def free(self, id: LaneId, handles: Sequence[str]) -> None:
+        """Release tensors that stayed on a lane, unless it is gone.
+
+        Args:
+            id: The lane.
+            handles: Names that the tensors were kept under.
+        """
+        if handles and (lane := self.lanes.get(id)):
+            lane.free(handles)
+
     def unload(self, key: SessionKey) -> None:
         """Release a session on every lane, unless another model uses it too.
 

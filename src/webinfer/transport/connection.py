@@ -110,7 +110,7 @@ class Connection:
     async def ask(
         self,
         request: Command[A],
-        timeout: float,
+        timeout: float | None,
         on_transfer: OnTransfer | None = None,
         tensors: Tensors | None = None,
     ) -> Reply[A]:
@@ -118,7 +118,7 @@ class Connection:
 
         Args:
             request: What to ask.
-            timeout: Seconds to wait.
+            timeout: Seconds to wait; ``None`` for as long as it takes.
             on_transfer: Called with the bytes that were fetched, and the total if it is known.
             tensors: Arrays that go with it, by name.
 

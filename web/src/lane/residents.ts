@@ -2,7 +2,7 @@
 // inputs that are the same in each, such as what it was told at first.
 
 import { CodedError } from "../wire/errors";
-import type { Run } from "../wire/messages";
+import type { KeptTensor, Run } from "../wire/messages";
 import type { Feeds, Outputs } from "../runtime/names";
 import type { Runtime } from "../runtime/runtime";
 
@@ -18,12 +18,28 @@ export class Residents {
 
   /** Add the kept tensors that a run takes to its inputs. Throws a CodedError where one is not here. */
   feed(message: Run, feeds: Feeds): void {
-    for (const [input, handle] of Object.entries(message.feeds)) {
-      const tensor = this.#tensors.get(handle);
-      if (tensor === undefined)
-        throw new CodedError("backend.handle", `The tensor ${handle} for ${input} is not on this lane: start over.`, { handle });
-      feeds[input] = tensor;
-    }
+    for (const [input, handle] of Object.entries(message.feeds)) feeds[input] = this.get(handle);
+  }
+
+  /** Return a kept tensor. Throws a CodedError where it is not here. */
+  get(handle: string): Tensor {
+    const tensor = this.#tensors.get(handle);
+    if (tensor !== undefined) return tensor;
+    throw new CodedError("backend.handle", `The tensor ${handle} is not on this lane: start over.`, { handle });
+  }
+
+  /** Return kept tensors with their data on the CPU, by handle. Throws a CodedError where one is not here. */
+  async read(handles: readonly string[]): Promise<[string, Tensor][]> {
+    const tensors = handles.map((handle): [string, Tensor] => [handle, this.get(handle)]);
+    await Promise.all(tensors.map(([, tensor]) => tensor.getData()));
+    return tensors;
+  }
+
+  /** Say of what type and size the tensors are that a run kept, where that was asked for. */
+  describe({ keep, describe }: Run): { kept?: Record<string, KeptTensor> } {
+    if (!describe) return {};
+    const handles = Object.values(keep).map((handle) => [handle, this.get(handle)] as const);
+    return { kept: Object.fromEntries(handles.map(([handle, { type, dims }]) => [handle, { dtype: type, dims }])) };
   }
 
   /** Return the outputs that a run must make: those to send and those to keep; undefined for all. */

@@ -17,6 +17,7 @@ import {
   type MakeFeatures,
   type Measure,
   type Profile,
+  type Read,
   type Run,
   type RunTiming,
   type Unload,
@@ -37,7 +38,7 @@ import {
 import { ModelStore } from "../model/store";
 import { timeSpeeds } from "../gpu/speed";
 import { RuntimeTrace } from "../runtime/trace";
-import { packStrings, unpackStrings } from "../wire/strings";
+import { countOf, packStrings, unpackStrings } from "../wire/strings";
 import { decode, isDtype, type Frame, type TensorData, type WireTensor } from "../wire/frames";
 
 type Tensor = InstanceType<Runtime["Tensor"]>;
@@ -136,6 +137,8 @@ export class LaneService {
         this.#residents.free(job.message.handles);
         this.#reply(job, job.message, {});
         return undefined;
+      case "read":
+        return this.#read(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "run"));
       case "unload":
         return this.#unload(job, job.message).then(undefined, (error: unknown) => this.#judge(job, error, "load"));
       case "measure":
@@ -148,6 +151,16 @@ export class LaneService {
   async #makeFeatures(job: Job, message: MakeFeatures): Promise<void> {
     const { tensor, timing } = await this.#listener.hear(message, job.tensors, job.received);
     this.#reply(job, message, { timing }, [tensor]);
+  }
+
+  async #read(job: Job, message: Read): Promise<void> {
+    const tensors = await this.#residents.read(message.handles);
+    this.#reply(
+      job,
+      message,
+      {},
+      tensors.map(([handle, value]) => toWire(handle, value)),
+    );
   }
 
   async #profile(job: Job, message: Profile): Promise<void> {
@@ -164,7 +177,7 @@ export class LaneService {
       const feeds = makeFeeds();
       // The runtime's own types pair every dtype with its array; the frame's decoder has just done so.
       for (const { name, dtype, data, dims } of job.tensors)
-        feeds[name] = new ort.Tensor(dtype, dtype === "string" ? readStrings(data, dims) : data, dims);
+        feeds[name] = new ort.Tensor(dtype, dtype === "string" ? unpackStrings(data as Uint8Array, countOf(dims)) : data, dims);
       this.#residents.feed(message, feeds);
       const wanted = this.#residents.wanted(message, feeds);
       let running: Promise<Outputs>;
@@ -196,7 +209,12 @@ export class LaneService {
     this.#reply(
       job,
       message,
-      { timing, ...replayed(this.#find(message.session)), ...this.#bundle(message.session) },
+      {
+        timing,
+        ...replayed(this.#find(message.session)),
+        ...this.#bundle(message.session),
+        ...this.#residents.describe(message),
+      },
       tensors,
       () => (timing.encode = round(performance.now() - ran)),
     );
@@ -354,13 +372,6 @@ function why(error: unknown): string {
     .message.replace(/^.*?ERROR_CODE: \d+, ERROR_MESSAGE: /, "")
     .replace(/\s+/g, " ")
     .trim();
-}
-
-function readStrings(packed: TensorData, dims: readonly number[]): string[] {
-  return unpackStrings(
-    packed as Uint8Array,
-    dims.reduce((product, size) => product * size, 1),
-  );
 }
 
 /** Whether a session's last run was replayed, or why it never is; nothing where nobody asked for it. */

@@ -54,8 +54,16 @@ export type LoadAnswer = Captured & {
   readonly placement: Placement | null;
 };
 
+/** A tensor that stays on the lane. */
+export interface KeptTensor {
+  readonly dtype: string;
+  readonly dims: readonly number[];
+}
+
 export type RunAnswer = Captured & {
   readonly timing: RunTiming;
+  /** What was kept, by handle, where that was asked for. */
+  readonly kept?: Readonly<Record<string, KeptTensor>>;
   /** The build of the runtime that ran it, where it is another than the lane's own. */
   readonly bundle?: Bundle;
 };
@@ -81,6 +89,7 @@ export interface Answers {
   run: RunAnswer;
   unload: object;
   free: object;
+  read: object;
   features: { readonly timing: RunTiming };
   measure: MeasureAnswer;
   profile: ProfileAnswer;
@@ -139,9 +148,13 @@ export type Run = {
   feeds: Handles;
   keep: Handles;
   free: readonly string[];
+  /** Have the answer say what was kept. */
+  describe: boolean;
 };
 export type Unload = { kind: "unload"; id: number; session: string };
 export type Free = { kind: "free"; id: number; handles: readonly string[] };
+/** Send tensors that stay on the lane, each named by its handle. */
+export type Read = { kind: "read"; id: number; handles: readonly string[] };
 /** Make `samples` a log-mel spectrogram, with the mel filters `filters`, in workgroups of this shape. */
 export type MakeFeatures = { kind: "features"; id: number; length: number; hop: number; workgroup: readonly [number, number] };
 /** Time the GPU device against the CPU, in about `limit` ms. */
@@ -155,7 +168,7 @@ export type Profile = Omit<Load, "kind" | "session" | "resident" | "capture"> & 
   /** ms after which no further run begins. */
   limit: number;
 };
-export type HostToLane = Load | Run | Unload | Free | MakeFeatures | Measure | Profile;
+export type HostToLane = Load | Run | Unload | Free | Read | MakeFeatures | Measure | Profile;
 
 export type LaneToHost =
   | { kind: "hello"; protocol: number; role: "lane"; lane: string; runtime: RuntimeInfo }
@@ -249,6 +262,7 @@ function run(header: Header): Run {
     feeds: handles(header, "feeds"),
     keep,
     free: names(header, "free"),
+    describe: header["describe"] === true,
   };
 }
 
@@ -335,7 +349,8 @@ export function readHostToLane(header: Header): HostToLane {
     case "unload":
       return { kind: "unload", id: request(header), session: text(header, "session") };
     case "free":
-      return { kind: "free", id: request(header), handles: names(header, "handles") };
+    case "read":
+      return { kind: header.kind, id: request(header), handles: names(header, "handles") };
     case "features":
       return features(header);
     case "measure":

@@ -22,6 +22,11 @@ export function packedLength(frame: ArrayBuffer, offset: number): number {
   return length > BigInt(frame.byteLength) ? Infinity : LENGTH + Number(length);
 }
 
+/** Return how many values a tensor of these sizes has. */
+export function countOf(dims: readonly number[]): number {
+  return dims.reduce((product, size) => product * size, 1);
+}
+
 /** Return the strings of a tensor's bytes. Throws a WireError where they are not `count` strings. */
 export function unpackStrings(packed: Uint8Array, count: number): string[] {
   let strings: unknown;

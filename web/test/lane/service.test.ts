@@ -219,6 +219,21 @@ test("an input that is kept is an input of later runs, without being sent again"
   }
 });
 
+test("what is kept is described where that is asked for, and can be read without being lost", async () => {
+  lane.run(2, "s1", undefined, { keep: { y: "h1" }, describe: true });
+  expect(await lane.answer(2)).toMatchObject({ kept: { h1: { dtype: "float32", dims: [2, 4] } } });
+  for (const id of [3, 4]) {
+    lane.send({ kind: "read", id, handles: ["h1"] });
+    await lane.answer(id);
+    expect(lane.outputs.at(-1)).toEqual([{ ...matrix("h1", 11, 2) }]);
+  }
+  lane.send({ kind: "read", id: 5, handles: ["h1", "h2"] });
+  expect(await lane.answer(5)).toMatchObject({ kind: "error", error: { code: "backend.handle", data: { handle: "h2" } } });
+  lane.run(6, "s1", [matrix("b", 1, 2)], { feeds: { a: "h1" } });
+  await lane.answer(6);
+  expect(lane.outputs.at(-1)).toEqual([matrix("y", 12, 2)]);
+});
+
 test("a failed run keeps and frees nothing", async () => {
   lane.run(2, "s1", undefined, { keep: { y: "h1" } });
   lane.run(3, "s1", [matrix("b", 1, 3)], { feeds: { a: "h1" }, keep: { y: "h2" }, free: ["h1"] }); // shapes that differ

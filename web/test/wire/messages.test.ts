@@ -51,14 +51,26 @@ describe("to a lane", () => {
       feeds: {},
       keep: {},
       free: [],
+      describe: false,
     });
   });
 
   test("a run that leaves tensors on the lane is read", () => {
-    const run = { kind: "run", id: 2, session: "s1", outputs: [], feeds: { a: "h1" }, keep: { y: "h2" }, free: ["h1"] };
+    const run = {
+      kind: "run",
+      id: 2,
+      session: "s1",
+      outputs: [],
+      feeds: { a: "h1" },
+      keep: { y: "h2" },
+      free: ["h1"],
+      describe: true,
+    };
     expect(readHostToLane(run)).toEqual(run);
-    const free = { kind: "free", id: 3, handles: ["h2"] };
-    expect(readHostToLane(free)).toEqual(free);
+    for (const kind of ["free", "read"]) {
+      const message = { kind, id: 3, handles: ["h2"] };
+      expect(readHostToLane(message)).toEqual(message);
+    }
   });
 
   test("a wish for features is read", () => {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from webinfer.api.sync.docstrings import mirroring
 from webinfer.api.sync.portal import Portal
+from webinfer.api.sync.tensor_handle import TensorHandle, unwrap
 from webinfer.core.capabilities import Verdict
 from webinfer.core.lifetime.process_bound import Resource
 from webinfer.core.options import Backend
@@ -98,23 +99,24 @@ class Model(Resource):
         inputs: Inputs,
         *,
         outputs: Sequence[str] | None = None,
+        keep: Sequence[str] = (),
         timeout: float | None = None,
         priority: int = 0,
     ) -> Result:
         """Return what ``AsyncModel.run`` returns."""
-        return self._portal.call(self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority))
+        return self._portal.call(self._run(inputs, outputs, keep, timeout, priority))
 
     def submit(
         self,
         inputs: Inputs,
         *,
         outputs: Sequence[str] | None = None,
+        keep: Sequence[str] = (),
         timeout: float | None = None,
         priority: int = 0,
     ) -> Future[Result]:
         """Return what ``AsyncModel.submit`` returns; the future is a ``concurrent.futures.Future``."""
-        work = self._inner.run(inputs, outputs=outputs, timeout=timeout, priority=priority)
-        future = self._portal.start(work)
+        future = self._portal.start(self._run(inputs, outputs, keep, timeout, priority))
         future.add_done_callback(lambda _, _open=self._accelerator: None)  # type: ignore[misc]  # open until then
         return future
 
@@ -186,3 +188,18 @@ class Model(Resource):
     def close(self) -> None:
         """As ``AsyncModel.close``."""
         self._portal.call(self._inner.close())
+
+    async def _run(
+        self,
+        inputs: Inputs,
+        outputs: Sequence[str] | None,
+        keep: Sequence[str],
+        timeout: float | None,
+        priority: int,
+    ) -> Result:
+        """Return the result of one request, whose handles are those for any thread."""
+        work = self._inner.run(unwrap(inputs), outputs=outputs, keep=keep, timeout=timeout, priority=priority)
+        result = await work
+        if result.kept:
+            result.kept = {name: TensorHandle(handle, self._portal) for name, handle in result.kept.items()}
+        return result

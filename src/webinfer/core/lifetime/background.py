@@ -21,13 +21,18 @@ class Tasks:
     def __repr__(self) -> str:
         return f"<Tasks {len(self._running)}>"
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start work that nobody waits for; an exception that escapes it is a bug, and logged as one.
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work that nobody has to wait for; an exception that escapes it is a bug, and logged as one.
 
         Args:
             work: The work.
+
+        Returns:
+            The task, for who waits all the same.
         """
-        self.hold(work).add_done_callback(_report)
+        task = self.hold(work)
+        task.add_done_callback(_report)
+        return task
 
     def hold(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start work that the caller waits for.
@@ -71,6 +76,6 @@ async def gather_all(works: Iterable[Awaitable[T]]) -> list[T]:
     return results
 
 
-def _report(task: asyncio.Task[None]) -> None:
+def _report(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a task in the background failed", exc_info=error)

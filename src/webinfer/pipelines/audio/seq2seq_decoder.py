@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from webinfer.core.errors import HandleLost, LostError
 from webinfer.core.tensors import DTYPES
-from webinfer.inference.kv_cache import CACHE, Recurrence, cache_of
 from webinfer.inference.model import AsyncModel
+from webinfer.inference.residents.kv_cache import CACHE, Recurrence, cache_of
 from webinfer.inference.result import Result
 
 log = logging.getLogger("webinfer.listening")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from webinfer.core.errors import HandleLost, LostError
 from webinfer.core.tensors import DTYPES
-from webinfer.inference.kv_cache import Recurrence, cache_of
 from webinfer.inference.model import AsyncModel
+from webinfer.inference.residents.kv_cache import Recurrence, cache_of
 from webinfer.inference.result import Result
 from webinfer.models.preprocessing.tokenizer import Tokenizer
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from webinfer.core.errors import EmptyBatch, InputError
 from webinfer.core.options import positive
-from webinfer.inference.kv_cache import cache_of
+from webinfer.inference.residents.kv_cache import cache_of
 from webinfer.inference.result import Result
 from webinfer.models.files.positions import longest
 from webinfer.models.preprocessing.chat_template import ChatMessage, is_chat, render, template_of

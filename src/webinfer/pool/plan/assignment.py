@@ -137,7 +137,7 @@ def plan(state: State) -> Plan:
                 todo.reserve += _reserve(key, state, busy)
             target = _place(key, bool(left), state, busy, loading)
             if target is not None:
-                todo.evict += [(old, target) for old in _make_room(key, state.lanes[target], state)]
+                todo.evict += [(old, target) for old in make_room(key, state.lanes[target], state)]
                 todo.load.append((key, target))
                 loading.add(target)
         turns = again
@@ -197,10 +197,10 @@ def _place(
 
 def _cost(key: SessionKey, lane: LaneState, state: State) -> int:
     """Return when what would give way to a session was last used; -1 where nothing would have to."""
-    return max((lane.loaded[old] for old in _make_room(key, lane, state)), default=-1)
+    return max((lane.loaded[old] for old in make_room(key, lane, state)), default=-1)
 
 
-def _make_room(key: SessionKey, lane: LaneState, state: State) -> list[SessionKey]:
+def make_room(key: SessionKey, lane: LaneState, state: State) -> list[SessionKey]:
     """Return what a lane must release before it creates a session."""
     if state.capacity is None:
         return []

@@ -18,7 +18,7 @@ from webinfer.core.errors import WebinferError
 from webinfer.core.placement import LaneId, Placement
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.batching import BatchGroup
-from webinfer.transport.wire.answers import RunAnswer
+from webinfer.transport.wire.answers import KeptTensor, RunAnswer
 from webinfer.transport.wire.conversation import Reply
 
 _recorded: ContextVar[bool] = ContextVar("recorded", default=True)
@@ -86,6 +86,7 @@ class Request:
     internal: bool = False  # a canary, or one to warm up with: it counts nowhere
     recorded: bool = field(default_factory=is_recorded)
     audio_shader: str | None = None  # the workgroup of the shader that made its features
+    kept: Mapping[str, KeptTensor] = field(default_factory=dict)  # what it left on its lane, by handle
     pinned: LaneId | None = None  # the lane that holds its residents: it runs there or not at all
 
     def __repr__(self) -> str:
@@ -126,6 +127,7 @@ class Request:
         """
         now = time.perf_counter()
         timing = reply.answer.timing
+        self.kept = reply.answer.kept or {}
         wait, run = timing.wait / 1e3, timing.run / 1e3
         transfer = max(0.0, now - self.dispatched - wait - run)
         self.times = Times(self.dispatched - self.submitted, wait, run, transfer, now - self.submitted)

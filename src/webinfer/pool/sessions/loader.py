@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -11,6 +12,7 @@ from webinfer.core.errors import (
     BackendUnavailable,
     DeadlineExceeded,
     DeviceLost,
+    HandleLost,
     PoolClosed,
     RuntimeDied,
     WebinferError,
@@ -23,7 +25,7 @@ from webinfer.pool.fleet.fleet import Fleet
 from webinfer.pool.fleet.launcher import Launcher
 from webinfer.pool.owner import Owner
 from webinfer.pool.plan.affinity import Subject, home, ranked
-from webinfer.pool.plan.assignment import LaneState, Plan, SessionKey, State
+from webinfer.pool.plan.assignment import LaneState, Plan, SessionKey, State, make_room
 from webinfer.pool.requests.queue import Queues
 from webinfer.pool.sessions.affinity import Affinity
 from webinfer.pool.sessions.loading import Loading
@@ -64,6 +66,7 @@ class Loader:
         self._launching: set[tuple[tuple[str, ...], Backend]] = set()  # for whom a browser is being brought up
         self._affinity = Affinity(launcher, state, queues, owner)
         self._tasks = Tasks()
+        self._creations: dict[LaneId, asyncio.Task[WebinferError | None]] = {}  # what each lane is creating
 
     def __repr__(self) -> str:
         return f"<Loader {len(self._loadings)} launching={len(self._launching)} {self._affinity!r}>"
@@ -143,14 +146,40 @@ class Loader:
             log.info("session %s of lane %s gives way", self.name(key), id)
             self._drop(key, id)
         for key, id in plan.load:
-            state = self._state.lanes[id]
-            state.loading = key  # now, not in the task: the next plan may be asked for before that begins
-            self._tasks.spawn(self._create(key, self._fleet.registry.lanes[id], state))
+            self._begin(key, id)
         for key in plan.launch:
             wanted = self._wanted(key)
             if wanted not in self._launching:
                 self._launching.add(wanted)
                 self._tasks.spawn(self._bring_up(*wanted))
+
+    async def place(self, key: SessionKey, id: LaneId) -> None:
+        """Have a session on one lane, for a request that can run nowhere else.
+
+        Args:
+            key: A session that is open.
+            id: The lane.
+
+        Raises:
+            HandleLost: The lane is gone.
+            PoolClosed: The session was released meanwhile.
+            WebinferError: As the lane reported it.
+        """
+        while (state := self._state.lanes.get(id)) is not None and key in self._loadings:
+            if key in state.loaded:
+                return
+            if state.loading is None:
+                for old in make_room(key, state, self._state):
+                    self._drop(old, id)
+                self._begin(key, id)
+            own, creation = state.loading == key, self._creations[id]
+            await asyncio.wait({creation})
+            # Where a session that was in the way failed, others are told. This one is tried after it.
+            if own and not creation.cancelled() and (error := creation.result()):
+                raise error
+        if key not in self._loadings:
+            raise PoolClosed("The model was closed before the request was answered.")
+        raise HandleLost(f"Lane {id} is gone, and the tensors kept there: start over.", lane=str(id))
 
     def release(self, key: SessionKey) -> None:
         """Release a session on every lane, unless another model uses it too; what waits for it fails.
@@ -205,6 +234,11 @@ class Loader:
         """Return the browsers that a session prefers to run in, and its backend."""
         return ranked(key.browsers, key.subject, self._state.browsers) if key.browsers else (), key.backend
 
+    def _begin(self, key: SessionKey, id: LaneId) -> None:
+        state = self._state.lanes[id]
+        state.loading = key  # now, not in the task: the next plan may be asked for before that begins
+        self._creations[id] = self._tasks.spawn(self._create(key, self._fleet.registry.lanes[id], state))
+
     def _drop(self, key: SessionKey, id: LaneId) -> None:
         del self._state.lanes[id].loaded[key]
         self._fleet.registry.lanes[id].unload(self._loadings[key].name)
@@ -239,17 +273,22 @@ class Loader:
             self._launching.discard((names, backend))  # before the next plan, which may want that browser again
         self._owner.advance()
 
-    async def _create(self, key: SessionKey, lane: Lane, state: LaneState) -> None:
-        """Create a session on a lane, and report the outcome to everybody who waits for it."""
+    async def _create(self, key: SessionKey, lane: Lane, state: LaneState) -> WebinferError | None:
+        """Create a session on a lane, and report the outcome to everybody who waits for it.
+
+        Returns:
+            Why it could not be.
+        """
         loading = self._loadings.get(key)
         try:
             if loading is None:
-                return  # released before this began
+                return None  # released before this began
             loading.attempts += 1
             began = time.perf_counter()
             answer = await lane.load(loading.name, loading.recipe, self._options.load_timeout, loading.transferred)
         except WebinferError as error:
             self._failed(key, lane, loading, error)
+            return error
         else:
             if self._loadings.get(key) is loading:
                 self._created(key, lane, state, loading, answer, time.perf_counter() - began)
@@ -258,6 +297,7 @@ class Loader:
         finally:
             state.loading = None
             self._owner.advance()
+        return None
 
     def _created(
         self, key: SessionKey, lane: Lane, state: LaneState, loading: Loading, answer: LoadAnswer, seconds: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 
 from webinfer.browsers.lane import Lane
 from webinfer.core.placement import Placement
+from webinfer.core.tensors import DTYPES
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request
@@ -57,6 +59,8 @@ class LaneSnapshot:
         runs: Requests that it answered.
         errors: Requests and loads that failed on it.
         busy: Seconds that it spent in the runtime's runs, of those that have ended.
+        kept: Outputs that it keeps for callers; see the argument ``keep`` of ``Model.run``.
+        kept_bytes: Their size.
     """
 
     id: str
@@ -68,6 +72,8 @@ class LaneSnapshot:
     runs: int
     errors: int
     busy: float
+    kept: int
+    kept_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +260,8 @@ def _lane(lane: Lane, pool: Pool, counts: Counts) -> LaneSnapshot:
         runs=own.runs,
         errors=own.errors,
         busy=own.busy,
+        kept=len(lane.kept),
+        kept_bytes=sum(DTYPES[tensor.dtype].itemsize * math.prod(tensor.dims) for tensor in lane.kept.values()),
     )
 
 

@@ -70,16 +70,30 @@ class RunTiming(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     encode: Milliseconds | None = None
 
 
+class KeptTensor(msgspec.Struct, frozen=True, kw_only=True):
+    """A tensor that stays on the lane.
+
+    Attributes:
+        dtype: Its type, by the name that tensors have on the wire.
+        dims: Its shape.
+    """
+
+    dtype: str
+    dims: tuple[Count, ...]
+
+
 class RunAnswer(Ok, tag="ok"):
     """The answer to ``run``, whose tensors come with it; ``captured`` is as in a ``LoadAnswer``.
 
     Attributes:
         timing: Where the time went.
+        kept: What was kept, by handle, where that was asked for.
         captured: As in a ``LoadAnswer``.
         bundle: The build of the runtime that ran it, where it is another than the lane's own.
     """
 
     timing: RunTiming
+    kept: dict[str, KeptTensor] | None = None
     captured: bool | str | None = None
     bundle: Bundle | None = None
 

@@ -127,6 +127,7 @@ class RunCommand(Command[RunAnswer], tag="run", kw_only=True, omit_defaults=True
         feeds: Handles of inputs that stayed on the lane, by input.
         keep: Handles to keep outputs or inputs under, by name.
         free: Handles to release once the run has succeeded.
+        describe: Have the answer say what was kept.
     """
 
     session: str
@@ -134,6 +135,7 @@ class RunCommand(Command[RunAnswer], tag="run", kw_only=True, omit_defaults=True
     feeds: Mapping[str, str] | None = None
     keep: Mapping[str, str] | None = None
     free: Sequence[str] | None = None
+    describe: bool = False
 
 
 class UnloadCommand(Command[Ok], tag="unload", kw_only=True):
@@ -144,6 +146,12 @@ class UnloadCommand(Command[Ok], tag="unload", kw_only=True):
 
 class FreeCommand(Command[Ok], tag="free", kw_only=True):
     """Have a lane release tensors that stayed there."""
+
+    handles: Sequence[str]
+
+
+class ReadCommand(Command[Ok], tag="read", kw_only=True):
+    """Have a lane send tensors that stay there, each named by its handle."""
 
     handles: Sequence[str]
 
@@ -191,7 +199,14 @@ class ProfileCommand(Command[ProfileAnswer], tag="profile", kw_only=True):
 
 HostToPage: TypeAlias = Welcome | Ping | Goodbye | StartLaneCommand | StopLaneCommand
 HostToLane: TypeAlias = (
-    LoadCommand | RunCommand | UnloadCommand | FreeCommand | FeatureCommand | MeasureCommand | ProfileCommand
+    LoadCommand
+    | RunCommand
+    | UnloadCommand
+    | FreeCommand
+    | ReadCommand
+    | FeatureCommand
+    | MeasureCommand
+    | ProfileCommand
 )
 
 

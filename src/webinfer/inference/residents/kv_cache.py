@@ -12,7 +12,7 @@ from webinfer.browsers.recipe import Residents
 from webinfer.core.errors import BackendUnavailable, UnknownOutput
 from webinfer.core.placement import LaneId
 from webinfer.core.tensors import Signature, prepare
-from webinfer.inference.model import AsyncModel
+from webinfer.inference.loaded_model import LoadedModel
 from webinfer.inference.result import Result
 from webinfer.models.files.package import ModelPackage
 
@@ -37,7 +37,7 @@ class Recurrence:
         BackendUnavailable: The model runs on WebNN, which takes fixed shapes.
     """
 
-    def __init__(self, model: AsyncModel, state: Mapping[str, str], fixed: Mapping[str, str] | None = None) -> None:
+    def __init__(self, model: LoadedModel, state: Mapping[str, str], fixed: Mapping[str, str] | None = None) -> None:
         self.lane: LaneId | None = None
         self._model = model
         self._state = dict(state)
@@ -83,7 +83,7 @@ class Recurrence:
         """
         first = self.lane is None
         tensors = prepare(self._model.package.signature if first else self._signature, inputs)
-        state, fixed = _handles(self._state), _handles(self._fixed) if first else self._fixed_feeds
+        state, fixed = make_handles(self._state), make_handles(self._fixed) if first else self._fixed_feeds
         keep = {self._state[name]: handle for name, handle in state.items()}
         keep |= {self._fixed[name]: handle for name, handle in fixed.items()} if first else {}
         # The state of the step before is freed with this message: this step reads it for the last time.
@@ -118,7 +118,12 @@ class Recurrence:
             raise
 
 
-def _handles(names: Iterable[str]) -> dict[str, str]:
+def make_handles(names: Iterable[str]) -> dict[str, str]:
+    """Return a new handle for each of some tensors, by their names.
+
+    Args:
+        names: The names.
+    """
     return {name: f"h{next(_numbers)}" for name in names}
 
 
