@@ -128,7 +128,7 @@ class Surveyor:
                     if case.key in verdicts and not again:
                         yield Step(ground, number, len(trials), case, None)
                         continue
-                    verdict = _judge(browser, trial, Path(folder))
+                    verdict = judge(browser, trial, Path(folder))
                     if verdict is None:
                         continue
                     self._atlas.add(ground, case, verdict)
@@ -194,9 +194,23 @@ def _run(browser: Accelerator, trial: OperatorTrial, folder: Path) -> Result:
         model.close()
 
 
-def _judge(browser: Accelerator, trial: OperatorTrial, folder: Path) -> OperatorVerdict | None:
-    """Return what became of a trial; ``None`` where nothing says what is right."""
-    native = _native(trial) if trial.expected is None else None
+def judge(browser: Accelerator, trial: OperatorTrial, folder: Path) -> OperatorVerdict | None:
+    """Run a trial in a browser.
+
+    Args:
+        browser: Where it runs.
+        trial: The trial.
+        folder: Takes its file.
+
+    Returns:
+        What became of it; ``None`` where nothing says what is right.
+
+    Raises:
+        BrowserError: The browser is gone.
+        HostError: The host's own port is gone.
+        PoolClosed: The accelerator was closed.
+    """
+    native = native_answer(trial) if trial.expected is None else None
     if trial.expected is None and native is None:
         return None
     try:
@@ -209,10 +223,10 @@ def _judge(browser: Accelerator, trial: OperatorTrial, folder: Path) -> Operator
         return OperatorVerdict("refused", _short(error, folder))
     except (TypeError, ValueError) as error:  # an input of a type that numpy lacks
         return OperatorVerdict("refused", _short(error, folder))
-    wrong = _fault(result, trial.expected if trial.expected is not None else native or {})
+    wrong = find_fault(result.outputs, trial.expected if trial.expected is not None else native or {})
     if wrong and trial.expected is not None:
-        native = _native(trial)  # some tests ask for what no runtime computes: then native onnxruntime decides
-        wrong = _fault(result, native) if native is not None else wrong
+        native = native_answer(trial)  # some tests ask for what no runtime computes: then native onnxruntime decides
+        wrong = find_fault(result.outputs, native) if native is not None else wrong
     if wrong:
         return OperatorVerdict("wrong", wrong)
     placement = result.placement
@@ -221,8 +235,14 @@ def _judge(browser: Accelerator, trial: OperatorTrial, folder: Path) -> Operator
     return OperatorVerdict("right")
 
 
-def _fault(result: Result, right: Any) -> str | None:
-    arrays, answers = _flat(right), _flat(result.outputs)
+def find_fault(outputs: Mapping[str, Any], right: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with outputs, in words; ``None`` where nothing is.
+
+    Args:
+        outputs: Arrays, or lists of them, by name.
+        right: What is right.
+    """
+    arrays, answers = _flat(right), _flat(outputs)
     half = any(array.dtype.itemsize == 2 and array.dtype.kind not in "iu" for array in arrays.values())
     return fault(compare(answers, arrays), limits_for("fp16" if half else "fp32"))
 
@@ -238,8 +258,12 @@ def _flat(outputs: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _native(trial: OperatorTrial) -> dict[str, Any] | None:
-    """Return what native onnxruntime answers; ``None`` where it refuses the trial."""
+def native_answer(trial: OperatorTrial) -> dict[str, Any] | None:
+    """Return what native onnxruntime answers; ``None`` where it refuses the trial.
+
+    Args:
+        trial: The trial.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
