@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from webinfer.api import loading
 from webinfer.api.loading import ModelLoader
 from webinfer.api.order import Order
 from webinfer.api.router import precision_obstacle
@@ -47,3 +48,22 @@ async def test_page_that_is_lost_in_loading_is_no_end_where_any_backend_would_do
         return
     assert str(await ModelLoader._load_somewhere(loader, *given)) == "loaded"
     assert taken == [("webnn", None), ("wasm", "webnn could not load it (its page is gone), so wasm was taken")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "others", "begins"),
+    [("auto", (), True), ("raise", (), True), ("off", (), False), ("auto", ("q4",), False)],
+)
+async def test_native_runs_begin_with_the_browsers_start(
+    mode: Any, others: Any, begins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, expected = object(), list[object]()
+
+    async def find(order: Order) -> object:
+        return package
+
+    monkeypatch.setattr(loading, "find_package", find)
+    lifecycle = SimpleNamespace(options=SimpleNamespace(accuracy=mode))
+    loader: Any = SimpleNamespace(_lifecycle=lifecycle, _native=SimpleNamespace(expect=expected.append))
+    assert await ModelLoader._find(loader, Order("m", others=others)) is package
+    assert expected == ([package] if begins else [])

@@ -92,7 +92,7 @@ class ModelLoader:
             AccuracyError: Its answers are wrong, and nothing may replace it.
             WebinferError: Any other error of ``AsyncAccelerator.load``.
         """
-        package, pool = await asyncio.gather(find_package(order), self._start())
+        package, pool = await asyncio.gather(self._find(order), self._start())
         choice, capabilities = await self._choose(pool, package, order)
         candidate = choice.standing.candidate if choice.standing is not None else None
         if candidate is not None and candidate.precision != package.precision:
@@ -135,6 +135,16 @@ class ModelLoader:
         """Give up what runs natively for loads under way, and forget the models."""
         self._native.close()
         self.models.clear()
+
+    async def _find(self, order: Order) -> ModelPackage:
+        """Return the model. If its answers will be compared, what runs natively for that begins now.
+
+        That takes as long as a browser's start. Of several precisions nobody knows yet which one is loaded.
+        """
+        package = await find_package(order)
+        if self._lifecycle.options.accuracy != "off" and not order.others:
+            self._native.expect(package)
+        return package
 
     async def _start(self) -> Pool:
         """Return the pool, with a browser started. Of several browsers none is: the model's family decides which."""

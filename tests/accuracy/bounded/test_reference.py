@@ -16,6 +16,7 @@ from webinfer.accuracy.bounded import process, reference
 from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
 from webinfer.accuracy.bounded.process import available_mb, native_job
 from webinfer.accuracy.native import run_native
+from webinfer.accuracy.samples.short_texts import short_texts
 from webinfer.core.errors import InputError, RunFailed
 from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.sources.resolve import resolve
@@ -58,6 +59,26 @@ def test_answers_are_those_of_a_run_in_this_process(write: Write) -> None:
     assert found.version
     for canary in found.canaries:
         np.testing.assert_array_equal(canary.answer["y"], run_native(package, canary.inputs)["y"])
+
+
+def test_short_texts_are_answered_in_their_exact_shape(write: Write) -> None:
+    inputs = [value(name, TensorProto.INT64, ("batch", "seq")) for name in ("input_ids", "attention_mask")]
+    nodes = [helper.make_node("Mul", ["input_ids", "attention_mask"], ["y"])]
+    path = write(nodes=nodes, inputs=inputs, outputs=[value("y", TensorProto.INT64, ("batch", "seq"))])
+    package = resolve(path)
+    texts = reference.reference(package, Job()).texts
+    assert [text.inputs["input_ids"].shape for text in texts] == [(1, 2)] * len(short_texts(package))
+    for text, made in zip(texts, short_texts(package), strict=True):
+        np.testing.assert_array_equal(text.inputs["attention_mask"], made["attention_mask"])
+        np.testing.assert_array_equal(text.answer["y"], run_native(package, made)["y"])
+    assert not reference.reference(resolve(loop(write, 3)), Job()).texts
+
+
+def test_what_is_known_need_not_be_asked_for(write: Write) -> None:
+    package = resolve(loop(write, 3))
+    assert not reference.is_answered(package)
+    reference.reference(package, Job())
+    assert reference.is_answered(package)
 
 
 def test_answers_are_kept_by_the_hash(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,26 @@ async def test_model_runs_once_however_many_wait(write: Write, monkeypatch: pyte
     assert len(calls) == 1
 
 
+async def test_model_that_is_expected_runs_once_and_then_no_more(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[ModelPackage] = []
+    native, package = NativeRuns(), resolve(loop(write, 2))
+    monkeypatch.setattr(native, "begin", begun.append)
+    native.expect(package)
+    assert begun == [package]
+    reference(package, Job())
+    native.expect(package)
+    assert begun == [package]
+
+
+async def test_nothing_runs_once_it_is_closed(write: Write) -> None:
+    native, package = NativeRuns(), resolve(loop(write))
+    native.close()
+    native.expect(package)
+    assert "0" in repr(native)
+    with pytest.raises(RunFailed, match="was given up"):
+        await asyncio.wait_for(native.reference(package), 30)
+
+
 async def test_closing_ends_a_model_that_never_does(write: Write) -> None:
     native, began = NativeRuns(), time.monotonic()
     waiting = asyncio.create_task(native.reference(resolve(loop(write))))

@@ -47,7 +47,9 @@ class Canned:
         self._answer = answer
         self.choice = Choice("webnn", "webnn", None)
         self.observer = SimpleNamespace(checked=lambda *_: None)
-        self.requests = SimpleNamespace(build_internal=lambda inputs: (inputs, None))
+        self.requests = SimpleNamespace(
+            build_internal=lambda inputs: (inputs, None), padding=SimpleNamespace(note_texts=lambda texts: None)
+        )
         self.notes: list[str] = []
         checks = SimpleNamespace(
             engines=lambda _: (),

@@ -11,6 +11,8 @@ import pytest
 from onnx import TensorProto
 
 from tests.modelfiles import Write, value
+from webinfer.accuracy.bounded.reference import Canary
+from webinfer.accuracy.samples.short_texts import short_texts
 from webinfer.core.errors import LaneLost, PoolClosed, RunFailed
 from webinfer.inference.probes.padding_check import Proof, prove
 from webinfer.models.files.package import ModelPackage, describe
@@ -44,12 +46,29 @@ async def rows(package: ModelPackage, answer: Answer) -> Proof:
     return await prove(package, "rows", run)
 
 
-async def tokens(package: ModelPackage, answer: Answer, longest: int | None = None) -> Proof:
+async def tokens(
+    package: ModelPackage, answer: Answer, longest: int | None = None, natively: Answer | None = None
+) -> Proof:
+    return (await tokens_in_shapes(package, answer, longest, natively))[0]
+
+
+async def tokens_in_shapes(
+    package: ModelPackage, answer: Answer, longest: int | None = None, natively: Answer | None = None
+) -> tuple[Proof, list[int]]:
+    """Return the proof, and the lengths that ran in the browser."""
+    lengths: list[int] = []
+
     async def run(inputs: Any, bucket: Fit) -> Any:
         assert inputs["input_ids"].shape[1] == dict(bucket.padded)["seq"]
-        return {"y": answer(TABLE[inputs["input_ids"]], inputs["attention_mask"][:, :, None].astype(np.float32))}
+        lengths.append(inputs["input_ids"].shape[1])
+        return text_answer(answer, inputs)
 
-    return await prove(package, "tokens", run, longest)
+    texts = [Canary(text, text_answer(natively, text)) for text in short_texts(package)] if natively else []
+    return await prove(package, "tokens", run, longest, texts), lengths
+
+
+def text_answer(answer: Answer, inputs: Any) -> Any:
+    return {"y": answer(TABLE[inputs["input_ids"]], inputs["attention_mask"][:, :, None].astype(np.float32))}
 
 
 async def test_rows_that_stay_the_same_may_be_padded(points: ModelPackage) -> None:
@@ -94,6 +113,7 @@ async def test_text_whose_mask_hides_what_is_added_may_be_padded(texts: ModelPac
     assert await tokens(texts, lambda e, mask: (e * mask)[:, :, 0]) == Proof({"y": (1,)})
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["exact runs", "native answers"])
 @pytest.mark.parametrize(
     "answer",
     [
@@ -106,13 +126,34 @@ async def test_text_whose_mask_hides_what_is_added_may_be_padded(texts: ModelPac
     ],
     ids=["mean", "masked mean", "maximum", "masked maximum", "last", "length"],
 )
-async def test_text_that_sees_what_is_added_is_not_padded(texts: ModelPackage, answer: Answer) -> None:
-    assert (await tokens(texts, answer)).reason is not None
+async def test_text_that_sees_what_is_added_is_not_padded(texts: ModelPackage, answer: Answer, is_known: bool) -> None:
+    assert (await tokens(texts, answer, natively=answer if is_known else None)).reason is not None
 
 
-async def test_other_tokens_show_what_zeros_do_not(texts: ModelPackage) -> None:
-    seen = await tokens(texts, lambda e, mask: np.where(e == TABLE[0], -9, e).max(1))
-    assert "hides" in str(seen.reason)
+@pytest.mark.parametrize("is_known", [False, True], ids=["exact runs", "native answers"])
+async def test_other_tokens_show_what_zeros_do_not(texts: ModelPackage, is_known: bool) -> None:
+    def answer(e: Any, mask: Any) -> Any:
+        return np.where(e == TABLE[0], -9, e).max(1)
+
+    assert "hides" in str((await tokens(texts, answer, natively=answer if is_known else None)).reason)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [("vector", ()), ("sequence", (1,))])
+async def test_native_answers_take_the_place_of_exact_runs(texts: ModelPackage, shape: str, axes: Any) -> None:
+    def answer(e: Any, mask: Any) -> Any:
+        return (e * mask).sum(1) if shape == "vector" else (e * mask)[:, :, 0]
+
+    exact, lengths = await tokens_in_shapes(texts, answer)
+    assert (exact, set(lengths)) == (Proof({"y": axes}), {2, 16})
+    proof, lengths = await tokens_in_shapes(texts, answer, natively=lambda e, mask: answer(e, mask) * (1 + 1e-5))
+    assert (proof, set(lengths)) == (Proof({"y": axes}), {16})
+    assert len(lengths) == 2 * len(short_texts(texts))
+
+
+@pytest.mark.parametrize("natively", [lambda e, mask: (e * mask).sum(1) * 1.1, lambda e, mask: np.zeros(3, np.float32)])
+async def test_native_answers_that_are_others_decide_nothing(texts: ModelPackage, natively: Answer) -> None:
+    proof, lengths = await tokens_in_shapes(texts, lambda e, mask: (e * mask).sum(1), natively=natively)
+    assert (proof, set(lengths)) == (Proof({"y": ()}), {2, 16})
 
 
 async def test_model_of_few_positions_is_tried_with_fewer_tokens(texts: ModelPackage) -> None:

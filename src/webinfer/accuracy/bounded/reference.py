@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from webinfer.models.files.package import ModelPackage
 
 Arrays = Mapping[str, NDArray[Any]]
 
-VERSION = 3  # raised when canaries change
+VERSION = 4  # raised when canaries change
 _ABOUT = "about.json"
 _LONG = (2.0, 5.0)  # seconds, and times what the first canary took, that another one may take
 _MORE = 1.5  # how much more time or memory there must be for another attempt
@@ -52,11 +52,25 @@ class Reference:
         canaries: The canaries, with its answers.
         version: Its version.
         reason: Why there are none.
+        texts: Texts of few tokens, with its answers to their exact shape; see ``short_texts``.
     """
 
     canaries: tuple[Canary, ...] = ()
     version: str = ""
     reason: str | None = None
+    texts: tuple[Canary, ...] = ()
+
+
+def is_answered(package: ModelPackage) -> bool:
+    """Return whether the cache knows what native onnxruntime answers to a model's canaries, or why it does not.
+
+    Args:
+        package: The model.
+    """
+    try:
+        return (_place(package) / _ABOUT).exists()
+    except (OSError, WebinferError):  # the cache cannot be used
+        return False
 
 
 def reference(package: ModelPackage, job: Job) -> Reference:
@@ -115,21 +129,22 @@ def _answer(package: ModelPackage, work: Path, job: Job) -> None:
         lacks = "memory_mb" if isinstance(error, OutOfMemory) else "seconds" if job.ending == "time" else None
         about |= {"reason": f"the canaries do not run natively: {error}", "lacks": lacks}
     else:
-        _answer_more(package, work, job, about["count"], time.monotonic() - began)
+        _answer_more(package, work, job, about, time.monotonic() - began)
     (work / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
-def _answer_more(package: ModelPackage, work: Path, job: Job, count: int, seconds: float) -> None:
-    """Have the other canaries answered. One that the model does not take is left out, as is one that takes it long.
+def _answer_more(package: ModelPackage, work: Path, job: Job, about: Mapping[str, Any], seconds: float) -> None:
+    """Have the other canaries answered, then short texts. What the model does not take, or takes long, is left out.
 
     Raises:
         RunFailed: The work was given up.
     """
     limit = max(_LONG[0], _LONG[1] * seconds)
-    for number in range(1, count):
+    orders = [("answer", {"number": number}) for number in range(1, about["count"])]
+    for what, details in [*orders, *([("texts", {})] if about["texts"] else [])]:
         with job.part(min(limit, job.seconds or limit)) as part:
             try:
-                ask(part, "answer", package, work, {"number": number})
+                ask(part, what, package, work, details)
             except WebinferError:
                 if job.cancelled:
                     raise
@@ -139,19 +154,20 @@ def _read(place: Path) -> Reference:
     about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
     if about["reason"] is not None:
         return Reference(reason=about["reason"])
-    canaries = tuple(_canaries(place, about["count"]))
+    canaries = tuple(_canaries(place, map(str, range(about["count"]))))
     if not canaries:
         return Reference(version=about["version"], reason="native onnxruntime answers NaN to the canaries")
-    return Reference(canaries, about["version"])
+    texts = sorted(path.stem for path in place.glob("text-*.answers"))
+    return Reference(canaries, about["version"], texts=tuple(_canaries(place, texts)))
 
 
-def _canaries(place: Path, count: int) -> Iterator[Canary]:
-    for index in range(count):
-        if not (place / f"{index}.answers").exists():
+def _canaries(place: Path, names: Iterable[str]) -> Iterator[Canary]:
+    for name in names:
+        if not (place / f"{name}.answers").exists():
             continue
-        answer = read_arrays(place / f"{index}.answers")
+        answer, steady = read_arrays(place / f"{name}.answers"), place / f"{name}.steady"
         if not any(np.isnan(array).any() for array in answer.values() if array.dtype.kind == "f"):
-            yield Canary(read_arrays(place / f"{index}.inputs"), answer, read_arrays(place / f"{index}.steady"))
+            yield Canary(read_arrays(place / f"{name}.inputs"), answer, read_arrays(steady) if steady.exists() else {})
 
 
 def _place(package: ModelPackage) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from webinfer.accuracy.bounded.process import SECONDS, end_idle, native_job
-from webinfer.accuracy.bounded.reference import Reference, reference
+from webinfer.accuracy.bounded.reference import Reference, is_answered, reference
 from webinfer.core.lifetime.worker_process import Job, in_thread
 from webinfer.models.files.package import ModelPackage
 
@@ -25,6 +25,7 @@ class NativeRuns:
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._jobs: set[Job] = set()
+        self._closed = False
         _open.add(self)
         self._references: dict[str, asyncio.Task[Reference]] = {}  # those under way, by the model's hash
 
@@ -43,6 +44,8 @@ class NativeRuns:
         """
         job = native_job(package, self._seconds)
         self._jobs.add(job)
+        if self._closed:
+            job.cancel()
         try:
             return await in_thread(job, lambda: work(job))
         finally:
@@ -65,6 +68,15 @@ class NativeRuns:
             task.add_done_callback(_look_at)
         return task
 
+    def expect(self, package: ModelPackage) -> None:
+        """Have a model's canaries answered from now on, if nothing is known of them: before a browser is up to load it.
+
+        Args:
+            package: The model.
+        """
+        if not self._closed and not is_answered(package):
+            self.begin(package)
+
     async def reference(self, package: ModelPackage) -> Reference:
         """Return native onnxruntime's answers to a model's canaries.
 
@@ -78,6 +90,7 @@ class NativeRuns:
 
     def close(self) -> None:
         """Give everything up that is under way. The last one to be closed leaves no process behind."""
+        self._closed = True
         for job in self._jobs:
             job.cancel()
         _open.discard(self)

@@ -19,6 +19,7 @@ from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
 from webinfer.accuracy.native import NativeSession
 from webinfer.accuracy.samples.canaries import CanaryMaker, Form, forms, shaken
 from webinfer.accuracy.samples.maker import SampleMaker
+from webinfer.accuracy.samples.short_texts import short_texts, takes_texts
 from webinfer.core.errors import InputError, LoadFailed, RunFailed, WebinferError
 from webinfer.core.lifetime.worker import Notify, serve
 from webinfer.models.files.package import ModelPackage
@@ -62,7 +63,7 @@ def answer_canary(package: ModelPackage, directory: Path, order: dict[str, Any])
         order: The canary's ``number``.
 
     Returns:
-        The version of onnxruntime, and how many canaries there are.
+        The version of onnxruntime, how many canaries there are, and whether short texts may be asked for after them.
 
     Raises:
         InputError: The model wants something that cannot be made up.
@@ -79,9 +80,37 @@ def answer_canary(package: ModelPackage, directory: Path, order: dict[str, Any])
     write_arrays(directory / f"{number}.steady", _steady(session, inputs, answer, floats=number == len(canaries) - 1))
     write_arrays(directory / f"{number}.inputs", inputs)
     write_arrays(directory / f"{number}.answers", answer)
-    if number == len(canaries) - 1:
+    has_texts = takes_texts(package)
+    if number == len(canaries) - 1 and not has_texts:
         _sessions.clear()
-    return {"version": session.version, "count": len(canaries)}
+    return {"version": session.version, "count": len(canaries), "texts": has_texts}
+
+
+def answer_texts(package: ModelPackage, directory: Path, order: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001  # as the others
+    """Run short texts in their exact shape, with the session of the canaries, and write them and their answers.
+
+    Args:
+        package: The model.
+        directory: Where to.
+        order: Nothing more.
+
+    Returns:
+        Nothing.
+
+    Raises:
+        InputError: The model wants something that cannot be made up.
+        LoadFailed: onnxruntime refused the model.
+        RunFailed: The model does not take them.
+    """
+    session = _held(package, optimize=(package.sha256, True) in _sessions)
+    try:
+        for number, text in enumerate(short_texts(package)):
+            answer = session.run(text)
+            write_arrays(directory / f"text-{number}.inputs", text)
+            write_arrays(directory / f"text-{number}.answers", answer)
+    finally:
+        _sessions.clear()
+    return {}
 
 
 def _held(package: ModelPackage, *, optimize: bool) -> NativeSession:
@@ -205,6 +234,7 @@ def _graph(order: dict[str, Any]) -> onnx.ModelProto:
 
 _JOBS: dict[str, Callable[[ModelPackage, Path, dict[str, Any]], dict[str, Any]]] = {
     "answer": answer_canary,
+    "texts": answer_texts,
     "graph": run_graph,
     "magnitudes": observe_magnitudes,
 }

@@ -85,6 +85,7 @@ async def run_canaries(
     began = time.monotonic()
     reason, broken, passing, skipped = None, False, False, 0
     checks = model.results.checks
+    model.requests.padding.note_texts(right.texts)
     comparisons: list[list[Deviation]] = []
     try:
         for index, canary in enumerate(right.canaries):

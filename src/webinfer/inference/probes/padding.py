@@ -16,6 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from webinfer.accuracy.bounded.reference import Canary
 from webinfer.accuracy.outcome import recall_evidence, remember_evidence
 from webinfer.browsers.lane import Lane
 from webinfer.core.placement import LaneId
@@ -69,6 +70,7 @@ class Padding:
         self._trying: dict[tuple[Kind, Place], asyncio.Task[str | None]] = {}  # on engines that came later
         self._places: dict[tuple[LaneId, ...], Place] = {}  # of lanes that have answered
         self._warm: set[tuple[tuple[str, int], ...]] = set()  # shapes that were run before any request
+        self._texts: tuple[Canary, ...] = ()  # with native onnxruntime's answers to their exact shape
 
     def __repr__(self) -> str:
         states = (f"{kind}={'exact' if proof.reason is None else 'not'}" for kind, proof in self._proofs.items())
@@ -107,6 +109,14 @@ class Padding:
             bucket: The shape.
         """
         self._warm.add(bucket.padded)
+
+    def note_texts(self, texts: tuple[Canary, ...]) -> None:
+        """Note what native onnxruntime answers to short texts, so that their exact shape need not run in the browser.
+
+        Args:
+            texts: The texts, with the answers.
+        """
+        self._texts = texts
 
     def refuse(self, bucket: Fit, reason: str) -> None:
         """Pad no more what was padded of a request, because its answer showed that this is not exact.
@@ -190,7 +200,7 @@ class Padding:
             return outputs
 
         try:
-            proof = await prove(self._package, kind, run, self._longest())
+            proof = await prove(self._package, kind, run, self._longest(), self._texts)
         finally:
             for bucket in passing.values():
                 self._release(bucket)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from webinfer.accuracy.bounded.reference import Canary
 from webinfer.accuracy.comparison import compare, fault, limits_for
 from webinfer.accuracy.samples.maker import SampleMaker, lengths
+from webinfer.accuracy.samples.short_texts import LENGTH, short_texts
 from webinfer.core.errors import (
     InputError,
     LoadFailed,
@@ -26,7 +28,7 @@ from webinfer.core.errors import (
     WebinferError,
 )
 from webinfer.models.files.package import ModelPackage
-from webinfer.pool.plan.buckets import KINDS, MASK, Axes, Fit, Kind, fit, pad, trim
+from webinfer.pool.plan.buckets import KINDS, Axes, Fit, Kind, fit, pad, trim
 
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Arrays, Fit], Awaitable[Arrays]]
@@ -36,10 +38,7 @@ _LASTING = (InputError, LoadFailed, RunFailed, RuntimeDied, UnsupportedOperator)
 """Failures that are the model's and its backend's own, and will be the next time; others may have passed by then."""
 
 _ROWS = (0, 3, 1)  # seeds of three rows, of scales 1, 4 and 2: they are padded to four
-_TOKENS = (2, 11)  # lengths that are padded to 16; the second one where the model does not take the first
-_HIDDEN: tuple[tuple[int, ...], ...] = ((), (), (), (), (-1,), (0,))
-"""Positions that the masks of texts hide already, by the texts' seeds. Two tokens are few enough that their maximum is
-often below the zeros that a mask leaves of others, which only shows that a maximum sees these."""
+_TOKENS = (LENGTH, 11)  # lengths that are padded to 16; the second one where the model does not take the first
 _STRANGER = 10  # what is added to a seed for the tokens that stand in hidden positions
 _SHORT = "no request could be made up that is short enough to be padded"
 
@@ -76,14 +75,20 @@ class Proof:
         return cls(axes, None if fields["reason"] is None else str(fields["reason"]))
 
 
-async def prove(package: ModelPackage, kind: Kind, run: Run, longest: int | None = None) -> Proof:
+async def prove(
+    package: ModelPackage, kind: Kind, run: Run, longest: int | None = None, texts: Sequence[Canary] = ()
+) -> Proof:
     """Run made-up requests exactly and padded, and hold the answers against each other.
+
+    Native onnxruntime's answers take the place of exact runs of texts, where these are known and padded runs agree with
+    them. Then no session of a shape is needed that no request has.
 
     Args:
         package: The model, whose dimensions suggest this kind of padding.
         kind: What is padded.
         run: Runs inputs.
         longest: The longest sequence that the model takes, where that is known.
+        texts: Short texts, with native onnxruntime's answers to their exact shape.
 
     Returns:
         The axes that padding makes longer, or why it is not exact.
@@ -92,7 +97,7 @@ async def prove(package: ModelPackage, kind: Kind, run: Run, longest: int | None
         PoolClosed: The model or its accelerator was closed.
         QueueFull: ``max_queue`` requests wait already.
     """
-    check = _Check(package, run, longest)
+    check = _Check(package, run, longest, texts)
     failure: WebinferError | None = None
     for length in lengths(package) if kind == "rows" else _TOKENS:
         if longest is not None and length >= longest:
@@ -109,7 +114,9 @@ async def prove(package: ModelPackage, kind: Kind, run: Run, longest: int | None
 class _Check:
     """One model, whose answers are held against each other."""
 
-    def __init__(self, package: ModelPackage, run: Run, longest: int | None) -> None:
+    def __init__(self, package: ModelPackage, run: Run, longest: int | None, texts: Sequence[Canary]) -> None:
+        self._package = package
+        self._texts = texts
         self._signature = package.signature
         self._limits = limits_for(package.precision, use="batch")
         self._maker = SampleMaker(package)
@@ -146,13 +153,18 @@ class _Check:
         """
         if length < 1:
             return Proof(reason=_SHORT)
-        texts = []
-        for seed, hidden in enumerate(_HIDDEN):
-            text = self._maker.make(length, seed)
-            text[MASK][:, list(hidden)] = 0
-            texts.append(text)
-        proof = await self._exactly(texts)
-        return proof if proof.reason is not None else await self._with_strangers(texts, proof)
+        texts = short_texts(self._package, length)
+        if length == LENGTH and len(self._texts) == len(texts):
+            requests, answers = [text.inputs for text in self._texts], [text.answer for text in self._texts]
+            proof = await self._prove_tokens(requests, answers)
+            if proof.reason is None:
+                return proof
+        return await self._prove_tokens(texts)
+
+    async def _prove_tokens(self, texts: Sequence[Arrays], answers: Sequence[Arrays] | None = None) -> Proof:
+        padded: list[Arrays] = []
+        proof = await self._exactly(texts, answers, padded)
+        return proof if proof.reason is not None else await self._with_strangers(texts, proof, padded)
 
     async def _rows_alone(self, rows: Sequence[Arrays]) -> Axes | None:
         batch = _join(rows)
@@ -168,34 +180,52 @@ class _Check:
                 return None
         return axes if isinstance(axes, dict) else None
 
-    async def _exactly(self, requests: Sequence[Arrays]) -> Proof:
+    async def _exactly(
+        self, requests: Sequence[Arrays], answers: Sequence[Arrays] | None = None, trimmed: list[Arrays] | None = None
+    ) -> Proof:
         """Hold requests in their exact shape against the same ones padded.
+
+        Args:
+            requests: The requests.
+            answers: Answers to them in their exact shape; ``None`` where they are to be run.
+            trimmed: The padded answers are added to it, trimmed.
 
         Returns:
             The axes that padding makes longer, or what is different.
         """
         known: Axes | None = None
-        for request in requests:
+        for number, request in enumerate(requests):
             bucket = fit(self._signature, request, KINDS, self._longest)
             if bucket.exact:
                 return Proof(reason=_SHORT)
             name, own, longer = _change(bucket)
-            exact = await self._run(request, fit(self._signature, request, ()))
             padded = await self._run(pad(self._signature, request, bucket), bucket)
+            known_answer = answers[number] if answers is not None else None
+            exact = known_answer or await self._run(request, fit(self._signature, request, ()))
+            if exact.keys() != padded.keys():
+                return Proof(reason="the exact answer has other outputs")
             axes = _axes(exact, padded, own, longer)
             if isinstance(axes, str):
                 return Proof(reason=axes)
             if known is not None and axes != known:
                 return Proof(reason="outputs become longer along other axes in each run")
             known = axes
-            if wrong := self._difference(trim(padded, _cutting(bucket, axes, name)), exact):
+            own_part = trim(padded, _cutting(bucket, axes, name))
+            if wrong := self._difference(own_part, exact):
                 return Proof(reason=f"padded from {own} to {longer}, it answers otherwise: {wrong}")
+            if trimmed is not None:
+                trimmed.append(own_part)
         return Proof(known or {})
 
-    async def _with_strangers(self, texts: Sequence[Arrays], proof: Proof) -> Proof:
+    async def _with_strangers(self, texts: Sequence[Arrays], proof: Proof, zeros: Sequence[Arrays]) -> Proof:
         """Hold padded texts against the same ones with other tokens in the hidden positions.
 
         Zeros alone might not show that a maximum over all positions sees them.
+
+        Args:
+            texts: The texts.
+            proof: What padding by zeros has shown.
+            zeros: The answers then, trimmed.
 
         Returns:
             The proof, or one that says what is different.
@@ -203,15 +233,12 @@ class _Check:
         for seed, text in enumerate(texts):
             bucket = fit(self._signature, text, KINDS, self._longest)
             name, _, longer = _change(bucket)
-            padded = pad(self._signature, text, bucket)
             other = self._maker.make(longer, seed + _STRANGER)
             own = tuple(slice(size) for size in text["input_ids"].shape)
             other["input_ids"][own] = text["input_ids"]
-            zeros, strangers = [
-                trim(await self._run(inputs, bucket), _cutting(bucket, proof.axes, name))
-                for inputs in (padded, {**padded, "input_ids": other["input_ids"]})
-            ]
-            if wrong := self._difference(strangers, zeros):
+            inputs = {**pad(self._signature, text, bucket), "input_ids": other["input_ids"]}
+            strangers = trim(await self._run(inputs, bucket), _cutting(bucket, proof.axes, name))
+            if wrong := self._difference(strangers, zeros[seed]):
                 return Proof(reason=f"it sees tokens that the mask hides: {wrong}")
         return proof
 
