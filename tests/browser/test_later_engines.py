@@ -183,12 +183,12 @@ async def test_padding_is_proven_on_each_engine_that_pads(
     path = save(helper.make_node("Neg", ["x"], ["y"]), shape=("n", 4))
     tried: list[tuple[str, int]] = []
 
-    async def watched(package: Any, kind: Any, run: Any, longest: Any) -> Any:
+    async def watched(package: Any, kind: Any, run: Any, *known: Any) -> Any:
         async def noted(tensors: Any, bucket: Any) -> Any:
             tried.append((kind, len(tensors["x"])))
             return await run(tensors, bucket)
 
-        return await prove(package, kind, noted, longest)
+        return await prove(package, kind, noted, *known)
 
     monkeypatch.setattr("webinfer.inference.probes.padding.prove", watched)
     async with AsyncAccelerator(browsers=["embedded", "firefox"], platform="wasm", max_batch_size=4) as accelerator:
