@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.browser.conftest import Save, start
 from webinfer import Accelerator, AsyncAccelerator
+from webinfer.accuracy import outcome as accuracies
 from webinfer.accuracy.native import NativeSession
 from webinfer.inference.residents.kv_cache import Recurrence
 from webinfer.models.sources.resolve import resolve
@@ -146,3 +148,55 @@ async def test_state_that_stays_on_the_lane_is_not_overwritten_by_replays(tmp_pa
                 result = await each.step({"x": np.full(2, by, np.float32)} | begin, ["total"])
                 assert result["total"].tolist() == [by * at] * 2
                 assert result.notes[0].endswith("or its state stays on the lane between runs")
+
+
+@pytest.mark.usefixtures("without_atlas")
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("platform", ["webgpu", "auto"])
+def test_capture_that_is_wrong_is_refused_and_answers_are_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str, platform: Any
+) -> None:
+    """An LSTM of several steps is right without being recorded, and wrong already in the run that records."""
+    monkeypatch.setattr(accuracies, "cache_dir", lambda: tmp_path / "memory")
+    path = lstm(tmp_path / "m.onnx", direction)
+    noise = np.random.default_rng(7).standard_normal
+    requests = [noise((4, rows, 3)).astype(np.float32) for rows in (1, 2, 3, 2)]
+    native = NativeSession(resolve(path))
+    for _ in range(2):  # the second load knows of it
+        options: dict[str, Any] = {"platform": platform, "graph_capture": True}
+        with start("embedded", **options) as accelerator, accelerator.load(path) as model:
+            for x in requests:
+                result = model.run({"x": x})
+                assert not result.captured
+                assert result.accuracy.status == "checked"
+                np.testing.assert_allclose(result["y"], native.run({"x": x})["y"], atol=1e-5)
+                if result.backend == "webgpu":
+                    why = "no graph was captured: recorded runs do not compute what native onnxruntime does: y is off"
+                    assert any(note.startswith(why) for note in result.notes)
+                    assert "capture" not in result.accuracy.combination
+
+
+def test_capture_that_is_right_passes_the_gate_with_a_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Save
+) -> None:
+    monkeypatch.setattr(accuracies, "cache_dir", lambda: tmp_path / "memory")
+    path = save(node("Neg", ["x"], ["y"]), shape=("batch", 3))
+    with start("embedded", platform="webgpu", graph_capture=True) as accelerator, accelerator.load(path) as model:
+        results = [model.run(np.full((1, 3), value, np.float32)) for value in (1, 2, 3)]
+        assert results[-1].captured
+        assert results[-1].accuracy.combination["capture"] == "on"
+
+
+def lstm(path: Path, direction: str) -> Path:
+    """Write an LSTM over four steps of any rows."""
+    noise, count = np.random.default_rng(0).standard_normal, 2 if direction == "bidirectional" else 1
+    sizes = {"w": (count, 16, 3), "r": (count, 16, 4), "b": (count, 32)}
+    graph = helper.make_graph(
+        [node("LSTM", ["x", *sizes], ["y"], hidden_size=4, direction=direction)],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (4, "rows", 3))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (4, count, "rows", 4))],
+        [numpy_helper.from_array(noise(shape).astype(np.float32), name) for name, shape in sizes.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path

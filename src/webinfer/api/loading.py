@@ -205,6 +205,7 @@ class ModelLoader:
         lanes = lanes_of(pool, model)
         try:
             gate = self._gate(pool)
+            await gate.recall_capture(model)
             if not await gate.bars(model, _freedom(order, model.choice)):
                 await gate.prepare(model)
                 await model.load(progress)

@@ -115,11 +115,14 @@ class ResultAssembly:
         limit = request.timeout
         while True:
             request, bucket, answer = await self._answer(request, bucket)
-            if request.internal or await self.checks.admit(answer.lanes, _left(limit, began)):
+            is_kept = request.internal or await self.checks.admit(answer.lanes, _left(limit, began))
+            # The comparison may have shown that recorded runs are wrong.
+            was_recorded = request.key.captured and not self._sessions.capture.open
+            # What stays on a lane stays where it is, and its next step begins anew elsewhere.
+            if (is_kept and not was_recorded) or request.residents is not None:
                 return request, bucket, answer
-            if request.residents is not None:  # its state stays where it is, and its next step begins anew elsewhere
-                return request, bucket, answer
-            request = replace(request, settled=False, lane=None, timeout=_left(limit, began))
+            request = replace(request, settled=False, lane=None, pinned=None, timeout=_left(limit, began))
+            self._requests.reopen(request, bucket)
 
     async def _answer(self, request: Request, bucket: Fit, at: Lane | None = None) -> tuple[Request, Fit, Answer]:
         """Return an answer, with the request and the bucket that it came of."""

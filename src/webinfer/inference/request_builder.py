@@ -201,6 +201,17 @@ class RequestBuilder:
         self._bring(again, self._sessions.open(exact), exact)
         return again, exact
 
+    def reopen(self, request: Request, bucket: Fit) -> None:
+        """Have a request that was answered run once more, in the session that its shape has now.
+
+        Args:
+            request: The request, not sent again yet.
+            bucket: The shape that its tensors were brought to.
+        """
+        request.key = self._sessions.open(bucket)
+        if self.batching is not None and not request.internal:
+            request.group = self._batch_group(self.batching, request.key, bucket, request)
+
     def build_resident(
         self,
         tensors: Arrays,

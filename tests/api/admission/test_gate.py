@@ -57,12 +57,13 @@ class Canned:
             note_fault=lambda _, fault: self.notes.append(fault),
             note_unchecked=lambda reason: self.notes.append(f"unchecked: {reason}"),
         )
+        self.sessions = SimpleNamespace(capture=SimpleNamespace(open=False))
         self.results = SimpleNamespace(complete_at=self._complete, checks=checks)
 
     async def _complete(self, inputs: Any, _: Any, lane: Any) -> Any:
         if isinstance(self._answer, WebinferError):
             raise self._answer
-        return SimpleNamespace(outputs={"y": self._answer * inputs["x"]}), ()
+        return SimpleNamespace(outputs={"y": self._answer * inputs["x"]}, captured=False), ()
 
     async def load(self) -> None:
         self.closed = False

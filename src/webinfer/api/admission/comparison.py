@@ -84,13 +84,14 @@ async def run_canaries(
         return Accuracy(combination=about, reason=right.reason, reference=right.version)
     began = time.monotonic()
     reason, broken, passing, skipped = None, False, False, 0
-    checks = model.results.checks
+    checks, replays = model.results.checks, not model.sessions.capture.open
     model.requests.padding.note_texts(right.texts)
     comparisons: list[list[Deviation]] = []
     try:
         for index, canary in enumerate(right.canaries):
-            # Where each new shape takes seconds, as on WebGPU in software, the first canaries have to do.
-            if comparisons and time.monotonic() - began > PATIENCE:
+            # Where each new shape takes seconds, as on WebGPU in software, the first canaries have to do. Where runs
+            # are recorded, one of them must be a replay.
+            if comparisons and replays and time.monotonic() - began > PATIENCE:
                 skipped = len(right.canaries) - index
                 break
             try:
@@ -102,6 +103,7 @@ async def run_canaries(
             if checks.engines(answered) != checks.engines(lanes):
                 reason, passing = reason or "other lanes answered the canaries", True
                 continue
+            replays = replays or result.captured
             comparisons.append(compare(result.outputs, canary.answer, canary.steady))
     except LASTING as error:
         what = "answers NaN to" if isinstance(error, NotANumber) else "fails on"

@@ -200,6 +200,18 @@ class Gate:
         limits, known = limits_for(model.precision, self._limits), await self._known(model)
         return bool(known) and all(accuracy is not None and accuracy.fault(limits) is not None for accuracy in known)
 
+    async def recall_capture(self, model: AsyncModel) -> None:
+        """Have no run of a model recorded, if the cache says that recorded ones are wrong.
+
+        Args:
+            model: The model, made and not yet loaded.
+        """
+        if self._mode != "off" and model.sessions.capture.open:
+            limits = limits_for(model.precision, self._limits)
+            faults = [accuracy.fault(limits) for accuracy in await self._known(model) if accuracy is not None]
+            if fault := next(filter(None, faults), None):
+                end_capture(model, fault)
+
     async def prepare(self, model: AsyncModel) -> None:
         """Have a model's canaries run natively while the browser loads it, unless the outcome is known.
 
@@ -212,6 +224,8 @@ class Gate:
     async def judge(self, model: AsyncModel) -> Judgement:
         """Return the judgement of a model: a stored one, or that of a new comparison with native onnxruntime.
 
+        A model that is wrong where its runs are recorded is judged again without that, and goes on so.
+
         Args:
             model: The model, loaded unless it is barred.
 
@@ -220,6 +234,13 @@ class Gate:
             QueueFull: Too many requests wait, so the canaries cannot.
             WebinferError: No lane is up to compare on.
         """
+        judged = await self._judge(model)
+        if judged.fault is not None and model.sessions.capture.open:
+            end_capture(model, judged.fault)
+            return await self._judge(model)
+        return judged
+
+    async def _judge(self, model: AsyncModel) -> Judgement:
         lane = await self._lane(model)
         about = combination(model, lane)
         lost = None
@@ -285,6 +306,19 @@ class Gate:
         async for package in finer():
             for backend in (model.backend, *others):
                 yield package, choice.elsewhere(backend)
+
+
+def end_capture(model: AsyncModel, fault: str) -> None:
+    """Have no run of a model recorded, because recorded ones answer wrongly, and have the rest found out anew.
+
+    Args:
+        model: The model.
+        fault: What is wrong with their answers.
+    """
+    log.warning("%s: recorded runs are wrong, so none is recorded: %s", model.name, fault)
+    model.sessions.end_capture(f"recorded runs do not compute what native onnxruntime does: {fault}")
+    model.requests.padding.forget()
+    model.results.checks.forget()
 
 
 def _names(model: AsyncModel) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import logging
 from webinfer.accuracy.bounded.runs import NativeRuns
 from webinfer.accuracy.comparison import limits_for
 from webinfer.api.admission.comparison import compare_with_native, unanswered
-from webinfer.api.admission.gate import Freedom, combination
+from webinfer.api.admission.gate import Freedom, combination, end_capture
 from webinfer.core.errors import AccuracyError, PoolClosed, WebinferError
 from webinfer.core.options import Options
 from webinfer.inference.model import AsyncModel
@@ -56,9 +56,12 @@ class LaterEngines:
         except WebinferError as error:  # the lane was lost, or too many requests wait: no word against the engine
             accuracy = unanswered(about, error)
         model.observer.checked(model, lanes[-1].browser_name, accuracy)
-        checks = model.results.checks
+        checks, fault = model.results.checks, accuracy.fault(self._limits)
+        if fault is not None and model.sessions.capture.open and "capture" in about:
+            end_capture(model, fault)  # and the next answer brings about the comparison without it
+            return
         checks.note_accuracy(lanes, accuracy, is_lasting=not accuracy.passing)
-        if fault := accuracy.fault(self._limits):
+        if fault is not None:
             engine = " + ".join(f"{engine.engine} {engine.version}" for engine in checks.engines(lanes))
             wrong = f"{model.name} in {model.precision} on {model.backend} in {engine} does not compute what native"
             checks.note_fault(lanes, f"{wrong} onnxruntime does: {fault}")

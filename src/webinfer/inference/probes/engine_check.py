@@ -161,6 +161,11 @@ class EngineChecks:
         fault = self._faults.get(engines)
         return fault is None or self.judge.keeps(lanes, fault)
 
+    def forget(self) -> None:
+        """Have every engine compared anew, because runs go another way from now on."""
+        for known in (self._accuracies, self._faults, self._failures):
+            known.clear()
+
     def close(self) -> None:
         """Give up the comparisons under way, and begin none any more."""
         self.judge = None

@@ -154,6 +154,11 @@ class Padding:
                 return reason
         return None
 
+    def forget(self) -> None:
+        """Have everything found out anew, because runs go another way from now on."""
+        for known in (self._proofs, self._exact, self._places):
+            known.clear()
+
     async def prove(self, kinds: Collection[Kind]) -> None:
         """Find out whether kinds of padding are exact; callers that come meanwhile wait for the same.
 
@@ -215,7 +220,8 @@ class Padding:
 
     async def _try_there(self, kind: Kind, lanes: Lanes) -> str | None:
         """Return why a kind of padding is not exact on lanes of an engine that came later; ``None`` where it is."""
-        proof, known = await self._recall(kind, lanes) or await self._prove(kind, lanes), self._proofs[kind]
+        proof = await self._recall(kind, lanes) or await self._prove(kind, lanes)
+        known = self._proofs.get(kind, proof)
         if proof.reason is None and known.reason is None and proof.axes != known.axes:
             return "outputs become longer along other axes in each browser"
         return proof.reason or known.reason

@@ -111,6 +111,13 @@ class ModelSessions(Protocol):
             BackendUnavailable: The model runs in stages, which have a session each.
         """
 
+    def end_capture(self, reason: str) -> None:
+        """Have no run recorded from now on, and release the sessions of recorded runs in which nothing runs.
+
+        Args:
+            reason: Why, in words.
+        """
+
     def withdraw(self) -> None:
         """Release every session until it is opened again. What waits for one fails with ``PoolClosed``."""
 

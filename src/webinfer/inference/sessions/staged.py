@@ -161,6 +161,14 @@ class StagedSessions:
             backend=self._choice.backend,
         )
 
+    def end_capture(self, reason: str) -> None:
+        """Have no run recorded, which none is anyway; see ``ModelSessions.end_capture``.
+
+        Args:
+            reason: Why, in words.
+        """
+        self.capture.stop(reason)
+
     def withdraw(self) -> None:
         """Release every stage until it is opened again; see ``ModelSessions.withdraw``."""
         for _, sessions in self._stages:

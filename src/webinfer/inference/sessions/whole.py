@@ -178,6 +178,20 @@ class Sessions:
             key.captured,
         )
 
+    def end_capture(self, reason: str) -> None:
+        """Have no run recorded from now on; see ``ModelSessions.end_capture``.
+
+        Args:
+            reason: Why, in words.
+        """
+        self.capture.stop(reason)
+        for key in [key for key in self._keys if key.captured and not self._running[key]]:
+            if key.dimensions in self._own:
+                self._release_shape(key.dimensions)
+            else:
+                self._keys.remove(key)
+                self._pool.unload(key)
+
     def withdraw(self) -> None:
         """Release them all until they are opened again; see ``ModelSessions.withdraw``."""
         for key in self._keys:
