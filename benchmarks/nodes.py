@@ -11,33 +11,17 @@ import argparse
 import json
 import os
 import tempfile
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import machine, parser, show
 from webinfer import Accelerator
+from webinfer.accuracy.atlas.trials.node_tests import collected
 from webinfer.accuracy.atlas.trials.trial import OperatorTrial
 from webinfer.api.atlas.surveyor import find_fault, judge, native_answer
 
 VERDICTS = ("right", "wrong", "refused", "lost")
-
-
-def trials() -> Iterator[OperatorTrial]:
-    """Yield the tests as ONNX makes them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # making the tests divides by zero, on purpose
-        from onnx.backend.test.case.node import collect_testcases
-
-        tests = collect_testcases(None)
-    for test in tests:
-        if test.model is not None and test.data_sets:
-            given, wanted = test.data_sets[0]
-            inputs = dict(zip((value.name for value in test.model.graph.input), given, strict=False))
-            expected = dict(zip((value.name for value in test.model.graph.output), wanted, strict=False))
-            yield OperatorTrial(test.name, test.model, inputs, expected)
 
 
 def is_right_natively(trial: OperatorTrial) -> bool:
@@ -106,7 +90,7 @@ def main() -> None:
     rows = json.loads(options.out.read_text()) if options.out.exists() else {}
     if not options.report:
         part, parts = map(int, options.part.split("/"))
-        todo = list(trials())[part::parts]
+        todo = list(collected())[part::parts]
         for backend in options.backends:
             run(options.browser, backend, rows, options.out, todo[:60] if options.quick else todo)
     report(rows)

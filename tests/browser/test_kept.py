@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from tests.browser.conftest import start
 from webinfer import Accelerator, AsyncAccelerator, TensorHandle
 from webinfer.core.errors import (
+    DeadlineExceeded,
     DtypeMismatch,
     HandleLost,
     MissingInput,
@@ -96,7 +97,7 @@ def test_heads_answer_on_what_an_encoder_left_as_on_what_it_sent(
             sent = scorer.run({"hidden": handle.read(), "bias": bias})
             taken = scorer.run({"hidden": handle, "bias": bias})
             np.testing.assert_allclose(taken["scores"], sent["scores"], atol=1e-6)
-            assert taken.lane == result.lane
+            assert (taken.lane, taken.placement) == (result.lane, sent.placement)
 
 
 def test_a_tensor_is_freed_with_its_last_reference_and_not_before(accelerator: Accelerator, head: Path) -> None:
@@ -186,6 +187,38 @@ def test_a_model_runs_where_its_tensors_are_and_those_of_other_lanes_are_brought
         same = consumer.run({"a": one, "b": one}, keep=["both"])
         assert (same.lane, same.kept["both"].lane) == (one.lane, one.lane)
         np.testing.assert_array_equal(same.kept["both"].read(), np.concatenate([one.read(), one.read()]))
+
+
+def test_a_model_of_another_browser_gets_a_tensor_through_python(tmp_path: Path) -> None:
+    """Firefox, where models for sound go first, has no WebNN. So the second model cannot run beside the first."""
+    for browser in ("firefox", "embedded"):
+        start(browser).close()
+    matrix = (TensorProto.FLOAT, ("rows", 3))
+    folder = tmp_path / "sound"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "wav2vec2"}', encoding="utf-8")
+    _save(folder / "model.onnx", [node("Add", ["x", "x"], ["y"])], {"x": matrix}, {"y": ("rows", 3)})
+    negate = _save(tmp_path / "negate.onnx", [node("Neg", ["a"], ["b"])], {"a": matrix}, {"b": ("rows", 3)})
+    with (
+        Accelerator(browsers=["embedded", "firefox"], accuracy="off") as accelerator,
+        accelerator.load(folder, platform="wasm") as producer,
+        accelerator.load(negate, platform="webnn") as consumer,
+    ):
+        result = producer.run([[1, 2, 3]], keep=["y"])
+        taken = consumer.run({"a": result.kept["y"]})
+        assert (result.browser, taken.browser) == ("firefox", "embedded")
+        assert taken["b"].tolist() == [[-2, -4, -6]]
+
+
+def test_loading_beside_a_tensor_counts_into_the_time_limit(accelerator: Accelerator, head: Path) -> None:
+    with (
+        accelerator.load("random:bert-tiny", platform="wasm") as encoder,
+        accelerator.load(head, platform="webnn") as scorer,  # which has a session for each shape
+    ):
+        handle = encoder.run(tokens(33), keep=[HIDDEN]).kept[HIDDEN]
+        with pytest.raises(DeadlineExceeded, match=r"was not loaded within 0\.001 s where its inputs are"):
+            scorer.run({"hidden": handle, "bias": [0.0]}, timeout=0.001)
+        assert scorer.run({"hidden": handle, "bias": [0.0]})["scores"].shape == (1, 128)
 
 
 def test_what_a_lost_browser_held_is_lost_with_a_typed_error(head: Path) -> None:

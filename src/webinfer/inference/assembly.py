@@ -90,7 +90,7 @@ class ResultAssembly:
             if not request.part():
                 raise
         # A neighbour's NaN spreads where a model takes a mean or a maximum over the whole batch.
-        alone = replace(request, settled=False, lane=None, timeout=_left(request.timeout, began))
+        alone = replace(request, settled=False, lane=None, timeout=seconds_left(request.timeout, began))
         return self._assemble(*await self._admitted(alone, bucket, time.perf_counter()))
 
     async def complete_at(self, request: Request, bucket: Fit, lane: Lane | None) -> tuple[Result, Lanes]:
@@ -115,13 +115,13 @@ class ResultAssembly:
         limit = request.timeout
         while True:
             request, bucket, answer = await self._answer(request, bucket)
-            is_kept = request.internal or await self.checks.admit(answer.lanes, _left(limit, began))
+            is_kept = request.internal or await self.checks.admit(answer.lanes, seconds_left(limit, began))
             # The comparison may have shown that recorded runs are wrong.
             was_recorded = request.key.captured and not self._sessions.capture.open
             # What stays on a lane stays where it is, and its next step begins anew elsewhere.
             if (is_kept and not was_recorded) or request.residents is not None:
                 return request, bucket, answer
-            request = replace(request, settled=False, lane=None, pinned=None, timeout=_left(limit, began))
+            request = replace(request, settled=False, lane=None, pinned=None, timeout=seconds_left(limit, began))
             self._requests.reopen(request, bucket)
 
     async def _answer(self, request: Request, bucket: Fit, at: Lane | None = None) -> tuple[Request, Fit, Answer]:
@@ -142,7 +142,7 @@ class ResultAssembly:
         if wrong := misfit(answer.tensors, bucket):
             return wrong
         try:
-            async with asyncio.timeout(_left(request.timeout, began)):
+            async with asyncio.timeout(seconds_left(request.timeout, began)):
                 return await self._requests.padding.obstacle(bucket, answer.lanes)
         except TimeoutError:
             why = f"Whether {self._package.name} may be padded in this browser was not known within its time."
@@ -157,6 +157,7 @@ class ResultAssembly:
         package, choice, delivery = self._package, self._choice, self._sessions.delivery
         lane, stages = answer.lanes[-1], len(answer.lanes) > 1
         capabilities = lane.capabilities
+        accuracy, doubts = self.checks.describe(answer.lanes)
         return Result(
             outputs=outputs,
             model=package.name,
@@ -170,7 +171,7 @@ class ResultAssembly:
             precision=package.precision,
             quantized=package.quantized,
             rewritten=delivery.rewritten,
-            notes=(*delivery.notes, *answer.notes, *bucket.notes, *self.checks.notes(answer.lanes)),
+            notes=(*delivery.notes, *answer.notes, *bucket.notes, *doubts),
             captured=answer.captured,
             warmed=self._warmup.holds(lane.id, bucket),
             audio_shader=request.audio_shader,
@@ -184,7 +185,7 @@ class ResultAssembly:
             lane=" + ".join(str(lane.id) for lane in answer.lanes) if stages else str(lane.id),
             verdict=lane.verdict(choice.backend).over(request.placement),
             placement=request.placement,
-            accuracy=self.checks.accuracy(answer.lanes),
+            accuracy=accuracy,
             shape={} if bucket.exact else dict(bucket.padded),
             times=request.times,
             items=request.items,
@@ -193,8 +194,13 @@ class ResultAssembly:
         )
 
 
-def _left(limit: float | None, began: float) -> float | None:
-    """Return the seconds that are left of a limit; a little at least, so that what is late says so by a typed error."""
+def seconds_left(limit: float | None, began: float) -> float | None:
+    """Return the seconds that are left of a limit; a little at least, so that what is late says so by a typed error.
+
+    Args:
+        limit: The limit in seconds; ``None`` for none.
+        began: When it began, by ``time.perf_counter``.
+    """
     return None if limit is None else max(0.001, limit - (time.perf_counter() - began))
 
 

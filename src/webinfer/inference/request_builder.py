@@ -243,7 +243,7 @@ class RequestBuilder:
         """
         self.reader.check(tensors)
         key = self._sessions.open(bucket, stays=True)
-        if lane is not None and key not in getattr(self._pool.lane_states.get(lane), "loaded", ()):
+        if lane is not None and not self._pool.holds(key, lane):
             why = f"Lane {lane} or its session is gone, and the tensors kept there: start over."
             raise HandleLost(why, lane=str(lane))
         limit = self._limit_of(tensors, timeout, priority)
@@ -258,7 +258,7 @@ class RequestBuilder:
             request: The request, which has not been sent yet.
             lane: The lane.
         """
-        if request.key in getattr(self._pool.lane_states.get(lane.id), "loaded", ()):
+        if self._pool.holds(request.key, lane.id):
             request.pinned = lane.id
 
     def free(self, lane: LaneId, handles: Sequence[str]) -> None:

@@ -229,13 +229,14 @@ class Pool:
         """
         self._loader.open(key, recipe)
 
-    def holds(self, key: SessionKey) -> bool:
+    def holds(self, key: SessionKey, id: LaneId | None = None) -> bool:
         """Return whether a lane has that session.
 
         Args:
             key: The session.
+            id: The lane; ``None`` for any.
         """
-        return any(key in state.loaded for state in self._registry.states.values())
+        return any(key in state.loaded for state in self._registry.states.values() if id in (None, state.id))
 
     async def load(self, key: SessionKey, on_transfer: OnTransfer | None = None) -> SessionLoaded:
         """Have a session created on at least one lane.

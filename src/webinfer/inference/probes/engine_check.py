@@ -92,17 +92,17 @@ class EngineChecks:
         Args:
             lanes: The lanes that answered.
         """
-        engines = self.engines(lanes)
-        return self._accuracies.get(engines, self._under_way if engines in self._tasks else self._unchecked)
+        return self._accuracy(self.engines(lanes))
 
-    def notes(self, lanes: Lanes) -> tuple[str, ...]:
-        """Return what results of lanes have to say of it.
+    def describe(self, lanes: Lanes) -> tuple[Accuracy, tuple[str, ...]]:
+        """Return how answers of lanes compare with the reference, and what their results have to note of it.
 
         Args:
             lanes: The lanes that answered.
         """
-        notes = self._faults.get(self.engines(lanes)), self.accuracy(lanes).caveat
-        return tuple(note for note in notes if note is not None)
+        engines = self.engines(lanes)
+        accuracy = self._accuracy(engines)
+        return accuracy, tuple(note for note in (self._faults.get(engines), accuracy.caveat) if note is not None)
 
     def note_accuracy(self, lanes: Lanes, accuracy: Accuracy, *, is_lasting: bool = True) -> None:
         """Have results of lanes like these say how their answers compare with the reference.
@@ -177,6 +177,10 @@ class EngineChecks:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failures[engines] += 1
             self._accuracies.setdefault(engines, Accuracy(combination={}, reason=f"it could not be compared: {error}"))
+
+    def _accuracy(self, engines: Engines) -> Accuracy:
+        known = self._accuracies.get(engines)
+        return known or (self._under_way if engines in self._tasks else self._unchecked)
 
     def _engine(self, lane: Lane) -> Engine:
         known = lane.capabilities

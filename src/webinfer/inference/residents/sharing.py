@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -11,15 +13,18 @@ from numpy.typing import NDArray
 from webinfer.browsers.recipe import Residents
 from webinfer.core.errors import (
     BackendUnavailable,
+    DeadlineExceeded,
     DtypeMismatch,
     HandleLost,
     LostError,
     MalformedFrame,
     OptionError,
     ShapeMismatch,
+    WebinferError,
 )
 from webinfer.core.placement import LaneId
 from webinfer.core.tensors import DTYPES, Signature, TensorSpec, prepare, refuse_unknown
+from webinfer.inference.assembly import seconds_left
 from webinfer.inference.loaded_model import LoadedModel
 from webinfer.inference.residents.kv_cache import make_handles
 from webinfer.inference.residents.tensor_handle import AsyncTensorHandle
@@ -72,6 +77,41 @@ async def run_shared(
         BackendUnavailable: The model runs in stages.
         WebinferError: As the runtime or the pool reported it.
     """
+    try:
+        request, bucket, feeds = await _build(model, pool, inputs, keep, outputs, timeout, priority)
+    except WebinferError as error:
+        model.observer.failed(error, model)
+        raise
+    try:
+        result = await model.observer.take(model, request, _complete(model, pool, request, bucket, feeds))
+        result.kept = _make_handles(model, pool, request)
+        return result
+    except BaseException as error:  # also where it is given up: it runs to its end there, and is cleaned up behind it
+        if request.lane is not None and request.residents is not None:
+            pool.free(request.lane.id, [*request.residents.keep.values()])
+        if feeds and isinstance(error, LostError):
+            why = f"{error} The tensors kept there are gone: start over."
+            raise HandleLost(why, lane=str(request.pinned)) from error
+        raise
+
+
+async def _build(
+    model: LoadedModel,
+    pool: Pool,
+    inputs: Any,
+    keep: Sequence[str],
+    outputs: Sequence[str] | None,
+    timeout: float | None,
+    priority: int,
+) -> tuple[Request, Fit, Handles]:
+    """Make the request.
+
+    Returns:
+        The request, its shape, and the handles of inputs that stay where they are.
+
+    Raises:
+        WebinferError: As ``run_shared``.
+    """
     signature = model.package.signature
     refuse_unknown([*keep, *(outputs or ())], signature, model.name)
     if not model.sessions.whole:
@@ -91,20 +131,27 @@ async def run_shared(
     request, bucket = model.requests.build_resident(
         tensors, wanted, residents, None, bucket=bucket, timeout=timeout, priority=priority
     )
+    return request, bucket, feeds
+
+
+async def _complete(model: LoadedModel, pool: Pool, request: Request, bucket: Fit, feeds: Handles) -> Result:
+    """Return the result of a request, which runs where its handles are.
+
+    Raises:
+        DeadlineExceeded: The model was not loaded there in time, or no answer came.
+        HandleLost: A tensor is gone.
+        WebinferError: As the runtime or the pool reported it.
+    """
     if feeds:
-        await _pin(request, pool, feeds)
-    try:
-        result = await model.observer.take(model, request, model.results.complete(request, bucket))
-        result.kept = _make_handles(model, pool, request)
-        return result
-    except BaseException as error:  # also where it is given up: it runs to its end there, and is cleaned up behind it
-        if request.lane is not None:
-            pool.free(request.lane.id, [*kept.values()])
-        if feeds and isinstance(error, LostError):
-            raise HandleLost(
-                f"{error} The tensors kept there are gone: start over.", lane=str(request.pinned)
-            ) from error
-        raise
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(request.timeout):
+                await _pin(request, pool, feeds)
+        except TimeoutError:
+            why = f"{model.name} was not loaded within {request.timeout:g} s where its inputs are: raise run_timeout."
+            raise DeadlineExceeded(why, stage="queued", timeout=request.timeout) from None
+        request.timeout = seconds_left(request.timeout, began)
+    return await model.results.complete(request, bucket)
 
 
 async def _gather(model: LoadedModel, pool: Pool, inputs: Any, timeout: float | None) -> tuple[Handles, Any]:
@@ -201,7 +248,7 @@ def _make_handles(model: LoadedModel, pool: Pool, request: Request) -> dict[str,
     assert request.residents is not None
     lane, handles = request.lane, {}
     for name, key in request.residents.keep.items():
-        tensor = request.kept.get(key)
+        tensor = (request.kept or {}).get(key)
         if tensor is None or tensor.dtype not in DTYPES:
             raise MalformedFrame(f"Lane {lane.id} does not say what it kept of {name!r}.", lane=str(lane.id))
         lane.kept[key] = tensor

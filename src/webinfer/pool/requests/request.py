@@ -86,7 +86,7 @@ class Request:
     internal: bool = False  # a canary, or one to warm up with: it counts nowhere
     recorded: bool = field(default_factory=is_recorded)
     audio_shader: str | None = None  # the workgroup of the shader that made its features
-    kept: Mapping[str, KeptTensor] = field(default_factory=dict)  # what it left on its lane, by handle
+    kept: Mapping[str, KeptTensor] | None = None  # what it left on its lane, by handle
     pinned: LaneId | None = None  # the lane that holds its residents: it runs there or not at all
 
     def __repr__(self) -> str:
@@ -127,7 +127,7 @@ class Request:
         """
         now = time.perf_counter()
         timing = reply.answer.timing
-        self.kept = reply.answer.kept or {}
+        self.kept = reply.answer.kept
         wait, run = timing.wait / 1e3, timing.run / 1e3
         transfer = max(0.0, now - self.dispatched - wait - run)
         self.times = Times(self.dispatched - self.submitted, wait, run, transfer, now - self.submitted)

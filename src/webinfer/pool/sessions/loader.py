@@ -162,10 +162,10 @@ class Loader:
 
         Raises:
             HandleLost: The lane is gone.
-            PoolClosed: The session was released meanwhile.
+            PoolClosed: The session was released, or the accelerator closed, meanwhile.
             WebinferError: As the lane reported it.
         """
-        while (state := self._state.lanes.get(id)) is not None and key in self._loadings:
+        while not self.closed and key in self._loadings and (state := self._state.lanes.get(id)) is not None:
             if key in state.loaded:
                 return
             if state.loading is None:
@@ -177,8 +177,9 @@ class Loader:
             # Where a session that was in the way failed, others are told. This one is tried after it.
             if own and not creation.cancelled() and (error := creation.result()):
                 raise error
-        if key not in self._loadings:
-            raise PoolClosed("The model was closed before the request was answered.")
+        if self.closed or key not in self._loadings:
+            what = "accelerator" if self.closed else "model"
+            raise PoolClosed(f"The {what} was closed before the request was answered.")
         raise HandleLost(f"Lane {id} is gone, and the tensors kept there: start over.", lane=str(id))
 
     def release(self, key: SessionKey) -> None:
@@ -296,6 +297,7 @@ class Loader:
                 lane.unload(loading.name)
         finally:
             state.loading = None
+            self._creations.pop(lane.id, None)  # before the next plan, which may begin another one
             self._owner.advance()
         return None
 

@@ -7,7 +7,8 @@ models hold scales, axes and weights, and some backends take them only so.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,28 +24,36 @@ _FIXED = "_held"  # ends the names of tests with constants
 _MOST = 1 << 20  # bytes that may become constants
 
 
-def node_trials() -> Iterator[OperatorTrial]:
-    """Yield ONNX's tests of single operators, but for those whose answers are random."""
+def collected() -> Iterator[OperatorTrial]:
+    """Yield ONNX's tests as they come, each with its first inputs and outputs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # making the tests divides by zero, on purpose
         from onnx.backend.test.case.node import collect_testcases
 
         tests = collect_testcases(None)
     for test in tests:
-        if test.model is None or not test.data_sets or _is_random(test.model):
+        if test.model is None or not test.data_sets:
+            continue
+        given, wanted = test.data_sets[0]
+        inputs = dict(zip((value.name for value in test.model.graph.input), given, strict=False))
+        expected = dict(zip((value.name for value in test.model.graph.output), wanted, strict=False))
+        yield OperatorTrial(test.name, test.model, inputs, expected)
+
+
+def node_trials() -> Iterator[OperatorTrial]:
+    """Yield ONNX's tests of single operators, but for those whose answers are random."""
+    for test in collected():
+        if _is_random(test.model):
             continue
         model = ModelProto()
         model.CopyFrom(test.model)
         model.ir_version = min(model.ir_version, _NEWEST)
-        given, wanted = test.data_sets[0]
-        inputs = dict(zip((value.name for value in model.graph.input), given, strict=False))
-        expected = dict(zip((value.name for value in model.graph.output), wanted, strict=False))
-        operator = _operator(test.name, model)
-        yield OperatorTrial(test.name, model, inputs, expected, operator)
-        held = _with_constants(model, inputs)
+        test = replace(test, model=model, operator=_operator(test.name, model))
+        yield test
+        held = _with_constants(model, test.inputs)
         if held is not None:
-            first = next(iter(inputs))
-            yield OperatorTrial(test.name + _FIXED, held, {first: inputs[first]}, expected, operator)
+            first = next(iter(test.inputs))
+            yield replace(test, name=test.name + _FIXED, model=held, inputs={first: test.inputs[first]})
 
 
 def _is_random(model: ModelProto) -> bool:
@@ -61,7 +70,7 @@ def _operator(name: str, model: ModelProto) -> str:
     return words.split("_")[0].capitalize() + " (several nodes)"
 
 
-def _with_constants(model: ModelProto, inputs: dict[str, Any]) -> ModelProto | None:
+def _with_constants(model: ModelProto, inputs: Mapping[str, Any]) -> ModelProto | None:
     """Return a test of one node whose inputs but the first are constants; ``None`` where that cannot be."""
     arrays = list(inputs.values())
     if len(model.graph.node) != 1 or len(arrays) < 2:
