@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 
@@ -12,6 +13,7 @@ from webinfer.accuracy.comparison import Deviation, compare, worst
 from webinfer.accuracy.outcome import Accuracy, recall, remember
 from webinfer.browsers.lane import Lane
 from webinfer.core.errors import (
+    DeadlineExceeded,
     InputError,
     LoadFailed,
     NotANumber,
@@ -25,6 +27,10 @@ from webinfer.inference.probes.engine_check import Lanes
 
 PATIENCE = 3.0
 """Seconds after which no canary begins, once one has been compared."""
+
+LONG = (5.0, 5.0)
+"""Seconds, and times what the first ones took, that a canary may take once one has been compared. A runtime may loop
+for ever on sizes that native onnxruntime takes. That costs one lane, and no more of them."""
 
 LASTING = (NotANumber, LoadFailed, RunFailed, RuntimeDied, UnsupportedOperator)
 """Failures of the model on its backend. They would come again, so they are stored; other errors may pass."""
@@ -91,7 +97,8 @@ async def run_canaries(
         for index, canary in enumerate(right.canaries):
             # Where each new shape takes seconds, as on WebGPU in software, the first canaries have to do. Where runs
             # are recorded, one of them must be a replay.
-            if comparisons and replays and time.monotonic() - began > PATIENCE:
+            spent = time.monotonic() - began
+            if comparisons and replays and spent > PATIENCE:
                 skipped = len(right.canaries) - index
                 break
             try:
@@ -99,7 +106,15 @@ async def run_canaries(
             except InputError as error:
                 reason = reason or f"the canaries do not fit: {error}"
                 continue
-            result, answered = await model.results.complete_at(request, bucket, at)
+            if comparisons:
+                request.timeout = min(request.timeout or math.inf, max(LONG[0], LONG[1] * spent))
+            try:
+                result, answered = await model.results.complete_at(request, bucket, at)
+            except DeadlineExceeded:
+                if not comparisons:
+                    raise
+                skipped = len(right.canaries) - index
+                break
             if checks.engines(answered) != checks.engines(lanes):
                 reason, passing = reason or "other lanes answered the canaries", True
                 continue
