@@ -48,7 +48,8 @@ class Canned:
         self.choice = Choice("webnn", "webnn", None)
         self.observer = SimpleNamespace(checked=lambda *_: None)
         self.requests = SimpleNamespace(
-            build_internal=lambda inputs: (inputs, None), padding=SimpleNamespace(note_texts=lambda texts: None)
+            build_internal=lambda inputs: (SimpleNamespace(inputs=inputs, timeout=None), None),
+            padding=SimpleNamespace(note_texts=lambda texts: None),
         )
         self.notes: list[str] = []
         checks = SimpleNamespace(
@@ -60,10 +61,10 @@ class Canned:
         self.sessions = SimpleNamespace(capture=SimpleNamespace(open=False))
         self.results = SimpleNamespace(complete_at=self._complete, checks=checks)
 
-    async def _complete(self, inputs: Any, _: Any, lane: Any) -> Any:
+    async def _complete(self, request: Any, _: Any, lane: Any) -> Any:
         if isinstance(self._answer, WebinferError):
             raise self._answer
-        return SimpleNamespace(outputs={"y": self._answer * inputs["x"]}, captured=False), ()
+        return SimpleNamespace(outputs={"y": self._answer * request.inputs["x"]}, captured=False), ()
 
     async def load(self) -> None:
         self.closed = False
