@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.browser.conftest import start
 from webinfer import Accelerator, AsyncAccelerator
 from webinfer.accuracy.native import run_native
-from webinfer.core.errors import PoolClosed, RunFailed, RuntimeDied
+from webinfer.core.errors import DeadlineExceeded, PoolClosed, RunFailed, RuntimeDied
 from webinfer.inference.model import AsyncModel
 from webinfer.models.sources.resolve import resolve
 
@@ -164,6 +164,27 @@ async def test_model_closed_while_it_moves_leaves_nothing_on_a_lane(crop: Path) 
             await running
         snapshot = await accelerator.snapshot()
         assert [lane.sessions for browser in snapshot.browsers for lane in browser.lanes] == [()]
+
+
+async def test_request_waits_no_longer_for_another_backend_than_its_limit(crop: Path) -> None:
+    async with (
+        AsyncAccelerator(browser="embedded", accuracy="off") as accelerator,
+        await accelerator.load(crop) as model,
+    ):
+        assert model.failover.substitute is not None
+        substitute, late = model.failover.substitute, asyncio.Event()
+        load = substitute.load
+
+        async def loading(why: str) -> Any:
+            await late.wait()
+            return await load(why)
+
+        substitute.load = loading  # type: ignore[method-assign]
+        first, second = (model.submit(INPUTS, timeout=seconds) for seconds in (5.0, 60.0))
+        with pytest.raises(DeadlineExceeded, match=r"unreachable\), and no other backend answered within 5 s"):
+            await first
+        late.set()
+        assert (await second).backend == (await model.run(INPUTS)).backend == "wasm"
 
 
 @pytest.mark.parametrize("step", [0, 1])

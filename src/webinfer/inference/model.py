@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from asyncio import Future
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -11,8 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from webinfer.core.errors import EmptyBatch, PoolClosed, RunFailed, RuntimeDied, UnsupportedOperator, WebinferError
+from webinfer.core.errors import (
+    DeadlineExceeded,
+    EmptyBatch,
+    PoolClosed,
+    RunFailed,
+    RuntimeDied,
+    UnsupportedOperator,
+    WebinferError,
+)
 from webinfer.core.lifetime.background import gather_all
+from webinfer.inference.assembly import seconds_left
 from webinfer.inference.loaded_model import LoadedModel
 from webinfer.inference.request_builder import Inputs
 from webinfer.inference.residents.sharing import holds_handles, run_shared
@@ -215,18 +223,28 @@ class AsyncModel(LoadedModel):
             if self._closed or not self.failover.may_help(error, moved=self.results is not tried):
                 raise
             failure = error
-        spent = time.perf_counter() - request.submitted
-        # Of several requests that failed at once, the first moves the model. The others find it moved.
-        if self.results is tried and not self.failover.is_moving and not isinstance(failure, PoolClosed):
-            return await self.failover.begin(self._move(request, inputs, failure, spent))
-        await self.failover.settle()
+        try:
+            async with asyncio.timeout(seconds_left(request.timeout, request.submitted)) as limit:
+                # Of several requests that failed at once, the first moves the model. The others find it moved.
+                if self.results is tried and not self.failover.is_moving and not isinstance(failure, PoolClosed):
+                    return await self.failover.begin(self._move(request, inputs, failure))
+                await self.failover.settle()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            why = (
+                f"{self.name} failed on {self.backend} ({failure.summary}), and no other backend answered within "
+                f"{request.timeout:g} s: raise run_timeout."
+            )
+            raise DeadlineExceeded(why, timeout=request.timeout) from failure
         self._check_open()
-        return await _repeat(self, request, inputs, spent)
+        return await _repeat(self, request, inputs, seconds_left(request.timeout, request.submitted))
 
-    async def _move(self, request: Request, inputs: Inputs, failure: WebinferError, spent: float) -> Result:
+    async def _move(self, request: Request, inputs: Inputs, failure: WebinferError) -> Result:
         """Return the result of a failed request from another backend, and keep the model there.
 
         The model moves only once the other backend has answered. So a request that no backend can answer moves nothing.
+        The answer may take the whole of the request's limit: where its caller no longer waits, the next ones gain.
 
         Raises:
             PoolClosed: The model was closed meanwhile.
@@ -242,7 +260,7 @@ class AsyncModel(LoadedModel):
         if other is None:
             raise failure
         try:
-            result = await _repeat(other, request, inputs, spent)
+            result = await _repeat(other, request, inputs, request.timeout)
             await substitute.remember(request.place, why)
             self._check_open()  # a closed model would never release what the other one holds
         except PoolClosed:
@@ -275,8 +293,14 @@ class AsyncModel(LoadedModel):
         return request, bucket
 
 
-async def _repeat(model: LoadedModel, request: Request, inputs: Inputs, spent: float) -> Result:
-    """Run a failed request once more, on the backend that a model has now, in the time that is left of its limit.
+async def _repeat(model: LoadedModel, request: Request, inputs: Inputs, timeout: float | None) -> Result:
+    """Run a failed request once more, on the backend that a model has now.
+
+    Args:
+        model: The model.
+        request: The failed request.
+        inputs: Its inputs, as they were given.
+        timeout: Seconds that it may take; ``None`` for any.
 
     Returns:
         The result, which counts the attempts before.
@@ -284,7 +308,6 @@ async def _repeat(model: LoadedModel, request: Request, inputs: Inputs, spent: f
     Raises:
         WebinferError: As ``AsyncModel.run``.
     """
-    left = None if request.timeout is None else max(0.001, request.timeout - spent)
-    repeated, bucket = model.requests.build(inputs, request.outputs, left, request.priority)
+    repeated, bucket = model.requests.build(inputs, request.outputs, timeout, request.priority)
     repeated.attempts, repeated.recorded = request.attempts, request.recorded
     return await model.results.complete(repeated, bucket)
