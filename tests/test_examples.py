@@ -23,8 +23,9 @@ def test_every_example_is_tested() -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", PRINTS)
-def test_example_runs(name: str) -> None:
-    ran = subprocess.run([sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, check=False)
+def test_example_runs(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / name)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     for words in PRINTS[name]:
         assert words in ran.stdout

@@ -43,12 +43,16 @@ if (globalThis.GPUDevice) {
 
 
 async def kill_browser(target: Target) -> str:
+    """Kill its main process. A page of WebKit may answer for a moment longer."""
     browser = target.browser()
-    return _signal([psutil.Process(browser.pid)] if browser else [], signal.SIGKILL)
+    if browser is None:
+        return ""
+    return await _once(_signal([psutil.Process(browser.pid)], signal.SIGKILL), browser._page.lost)
 
 
 async def kill_renderer(target: Target) -> str:
-    return _signal(target.renderers()[:1], signal.SIGKILL)
+    browser, done = target.browser(), _signal(target.renderers()[:1], signal.SIGKILL)
+    return await _once(done, browser._page.lost) if browser and done else done
 
 
 async def kill_gpu_process(target: Target) -> str:
