@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto
 
 from webinfer.accuracy.atlas.trials import all_trials
 from webinfer.accuracy.atlas.trials.contrib import contrib_trials
@@ -31,6 +32,13 @@ def test_a_test_comes_once_more_with_constants(trials: list[OperatorTrial]) -> N
     by_name = {trial.name: trial for trial in trials}
     plain, held = by_name["test_gather_0"].case(), by_name["test_gather_0_held"].case()
     assert (plain.facts.traits["inputs"], held.facts.traits["inputs"]) == ("dd", "dc")
+
+
+def test_every_tensor_comes_as_an_array(trials: list[OperatorTrial]) -> None:
+    values = [
+        (trial.name, value) for trial in trials for value in (*trial.inputs.values(), *(trial.expected or {}).values())
+    ]
+    assert not [name for name, value in values if isinstance(value, TensorProto)]
 
 
 def test_random_operators_are_left_out(trials: list[OperatorTrial]) -> None:

@@ -193,3 +193,28 @@ def test_error_of_the_job_is_passed_on(write: Write, tmp_path: Path) -> None:
     with pytest.raises((RunFailed, InputError)):
         reference.answers_of(package, package.model.path, canaries, Job())
     assert reference.reference(package, Job()).canaries
+
+
+def test_canaries_are_longer_where_the_model_takes_no_short_ones(write: Write) -> None:
+    kernel = numpy_helper.from_array(np.ones((1, 1, 100), np.float32), "kernel")
+    sides = {"inputs": [value("x", shape=(1, 1, "n"))], "outputs": [value("y", shape=(1, 1, "m"))]}
+    package = resolve(write(nodes=[helper.make_node("Conv", ["x", "kernel"], ["y"])], initializers=[kernel], **sides))
+    canaries = reference.canaries_of(package)
+    assert all(canary.inputs["x"].shape[2] >= 100 for canary in canaries)
+    assert all(canary.answer["y"].shape[2] == canary.inputs["x"].shape[2] - 99 for canary in canaries)
+
+
+def test_model_that_takes_no_length_fails_with_the_first_reason(write: Write) -> None:
+    nodes = [
+        helper.make_node("Constant", [], ["shape"], value_ints=[3, 7]),
+        helper.make_node("Reshape", ["x", "shape"], ["y"]),
+    ]
+    package = resolve(write(nodes=nodes, inputs=[value("x", shape=(1, "m"))], outputs=[value("y", shape=(3, 7))]))
+    with pytest.raises(RunFailed, match=r"Nothing says what .* Input shape:\{1,16\}"):
+        reference.canaries_of(package)
+
+
+def test_model_without_an_end_has_no_canaries_and_says_so(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "SECONDS", 2.0)
+    with pytest.raises(RunFailed, match=r"Nothing says what .* took longer than 2 s"):
+        reference.canaries_of(resolve(loop(write)))

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from webinfer.accuracy.bounded.arrays import read_arrays, write_arrays
-from webinfer.accuracy.bounded.process import ask
+from webinfer.accuracy.bounded.process import ask, native_job
 from webinfer.core.cache import cache_dir, claim
-from webinfer.core.errors import OutOfMemory, WebinferError
+from webinfer.core.errors import OutOfMemory, RunFailed, WebinferError
 from webinfer.core.lifetime.worker_process import Job
 from webinfer.models.files.package import ModelPackage
 
@@ -91,6 +91,21 @@ def reference(package: ModelPackage, job: Job) -> Reference:
         with tempfile.TemporaryDirectory(prefix="webinfer-") as folder:
             _answer(package, Path(folder), job)
             return _read(Path(folder))
+
+
+def canaries_of(package: ModelPackage) -> tuple[Canary, ...]:
+    """Return a model's canaries with native onnxruntime's answers, at least one.
+
+    Args:
+        package: The model.
+
+    Raises:
+        RunFailed: There are none; the message says why.
+    """
+    known = reference(package, native_job(package))
+    if known.reason is not None:
+        raise RunFailed(f"Nothing says what {package.name} should answer: {known.reason}")
+    return known.canaries
 
 
 def answers_of(package: ModelPackage, graph: Path, canaries: tuple[Canary, ...], job: Job) -> list[Arrays]:

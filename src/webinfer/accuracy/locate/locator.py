@@ -25,7 +25,7 @@ Run = Callable[[Path, Arrays], Mapping[str, NDArray[Any]]]
 
 _PROBES = 8  # nodes compared in one run: each value costs a transfer, and each run a session
 
-_FAILURES = (BackendError, LostError, UnsupportedOperator, NotANumber)
+FAILURES = (BackendError, LostError, UnsupportedOperator, NotANumber)
 """How a browser fails at a graph. Other errors are the caller's, or native onnxruntime's."""
 
 
@@ -180,7 +180,7 @@ class Locator:
         path = self._excerpts.write(f"part-{self._runs}", nodes, inputs, self._wanted(names))
         try:
             return self._run(path, {name: inputs[name] for name in self._excerpts.needs(nodes)})
-        except _FAILURES as error:
+        except FAILURES as error:
             raise _BrowserFailed(str(error)) from error
         finally:
             path.unlink()

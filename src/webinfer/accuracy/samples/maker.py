@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from webinfer.accuracy.native import NativeSession
 from webinfer.accuracy.samples.content import Content
-from webinfer.core.errors import InputError, InvalidModel, RunFailed
+from webinfer.core.errors import InvalidModel
 from webinfer.core.tensors import DTYPES, SOUND, TensorSpec, prepare
 from webinfer.models.files.package import ModelPackage, describe
 from webinfer.models.preprocessing.audio_features import LogMel, feature_extractor
@@ -27,7 +27,6 @@ Purpose = Literal["check", "benchmark", "calibration"]
 - ``calibration`` learns from activations: texts, pictures and sounds; a decoder has an empty cache.
 """
 
-SEEDS = (0, 1)  # of canaries
 LENGTHS = (16, 224)
 """Sizes of what has no fixed size and no known meaning: the smallest bucket of a text, then the usual image."""
 
@@ -165,48 +164,6 @@ def sample(
         InputError: The model wants something that cannot be made up.
     """
     return SampleMaker(package, purpose).make(length, seed, rows)
-
-
-def canaries(package: ModelPackage, length: int | None = None) -> list[Arrays]:
-    """Make the two requests that computations of a model are compared with, of two scales.
-
-    Args:
-        package: The model.
-        length: Tokens of a text, and size of what has no fixed size.
-
-    Returns:
-        Two requests, each with its inputs by name.
-
-    Raises:
-        InputError: The model wants something that cannot be made up.
-    """
-    maker = SampleMaker(package)
-    return [maker.make(length, seed) for seed in SEEDS]
-
-
-def answered_canaries(session: NativeSession, package: ModelPackage) -> tuple[list[Arrays], list[Arrays]]:
-    """Run canaries natively, at the first of ``LENGTHS`` that the model takes.
-
-    Args:
-        session: The model, or a form of it.
-        package: The model.
-
-    Returns:
-        The canaries, and the outputs for each of them.
-
-    Raises:
-        InputError: The model wants something that cannot be made up.
-        RunFailed: It takes none of the lengths.
-    """
-    failure: Exception | None = None
-    for length in lengths(package):
-        try:
-            inputs = canaries(package, length)
-            return inputs, [session.run(arrays) for arrays in inputs]
-        except (InputError, RunFailed) as error:
-            failure = failure or error
-    assert failure is not None
-    raise failure
 
 
 def lengths(package: ModelPackage) -> Iterator[int]:

@@ -12,9 +12,8 @@ from webinfer.accuracy.atlas.advice import advice
 from webinfer.accuracy.atlas.match import AtlasPlace, Chart, NodeFinding
 from webinfer.accuracy.atlas.rows import Atlas, Ground
 from webinfer.accuracy.atlas.steering import findings
+from webinfer.accuracy.bounded.reference import Canary, canaries_of
 from webinfer.accuracy.comparison import compare, fault, limits_for
-from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples.maker import answered_canaries
 from webinfer.api.sync.accelerator import Accelerator
 from webinfer.core.errors import WebinferError
 from webinfer.core.options import Backend, BrowserName, Options
@@ -143,25 +142,22 @@ def try_out(package: ModelPackage, checks: Iterable[Check], options: Options) ->
         options: Options of the accelerators.
 
     Raises:
-        LoadFailed: Native onnxruntime refuses the model, so that nothing says what is right.
+        RunFailed: Native onnxruntime does not answer, so that nothing says what is right.
     """
-    inputs, answers = answered_canaries(NativeSession(package), package)
+    canaries = canaries_of(package)
     for one in checks:
-        one.trial = _try(
-            package,
-            inputs[0],
-            answers[0],
-            replace(options, browser=cast(BrowserName, one.ground.browser)),
-            one.ground.backend,
-        )
+        wanted = replace(options, browser=cast(BrowserName, one.ground.browser))
+        one.trial = _try(package, canaries, wanted, one.ground.backend)
 
 
-def _try(package: ModelPackage, inputs: Any, right: Any, options: Options, backend: Backend) -> CheckTrial:
-    wanted = replace(options, platform=backend, accuracy="off", retries=0)
+def _try(package: ModelPackage, canaries: Iterable[Canary], options: Options, backend: Backend) -> CheckTrial:
+    wanted, wrong = replace(options, platform=backend, accuracy="off", retries=0), None
     try:
-        with closing(Accelerator(wanted)) as accelerator:
-            result = accelerator.load(package.model.path, platform=backend).run(inputs)
+        with closing(Accelerator(wanted)) as accelerator, accelerator.load(package.model.path) as model:
+            for canary in canaries:
+                result = model.run(canary.inputs)
+                deviations = compare(result.outputs, canary.answer, canary.steady)
+                wrong = wrong or fault(deviations, limits_for(package.precision))
     except WebinferError as error:
         return CheckTrial(error=str(error).splitlines()[0])
-    wrong = fault(compare(result.outputs, right), limits_for(package.precision))
     return CheckTrial(wrong=wrong, placement=str(result.placement) if result.placement else None)

@@ -11,13 +11,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from webinfer.accuracy.comparison import limits_for
+from webinfer.accuracy.bounded.reference import canaries_of
+from webinfer.accuracy.comparison import compare, fault, limits_for
 from webinfer.accuracy.locate.excerpt import Arrays
 from webinfer.accuracy.locate.location import Difference, Location
-from webinfer.accuracy.locate.locator import Locator
+from webinfer.accuracy.locate.locator import FAILURES, Locator
 from webinfer.accuracy.locate.page import write_page
-from webinfer.accuracy.native import NativeSession
-from webinfer.accuracy.samples.maker import answered_canaries
 from webinfer.api.sync.accelerator import Accelerator
 from webinfer.core.options import Backend
 from webinfer.core.tensors import prepare
@@ -59,7 +58,7 @@ def locate(
         package: The model.
         backend: The backend to look at.
         folder: Where the files go; it is made.
-        inputs: A request that shows the fault; ``None`` makes one up.
+        inputs: A request that shows the fault; ``None`` tries those that the gate makes up.
 
     Returns:
         The fault; ``None`` where the browser computes every value as native onnxruntime does.
@@ -68,11 +67,9 @@ def locate(
         InputError: The inputs do not fit.
         WebinferError: Native onnxruntime cannot run the model, or the browser cannot be had.
     """
-    given: Arrays
-    if inputs is None:
-        (given, *_), _ = answered_canaries(NativeSession(package), package)
-    else:
-        given = prepare(package.signature, inputs)
+    given = _failing(accelerator, package, backend) if inputs is None else prepare(package.signature, inputs)
+    if given is None:
+        return None
     run = _BrowserRun(accelerator, backend)
     with tempfile.TemporaryDirectory(prefix="webinfer-") as name:
         locator = Locator(package, given, run, limits_for(package.precision), Path(name))
@@ -80,6 +77,26 @@ def locate(
         if location is None:
             return None
         return _write(location, folder, package, backend, run.result)
+
+
+def _failing(accelerator: Accelerator, package: ModelPackage, backend: Backend) -> Arrays | None:
+    """Return the first canary that the browser does not answer as native onnxruntime does; ``None`` if there is none.
+
+    Raises:
+        RunFailed: Native onnxruntime does not answer.
+        WebinferError: The browser cannot be had.
+    """
+    canaries = canaries_of(package)
+    canary = canaries[0]  # which fails, where the model does not even load
+    try:
+        with accelerator.load(package.model.path, platform=backend) as model:
+            for canary in canaries:
+                outputs = model.run(canary.inputs).outputs
+                if fault(compare(outputs, canary.answer, canary.steady), limits_for(package.precision)):
+                    return canary.inputs
+    except FAILURES:
+        return canary.inputs
+    return None
 
 
 class _BrowserRun:

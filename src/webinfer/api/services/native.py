@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from webinfer.accuracy.bounded.reference import Canary, canaries_of
 from webinfer.accuracy.comparison import Deviation, compare, fault, limits_for
 from webinfer.accuracy.native import NativeSession, run_native
 from webinfer.accuracy.profiler import profile_native
-from webinfer.accuracy.samples.maker import answered_canaries
 from webinfer.inference.probes.hardware import prove
 
 __all__ = [
+    "Canary",
     "Deviation",
     "NativeSession",
-    "answered_canaries",
+    "canaries_of",
     "compare",
     "fault",
     "limits_for",

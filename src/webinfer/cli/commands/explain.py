@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from webinfer import Accelerator, Capabilities, Decision, Model, Options, Profile, Result, WebinferError
 from webinfer.api.services.models import ModelPackage, resolve
-from webinfer.api.services.native import NativeSession, answered_canaries, compare, fault, limits_for, profile_native
+from webinfer.api.services.native import canaries_of, compare, fault, limits_for, profile_native
 from webinfer.cli.arguments import ModelName, PartName, PrecisionName
 from webinfer.cli.command import command
 from webinfer.cli.output.terminal import FAILED, Terminal
@@ -55,7 +55,8 @@ def explain(
     package = resolve(model, precision=precision, part=part)
     with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
         with steps.step("run natively"):
-            (inputs, *_), (right, *_) = answered_canaries(NativeSession(package), package)
+            first = canaries_of(package)[0]
+            inputs, right = first.inputs, first.answer
             native = profile_native(package, inputs)
         capabilities = accelerator.start()
         accounts = []

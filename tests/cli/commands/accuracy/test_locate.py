@@ -12,12 +12,14 @@ from onnx import helper, numpy_helper
 from tests.cli.conftest import Call
 
 
-@pytest.fixture
-def resizing(tmp_path: Path) -> Path:
-    """The path of a model whose Resize WebNN gets wrong."""
+@pytest.fixture(params=[0.0, 4.0])
+def resizing(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The path of a model whose Resize WebNN gets wrong: of any values, or only where some are large."""
     make = helper.make_node
     nodes = [
-        make("Relu", ["x"], ["r"]),
+        make("Constant", [], ["least"], value_float=request.param),
+        make("Sub", ["x", "least"], ["d"]),
+        make("Relu", ["d"], ["r"]),
         make("Resize", ["r", "", "s"], ["y"], "up", mode="linear", coordinate_transformation_mode="align_corners"),
     ]
     x = helper.make_tensor_value_info("x", 1, [1, 1, 4, 4])
@@ -35,7 +37,7 @@ def test_locate_names_the_node_and_writes_what_shows_it(
     answer = spawn("locate", str(resizing), "-b", embedded, "-p", "webnn", "-o", str(tmp_path / "out"))
     assert answer.code == 1, answer.err
     assert "resizing goes wrong on webnn" in answer.out
-    assert "up, number 2 of 2" in answer.out
+    assert "up, number 4 of 4" in answer.out
     assert "align_corners" in answer.out
     assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".onnx", ".npz", ".html"}
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from webinfer.accuracy.atlas.trials.trial import OperatorTrial
 
@@ -34,10 +34,17 @@ def collected() -> Iterator[OperatorTrial]:
     for test in tests:
         if test.model is None or not test.data_sets:
             continue
-        given, wanted = test.data_sets[0]
+        given, wanted = ([_array(value) for value in values] for values in test.data_sets[0])
         inputs = dict(zip((value.name for value in test.model.graph.input), given, strict=False))
         expected = dict(zip((value.name for value in test.model.graph.output), wanted, strict=False))
         yield OperatorTrial(test.name, test.model, inputs, expected)
+
+
+def _array(value: Any) -> Any:
+    """Return a value of a test; arrays for tensors, as which some tests come where NumPy lacked their type."""
+    if isinstance(value, TensorProto):
+        return numpy_helper.to_array(value)
+    return [_array(part) for part in value] if isinstance(value, list) else value
 
 
 def node_trials() -> Iterator[OperatorTrial]:

@@ -53,7 +53,7 @@ def locate(
 
     The parts of the model run in the browser and in native onnxruntime. It writes the smallest ONNX file that shows
     the fault, its inputs, and a page that shows it with nothing but ONNX Runtime Web. Exits with 1 if there is a
-    fault. Without inputs, some are made up.
+    fault. Without inputs, it tries those that the gate makes up.
     """
     given = cast(Mapping[str, Any], gather([], inputs or [], npz, json_input, False))
     # Each part of the model runs alone and is compared here, so nothing else is to take its place or be tried first.
