@@ -64,7 +64,8 @@ def test_importing_the_package_imports_nothing_heavy_until_a_name_is_used() -> N
         "import sys, webinfer; dir(webinfer); heavy = {'numpy', 'aiohttp', 'onnx', 'tokenizers', 'asyncio'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
         "webinfer.Options; assert 'aiohttp' not in sys.modules;"
-        "from webinfer import *; assert Accelerator.__module__ == 'webinfer.api.sync.accelerator'"
+        "from webinfer import *; assert Accelerator.__module__ == 'webinfer.api.sync.accelerator';"
+        "assert not {'duckdb', 'prometheus_client', 'onnxruntime'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

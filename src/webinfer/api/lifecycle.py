@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from webinfer.browsers.discovery.find import find, find_several
 from webinfer.browsers.processes.profiles import note_port, port_of
 from webinfer.core.errors import OptionError, PoolClosed, PortInUse
 from webinfer.core.options import Options
 from webinfer.pool.pool import Pool
-from webinfer.telemetry.database.store import Store
-from webinfer.telemetry.readers import prometheus
 from webinfer.telemetry.readers.snapshot import Snapshot, take
 from webinfer.telemetry.recorder import Recorder
 from webinfer.telemetry.registry import Entry, announce, retract
 from webinfer.transport.server import Host
 from webinfer.tuning.results import TuningResults
+
+if TYPE_CHECKING:
+    from webinfer.telemetry.database.store import Store
 
 log = logging.getLogger("webinfer")
 
@@ -71,7 +73,7 @@ class Lifecycle:
             elif self.pool is None:
                 installations = [await asyncio.to_thread(find, options.browser, options.executable)]
             if self.recorder.store is None and options.db_path is not None:
-                self.recorder.open(await asyncio.to_thread(Store, options.db_path), options)
+                self.recorder.open(await asyncio.to_thread(_open_store, options.db_path), options)
                 self.tunings.rows = self.recorder.tunings
             if self.host is None:
                 self.host = host = await _start_host(options)
@@ -130,6 +132,8 @@ class Lifecycle:
         return (await self.snapshot()).to_dict()
 
     async def _exposition(self, accept: str) -> tuple[bytes, str]:
+        from webinfer.telemetry.readers import prometheus  # late: its client takes a while to import
+
         return await prometheus.expose(await self.snapshot(), self.recorder.counters.read(), accept)
 
 
@@ -140,6 +144,12 @@ def _announce(host: Host) -> Entry | None:
     except (OSError, OptionError) as error:
         log.warning("other processes will not find this accelerator: %s", error)
         return None
+
+
+def _open_store(path: Path) -> Store:
+    from webinfer.telemetry.database.store import Store  # late: DuckDB takes a while to import
+
+    return Store(path)
 
 
 async def _start_host(options: Options) -> Host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from webinfer.accuracy.outcome import Accuracy
 from webinfer.core.options import Options
@@ -13,11 +14,13 @@ from webinfer.pool.events import Event
 from webinfer.pool.pool import Pool
 from webinfer.pool.requests.request import Request, is_recorded
 from webinfer.telemetry.counters.counters import Counters
-from webinfer.telemetry.database.store import Store
-from webinfer.telemetry.database.tunings import StoredTunings
-from webinfer.telemetry.recorder.events import EventRows
-from webinfer.telemetry.recorder.rows import RunRows
 from webinfer.telemetry.tracing import trace_failure, trace_result
+
+if TYPE_CHECKING:  # DuckDB takes a while to import, and few accelerators have a database
+    from webinfer.telemetry.database.store import Store
+    from webinfer.telemetry.database.tunings import StoredTunings
+    from webinfer.telemetry.recorder.events import EventRows
+    from webinfer.telemetry.recorder.rows import RunRows
 
 
 class Recorder(RunObserver):
@@ -52,6 +55,8 @@ class Recorder(RunObserver):
             store: The database.
             options: The accelerator's options, which are recorded as well.
         """
+        from webinfer.telemetry.recorder.rows import RunRows  # late: it brings DuckDB
+
         self._rows = RunRows(store, options)
 
     def watch(self, pool: Pool) -> None:
@@ -61,6 +66,8 @@ class Recorder(RunObserver):
             pool: The pool; call this after ``open``, where there is a database.
         """
         if self._rows is not None:
+            from webinfer.telemetry.recorder.events import EventRows  # late: it brings DuckDB
+
             self._events = EventRows(self._rows, pool, self.counters)
         pool.listen(self)
 
