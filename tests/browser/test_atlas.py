@@ -26,7 +26,9 @@ from webinfer.models.sources.resolve import resolve
 pytestmark = pytest.mark.browser("embedded")
 
 IMAGE = {"x": np.random.default_rng(3).standard_normal((1, 3, 8, 8)).astype(np.float32)}
-ALIGNED = resize(coordinate_transformation_mode="align_corners")
+ALIGNED = resize(
+    shape=(1, 3, "height", 8), coordinate_transformation_mode="align_corners"
+)  # of known sizes it is rewritten
 
 
 def _trials() -> list[OperatorTrial]:

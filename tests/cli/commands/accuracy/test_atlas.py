@@ -12,7 +12,9 @@ from tests.cli.conftest import Call
 from webinfer.accuracy.atlas import store
 from webinfer.accuracy.atlas.rows import Atlas, Case, Ground, OperatorVerdict, Outcome
 
-ALIGNED = resize(coordinate_transformation_mode="align_corners")
+ALIGNED = resize(
+    shape=(1, 3, "height", 8), coordinate_transformation_mode="align_corners"
+)  # of known sizes it is rewritten
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from tests.browser.conftest import start
+from webinfer.core.options import Backend
+
+CheckOn = Callable[[Backend, list[tuple[ModelProto, NDArray[Any]]]], None]
 
 
 def natively(model: ModelProto, x: NDArray[Any]) -> NDArray[Any]:
@@ -22,15 +25,17 @@ def natively(model: ModelProto, x: NDArray[Any]) -> NDArray[Any]:
 
 
 @pytest.fixture
-def check_on_webgpu(tmp_path: Path) -> Callable[[list[tuple[ModelProto, NDArray[Any]]]], None]:
-    """Hold models against native onnxruntime on WebGPU, which gets them wrong as they are."""
+def check_on(tmp_path: Path) -> CheckOn:
+    """Hold models against native onnxruntime on a backend, which gets them wrong as they are."""
 
-    def check(cases: list[tuple[ModelProto, NDArray[Any]]]) -> None:
-        with start("embedded", platform="webgpu") as accelerator:
+    def check(backend: Backend, cases: list[tuple[ModelProto, NDArray[Any]]]) -> None:
+        with start("embedded", platform=backend, accuracy="off") as accelerator:
             for number, (model, x) in enumerate(cases):
                 path = tmp_path / f"{number}.onnx"
                 onnx.save(model, path)
                 with accelerator.load(path) as loaded:
-                    np.testing.assert_allclose(loaded.run({"x": x})["y"], natively(model, x), atol=1e-4)
+                    result = loaded.run({"x": x})
+                assert result.rewritten
+                np.testing.assert_allclose(result["y"], natively(model, x), atol=1e-4)
 
     return check

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from tests.models.graphs.fusion.conftest import natively
+from tests.models.graphs.fusion.conftest import CheckOn, natively
 from webinfer.models.graphs.fusion import fuse
-
-Check = Callable[[list[tuple[ModelProto, NDArray[Any]]]], None]
 
 RANDOM = np.random.default_rng(0)
 
@@ -73,8 +70,8 @@ def test_what_is_right_stays_as_it_is(channels: int, more: dict[str, Any]) -> No
 
 @pytest.mark.browser("embedded")
 @pytest.mark.parametrize("kernel", [(3, 3), (5,)])
-def test_webgpu_answers_as_native_does(check_on_webgpu: Check, kernel: tuple[int, ...]) -> None:
-    check_on_webgpu([(_model(size, kernel=kernel), _picture(size, len(kernel))) for size in (3, 6, 9, 15)])
+def test_webgpu_answers_as_native_does(check_on: CheckOn, kernel: tuple[int, ...]) -> None:
+    check_on("webgpu", [(_model(size, kernel=kernel), _picture(size, len(kernel))) for size in (3, 6, 9, 15)])
 
 
 def test_weights_that_the_caller_gives_stay() -> None:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from tests.models.graphs.fusion.conftest import natively
+from tests.models.graphs.fusion.conftest import CheckOn, natively
 from webinfer.models.graphs.fusion import fuse
-
-Check = Callable[[list[tuple[ModelProto, NDArray[Any]]]], None]
 
 X = np.random.default_rng(0).standard_normal((2, 5, 4, 7)).astype(np.float32)
 
@@ -52,5 +46,5 @@ def test_newer_ones_stay() -> None:
 
 
 @pytest.mark.browser("embedded")
-def test_webgpu_answers_as_native_does(check_on_webgpu: Check) -> None:
-    check_on_webgpu([(_model(*case), X) for case in CASES])
+def test_webgpu_answers_as_native_does(check_on: CheckOn) -> None:
+    check_on("webgpu", [(_model(*case), X) for case in CASES])

@@ -53,11 +53,12 @@ def locate(
 
     The parts of the model run in the browser and in native onnxruntime. It writes the smallest ONNX file that shows
     the fault, its inputs, and a page that shows it with nothing but ONNX Runtime Web. Exits with 1 if there is a
-    fault. Without inputs, it tries those that the gate makes up.
+    fault. Without inputs, it tries those that the gate makes up. The graph runs as it was exported: a fault of the
+    runtime that webinfer works around is found, too.
     """
     given = cast(Mapping[str, Any], gather([], inputs or [], npz, json_input, False))
     # Each part of the model runs alone and is compared here, so nothing else is to take its place or be tried first.
-    options = replace(options, accuracy="off", max_batch_size=1, warm_up=False)
+    options = replace(options, accuracy="off", max_batch_size=1, warm_up=False, optimize_graphs=False)
     with terminal.steps() as steps, closing(Accelerator(options)) as accelerator:
         package = obtain(model, progress=steps, precision=precision, part=part)
         with steps.step("start the browser"):

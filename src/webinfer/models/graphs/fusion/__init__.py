@@ -12,6 +12,9 @@ from webinfer.core.options import Backend
 from webinfer.models.graphs.fusion.conv_channels import pad_channels
 from webinfer.models.graphs.fusion.gelu import fuse_gelu
 from webinfer.models.graphs.fusion.matching import CONTRIB
+from webinfer.models.graphs.fusion.pooling import pad_pools
+from webinfer.models.graphs.fusion.resizing import gather_resized
+from webinfer.models.graphs.fusion.shapes import shapes
 from webinfer.models.graphs.fusion.slices import turn_slices
 from webinfer.models.graphs.fusion.softmax import flatten_softmax
 
@@ -27,12 +30,16 @@ def fuse(model: ModelProto, backend: Backend) -> dict[str, int]:
         How many subgraphs were replaced, by the operator that replaced them; those replaced nowhere are left out.
     """
     counts: dict[str, int] = {}
+    own = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
     if backend == "webnn":
         # Chromium's WebNN on LiteRT has a kernel for Gelu and none for Erf, which takes fifteen times as long as all of
         # Gelu. WebAssembly's and WebGPU's providers find Gelu themselves when they optimize the graph.
         counts["Gelu"] = fuse_gelu(model.graph)
+        if {node.op_type for node in model.graph.node} & {"AveragePool", "Resize"}:
+            known = shapes(model)
+            counts["AveragePool"] = pad_pools(model.graph, known, own)
+            counts["Resize"] = gather_resized(model.graph, known, own)
     elif backend == "webgpu":
-        own = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
         counts["Conv"] = pad_channels(model.graph, own)
         counts["Slice"] = turn_slices(model.graph)
         counts["Softmax"] = flatten_softmax(model.graph, own)

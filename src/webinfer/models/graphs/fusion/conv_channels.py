@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto
 
 from webinfer.models.graphs.fusion.matching import rewrite_nodes
+from webinfer.models.graphs.fusion.shapes import pad_node
 
 _ALIGNED = 4  # multiples of it are right
-_INPUT_OPSET = 11  # from here on, Pad takes the widths as an input
 
 
 def pad_channels(graph: GraphProto, opset: int) -> int:
@@ -43,7 +42,9 @@ def pad_channels(graph: GraphProto, opset: int) -> int:
             name = f"{node.input[at]}_channels_of_{weights[1] + missing}"
             if name not in padded:
                 padded.add(name)
-                nodes.append(_pad(graph, node.input[at], name, len(weights), missing, opset))
+                widths = [0] * (2 * len(weights))
+                widths[len(weights) + 1] = missing  # behind the last one of axis 1
+                nodes.append(pad_node(graph, node.input[at], name, widths, opset))
             node.input[at] = name
         return [*nodes, node]
 
@@ -54,13 +55,3 @@ def _is_wrong(node: NodeProto, weights: tuple[int, ...]) -> bool:
     groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
     channels, kernel = weights[1], math.prod(weights[2:])
     return groups == 1 and kernel > 1 and channels > 3 and channels % 3 == 0 and channels % _ALIGNED != 0
-
-
-def _pad(graph: GraphProto, name: str, output: str, rank: int, missing: int, opset: int) -> NodeProto:
-    """Return a node that adds channels of zeros after the others; its widths go into the graph from opset 11 on."""
-    widths = [0] * (2 * rank)
-    widths[rank + 1] = missing  # at the end of axis 1
-    if opset < _INPUT_OPSET:
-        return helper.make_node("Pad", [name], [output], name=output, pads=widths)
-    graph.initializer.append(numpy_helper.from_array(np.array(widths, np.int64), f"{output}_widths"))
-    return helper.make_node("Pad", [name, f"{output}_widths"], [output], name=output)

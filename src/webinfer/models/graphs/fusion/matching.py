@@ -6,10 +6,20 @@ import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 CONTRIB = "com.microsoft"
 """The domain of the runtime's own operators, which do not depend on the model's opset."""
+
+
+_CONSTANTS = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+"""How a Constant node holds its value: as a tensor, or as numbers of a dtype."""
 
 
 class GraphIndex:
@@ -77,8 +87,11 @@ def constants(graph: GraphProto) -> dict[str, TensorProto]:
     """
     tensors = {tensor.name: tensor for tensor in graph.initializer if tensor.data_location != TensorProto.EXTERNAL}
     for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            tensors[node.output[0]] = node.attribute[0].t
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name in _CONSTANTS:
+            attribute = node.attribute[0]
+            dtype = _CONSTANTS[attribute.name]
+            value = helper.get_attribute_value(attribute)
+            tensors[node.output[0]] = value if dtype is None else numpy_helper.from_array(np.array(value, dtype))
     return tensors
 
 
