@@ -142,8 +142,10 @@ class Dispatcher:
 
         It may help where the error says so and the request is not to blame too often: each loss of a lane that computed
         it counts, for it may be what kills lanes. One whose state lay on the lane cannot run elsewhere. One that ran in
-        a batch runs alone, which may help whatever the error is.
+        a batch runs alone, which may help whatever the error is. One that was on lost lanes too often rests before it
+        is sent again: until its deadline it has as many attempts as find time.
         """
+        pause: float | None = None
         lane, request.lane = request.lane, None
         if self._loader.closed or request.key not in self._loader:
             what = "accelerator" if self._loader.closed else "model"
@@ -154,11 +156,16 @@ class Dispatcher:
                 retries = 0 if request.replaceable else min(retries, 1)
             may_help = error.retryable and request.pinned is None and request.losses <= retries
             again = may_help or request.part()  # part() changes the request: only where running it as it was is out
+            if not again:
+                pause = request.rest(error, self._retries)
+                again = pause is not None
         event = _failure(request, error, again, lane)
         end = "is run again after" if again else "is given up after"
         log.info("%s %s attempt %d: %s", request, end, request.attempts, error, extra=log_fields(event))
         self._announce_failed(request, event)
-        if again:
+        if pause is not None:
+            self._queues.rest(request, pause, self._owner.advance)
+        elif again:
             self._queues.push(request)
         else:
             request.fail(error)

@@ -136,7 +136,10 @@ class Options:
     heartbeat: float = _option(
         5.0, "Interval of the heartbeat between host and page. After three missed ones the other side counts as lost."
     )
-    retries: int = _option(2, "How often a request runs again after its lane or browser was lost.")
+    retries: int = _option(
+        2,
+        "How often a request runs again at once after its lane or browser was lost. Then it rests, up to its deadline.",
+    )
     launch_retries: int = _option(2, "How often a browser is started again if no other one can take its place.")
     progressive_backoff: bool = _option(
         True, "Wait 1, 2, 4, 8, then 15 seconds before a browser is started again. False starts it again at once."

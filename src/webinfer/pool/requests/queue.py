@@ -5,8 +5,9 @@ Every step here costs the same however many requests wait.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 
 from webinfer.pool.plan.assignment import SessionKey
@@ -119,6 +120,7 @@ class Queues:
     def __init__(self) -> None:
         self.count = self.peak = 0
         self._levels: dict[int, dict[SessionKey, Queue]] = {}  # by priority; the session served longest ago first
+        self._resting: dict[Request, asyncio.TimerHandle] = {}
 
     def __repr__(self) -> str:
         return f"<Queues {self.count} requests of {len(self.sessions())} sessions>"
@@ -164,6 +166,24 @@ class Queues:
         self.count += 1
         self.peak = max(self.peak, self.count)
 
+    def rest(self, request: Request, seconds: float, wake: Callable[[], None]) -> None:
+        """Keep a request out of every plan for a while, and add it then.
+
+        Args:
+            request: The request.
+            seconds: How long.
+            wake: Called once it is added.
+        """
+
+        def add() -> None:
+            self.count -= 1
+            del self._resting[request]
+            self.push(request)
+            wake()
+
+        self._resting[request] = asyncio.get_running_loop().call_later(seconds, add)
+        self.count += 1
+
     def take(self, priority: int, key: SessionKey, count: int = 1) -> list[Request]:
         """Take out a session's oldest request and the next ones that may run with it.
 
@@ -207,7 +227,10 @@ class Queues:
             request: One that may wait here.
         """
         queue = self._levels.get(request.priority, {}).get(request.key)
-        if queue is not None and request in queue:
+        if (timer := self._resting.pop(request, None)) is not None:
+            timer.cancel()
+            self.count -= 1
+        elif queue is not None and request in queue:
             queue.remove(request)
             self.count -= 1
             self._tidy(request.priority, request.key)
@@ -221,13 +244,16 @@ class Queues:
         Returns:
             The requests that waited.
         """
+        resting = [request for request in self._resting if request.key == key]
+        for request in resting:
+            self.remove(request)
         dropped: list[Request] = []
         for priority, level in self.levels():
             dropped += level.get(key, ())
             self._levels[priority].pop(key, None)
             self._tidy(priority, key)
         self.count -= len(dropped)
-        return dropped
+        return [*resting, *dropped]
 
     def _tidy(self, priority: int, key: SessionKey) -> None:
         """Drop a queue that is empty, and a level without queues."""

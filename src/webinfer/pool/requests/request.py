@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -14,12 +15,16 @@ from numpy.typing import NDArray
 
 from webinfer.browsers.lane import Lane
 from webinfer.browsers.recipe import Residents
-from webinfer.core.errors import WebinferError
+from webinfer.core.errors import LostError, RuntimeDied, WebinferError
 from webinfer.core.placement import LaneId, Placement
 from webinfer.pool.plan.assignment import SessionKey
 from webinfer.pool.plan.batching import BatchGroup
+from webinfer.pool.plan.retry import backoff
 from webinfer.transport.wire.answers import KeptTensor, RunAnswer
 from webinfer.transport.wire.conversation import Reply
+
+_LEAST = 0.5  # seconds before its deadline, after which a request does not rest any more
+_RESTS = 5  # of a request without a deadline: 30 seconds
 
 _recorded: ContextVar[bool] = ContextVar("recorded", default=True)
 
@@ -73,6 +78,7 @@ class Request:
     together: int = 1  # requests that it was sent with, itself included
     attempts: int = 0
     losses: int = 0  # attempts that ended with the lane's loss while it computed this
+    rests: int = 0  # pauses after losses beyond those that are made up for at once
     submitted: float = 0.0
     dispatched: float = 0.0
     lane: Lane | None = None
@@ -114,6 +120,27 @@ class Request:
             return False
         self.key, self.group = self.group.alone, None
         return True
+
+    def rest(self, error: WebinferError, retries: int) -> float | None:
+        """Return the seconds that it rests before it may lose yet another lane, and count that.
+
+        The pauses grow, because it may be what ends lanes. They leave time until its deadline.
+
+        Args:
+            error: What it failed with. Only what was lost from outside comes back; a runtime that dies, dies again.
+            retries: How many losses are made up for at once. Who wants none wants no rest, either.
+
+        Returns:
+            The seconds; ``None`` where it has no more time, or rested often enough without a deadline.
+        """
+        if not isinstance(error, LostError) or isinstance(error, RuntimeDied) or not retries:
+            return None
+        left = math.inf if self.timeout is None else self.submitted + self.timeout - time.perf_counter()
+        spent = left < _LEAST or (self.timeout is None and self.rests >= _RESTS)
+        if spent or self.internal or self.pinned is not None:
+            return None
+        self.rests += 1
+        return min(backoff(self.rests), left / 2)
 
     def settle(self) -> None:
         """Mark the request as over: nobody waits for it any more."""

@@ -259,6 +259,8 @@ class Loader:
             if group and key != group.alone and not isinstance(error, PoolClosed) and request.part():
                 group.batching.end()
                 self._queues.push(request)
+            elif pause := request.rest(error, self._options.retries):
+                self._queues.rest(request, pause, self._owner.advance)
             else:
                 request.fail(error)
 
