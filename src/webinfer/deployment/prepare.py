@@ -29,7 +29,7 @@ from webinfer.models.graphs.outline import outline
 
 log = logging.getLogger("webinfer.models")
 
-_VERSION = "6"  # raised when what is made of a model changes
+_VERSION = "7"  # raised when what is made of a model changes
 _GRAPH, _ABOUT, _WEIGHTS = "model.onnx", "about.json", "weights.bin"
 
 

@@ -21,7 +21,7 @@ from webinfer.models.files.package import ModelFile, ModelPackage
 from webinfer.models.files.signature import specs
 from webinfer.models.graphs.outline import outline
 
-_VERSION = "5"  # raised when what is made of a model changes
+_VERSION = "6"  # raised when what is made of a model changes
 _GAP = 1 << 16  # bytes between two weights that are fetched along rather than in two pieces
 _SLACK = 0.3  # of a stage: how far from the even share of weights a cut may lie, for fewer tensors to pass it
 

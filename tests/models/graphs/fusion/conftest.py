@@ -26,7 +26,7 @@ def natively(model: ModelProto, x: NDArray[Any]) -> NDArray[Any]:
 
 @pytest.fixture
 def check_on(tmp_path: Path) -> CheckOn:
-    """Hold models against native onnxruntime on a backend, which gets them wrong as they are."""
+    """Hold models against native onnxruntime on a backend, which gets some of them wrong as they are."""
 
     def check(backend: Backend, cases: list[tuple[ModelProto, NDArray[Any]]]) -> None:
         with start("embedded", platform=backend, accuracy="off") as accelerator:
@@ -34,8 +34,7 @@ def check_on(tmp_path: Path) -> CheckOn:
                 path = tmp_path / f"{number}.onnx"
                 onnx.save(model, path)
                 with accelerator.load(path) as loaded:
-                    result = loaded.run({"x": x})
-                assert result.rewritten
-                np.testing.assert_allclose(result["y"], natively(model, x), atol=1e-4)
+                    answer = loaded.run({"x": x})["y"]
+                np.testing.assert_allclose(answer, natively(model, x), atol=1e-4)
 
     return check

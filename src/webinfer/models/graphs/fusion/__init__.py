@@ -11,12 +11,16 @@ from onnx import ModelProto, helper
 from webinfer.core.options import Backend
 from webinfer.models.graphs.fusion.conv_channels import pad_channels
 from webinfer.models.graphs.fusion.gelu import fuse_gelu
+from webinfer.models.graphs.fusion.last_index import reverse_last_indices
 from webinfer.models.graphs.fusion.matching import CONTRIB
 from webinfer.models.graphs.fusion.pooling import pad_pools
 from webinfer.models.graphs.fusion.resizing import gather_resized
 from webinfer.models.graphs.fusion.shapes import shapes
 from webinfer.models.graphs.fusion.slices import turn_slices
 from webinfer.models.graphs.fusion.softmax import flatten_softmax
+
+_SIZED = {"ArgMax", "ArgMin", "AveragePool", "Resize"}
+"""Operators whose rewriting asks for sizes, which take a while to infer."""
 
 
 def fuse(model: ModelProto, backend: Backend) -> dict[str, int]:
@@ -35,8 +39,11 @@ def fuse(model: ModelProto, backend: Backend) -> dict[str, int]:
         # Chromium's WebNN on LiteRT has a kernel for Gelu and none for Erf, which takes fifteen times as long as all of
         # Gelu. WebAssembly's and WebGPU's providers find Gelu themselves when they optimize the graph.
         counts["Gelu"] = fuse_gelu(model.graph)
-        if {node.op_type for node in model.graph.node} & {"AveragePool", "Resize"}:
+        present = {node.op_type for node in model.graph.node}
+        if present & _SIZED:
             known = shapes(model)
+            for operator in ("ArgMax", "ArgMin"):
+                counts[operator] = reverse_last_indices(model.graph, known, operator)
             counts["AveragePool"] = pad_pools(model.graph, known, own)
             counts["Resize"] = gather_resized(model.graph, known, own)
     elif backend == "webgpu":
