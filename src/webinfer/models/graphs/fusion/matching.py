@@ -22,6 +22,10 @@ _CONSTANTS = {
 """How a Constant node holds its value: as a tensor, or as numbers of a dtype."""
 
 
+_CONTRADICTIONS = (ArithmeticError, LookupError, MemoryError, ValueError)
+"""What comes of attributes that are missing, of sizes that cannot be, and of axes that are not there."""
+
+
 class GraphIndex:
     """A graph's nodes by the values that they make and use, and its constants of one element."""
 
@@ -98,6 +102,8 @@ def constants(graph: GraphProto) -> dict[str, TensorProto]:
 def rewrite_nodes(graph: GraphProto, rewrite: Callable[[NodeProto], list[NodeProto] | None]) -> int:
     """Put other nodes in the place of some.
 
+    A node that contradicts itself stays as it is: the runtime says what is wrong with it.
+
     Args:
         graph: The graph, changed in place.
         rewrite: Returns the nodes that take a node's place; ``None`` where it stays.
@@ -108,7 +114,10 @@ def rewrite_nodes(graph: GraphProto, rewrite: Callable[[NodeProto], list[NodePro
     nodes: list[NodeProto] = []
     count = 0
     for node in graph.node:
-        replacement = rewrite(node)
+        try:
+            replacement = rewrite(node)
+        except _CONTRADICTIONS:
+            replacement = None
         nodes += [node] if replacement is None else replacement
         count += replacement is not None
     if count:

@@ -23,6 +23,7 @@ _OPSET = 11  # before it, Resize was another operator
 _HALF_PIXELS = ("half_pixel", "pytorch_half_pixel", "half_pixel_symmetric")
 _NEAR = 1e-4  # of a whole number of elements, as a scale of float32 makes it
 _PLACES = (*_HALF_PIXELS, "align_corners", "asymmetric")
+_MOST = 1 << 16  # elements along an axis: their places go with the graph
 _WHOLE = {"asymmetric": ("floor", "round_prefer_floor"), "align_corners": ("round_prefer_floor",)}
 """How a nearest Resize may round to be right where it makes each element several, by its way of placing them."""
 
@@ -103,7 +104,7 @@ def _axes(
             axis = _Axis(number % len(shape.sizes), size, int(size * np.float32(value)), np.float32(value))
         else:
             axis = _Axis(number % len(shape.sizes), size, int(value), np.float32(int(value) / size))
-        if axis.target < 1:
+        if not 0 < axis.target <= _MOST:
             return None
         if axis.target != size or axis.scale != 1:
             axes.append(axis)

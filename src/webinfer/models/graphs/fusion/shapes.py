@@ -40,8 +40,14 @@ def shapes(model: ModelProto) -> dict[str, ValueShape]:
 
     Args:
         model: The model, or its outline.
+
+    Returns:
+        What is known; nothing of a graph that contradicts itself, which the runtime refuses.
     """
-    inferred = shape_inference.infer_shapes(model).graph
+    try:
+        inferred = shape_inference.infer_shapes(model).graph
+    except (shape_inference.InferenceError, ValueError):
+        return {}
     values = [*inferred.input, *inferred.value_info, *inferred.output]
     known = {value.name: _shape(value) for value in values if value.type.tensor_type.HasField("shape")}
     for tensor in model.graph.initializer:
