@@ -81,3 +81,12 @@ def test_check_names_the_node_the_row_and_the_change(call: Call, tmp_path: Path)
     verdicts = {one["backend"]: one["verdict"] for one in checks}
     assert (verdicts["webnn"], verdicts["wasm"]) == ("wrong", "right")
     assert call("check", wrong, "--browser", "none").code == 2
+
+
+def test_check_names_what_is_rewritten(call: Call, tmp_path: Path) -> None:
+    path = str(saved(resize(coordinate_transformation_mode="align_corners"), tmp_path / "m.onnx"))
+    answer = call("check", path, "--browser", "embedded")
+    assert answer.out.count("rewritten for this backend, with the same answers: 1 of Resize") == 1
+    rewritten = {one["backend"]: one["rewritten"] for one in call("check", path, "--json").object["checks"]}
+    assert rewritten["webnn"] == {"Resize": 1}
+    assert rewritten["wasm"] == {}

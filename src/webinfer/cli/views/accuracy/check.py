@@ -31,7 +31,7 @@ def view(package: ModelPackage, checks: Sequence[Check]) -> RenderableType:
     parts: list[RenderableType] = [Text(f"  {package.name} {package.precision}", style="title"), Text("")]
     parts.append(table(["where", "verdict", *_STANDINGS], [_line(one) for one in checks]))
     for one in checks:
-        if one.troubles or one.trial is not None:
+        if one.troubles or one.trial is not None or one.rewritten:
             parts += _block(one)
     parts.append(Padding(Text(_EXPLAINED, style="quiet"), (1, 0, 0, 2)))
     return Padding(Group(*parts), (1, 0, 1, 0), expand=False)
@@ -53,6 +53,9 @@ def _block(one: Check) -> list[RenderableType]:
     if one.trial is not None:
         said = one.trial.error or one.trial.wrong or f"answered rightly, {one.trial.placement or 'placement unknown'}"
         parts.append(Text(f"    run: {said}", style=_STYLES[one.verdict]))
+    if one.rewritten:
+        counts = ", ".join(f"{count} of {operator}" for operator, count in one.rewritten.items())
+        parts.append(Text(f"    rewritten for this backend, with the same answers: {counts}"))
     parts += [_trouble(trouble) for trouble in one.troubles[:_MOST]]
     if len(one.troubles) > _MOST:
         parts.append(Text(f"    and {len(one.troubles) - _MOST} more: --json has all", style="quiet"))
