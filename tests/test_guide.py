@@ -1,22 +1,37 @@
-"""The guide's code blocks run as they are written."""
+"""The guide's code blocks run as they are written, and the page of its claims names only what is there."""
 
 from __future__ import annotations
 
+import ast
 import gc
+import inspect
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from typer.main import get_command
 
+import webinfer.errors
+from scripts.docs import helps
 from tests.compat.models import BERT, VIT, build
+from webinfer import compat, logs
+from webinfer.cli import app
+from webinfer.cli.commands.benchmarks import guide
 from webinfer.compat import create_ipfs_web_accelerator
 from webinfer.compat.keywords import read
-from webinfer.core.errors import BrowserNotFound
+from webinfer.core.errors import BrowserNotFound, OptionError
+from webinfer.core.options import Options
+from webinfer.models.files.variants import PRECISIONS
 from webinfer.telemetry.database.connection import connect
 
 BLOCKS = Path(__file__).parent.parent / "fixtures" / "guide"
@@ -236,3 +251,162 @@ def test_lines_of_troubleshooting_are_taken_as_written(line: str) -> None:
 )
 def test_keywords_of_troubleshooting_are_taken_as_written(keyword: str) -> None:
     assert eval(f"read({keyword})", {"read": read}).options != read().options or keyword in DEFAULTS
+
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "guide.md"
+STATES = ("true", "partly", "missing")
+NAMESPACES = (webinfer, compat, webinfer.errors, logs)
+LAST_LINE = 487
+CODE = re.compile(r"`([^`]+)`")
+NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?")
+TEST_ID = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
+
+
+class Claim(NamedTuple):
+    """One row of the page."""
+
+    line: str
+    claim: str
+    state: str
+    here: str
+    see: str
+    measured: str
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
+
+
+def claims() -> list[Claim]:
+    """Return the page's rows about the guide."""
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if re.match(r"\| \d+ \| [“`]", line)]
+    return [Claim(*cells(row)) for row in rows]
+
+
+def name_of(claim: Claim) -> str:
+    return f"line {claim.line} {claim.claim}"
+
+
+@cache
+def functions(path: Path) -> set[str]:
+    """Return the names of the functions that a file defines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+@cache
+def texts(path: Path) -> set[str]:
+    """Return the literal texts of a benchmark and of those that it imports, among them the flags that it takes."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    own = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported = [ROOT / f"{module.replace('.', '/')}.py" for module in modules if module.startswith("benchmarks.")]
+    return own.union(*map(texts, imported))
+
+
+@cache
+def commands() -> Mapping[str, str]:
+    """Return the help of each command of ``webinfer``, by its path."""
+    return dict(helps(get_command(app), "webinfer"))
+
+
+def find(path: str) -> Any:
+    """Return the public object of a dotted name; ``None`` if there is none."""
+    first, *rest = path.removeprefix("webinfer.logs.").split(".")
+    value = next((getattr(space, first) for space in NAMESPACES if hasattr(space, first)), None)
+    for name in rest:
+        members = getattr(value, "__annotations__", {})
+        value = getattr(value, name, members.get(name)) if value is not None else None
+    return value
+
+
+def parameters(path: str) -> set[str]:
+    return set(inspect.signature(find(path)).parameters) if callable(find(path)) else set()
+
+
+def is_keyword(name: str, value: str) -> bool:
+    """Return whether the guide's accelerator takes a keyword with this value."""
+    try:
+        read(**{name: ast.literal_eval(value)})
+    except (OptionError, ValueError, SyntaxError):
+        return False
+    return True
+
+
+def is_command(line: str) -> bool:
+    """Return whether a command exists and has the flags that the line gives."""
+    words = shlex.split(line)
+    flags = {word for word in words if word.startswith("--")}
+    if words[0] == "webinfer":
+        name = next((path for path in (" ".join(words[:3]), " ".join(words[:2])) if path in commands()), None)
+        return name is not None and all(re.search(rf"{flag}\b", commands()[name]) for flag in flags)
+    script = (
+        ROOT.joinpath(*words[2].split(".")).with_suffix(".py") if words[:2] == ["python", "-m"] else ROOT / words[0]
+    )
+    if not script.is_file():
+        return False
+    return flags <= texts(script if script.parent != ROOT else Path(guide.__file__))
+
+
+def is_named_rightly(name: str) -> bool:
+    """Return whether an option, function, keyword, precision or command of this name exists."""
+    if " " in name or name.endswith(".py"):
+        return is_command(name)
+    if called := re.fullmatch(r"([\w.]+)\((\w+)=\)", name):
+        return called[2] in parameters(called[1])
+    if keyword := re.fullmatch(r"(\w+)=(.+)", name):
+        return is_keyword(keyword[1], keyword[2])
+    return name in {field.name for field in fields(Options)} | {*PRECISIONS} or find(name) is not None
+
+
+def is_shown(see: str) -> bool:
+    """Return whether the test or the command that shows a claim exists."""
+    shown = CODE.fullmatch(see)
+    if not shown:
+        return False
+    if test := TEST_ID.fullmatch(shown[1]):
+        path = ROOT / test[1]
+        return path.is_file() and test[2] in functions(path)
+    return is_command(shown[1])
+
+
+def test_page_counts_its_rows() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    head = "| claims | true | partly | missing |\n|---|---|---|---|\n"
+    counted = [int(cell) for cell in cells(text.partition(head)[2].partition("\n")[0])]
+    states = Counter(claim.state for claim in claims())
+    assert counted == [len(claims()), *(states[state] for state in STATES)]
+
+
+def test_page_follows_the_guides_lines_and_leaves_no_row_out() -> None:
+    lines = [int(claim.line) for claim in claims()]
+    assert lines == sorted(lines)
+    assert 0 < lines[0] <= lines[-1] <= LAST_LINE
+    tables = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.count("|") > 5]
+    assert len(tables) == len(claims()) + 2 * tables.count("|---|---|---|---|---|---|")
+    assert [claim for claim, number in Counter(name_of(claim) for claim in claims()).items() if number > 1] == []
+
+
+def test_every_claim_has_a_state_and_says_what_lacks() -> None:
+    assert [name_of(claim) for claim in claims() if claim.state not in STATES] == []
+    silent = [claim for claim in claims() if claim.state != "true" and len(CODE.sub("", claim.here).split()) < 4]
+    assert [name_of(claim) for claim in silent] == []
+    assert [name_of(claim) for claim in claims() if not claim.measured] == []
+
+
+def test_every_option_function_and_command_of_the_page_exists() -> None:
+    unknown = [(name_of(claim), name) for claim in claims() for name in CODE.findall(claim.here)]
+    assert [(claim, name) for claim, name in unknown if not is_named_rightly(name)] == []
+
+
+def test_every_claim_is_shown_by_a_test_or_a_command_that_exists() -> None:
+    assert [name_of(claim) for claim in claims() if claim.see != "nothing shows it" and not is_shown(claim.see)] == []
+    assert [name_of(claim) for claim in claims() if claim.state == "true" and not is_shown(claim.see)] == []
+
+
+def test_every_figure_of_the_page_stands_in_the_pages_that_it_repeats() -> None:
+    pages = ("explanation/benchmarks.md", "how-to/precision.md", "explanation/models.md")
+    known = {number for page in pages for number in NUMBER.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))}
+    repeated = [(name_of(claim), number) for claim in claims() for number in NUMBER.findall(claim.measured)]
+    assert [(claim, number) for claim, number in repeated if number not in known] == []
